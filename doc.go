@@ -1,0 +1,2 @@
+// Package holdfast holds the words, the formats and the verifier.
+package holdfast
