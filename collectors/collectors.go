@@ -1,0 +1,194 @@
+// Package collectors says what it is to acquire a Source once.
+//
+// A Collector is given a Request and a Keeper and returns an Acquired: the
+// Objects it got, and what must be known about how it got them. Large Objects
+// go to the Keeper while they are made; small ones ride inline. The rooms
+// below this one (collectors/web, …) implement Collector; package
+// collectorstest says what all of them must hold to.
+//
+// # Failure is a find
+//
+// A host that does not answer, a certificate that does not verify, a login
+// wall, a budget that ran out: each is an Acquired with [Failed] or [Partial],
+// the reasons, and whatever was recorded on the way. Collect returns an error
+// only if nothing could be tried or nothing could be kept; then no Object of
+// this act may be named anywhere.
+package collectors
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"holdfast/hashing"
+)
+
+// MaxInline is the number of bytes that the Objects of one Acquired may carry
+// inline in all: more would not fit beside the Manifest in one message.
+const MaxInline = 256 << 10
+
+// ErrRefused is wrapped by the error for a Source that is never tried: no
+// URL, a scheme the Collector does not speak, an option it does not know.
+// Trying again gives the same answer.
+var ErrRefused = errors.New("source refused")
+
+// Keeper keeps bytes before anything names them; storage.Store is one. Put
+// returns when the bytes are durable. It is safe for concurrent use.
+type Keeper interface {
+	Put(ctx context.Context, r io.Reader) (hashing.Digest, int64, error)
+}
+
+// Collector acquires one kind of Source. It is safe for concurrent use.
+//
+// Collect ends when ctx ends or a Budget is used up, whichever is first; after
+// the Budget it returns what there is, after ctx it returns an error that
+// wraps ctx's cause. Errors: [ErrRefused]; an error of keep (a full disk); a
+// Collector's own sentinel when its tool is not there. Bytes that keep took
+// before an error are unnamed and harmless.
+type Collector interface {
+	Collect(ctx context.Context, req Request, keep Keeper) (*Acquired, error)
+}
+
+// Request is what a Collector is asked for. The zero value of every option is
+// the careful one.
+type Request struct {
+	Source       string // as the Task names it, e.g. "https://host/page"
+	AllowPrivate bool   // permit loopback, link-local and private addresses
+	Budget       Budget
+}
+
+// Budget bounds one act of acquisition. A zero field means the Collector's
+// default; the defaults stand in the Collector's documentation.
+type Budget struct {
+	Time     time.Duration
+	Bytes    int64 // received from the network in all
+	Requests int   // sent to the network in all
+}
+
+// Outcome is the short answer to "did it work?".
+type Outcome string
+
+// The outcomes. Whatever is not Complete has at least one reason.
+const (
+	Complete Outcome = "complete" // all that was asked for came
+	Partial  Outcome = "partial"  // the Source came, something of it is missing
+	Failed   Outcome = "failed"   // the Source did not come; the attempt is the find
+)
+
+// Acquired is the result of one act of acquisition. Text in it that came from
+// outside is not clean: it may hold any character, but it is valid UTF-8
+// (invalid bytes were replaced; the exact bytes are in the Objects).
+type Acquired struct {
+	Started, Ended  time.Time // the node's own clock
+	Outcome         Outcome
+	Reasons         []Reason // why it is not Complete, and what else a reader must know
+	Address         Address
+	Objects         []Object
+	Collection      Collection
+	Transformations []Transformation
+	Completeness    Completeness
+}
+
+// Reason is one thing that went otherwise than asked. Code is a short constant
+// such as "dns-failed", "tls-unverified", "time-budget"; Detail is for people.
+type Reason struct{ Code, Detail string }
+
+// Object is one bitstream that was acquired or derived. Exactly one of these
+// holds: Inline has the bytes (Size may be 0), or Kept says the Keeper has them.
+type Object struct {
+	Name        string // unique in the Acquired: [a-z0-9][a-z0-9._-]*, at most 100 bytes, e.g. "page.wacz"
+	Role        string // what it is for, e.g. "archive", "screenshot"; see the Collector
+	MediaType   string // without parameters unless they matter
+	Size        int64
+	Digest      hashing.Digest
+	Inline      []byte
+	Kept        bool
+	Restricted  bool // not exported unless asked for: cookies, sessions, persons
+	Slices      []Slice
+	SliceSecret []byte // 32 random bytes when there are Slices; a restricted Object later
+}
+
+// Slice is a byte range of an Object that can be shown alone. Slices are
+// sorted by Offset, disjoint and inside the Object; Names are unique in it.
+type Slice struct {
+	Name           string
+	Offset, Length int64
+}
+
+// Address is where the Source was found (Berkeley Protocol para. 155 a).
+type Address struct {
+	Asked     string // as asked for
+	Final     string // where it ended; "" if nothing answered
+	Redirects []Hop  // in order, without the final one; at most 50
+}
+
+// Hop is one answer that sent the Collector elsewhere.
+type Hop struct {
+	URL    string
+	Status int // HTTP status; 0 if the page's own script or meta element did it
+}
+
+// Collection is how it was collected (para. 155 g). Empty means not known or
+// not applicable; the mapping to a Manifest leaves such fields out.
+type Collection struct {
+	Software  string   // the Collector and its version
+	Browser   string   // name and version, as the browser says them
+	UserAgent string   // as sent
+	Flags     []string // that the tool was started with, paths of this machine removed
+	Viewport  string   // "1366x768"
+	Locale    string   // "en-US"
+	Timezone  string   // "UTC"
+	Account   string   // the virtual identity used; "" is none
+	Egress    string   // the address seen by the Source; "unknown" unless configured
+	Protocols []string // spoken with the Source, e.g. "http/1.1", "tls/1.3"
+	Notes     []string // what an examiner must know about the method, one sentence each
+	Peer      Peer     // the connection that the Source itself came over
+}
+
+// Peer is what is known of one connection.
+type Peer struct {
+	Host     string   // name asked for
+	Address  string   // "ip:port" connected to
+	Resolved []string // all addresses that the name gave, in the order of the answer
+	TLS      *TLS     // nil: no TLS was spoken, or none was reached
+}
+
+// TLS is the handshake of one connection and what verification said of it. The
+// certificates are in the Objects; Chain are their digests, leaf first.
+type TLS struct {
+	Version   string // "TLS 1.3"
+	Cipher    string // IANA name
+	Chain     []hashing.Digest
+	Subject   string // of the leaf
+	Issuer    string // of the leaf
+	NotBefore time.Time
+	NotAfter  time.Time
+	Verified  bool
+	Verdict   string // "ok", or why not
+}
+
+// Transformation says that Output was derived, from what, and by what. Inputs
+// are Object names; none means the page as the browser held it.
+type Transformation struct {
+	Output string
+	Inputs []string
+	Action string // e.g. "content-decoding", "rasterise"
+	Tool   string
+	Detail string // parameters and losses, one sentence; may be ""
+}
+
+// Completeness counts what was asked for and what came. Lists are bounded;
+// when one is cut, Cut is true and the numbers still count everything.
+type Completeness struct {
+	Requests  int   // exchanges begun
+	Bytes     int64 // received on the wire
+	Failed    int   // no whole answer
+	Truncated int   // answers cut short
+	Blocked   int   // refused by our own rules
+	Missing   []Miss
+	Cut       bool
+}
+
+// Miss is one address that did not come whole.
+type Miss struct{ URL, Why string }
