@@ -1,0 +1,142 @@
+// Package canon reads and writes the one JSON form that holdfast signs:
+// RFC 8785 (JCS), narrowed to integers (docs/bundle.md, section 1).
+//
+// A document has exactly one spelling, so equal content means equal bytes and
+// equal digests, and a parser has nothing to choose: duplicate members, other
+// orders, spaces, escapes and number forms are refused before any field is read.
+package canon
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+)
+
+// MaxDepth is the deepest nesting of arrays and objects that Check accepts.
+const MaxDepth = 32
+
+// MaxInt is the largest absolute value of a number: 2^53 - 1. Above it readers
+// that use floating point, which RFC 8785 prescribes, would round.
+const MaxInt = 1<<53 - 1
+
+// ErrForm is wrapped by every error that says "not canonical".
+var ErrForm = errors.New("not canonical JSON")
+
+// Marshal encodes v canonically. Structs must declare their members in the
+// order of their JSON names and hold no floating-point numbers; the result is
+// checked, so a wrong type is an error here and never a wrong document.
+func Marshal(v any) ([]byte, error) {
+	b, err := Append(nil, v)
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(b); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	return b, nil
+}
+
+// Append is Marshal without the check, for hot paths whose types a test has
+// checked. It appends to dst.
+func Append(dst []byte, v any) ([]byte, error) {
+	w := bytes.NewBuffer(dst)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	b := w.Bytes()
+	return append(dst, unescape(b[len(dst):len(b)-1])...), nil
+}
+
+// unescape turns encoding/json's \u2028 and \u2029, the only escapes in which
+// it differs from RFC 8785 section 3.2.2.2, into the characters themselves.
+func unescape(b []byte) []byte {
+	if !bytes.Contains(b, []byte(`\u202`)) {
+		return b
+	}
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' || i+1 >= len(b) {
+			out = append(out, b[i])
+			continue
+		}
+		if e := b[i:min(i+6, len(b))]; string(e) == `\u2028` || string(e) == `\u2029` {
+			out = append(out, 0xe2, 0x80, 0xa0|e[5]&0x0f)
+			i += 5
+			continue
+		}
+		out = append(out, b[i], b[i+1]) // an escaped backslash hides what follows it
+		i++
+	}
+	return out
+}
+
+// Unmarshal reads canonical b into v and refuses, with an error wrapping
+// [ErrForm], anything that v's own encoding would not give back byte for byte:
+// unknown members, case variants, a member that is empty where v leaves it out.
+func Unmarshal(b []byte, v any) error {
+	if err := Check(b); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("decode %T: %w: %w", v, ErrForm, err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return fmt.Errorf("decode %T: %w: bytes after the end", v, ErrForm)
+	}
+	again, err := Append(make([]byte, 0, len(b)+1), v)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(again, b) {
+		return fmt.Errorf("decode %T: %w: a member is misspelt, missing or empty near byte %d", v, ErrForm, differ(again, b))
+	}
+	return nil
+}
+
+func differ(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// Text is bytes from outside that are usually, not always, UTF-8. It encodes
+// as a string, or as {"base64":"…"} exactly when it is not valid UTF-8.
+type Text string
+
+// MarshalJSON implements json.Marshaler.
+func (t Text) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(t)) {
+		return Append(nil, string(t))
+	}
+	return Append(nil, struct {
+		Base64 []byte `json:"base64"`
+	}{[]byte(t)})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Text) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, (*string)(t))
+	}
+	var o struct {
+		Base64 string `json:"base64"`
+	}
+	if err := json.Unmarshal(b, &o); err != nil {
+		return err
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(o.Base64)
+	*t = Text(raw)
+	return err
+}
