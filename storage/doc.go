@@ -1,0 +1,54 @@
+// Package storage is the contract of the store: the one place that holds what
+// cannot be made again.
+//
+// # Two doors
+//
+// An Object is kept by its [hashing.Digest] ([Putter], [Opener]): whoever brings
+// bytes learns their name, whoever asks for a name gets those bytes or an error.
+// Everything else (plans, packs, statements, tokens, tiles) is kept under a
+// write-once name ([Creator], [Reader], [Lister]): the first to create it wins,
+// and no later call changes or removes it. There is no delete.
+//
+// # Durable on return
+//
+// A Put or Create that returned nil survives a crash of the process and of the
+// machine. One that returned an error, or never returned, has left nothing
+// partial under any name: the whole bytes are there or nothing is. Which of the
+// two is not known when the error came from making it durable; doing it again is
+// always right. A store that could not make bytes durable refuses further writes
+// ([ErrStopped]) instead of hoping.
+//
+// What another process is creating may be seen a moment before it is durable. So
+// read before you build on it only what you or a finished call has created: a
+// Create that says [ErrExists], and a Put of bytes that are there, make durable
+// what they found.
+//
+// # Rooms
+//
+// storage/file is the embedded store. storage/storagetest is the suite that every
+// store passes. The package imports hashing and the standard library only.
+package storage
+
+import "errors"
+
+// Errors that callers branch on. A missing Object or name wraps
+// [io/fs.ErrNotExist]; wrong bytes wrap [hashing.ErrMismatch].
+var (
+	// ErrExists: the name is taken. It is durable, and unchanged.
+	ErrExists = errors.New("name exists")
+
+	// ErrFull: too little space is left to accept more, or to write this.
+	ErrFull = errors.New("store is full")
+
+	// ErrForeign: something lies in the store that no store has put there, or
+	// that somebody has changed: a link, a device, a file of an odd name, of a
+	// wrong size or with a mode that lets it be written.
+	ErrForeign = errors.New("foreign file in the store")
+
+	// ErrName: not a name that a store takes; see [CheckName].
+	ErrName = errors.New("not a store name")
+
+	// ErrStopped: bytes could not be made durable earlier, so nothing more is
+	// written through this handle. Reading goes on.
+	ErrStopped = errors.New("store has stopped writing")
+)
