@@ -79,8 +79,16 @@ func unescape(b []byte) []byte {
 // Unmarshal reads canonical b into v and refuses, with an error wrapping
 // [ErrForm], anything that v's own encoding would not give back byte for byte:
 // unknown members, case variants, a member that is empty where v leaves it out.
-func Unmarshal(b []byte, v any) error {
-	if err := Check(b); err != nil {
+// It refuses null, which would pass for an empty list; [UnmarshalNullable] does
+// not.
+func Unmarshal(b []byte, v any) error { return unmarshal(b, v, true) }
+
+// UnmarshalNullable is Unmarshal for documents that have members with null.
+// The caller checks that no list is nil.
+func UnmarshalNullable(b []byte, v any) error { return unmarshal(b, v, false) }
+
+func unmarshal(b []byte, v any, noNull bool) error {
+	if err := check(b, noNull); err != nil {
 		return err
 	}
 	dec := json.NewDecoder(bytes.NewReader(b))

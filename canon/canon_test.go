@@ -41,7 +41,7 @@ type doc struct {
 }
 
 func TestUnmarshalRefusesOtherSpellings(t *testing.T) {
-	for _, s := range []string{`{"A":1,"b":[],"t":""}`, `{"a":1,"b":[],"c":2,"t":""}`, `{"a":1,"b":[]}`, `{"a":"1","b":[],"t":""}`,
+	for _, s := range []string{`{"A":1,"b":[],"t":""}`, `{"a":1,"b":[],"c":2,"t":""}`, `{"a":1,"b":[]}`, `{"a":1,"b":null,"t":""}`, `{"a":"1","b":[],"t":""}`,
 		`{"a":1,"b":[],"t":{"base64":"YWJj"}}`, `{"a":1,"b":[],"t":{"base64":"/x=="}}`} {
 		var d doc
 		if err := canon.Unmarshal([]byte(s), &d); !errors.Is(err, canon.ErrForm) {

@@ -11,8 +11,10 @@ import (
 // Check reports, with an error wrapping [ErrForm], whether b is one canonical
 // JSON value and nothing else. It reads b once, allocates only for member
 // names, and never recurses deeper than [MaxDepth].
-func Check(b []byte) error {
-	c := checker{b: b}
+func Check(b []byte) error { return check(b, false) }
+
+func check(b []byte, noNull bool) error {
+	c := checker{b: b, noNull: noNull}
 	if err := c.value(0); err != nil {
 		return fmt.Errorf("%w: byte %d: %w", ErrForm, c.i, err)
 	}
@@ -23,8 +25,9 @@ func Check(b []byte) error {
 }
 
 type checker struct {
-	b []byte
-	i int
+	b      []byte
+	i      int
+	noNull bool
 }
 
 // syntax is a reason; Check wraps it with ErrForm and the place.
@@ -56,6 +59,9 @@ func (c *checker) value(depth int) error {
 	}
 	for _, w := range [...]string{"true", "false", "null"} {
 		if strings.HasPrefix(string(c.b[c.i:min(c.i+len(w), len(c.b))]), w) {
+			if w == "null" && c.noNull {
+				return syntax("null")
+			}
 			c.i += len(w)
 			return nil
 		}

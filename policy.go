@@ -1,0 +1,174 @@
+package holdfast
+
+import (
+	"crypto/x509"
+	"time"
+
+	"holdfast/canon"
+	"holdfast/hashing"
+)
+
+// MaxPolicy is the largest Policy file in bytes.
+const MaxPolicy = 1 << 20
+
+// Policy is everything that a verifier trusts (bundle.md, section 10). Nothing
+// in a Bundle can add to it.
+type Policy struct {
+	Authorities []Authority  `json:"authorities"`
+	Kind        string       `json:"kind"`
+	Nodes       []PolicyNode `json:"nodes"`
+	Quorum      int          `json:"quorum"`
+	Training    bool         `json:"training"`
+	Version     int          `json:"version"`
+}
+
+// PolicyNode is a node's entry: its keys over time, and its log.
+type PolicyNode struct {
+	Keys []PolicyKey `json:"keys"`
+	Log  PolicyLog   `json:"log"`
+	Name string      `json:"name"`
+}
+
+// PolicyKey is a seal key and when it was good: From <= T < Until.
+type PolicyKey struct {
+	From  Time   `json:"from"`
+	SPKI  []byte `json:"spki"`
+	Until *Time  `json:"until"`
+}
+
+// PolicyLog names the log's key and, if pinned, a state it once had.
+type PolicyLog struct {
+	Checkpoint *PinnedTree `json:"checkpoint,omitempty"`
+	Key        string      `json:"key"`
+	Origin     string      `json:"origin"`
+}
+
+// PinnedTree is a log state that a verifier got by another way.
+type PinnedTree struct {
+	Root hashing.Digest `json:"root"`
+	Size int64          `json:"size"`
+}
+
+// Authority is one root of one operator, narrowed to an issuing CA or a policy.
+type Authority struct {
+	From     Time            `json:"from"`
+	Issuer   *hashing.Digest `json:"issuer,omitempty"`
+	Operator string          `json:"operator"`
+	Policy   string          `json:"policy,omitempty"`
+	Root     hashing.Digest  `json:"root"`
+	Until    *Time           `json:"until"`
+}
+
+func (*Policy) nullable()     {}
+func (*PolicyNode) nullable() {}
+
+// Encode returns the canonical bytes; errors wrap [ErrForm].
+func (p *Policy) Encode() ([]byte, error) {
+	c := *p
+	c.Version, c.Kind = Version, "policy"
+	fill(&c.Authorities)
+	fill(&c.Nodes)
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return canon.Marshal(&c)
+}
+
+// ParsePolicy reads a Policy; errors wrap [ErrForm] or [ErrNewer].
+func ParsePolicy(b []byte) (*Policy, error) {
+	p := new(Policy)
+	if len(b) > MaxPolicy {
+		return nil, malformed("policy of %d bytes, at most %d are read", len(b), MaxPolicy)
+	}
+	if err := decode(b, p); err != nil {
+		return nil, err
+	}
+	return p, p.check()
+}
+
+func (p *Policy) check() error {
+	if p.Version != Version || p.Kind != "policy" || p.Authorities == nil || p.Nodes == nil || p.Quorum < 1 || p.Quorum > 64 {
+		return malformed("policy: version, kind, lists or quorum %d", p.Quorum)
+	}
+	owner := make(map[hashing.Digest]string)
+	for _, a := range p.Authorities {
+		if a.Operator == "" || a.Root.IsZero() || a.Issuer == nil && a.Policy == "" {
+			return malformed("policy: authority of %.80q lacks operator, root or pin (issuer or policy)", a.Operator)
+		}
+		// Two operators under one root would let one company be two witnesses.
+		if o, ok := owner[a.Root]; ok && o != a.Operator {
+			return malformed("policy: root %s belongs to %.80q and %.80q", a.Root, o, a.Operator)
+		}
+		owner[a.Root] = a.Operator
+	}
+	seen := make(map[string]bool)
+	for i := range p.Nodes {
+		if err := p.Nodes[i].check(); err != nil {
+			return err
+		}
+		if seen[p.Nodes[i].Name] {
+			return malformed("policy: node %s twice", p.Nodes[i].Name)
+		}
+		seen[p.Nodes[i].Name] = true
+	}
+	return nil
+}
+
+// ParsePolicyNode reads a node entry alone, as in data/trust/nodes/.
+func ParsePolicyNode(b []byte) (*PolicyNode, error) {
+	n := new(PolicyNode)
+	if err := decode(b, n); err != nil {
+		return nil, err
+	}
+	return n, n.check()
+}
+
+// Encode returns the canonical bytes, whose SHA-256 is the fingerprint.
+func (n *PolicyNode) Encode() ([]byte, error) {
+	if err := n.check(); err != nil {
+		return nil, err
+	}
+	return canon.Marshal(n)
+}
+
+func (n *PolicyNode) check() error {
+	name, _, err := VKeyEd25519(n.Log.Key)
+	if err != nil {
+		return err
+	}
+	if !validNode(n.Name) || name != n.Name || n.Log.Origin != n.Name || len(n.Keys) == 0 {
+		return malformed("policy: node %.80q: name, origin and log key do not agree, or no seal key", n.Name)
+	}
+	for _, k := range n.Keys {
+		if _, err := sealKey(k.SPKI); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// key returns the entry of a seal key, or nil.
+func (n *PolicyNode) key(id string) *PolicyKey {
+	for i := range n.Keys {
+		if KeyID(n.Keys[i].SPKI) == id {
+			return &n.Keys[i]
+		}
+	}
+	return nil
+}
+
+func (p *Policy) node(name string) *PolicyNode {
+	for i := range p.Nodes {
+		if p.Nodes[i].Name == name {
+			return &p.Nodes[i]
+		}
+	}
+	return nil
+}
+
+func within(t time.Time, from Time, until *Time) bool {
+	return !t.Before(from.Time) && (until == nil || t.Before(until.Time))
+}
+
+// spkiDigest names a certificate's key.
+func spkiDigest(c *x509.Certificate) hashing.Digest { return hashing.Of(c.RawSubjectPublicKeyInfo) }
