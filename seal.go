@@ -226,10 +226,10 @@ type Envelope struct {
 	Signatures  []EnvelopeSignature `json:"signatures"`
 }
 
-// EnvelopeSignature is ECDSA P-256 with SHA-256 over the PAE, ASN.1 DER.
+// EnvelopeSignature is ECDSA P-256 with SHA-256 over the PAE, ASN.1 DER. DSSE's
+// optional keyid is left out: two Sigstore readers refuse any text in it.
 type EnvelopeSignature struct {
-	KeyID string `json:"keyid"`
-	Sig   []byte `json:"sig"`
+	Sig []byte `json:"sig"`
 }
 
 // PAE is DSSE's pre-authentication encoding, the bytes that are signed: type
@@ -251,7 +251,7 @@ func ParseEnvelope(b []byte, payloadType string, limit int) (*Envelope, error) {
 	if err := decodeAny(b, e); err != nil {
 		return nil, err
 	}
-	if e.PayloadType != payloadType || len(e.Signatures) != 1 || !isHex(e.Signatures[0].KeyID, 64) {
+	if e.PayloadType != payloadType || len(e.Signatures) != 1 {
 		return nil, malformed("envelope: payload type %.80q, %d signatures", e.PayloadType, len(e.Signatures))
 	}
 	return e, nil
@@ -264,7 +264,7 @@ func (e *Envelope) Verify(spki []byte) error {
 		return err
 	}
 	h := sha256.Sum256(PAE(e.PayloadType, e.Payload))
-	if e.Signatures[0].KeyID != KeyID(spki) || !ecdsa.VerifyASN1(pub, h[:], e.Signatures[0].Sig) {
+	if !ecdsa.VerifyASN1(pub, h[:], e.Signatures[0].Sig) {
 		return malformed("signature is not by key %s", KeyID(spki))
 	}
 	return nil
