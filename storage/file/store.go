@@ -1,0 +1,196 @@
+//go:build unix
+
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"holdfast/storage"
+)
+
+// syncers is how many fsyncs run at once: the file system's journal then
+// commits several of them together.
+const syncers = 8
+
+// Options are the settings of a store; the zero value is good.
+type Options struct {
+	// MinFree is the part of the file system that must be free for Accept to
+	// say yes: 0 means 0.05, a negative value means none. At most 1.
+	MinFree float64
+
+	// Log gets what Open tidied up. Optional.
+	Log *slog.Logger
+
+	// Hooks is for tests.
+	Hooks Hooks
+}
+
+// Store is an open handle on a directory. It implements storage.Store,
+// storage.ObjectLister and storage.Accepter; every method may be called
+// concurrently.
+type Store struct {
+	path    string
+	root    *os.File
+	tmp     *tmpDir
+	hooks   Hooks
+	minFree float64
+	durable known
+	stopped atomic.Pointer[error] // the first failed fsync
+	foreign atomic.Pointer[error] // the first foreign file met
+}
+
+// Open opens the store in dir and makes it, and its parents, if need be. What
+// dead processes left in tmp/ is removed, what live ones hold is not touched.
+// The top folders are looked through: what is foreign there wraps
+// storage.ErrForeign. The caller closes the store.
+func Open(dir string, o Options) (*Store, error) {
+	if o.MinFree == 0 {
+		o.MinFree = 0.05
+	}
+	if o.MinFree > 1 {
+		return nil, fmt.Errorf("open store %s: a free part of %g cannot be (give one from 0 to 1)", dir, o.MinFree)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{path: dir, hooks: o.Hooks.withDefaults(), minFree: o.MinFree}
+	if err := s.open(o.Log); err != nil {
+		if s.root != nil {
+			s.root.Close()
+		}
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open(log *slog.Logger) (err error) {
+	if err = s.mkRoot(); err != nil {
+		return err
+	}
+	if s.root, err = os.Open(s.path); err != nil {
+		return err
+	}
+	if err = s.checkTop(); err != nil {
+		return err
+	}
+	for _, d := range []string{"tmp", objectsDir} {
+		dir, err := s.openDir(d, true)
+		if err != nil {
+			return err
+		}
+		dir.Close()
+	}
+	if err = s.syncDirs([]string{objectsDir}); err != nil {
+		return err
+	}
+	if err = s.sweep(log); err != nil {
+		return err
+	}
+	s.tmp, err = s.newTmp()
+	return err
+}
+
+// mkRoot makes the directory and fsyncs the parent of each folder that it made.
+func (s *Store) mkRoot() error {
+	abs, err := filepath.Abs(s.path)
+	if err != nil {
+		return err
+	}
+	var parents []string
+	for p := abs; ; p = filepath.Dir(p) {
+		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		parents = append(parents, filepath.Dir(p))
+	}
+	if err := os.MkdirAll(abs, 0o700); err != nil {
+		return explain(err)
+	}
+	for _, p := range parents {
+		d, err := os.Open(p)
+		if err != nil {
+			return err
+		}
+		err = s.sync(d)
+		d.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close removes the handle's spool. Call it when all other calls have returned;
+// later ones fail with fs.ErrClosed.
+func (s *Store) Close() error {
+	return errors.Join(s.tmp.close(), s.root.Close())
+}
+
+// Accept implements [storage.Accepter].
+func (s *Store) Accept(ctx context.Context) error {
+	if err := s.writable(ctx); err != nil {
+		return fmt.Errorf("accept: %w", err)
+	}
+	if e := s.foreign.Load(); e != nil {
+		return fmt.Errorf("accept: %w", *e)
+	}
+	free, total, err := s.hooks.Free(s.root)
+	if err != nil {
+		return fmt.Errorf("accept: ask for free space: %w", err)
+	}
+	if float64(free) < s.minFree*float64(total) {
+		return fmt.Errorf("accept: %.1f %% (%d of %d MB) is free where %s lies, and acceptance stops below %.3g %% (free space, or move the data directory to a larger disk; what is accepted is still sealed): %w",
+			100*float64(free)/float64(total), free>>20, total>>20, s.path, 100*s.minFree, storage.ErrFull)
+	}
+	return nil
+}
+
+// writable is asked at the begin of each write and before it becomes visible.
+func (s *Store) writable(ctx context.Context) error {
+	if e := s.stopped.Load(); e != nil {
+		return fmt.Errorf("%w (check the disk and the kernel's log, then start again): %w", *e, storage.ErrStopped)
+	}
+	return ctx.Err()
+}
+
+// note keeps the first foreign file met, for Accept, and returns err.
+func (s *Store) note(err error) error {
+	if err != nil && errors.Is(err, storage.ErrForeign) {
+		s.foreign.CompareAndSwap(nil, &err)
+	}
+	return err
+}
+
+// known is a bounded set of folders whose own entry is durable. Forgetting one
+// costs an fsync, nothing else.
+type known struct {
+	mu sync.Mutex
+	m  map[string]bool
+}
+
+const maxKnown = 4096
+
+func (k *known) has(dir string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.m[dir]
+}
+
+func (k *known) add(dirs []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.m == nil || len(k.m)+len(dirs) > maxKnown {
+		k.m = make(map[string]bool)
+	}
+	for _, d := range dirs {
+		k.m[d] = true
+	}
+}
