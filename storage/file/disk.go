@@ -5,6 +5,7 @@ package file
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +59,10 @@ func at(f *os.File, call func(fd int) error) error {
 			inner = call(int(fd))
 		}
 	})
-	return errors.Join(err, inner)
+	if err != nil { // Control itself fails only on a closed file
+		return fs.ErrClosed
+	}
+	return inner
 }
 
 // explain adds the sentinel and the hint that a system's error calls for.

@@ -1,0 +1,6 @@
+//go:build unix
+
+package file
+
+// Dir returns the directory of s.
+func Dir(s *Store) string { return s.path }
