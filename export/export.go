@@ -1,0 +1,197 @@
+package export
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/storage"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrExists says that the destination is there already.
+	ErrExists = errors.New("destination exists")
+
+	// ErrOptions says that the Options cannot be carried out as they are.
+	ErrOptions = errors.New("cannot export as asked")
+)
+
+// Captures gives what was captured. Both methods may be called more than once
+// for one Capture and must give the same bytes each time.
+type Captures interface {
+	// Manifest returns the exact bytes of a Manifest and the ID of the Seal
+	// that names it, "" while the Capture is pending.
+	Manifest(ctx context.Context, capture holdfast.ID) (manifest []byte, seal string, err error)
+
+	// OpenObject returns the bytes of an Object of that Capture, wherever they
+	// lie (store, pack, queue). They are hashed here; the caller closes.
+	OpenObject(ctx context.Context, capture holdfast.ID, o holdfast.Object) (io.ReadCloser, error)
+}
+
+// Cases gives what is known of a Case.
+type Cases interface {
+	// Facts returns its name and the Manifest Digests of all its Captures that
+	// were accepted so far (Captures only, no Events), in any order.
+	Facts(ctx context.Context, id holdfast.ID) (Facts, error)
+
+	// Numbers returns the exhibit number of each Capture, in the order asked,
+	// drawing numbers for those that have none. It is called once per Case,
+	// before Custody.
+	Numbers(ctx context.Context, id holdfast.ID, captures []holdfast.ID) ([]int64, error)
+
+	// Custody yields the Case's lines: by chain, and in a chain from n = 1
+	// without a gap.
+	Custody(ctx context.Context, id holdfast.ID) iter.Seq2[CustodyRow, error]
+}
+
+// Facts is what the export statement says of a whole Case.
+type Facts struct {
+	Name     string
+	Captures []hashing.Digest
+}
+
+// CustodyRow is one line of a chain: its bytes, or for a line that is not to be
+// shown its Digest alone (then Line is nil, and Chain and N say which it is).
+type CustodyRow struct {
+	Line     []byte
+	Chain    holdfast.ID
+	N        int64
+	Withheld hashing.Digest
+}
+
+// Parts is the store's folder seals/: [storage.Store] has both.
+type Parts interface {
+	storage.Reader
+	storage.Lister
+}
+
+// Logs proves how a transparency log grew. Both methods wrap fs.ErrNotExist for
+// a log, or a size, that is not at hand; then the Bundle goes without, which a
+// verifier notes as `log-unlinked`.
+type Logs interface {
+	// Newest returns the newest checkpoint of an origin, a signed note.
+	Newest(ctx context.Context, origin string) ([]byte, error)
+
+	// Consistency proves that the tree of size from is the beginning of that
+	// of size to (RFC 9162 section 2.1.4).
+	Consistency(ctx context.Context, origin string, from, to int64) ([][]byte, error)
+}
+
+// Signer signs the export statement with a seal key of a node.
+type Signer interface {
+	// SPKI is the public key, SubjectPublicKeyInfo in DER, ECDSA P-256.
+	SPKI() []byte
+
+	// SignDigest signs a SHA-256: ECDSA, ASN.1 DER. The digest is that of the
+	// DSSE PAE, so that a list of a million files need not be held for it.
+	SignDigest(ctx context.Context, digest hashing.Digest) ([]byte, error)
+}
+
+// Options says what to export and where it comes from. All fields without
+// "optional" must be set.
+type Options struct {
+	// Cases are the Cases shown, and of each the Captures that become exhibits.
+	Cases []Selection
+
+	Captures  Captures
+	CaseFacts Cases
+	Parts     Parts
+	Logs      Logs
+	Signer    Signer
+
+	// Node is the name of the node whose key Signer holds.
+	Node string
+
+	// Policy is the exporting node's own: it names the nodes whose entries
+	// travel along, and says which tokens count.
+	Policy *holdfast.Policy
+
+	// Certificates are the roots and intermediates that the node knows.
+	Certificates []*x509.Certificate
+
+	Agent    holdfast.Agent
+	Software holdfast.Software
+
+	// Exported is the time that the statement gives, by the node's clock.
+	Exported holdfast.Time
+
+	// Training marks every file that people see as a rehearsal.
+	Training bool
+
+	// Restricted shows restricted Objects too (cookies, disclosures, secrets).
+	// A slice's secret goes only where its whole Object goes.
+	Restricted bool
+
+	// Withhold, optional, is asked for each Object that would be shown; a
+	// reason other than "" withholds it, and is written into the statement.
+	Withhold func(m *holdfast.Manifest, o holdfast.Object) (reason string)
+
+	// Slices, optional, are shown alone: their Objects, and whatever was
+	// derived from these, are withheld.
+	Slices []SliceRef
+
+	// Languages, optional, are BCP 47 tags for the page, the first that is
+	// there is taken; English otherwise.
+	Languages []string
+
+	// Replace lets WriteFile take the place of a file that exists.
+	Replace bool
+
+	// Progress, optional, is told after each entry how much was written.
+	Progress func(entries int, bytes int64)
+
+	Log *slog.Logger // optional
+}
+
+// Selection is what of a Case is shown, in the order wanted.
+type Selection struct {
+	Case     holdfast.ID
+	Captures []holdfast.ID
+}
+
+// SliceRef names a slice of an Object of a Capture.
+type SliceRef struct {
+	Capture holdfast.ID
+	Object  string
+	Slice   string
+}
+
+// State is how far a Capture has come by the exporter's own Policy.
+type State string
+
+// States of a Capture.
+const (
+	Pending State = "pending" // no Seal
+	Signed  State = "signed"  // a Seal without the quorum of timestamps
+	Sealed  State = "sealed"
+)
+
+// Summary says what a Bundle holds. It is no verdict: that is for Verify, with
+// the reader's own Policy.
+type Summary struct {
+	Exhibits []ExhibitSummary
+	Entries  int
+	Bytes    int64
+	Withheld int
+	Notes    []string // what could not be had, such as a consistency proof
+}
+
+// ExhibitSummary says which number a Capture has and how far it has come.
+type ExhibitSummary struct {
+	Capture holdfast.ID
+	Number  string
+	Seal    string
+	State   State
+}
+
+// Target takes the bytes of a Bundle; an empty *os.File is one. Only whole
+// headers that lie behind the end are written twice, to set their checksum.
+type Target interface {
+	io.WriterAt
+}
