@@ -55,9 +55,12 @@ type Creator interface {
 	// disk, and returns those that were taken already (kept as they are; that
 	// is no error). On return all of them are durable. They become visible in
 	// the order given; on an error any first few of them may be. The same name
-	// twice is ErrName.
+	// twice is ErrName, more than MaxItems is an error.
 	CreateAll(ctx context.Context, items ...Item) (taken []string, err error)
 }
+
+// MaxItems bounds one CreateAll, which holds that many files open.
+const MaxItems = 256
 
 // Item is a name and the bytes to create under it.
 type Item struct {

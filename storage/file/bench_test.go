@@ -18,8 +18,11 @@ import (
 
 // BenchmarkPut keeps Objects that differ, one after the other and eight at once.
 func BenchmarkPut(b *testing.B) {
-	for _, size := range []int{10 << 10, 1 << 20} {
+	for _, size := range []int{10 << 10, 1 << 20, 64 << 20} {
 		for _, workers := range []int{1, 8} {
+			if size > 1<<20 && workers > 1 {
+				continue // the disk is the limit
+			}
 			b.Run(fmt.Sprintf("%dKiB/x%d", size>>10, workers), func(b *testing.B) {
 				s := open(b, b.TempDir(), file.Options{})
 				var n atomic.Uint64

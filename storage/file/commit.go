@@ -35,6 +35,11 @@ func (s *Store) commit(ctx context.Context, ps []*pending) error {
 	var g errgroup.Group
 	g.SetLimit(syncers)
 	for _, p := range ps {
+		if p.spool != nil && len(ps) > 1 {
+			startWriteback(p.spool.f)
+		}
+	}
+	for _, p := range ps {
 		if p.spool != nil {
 			g.Go(p.spool.settle)
 		}

@@ -87,6 +87,9 @@ func (s *Store) createAll(ctx context.Context, items []storage.Item) (exist []st
 }
 
 func checkItems(items []storage.Item) error {
+	if len(items) > storage.MaxItems {
+		return fmt.Errorf("at most %d are created in one call", storage.MaxItems)
+	}
 	seen := make(map[string]bool, len(items))
 	for _, it := range items {
 		if err := storage.CheckName(it.Name); err != nil {

@@ -49,6 +49,7 @@ type Store struct {
 
 // Open opens the store in dir and makes it, and its parents, if need be. What
 // dead processes left in tmp/ is removed, what live ones hold is not touched.
+// dir itself may be reached through links; within it none is followed.
 // The top folders are looked through: what is foreign there wraps
 // storage.ErrForeign. The caller closes the store.
 func Open(dir string, o Options) (*Store, error) {

@@ -144,7 +144,12 @@ type spool struct {
 	store *Store
 	f     *os.File
 	base  string
+	dirty int // bytes written since the last startWriteback
 }
+
+// maxDirty is how much of a stream waits in the page cache, so that the fsync
+// at its end is short.
+const maxDirty = 8 << 20
 
 // spool makes one. The mode forbids writing from the start; the descriptor that
 // made it may write all the same.
@@ -167,6 +172,10 @@ func (p *spool) Write(b []byte) (int, error) {
 	n, err := p.store.hooks.Write(p.f, b)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
+	}
+	if p.dirty += n; p.dirty >= maxDirty {
+		p.dirty = 0
+		startWriteback(p.f)
 	}
 	return n, explain(err)
 }

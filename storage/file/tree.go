@@ -94,7 +94,7 @@ func checkFile(rel string, st unix.Stat_t) error {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return foreign(rel, "not a regular file")
 	case st.Mode&0o222 != 0:
-		return foreign(rel, fmt.Sprintf("mode %#o lets it be written", st.Mode&0o777))
+		return foreign(rel, fmt.Sprintf("mode %#o lets it be written; chmod 0400 it only if its bytes are known to be right", st.Mode&0o777))
 	}
 	return nil
 }

@@ -58,6 +58,7 @@ func testNeverOverwrites(t *testing.T, s storage.Store) {
 }
 
 func testConcurrentCreate(t *testing.T, s storage.Store) {
+	handles := handles(t, s)
 	for round := range 5 {
 		name := fmt.Sprintf("seals/%d/statement", round)
 		var winner atomic.Int64
@@ -65,7 +66,7 @@ func testConcurrentCreate(t *testing.T, s storage.Store) {
 		winner.Store(-1)
 		for i := range 16 {
 			wg.Go(func() {
-				err := s.Create(t.Context(), name, strings.NewReader(strings.Repeat(fmt.Sprint(i%10), 5000+i)))
+				err := handles[i%len(handles)].Create(t.Context(), name, strings.NewReader(strings.Repeat(fmt.Sprint(i%10), 5000+i)))
 				if err == nil && !winner.CompareAndSwap(-1, int64(i)) {
 					t.Errorf("%d and %d both created %s", winner.Load(), i, name)
 				}
@@ -104,6 +105,16 @@ func testCreateAll(t *testing.T, s storage.Store) {
 		_, err = s.OpenName(t.Context(), "t/1")
 		wantErr(t, err, fs.ErrNotExist)
 	}
+	var many []storage.Item
+	for i := range storage.MaxItems + 1 {
+		many = append(many, storage.Item{Name: fmt.Sprintf("many/%d", i)})
+	}
+	if _, err := s.CreateAll(t.Context(), many...); err == nil {
+		t.Fatal("more than MaxItems were taken")
+	}
+	if taken, err := s.CreateAll(t.Context(), many[1:]...); err != nil || len(taken) != 0 {
+		t.Fatalf("create MaxItems: %d taken, %v", len(taken), err)
+	}
 }
 
 // Two that carry out one plan write the same names: each is created once.
@@ -114,9 +125,10 @@ func testConcurrentCreateAll(t *testing.T, s storage.Store) {
 	}
 	var created atomic.Int64
 	var wg sync.WaitGroup
-	for range 8 {
+	handles := handles(t, s)
+	for i := range 8 {
 		wg.Go(func() {
-			taken, err := s.CreateAll(t.Context(), items...)
+			taken, err := handles[i%len(handles)].CreateAll(t.Context(), items...)
 			if err != nil {
 				t.Error(err)
 			}

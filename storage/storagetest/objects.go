@@ -119,9 +119,10 @@ func testIdempotentPut(t *testing.T, s storage.Store) {
 func testConcurrentPut(t *testing.T, s storage.Store) {
 	b := bytes.Repeat([]byte("same"), 70_000)
 	var wg sync.WaitGroup
-	for range 16 {
+	handles := handles(t, s)
+	for i := range 16 {
 		wg.Go(func() {
-			if d, _, err := s.Put(t.Context(), bytes.NewReader(b)); err != nil || d != hashing.Of(b) {
+			if d, _, err := handles[i%len(handles)].Put(t.Context(), bytes.NewReader(b)); err != nil || d != hashing.Of(b) {
 				t.Errorf("put: %s, %v", d, err)
 			}
 		})

@@ -71,6 +71,14 @@ func Test(t *testing.T, newStore func(t *testing.T) storage.Store) {
 
 var errSource = errors.New("source broke") // what a broken stream of a test says
 
+// handles returns s and, if it can be had, a second handle on the same bytes.
+func handles(t *testing.T, s storage.Store) []storage.Store {
+	if r, ok := s.(Reopener); ok {
+		return []storage.Store{s, r.Reopen(t)}
+	}
+	return []storage.Store{s}
+}
+
 func put(t *testing.T, s storage.Store, b []byte) hashing.Digest {
 	t.Helper()
 	d, n, err := s.Put(t.Context(), bytes.NewReader(b))
