@@ -1,0 +1,171 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"holdfast"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrLease: the Task was taken by somebody else meanwhile, moved, or
+	// removed. Nothing of the call was done. Let go of the Task.
+	ErrLease = errors.New("task lease lost")
+
+	// ErrStale: somebody else moved the stage. Nothing of the call was done.
+	// Read the position again.
+	ErrStale = errors.New("stage position moved by another process")
+
+	// ErrStopped: bytes could not be made durable earlier, so nothing more is
+	// written through this handle. Open the queue again.
+	ErrStopped = errors.New("queue has stopped writing")
+
+	// ErrForeign: the file is not a queue, is a queue of another format, or is
+	// damaged. The error says which, and what to do.
+	ErrForeign = errors.New("not a sound queue")
+
+	// ErrMessage: a message is not of the form that [Captured.Encode] writes,
+	// or is larger than [MaxMessage].
+	ErrMessage = errors.New("malformed message")
+)
+
+// Message is one element of a partition. Positions begin at 1 and have no gaps.
+type Message struct {
+	Position int64       // set by the queue
+	ID       holdfast.ID // capture ID; of a result "" (results have no ID)
+	Body     []byte      // captured: see [Captured.Encode]; results: see [Outcome.Encode]
+
+	// Note is what normalise added: nil before, and nil after if the draft in
+	// Body was the Manifest already; else the same form as Body, with the whole
+	// Manifest and the derived small Objects only.
+	Note []byte
+
+	// Damaged says that the queue no longer has the bytes that it was given.
+	// Body is what is left. Such a message becomes poison: seen, never sealed.
+	Damaged bool
+}
+
+// Stage is a consumer with a position of its own in each partition.
+type Stage string
+
+// The stages, what each reads, and what [Consumer.Advance] writes for it.
+const (
+	StageNormalise Stage = "normalise" // reads captured, writes normalised
+	StagePreserve  Stage = "preserve"  // reads normalised, writes results
+	StageIndex     Stage = "index"     // reads normalised, writes nothing
+	StageResults   Stage = "results"   // reads results, writes nothing
+)
+
+// Bounds ends a Receive. At least one message is returned even if it alone is
+// larger than Bytes.
+type Bounds struct {
+	Count  int  // messages at most; 0 means 1,024
+	Bytes  int  // of Body and Note at most; 0 means 16 MiB
+	NoWait bool // return at once, with nothing if there is nothing
+}
+
+// Publisher takes captures in.
+type Publisher interface {
+	// Publish makes the messages durable in "captured", in their order and at
+	// contiguous positions, and then moves the Task (move may be nil, and
+	// messages may be none). It returns the position of each. An ID that was
+	// published before keeps its first position and its first bytes: so a call
+	// whose answer was lost is simply made again.
+	//
+	// Errors: ErrLease (nothing was done), ErrMessage, ErrStopped. After an
+	// error of ctx it is not known whether it was done; doing it again is right.
+	// Safe for concurrent use: concurrent calls share one wait for the disk.
+	Publish(ctx context.Context, move *Move, messages ...Message) ([]int64, error)
+}
+
+// Consumer is the queue as a stage sees it. One process at a time owns a stage
+// of a partition; who does not know that he lost it learns it from ErrStale.
+// Safe for concurrent use.
+type Consumer interface {
+	// Position returns the last position that the stage has done; 0 is none.
+	Position(ctx context.Context, s Stage, partition int) (int64, error)
+
+	// Receive returns the messages that follow position after, in order and
+	// without a gap. It blocks until there is one or ctx ends (then its error
+	// is ctx's). It does not move the stage, so a stage may read ahead.
+	Receive(ctx context.Context, s Stage, partition int, after int64, b Bounds) ([]Message, error)
+
+	// Advance makes durable what the stage made of the messages up to a.To, and
+	// then moves the stage. For normalise, out holds Position and Note of those
+	// messages that got a Note (a position that has one keeps it: the first
+	// wins); for preserve, out holds results. ErrStale if the stage is not at
+	// a.From; then nothing was done.
+	Advance(ctx context.Context, a Ack, out ...Message) error
+}
+
+// Ack moves a stage from one position to another.
+type Ack struct {
+	Stage     Stage
+	Partition int
+	From, To  int64
+	Poison    []int64 // positions whose payload is kept for inspection, whatever happens
+}
+
+// Announcer takes results that belong to no position: what the reconciler
+// sealed later. Durable on return.
+type Announcer interface {
+	Announce(ctx context.Context, results ...Message) error
+}
+
+// Identity names the queue in Seal IDs.
+type Identity struct {
+	Queue      string   // 16 lowercase hex digits, random
+	Former     []string // names it had before, newest first
+	Partitions int      // 1 in the embedded queue
+}
+
+// Identifier knows the queue's name.
+type Identifier interface {
+	Identity(ctx context.Context) (Identity, error)
+
+	// End returns the last position of a partition; 0 is none.
+	End(ctx context.Context, partition int) (int64, error)
+
+	// Redraw draws a new name if the queue is still called old. It is called
+	// when the store has a plan past the queue's end: then this queue is an
+	// older copy of the one that was planned, and its next positions would be
+	// taken for other captures. Positions go on; the old name becomes Former.
+	Redraw(ctx context.Context, old string) (Identity, error)
+}
+
+// Pruner frees the payload of what is preserved and indexed.
+type Pruner interface {
+	// Prune forgets payloads that every one of the stages has done, except
+	// poison, at most max (0: all), and returns how many. IDs stay known.
+	Prune(ctx context.Context, max int, stages ...Stage) (int, error)
+}
+
+// TaskAdder takes wishes in.
+type TaskAdder interface {
+	// AddTasks makes Tasks durable. A Task whose ID is there already is left as
+	// it is. An empty ID is drawn.
+	AddTasks(ctx context.Context, tasks ...Task) ([]holdfast.ID, error)
+}
+
+// TaskTaker gives Tasks out under a lease.
+type TaskTaker interface {
+	// Take returns Tasks that are due and not under a lease, those due longest
+	// first, each under a new lease; none if there are none. A Task whose lease
+	// ran out is given out again; if its last sign of life is more than
+	// [StaleTask] ago it gets a new ID first, because the memory of published
+	// IDs may no longer reach back to it.
+	Take(ctx context.Context, w Want) ([]Task, error)
+
+	// Renew is a sign of life: it extends the lease to d from now. ErrLease if
+	// it is no longer the taker's.
+	Renew(ctx context.Context, t Task, d time.Duration) error
+}
+
+// TaskLister shows the Tasks, for people and for a backup.
+type TaskLister interface {
+	// Tasks returns at most limit Tasks after the given ID ("" is the start),
+	// sorted by ID.
+	Tasks(ctx context.Context, after holdfast.ID, limit int) ([]Task, error)
+}
