@@ -344,7 +344,7 @@ func (o Object) checkSlices() error {
 	}
 	end, seen := int64(0), make(map[string]bool, len(o.Slices))
 	for _, s := range o.Slices {
-		if !ValidObjectName(s.Name) || seen[s.Name] || s.Offset < end || s.Length < 0 || s.Length > o.Size-s.Offset {
+		if !ValidObjectName(s.Name) || strings.HasSuffix(s.Name, ".salt") || seen[s.Name] || s.Offset < end || s.Length < 0 || s.Length > o.Size-s.Offset {
 			return malformed("object %s: slice %.80q overlaps, repeats or lies outside", o.Name, s.Name)
 		}
 		seen[s.Name] = true

@@ -1,0 +1,359 @@
+package holdfast
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/hashing"
+)
+
+// exhibit judges one Capture: Manifest, Seal, Objects, slices.
+func (v *verifier) exhibit(x Exhibit) {
+	subject, dir := "exhibit "+x.Number, "data/exhibits/"+x.Number+"/"
+	r := ExhibitReport{Number: x.Number, Verdict: VerdictUnsealed, Capture: x.Capture, Seal: x.Seal, Node: v.x.Node}
+	defer func() { v.report.Exhibits = append(v.report.Exhibits, r) }()
+	e := v.b.byName[dir+"manifest.json"]
+	if e == nil {
+		v.find("manifest-missing", Contradicted, Proven, subject, "manifest.json is not here")
+		return
+	}
+	raw, err := e.read(MaxDocument)
+	var m *Manifest
+	if err == nil {
+		m, err = ParseManifest(raw)
+	}
+	if err != nil {
+		v.find("manifest-form", Contradicted, Proven, subject, "%v", err)
+		return
+	}
+	r.Kind, r.Source, r.Started, r.Ended, r.Result = m.Kind, m.Source, m.Started, m.Ended, m.Completeness.Outcome
+	v.find("manifest-form", OK, Proven, subject, "capture %s of %s", m.ID, m.Source)
+	if e.digest != x.Manifest || m.ID != x.Capture {
+		v.find("manifest-digest", Contradicted, Stated, subject, "is %s, stated %s", e.digest, x.Manifest)
+	}
+	if old, ok := v.captures[m.ID]; ok && old != e.digest {
+		v.find("capture-twice", Contradicted, Proven, subject, "capture %s has two manifests", m.ID)
+	}
+	v.captures[m.ID] = e.digest
+	v.report.Training = v.report.Training || m.Training
+	v.inSeal(x, e.digest, m, &r)
+	v.objects(dir, x, m)
+}
+
+// inSeal finds the Manifest among the Seal's subjects and takes over T.
+func (v *verifier) inSeal(x Exhibit, d hashing.Digest, m *Manifest, r *ExhibitReport) {
+	subject := "exhibit " + x.Number
+	s := v.seals[x.Seal]
+	switch {
+	case x.Seal == "":
+		v.find("seal-missing", Absent, Stated, subject, "pending: not sealed when it was exported")
+		return
+	case s == nil:
+		v.find("seal-missing", Contradicted, Stated, subject, "seal %s is stated, but not here", x.Seal)
+		return
+	case s.Statement == nil:
+		return // its own finding has contradicted the file
+	case !s.Statement.Has(d):
+		v.find("subject-missing", Contradicted, Proven, subject, "seal %s is not of this manifest", x.Seal)
+		return
+	case m.Training != s.Statement.Predicate.Training:
+		v.find("subject-missing", Contradicted, Proven, subject, "training in one of manifest and seal, not in both")
+		return
+	}
+	v.find("subject-missing", OK, Proven, subject, "one of the %d subjects of seal %s", len(s.Statement.Subject), x.Seal)
+	h := m.Custody
+	v.heads[h.Chain] = append(v.heads[h.Chain], h)
+	r.Node, r.Known = s.Statement.Predicate.Node, s.Known
+	if !s.NotBefore.IsZero() {
+		r.After = At(s.NotBefore)
+	}
+	if !s.Sealed() {
+		return
+	}
+	r.T = At(s.T)
+	r.Verdict = VerdictUnattributed
+	if s.Known {
+		r.Verdict = VerdictProven
+	}
+	switch late := s.T.Sub(m.Ended.Time); {
+	case late > time.Hour:
+		v.find("sealed-late", Note, Proven, subject, "sealed %s after the capture ended by the node's clock", late.Round(time.Second))
+	case late < -5*time.Minute:
+		v.find("clock-ahead", Note, Proven, subject, "the node's clock said %s later than the authorities: its stated times are unreliable", -late.Round(time.Second))
+	}
+}
+
+// objects holds every Object against the Manifest; what is not here must be
+// stated as withheld, with a reason.
+func (v *verifier) objects(dir string, x Exhibit, m *Manifest) {
+	subject := "exhibit " + x.Number
+	here := 0
+	for i := range m.Objects {
+		o := &m.Objects[i]
+		e := v.b.byName[dir+o.Name]
+		w, withheld := v.withheld[x.Number+"/"+o.Name]
+		switch {
+		case e == nil && !withheld:
+			v.find("object-missing", Contradicted, Proven, subject+"/"+o.Name, "the manifest names it, and nothing says why it is not here")
+		case e == nil:
+			if w.Digest != o.Digest {
+				v.find("object-digest", Contradicted, Stated, subject+"/"+o.Name, "withheld under another digest")
+			}
+			v.find("object-withheld", Note, Stated, subject+"/"+o.Name, "%s", w.Reason)
+		case withheld:
+			v.find("object-digest", Contradicted, Stated, subject+"/"+o.Name, "stated as withheld, yet here")
+		case e.digest != o.Digest || e.size != o.Size:
+			v.find("object-digest", Contradicted, Proven, subject+"/"+o.Name, "is %s, sealed %s", e.digest, o.Digest)
+		default:
+			here++
+			v.slicesOf(dir, subject, m, o, e)
+		}
+	}
+	v.find("object-digest", OK, Proven, subject, "%d of %d objects are here and are the sealed ones", here, len(m.Objects))
+	for _, e := range v.below(dir) {
+		name := strings.TrimPrefix(e.name, dir)
+		if rest, ok := strings.CutPrefix(name, "slices/"); ok {
+			v.shownSlice(subject, rest, e, m)
+		} else if name != "manifest.json" && m.Object(name) == nil {
+			v.find("file-extra", Contradicted, Proven, subject+"/"+name, "the manifest names no such object")
+		}
+	}
+}
+
+// below is under for the exhibits, indexed once: a case has many of them.
+func (v *verifier) below(dir string) []*entry {
+	if v.byExhibit == nil {
+		v.byExhibit = map[string][]*entry{}
+		for _, e := range v.b.entries {
+			if s := strings.SplitN(e.name, "/", 4); len(s) == 4 && s[1] == "exhibits" {
+				d := "data/exhibits/" + s[2] + "/"
+				v.byExhibit[d] = append(v.byExhibit[d], e)
+			}
+		}
+	}
+	return v.byExhibit[dir]
+}
+
+// slicesOf checks the commitments of a whole Object whose secret is here.
+func (v *verifier) slicesOf(dir, subject string, m *Manifest, o *Object, e *entry) {
+	s := v.b.byName[dir+o.Name+".secret"]
+	if len(o.Slices) == 0 || s == nil || m.Object(o.Name+".secret") == nil {
+		return
+	}
+	secret, err := s.read(64)
+	h := &sliceHasher{o: o, secret: secret}
+	if err == nil {
+		err = e.copyTo(h, make([]byte, 64<<10))
+	}
+	if err == nil {
+		err = h.close()
+	}
+	if err != nil {
+		v.find("slice-commitment", Contradicted, Proven, subject+"/"+o.Name, "%v", err)
+		return
+	}
+	v.find("slice-commitment", OK, Proven, subject+"/"+o.Name, "%d slices", len(o.Slices))
+}
+
+// sliceHasher walks an Object once and checks each slice as it ends.
+type sliceHasher struct {
+	o      *Object
+	secret []byte
+	at     int64
+	i      int
+	h      hash.Hash
+}
+
+func (s *sliceHasher) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 && s.i < len(s.o.Slices) {
+		sl := s.o.Slices[s.i]
+		if skip := sl.Offset - s.at; skip > 0 {
+			skip = min(skip, int64(len(p)))
+			s.at, p = s.at+skip, p[skip:]
+			continue
+		}
+		if s.h == nil {
+			s.h = sha256.New()
+			s.h.Write(SliceSalt(s.secret, sl.Name))
+		}
+		k := min(sl.Offset+sl.Length-s.at, int64(len(p)))
+		s.h.Write(p[:k])
+		s.at, p = s.at+k, p[k:]
+		if err := s.end(); err != nil {
+			return 0, err
+		}
+	}
+	s.at += int64(len(p))
+	return n, nil
+}
+
+// end closes the current slice if its last byte was seen.
+func (s *sliceHasher) end() error {
+	sl := s.o.Slices[s.i]
+	if s.at < sl.Offset+sl.Length {
+		return nil
+	}
+	if !bytes.Equal(s.h.Sum(nil), sl.Commitment[:]) {
+		return malformed("slice %s does not open its commitment", sl.Name)
+	}
+	s.i, s.h = s.i+1, nil
+	return nil
+}
+
+// close checks that every slice was reached; only empty ones may be left.
+func (s *sliceHasher) close() error {
+	for ; s.i < len(s.o.Slices); s.i++ {
+		sl := s.o.Slices[s.i]
+		if sl.Length != 0 || sha256.Sum256(SliceSalt(s.secret, sl.Name)) != sl.Commitment {
+			return malformed("slice %s does not open its commitment", sl.Name)
+		}
+	}
+	return nil
+}
+
+// shownSlice checks `<object>/<slice>` with `<object>/<slice>.salt`.
+func (v *verifier) shownSlice(subject, rest string, e *entry, m *Manifest) {
+	object, name, _ := strings.Cut(rest, "/")
+	subject += "/slices/" + rest
+	slice, isSalt := strings.CutSuffix(name, ".salt")
+	var sl *Slice
+	o := m.Object(object)
+	if o != nil {
+		if i := slices.IndexFunc(o.Slices, func(s Slice) bool { return s.Name == slice }); i >= 0 {
+			sl = &o.Slices[i]
+		}
+	}
+	dir := strings.TrimSuffix(e.name, name)
+	salt := v.b.byName[dir+slice+".salt"]
+	if sl == nil || salt == nil || salt.size != 32 || v.b.byName[dir+slice] == nil {
+		v.find("slice-form", Contradicted, Proven, subject, "no slice of the manifest, or its bytes or its 32-byte salt are missing")
+		return
+	}
+	if isSalt {
+		return
+	}
+	key, err := salt.read(32)
+	h := sha256.New()
+	h.Write(key)
+	if err == nil {
+		err = e.copyTo(h, make([]byte, 64<<10))
+	}
+	if err != nil || e.size != sl.Length || !bytes.Equal(h.Sum(nil), sl.Commitment[:]) {
+		v.find("slice-commitment", Contradicted, Proven, subject, "does not open its commitment")
+		return
+	}
+	v.find("slice-commitment", OK, Proven, subject, "%d bytes", e.size)
+	if v.b.byName[strings.TrimSuffix(dir, "slices/"+object+"/")+object] == nil {
+		v.find("boundaries-stated", Note, Stated, subject, "the object is not here: where the slice lies in it is stated")
+	}
+}
+
+// custody replays every chain and holds sealed heads and the export statement
+// against it.
+func (v *verifier) custody() {
+	at := map[ID][]hashing.Digest{} // h(0), h(1), …
+	lines, err := v.custodyLines()
+	if err != nil {
+		v.find("custody-form", Contradicted, Stated, "data/custody.jsonl", "%v", err)
+		return
+	}
+	for _, l := range lines {
+		hs := at[l.chain]
+		if hs == nil {
+			hs = []hashing.Digest{{}}
+		}
+		if l.n != int64(len(hs)) {
+			v.find("custody-chain", Contradicted, Proven, "custody "+string(l.chain), "line %d follows line %d", l.n, len(hs)-1)
+			return
+		}
+		at[l.chain] = append(hs, Next(hs[len(hs)-1], l.digest))
+	}
+	v.sealedHeads(at)
+	for _, h := range v.x.Custody {
+		if hs := at[h.Chain]; int64(len(hs)-1) != h.Length || hs[len(hs)-1] != h.Head {
+			v.find("custody-head", Contradicted, Stated, "custody "+string(h.Chain), "the export statement says another head")
+		}
+	}
+	if len(v.x.Custody) != len(at) {
+		v.find("custody-head", Contradicted, Stated, "data/custody.jsonl", "%d chains, stated %d", len(at), len(v.x.Custody))
+	}
+}
+
+// sealedHeads: a sealed Manifest's head anchors every line up to it.
+func (v *verifier) sealedHeads(at map[ID][]hashing.Digest) {
+	for chain, heads := range v.heads {
+		anchored := int64(0)
+		for _, h := range heads {
+			hs := at[chain]
+			if h.Length >= int64(len(hs)) || hs[h.Length] != h.Head {
+				v.find("custody-head", Contradicted, Proven, "custody "+string(chain), "a sealed manifest says that line %d leads to another head", h.Length)
+				return
+			}
+			anchored = max(anchored, h.Length)
+		}
+		v.find("custody-head", OK, Proven, "custody "+string(chain), "lines 1 to %d are anchored by a seal", anchored)
+		if n := int64(len(at[chain]) - 1); n > anchored {
+			v.find("custody-unanchored", Note, Stated, "custody "+string(chain), "lines %d to %d are in no seal shown here yet", anchored+1, n)
+		}
+	}
+}
+
+type custodyLine struct {
+	chain  ID
+	n      int64
+	digest hashing.Digest
+}
+
+func (v *verifier) custodyLines() (ls []custodyLine, err error) {
+	e := v.b.byName["data/custody.jsonl"]
+	if e == nil {
+		return nil, malformed("is not here")
+	}
+	raw, err := e.read(256 << 20)
+	if err != nil {
+		return nil, err
+	}
+	for len(raw) > 0 {
+		row, rest, ok := bytes.Cut(raw, []byte("\n"))
+		if raw = rest; !ok {
+			return nil, malformed("the last row does not end")
+		}
+		var w Withheld
+		if decode(row, &w) == nil {
+			ls = append(ls, custodyLine{w.Chain, w.N, w.Withheld})
+			continue
+		}
+		l, err := ParseLine(row)
+		if err != nil {
+			return nil, err
+		}
+		ls = append(ls, custodyLine{l.Chain, l.N, hashing.Of(row)})
+	}
+	return ls, nil
+}
+
+// statedFacts reports what the export statement says and nothing proves.
+func (v *verifier) statedFacts() {
+	if v.report.Training {
+		v.find("training", Note, Proven, "bundle", "TRAINING: a rehearsal, not evidence")
+	}
+	here := make(map[hashing.Digest]bool, len(v.x.Exhibits))
+	for _, e := range v.x.Exhibits {
+		here[e.Manifest] = true
+	}
+	for _, c := range v.x.Cases {
+		shown := 0
+		for _, d := range c.Captures {
+			if here[d] {
+				shown++
+			}
+		}
+		v.find("case-count", Note, Stated, fmt.Sprintf("case %s", c.Case), "%d of the %d captures that the node says this case has", shown, len(c.Captures))
+	}
+}

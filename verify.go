@@ -1,0 +1,430 @@
+package holdfast
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"holdfast/hashing"
+)
+
+// VerifyOptions are the few things that a person may say besides the Policy.
+type VerifyOptions struct {
+	// Node is the fingerprint (64 hex digits) of a node entry in the Bundle that
+	// the person got by another way; that entry joins the Policy.
+	Node string
+	// Progress, if not nil, is told the bytes hashed so far and in all. It is
+	// called from several goroutines.
+	Progress func(done, total int64)
+}
+
+// Verify judges a Bundle under a Policy. It uses nothing else: no network, no
+// clock, no file, nothing that the Bundle says about whom to trust.
+//
+// The error says that Verify could not run: [ErrNotBundle], [ErrNewer], ctx's
+// error. Everything that is wrong with the Bundle is a Finding. Memory grows
+// with the number of entries, not with their size; several cores hash at once.
+func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyOptions) (*Report, error) {
+	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, seals: map[string]*SealResult{}, heads: map[ID][]Head{}, captures: map[ID]hashing.Digest{}}
+	pc := *p
+	pc.Nodes = slices.Clone(p.Nodes)
+	v.p = &pc
+	b, err := openBundle(r, size)
+	if errors.Is(err, ErrNotBundle) {
+		return nil, err
+	}
+	if err != nil {
+		v.zipFinding(err)
+		v.report.Verdict = VerdictContradicted
+		return v.report, nil
+	}
+	v.b = b
+	if err := v.run(ctx, o); err != nil {
+		return nil, err
+	}
+	v.verdict()
+	return v.report, nil
+}
+
+type verifier struct {
+	b         *bundle
+	p         *Policy
+	m         Material
+	report    *Report
+	x         *Export
+	seals     map[string]*SealResult
+	trees     []Tree
+	heads     map[ID][]Head // that sealed Manifests anchor
+	captures  map[ID]hashing.Digest
+	byExhibit map[string][]*entry
+	withheld  map[string]WithheldObject // by exhibit/name
+	global    bool                      // a contradiction that concerns the whole file
+	bad       map[string]bool           // exhibits with a contradiction of their own
+}
+
+func (v *verifier) find(finding string, o Outcome, b Basis, subject, format string, a ...any) {
+	v.report.Findings = append(v.report.Findings, Finding{finding, o, b, subject, fmt.Sprintf(format, a...)})
+	if o != Contradicted {
+		return
+	}
+	if n, ok := strings.CutPrefix(subject, "exhibit "); ok {
+		n, _, _ = strings.Cut(n, "/")
+		v.bad[n] = true
+		return
+	}
+	v.global = true
+}
+
+func (v *verifier) zipFinding(err error) {
+	name := "zip"
+	if z := (*zipError)(nil); errors.As(err, &z) {
+		name = z.finding
+	}
+	v.find(name, Contradicted, Proven, "bundle", "%v", err)
+}
+
+func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
+	if err := v.hashAll(ctx, o.Progress); err != nil {
+		return err
+	}
+	v.find("zip", OK, Proven, "bundle", "%d entries", len(v.b.entries))
+	v.bag()
+	v.trust(o.Node)
+	if err := v.export(); err != nil || v.x == nil {
+		return err
+	}
+	v.files()
+	for _, w := range v.x.Withheld {
+		v.withheld[w.Exhibit+"/"+w.Name] = w
+	}
+	v.checkSeals()
+	for _, e := range v.x.Exhibits {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		v.exhibit(e)
+	}
+	v.custody()
+	v.consistency()
+	v.statedFacts()
+	return nil
+}
+
+// hashAll reads every entry once, largest share first to whoever is free.
+func (v *verifier) hashAll(ctx context.Context, progress func(done, total int64)) error {
+	var next, done atomic.Int64
+	var total int64
+	for _, e := range v.b.entries {
+		total += e.size
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			buf := make([]byte, 256<<10)
+			for ctx.Err() == nil {
+				i := next.Add(1) - 1
+				if i >= int64(len(v.b.entries)) {
+					return
+				}
+				e := v.b.entries[i]
+				if err := e.hash(buf); err != nil {
+					mu.Lock()
+					v.zipFinding(err)
+					mu.Unlock()
+				}
+				if n := done.Add(e.size); progress != nil {
+					progress(n, total)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+// unsigned are the files that no signature covers: the bag and the help.
+func unsigned(name string) bool {
+	switch name {
+	case ReadMe, "verify.sh", "bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt":
+		return true
+	}
+	return false
+}
+
+// bag checks the BagIt 1.0 files against the entries (RFC 8493).
+func (v *verifier) bag() {
+	lists := map[string]*bytes.Buffer{"manifest-sha256.txt": {}, "tagmanifest-sha256.txt": {}}
+	for _, e := range v.b.entries {
+		switch {
+		case strings.HasPrefix(e.name, "data/"):
+			fmt.Fprintf(lists["manifest-sha256.txt"], "%s  %s\n", e.digest.Hex(), e.name)
+		case !unsigned(e.name):
+			v.find("file-extra", Contradicted, Proven, e.name, "no file of this name belongs here")
+		default:
+			v.report.Unsigned = append(v.report.Unsigned, e.name)
+			if e.name != "tagmanifest-sha256.txt" {
+				fmt.Fprintf(lists["tagmanifest-sha256.txt"], "%s  %s\n", e.digest.Hex(), e.name)
+			}
+		}
+	}
+	lists["bagit.txt"] = bytes.NewBufferString("BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
+	for name, want := range lists {
+		if e := v.b.byName[name]; e == nil || e.digest != hashing.Of(sortLines(want.Bytes())) && name != "bagit.txt" || name == "bagit.txt" && e.digest != hashing.Of(want.Bytes()) {
+			v.find("bag", Contradicted, Stated, name, "does not list exactly the files that are here")
+		}
+	}
+	if e := v.b.byName["bag-info.txt"]; e == nil {
+		v.find("bag", Contradicted, Stated, "bag-info.txt", "is missing")
+	}
+	v.find("unsigned", Note, Stated, "bundle", "under no signature: %s", strings.Join(v.report.Unsigned, ", "))
+}
+
+// sortLines sorts by path, which begins after the digest and two spaces.
+func sortLines(b []byte) []byte {
+	lines := bytes.SplitAfter(b, []byte("\n"))
+	lines = slices.DeleteFunc(lines, func(l []byte) bool { return len(l) < 66 })
+	slices.SortFunc(lines, func(a, c []byte) int { return bytes.Compare(a[66:], c[66:]) })
+	return bytes.Join(lines, nil)
+}
+
+// trust reads certificates and node entries. They are material; only an entry
+// whose fingerprint the person gave joins the Policy.
+func (v *verifier) trust(fingerprint string) {
+	for _, e := range v.under("data/trust/nodes/") {
+		if !strings.HasSuffix(e.name, ".json") {
+			continue
+		}
+		raw, err := e.read(MaxPolicy)
+		n := new(PolicyNode)
+		if err == nil {
+			n, err = ParsePolicyNode(raw)
+		}
+		if err == nil && e.name != "data/trust/nodes/"+n.Name+".json" {
+			err = malformed("entry of node %s", n.Name)
+		}
+		if err != nil {
+			v.find("trust-form", Contradicted, Stated, e.name, "%v", err)
+			continue
+		}
+		v.m.Nodes = append(v.m.Nodes, *n)
+		if e.digest.Hex() == strings.TrimPrefix(fingerprint, "sha256:") && v.p.node(n.Name) == nil {
+			v.p.Nodes = append(v.p.Nodes, *n)
+		}
+	}
+	for _, e := range v.under("data/trust/certs/") {
+		raw, err := e.read(64 << 10)
+		block, rest := pem.Decode(raw)
+		if err != nil || block == nil || block.Type != "CERTIFICATE" || len(rest) > 0 || e.name != "data/trust/certs/"+hashing.Of(block.Bytes).Hex()+".pem" {
+			v.find("trust-form", Contradicted, Stated, e.name, "not one PEM certificate named by its SHA-256")
+			continue
+		}
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil && len(v.m.Certs) < 1024 {
+			v.m.Certs = append(v.m.Certs, c)
+		}
+	}
+}
+
+// under returns the entries below a prefix, in the order of their names.
+func (v *verifier) under(prefix string) (es []*entry) {
+	for _, e := range v.b.entries {
+		if strings.HasPrefix(e.name, prefix) {
+			es = append(es, e)
+		}
+	}
+	slices.SortFunc(es, func(a, b *entry) int { return strings.Compare(a.name, b.name) })
+	return es
+}
+
+const exportName = "data/export.dsse.json"
+
+func (v *verifier) export() error {
+	e := v.b.byName[exportName]
+	if e == nil {
+		v.find("export-missing", Contradicted, Stated, exportName, "nothing says what this bundle holds")
+		return nil
+	}
+	raw, err := e.read(maxExport)
+	var env *Envelope
+	var x *Export
+	if err == nil {
+		env, err = ParseEnvelope(raw, PayloadExport, maxExport)
+	}
+	if err == nil {
+		x, err = ParseExport(env.Payload)
+	}
+	if errors.Is(err, ErrNewer) {
+		return err
+	}
+	if err != nil {
+		v.find("export-form", Contradicted, Stated, exportName, "%v", err)
+		return nil
+	}
+	v.x = x
+	v.report.Training = x.Training
+	for _, n := range append(slices.Clone(v.p.Nodes), v.m.Nodes...) {
+		for _, k := range n.Keys {
+			if n.Name == x.Node && env.Verify(k.SPKI) == nil {
+				v.find("export-signature", OK, Stated, exportName, "exported %s by node %s", x.Exported, x.Node)
+				return nil
+			}
+		}
+	}
+	v.find("export-signature", Contradicted, Stated, exportName, "no key of node %s signed it", x.Node)
+	return nil
+}
+
+// files holds every file under data/ against the export statement.
+func (v *verifier) files() {
+	stated := make(map[string]bool, len(v.x.Files))
+	for _, f := range v.x.Files {
+		stated[f.Path] = true
+		switch e := v.b.byName[f.Path]; {
+		case e == nil:
+			v.find("file-missing", Contradicted, Stated, f.Path, "stated, but not here")
+		case e.digest != f.Digest || e.size != f.Size:
+			v.find("file-digest", Contradicted, Stated, f.Path, "is %s, stated %s", e.digest, f.Digest)
+		}
+	}
+	for _, e := range v.b.entries {
+		if strings.HasPrefix(e.name, "data/") && !stated[e.name] && e.name != exportName {
+			v.find("file-extra", Contradicted, Stated, e.name, "not in the export statement")
+		}
+	}
+}
+
+// checkSeals runs CheckSeal on each folder under data/seals/.
+func (v *verifier) checkSeals() {
+	parts, used := map[string]SealParts{}, map[string]bool{}
+	for _, e := range v.x.Exhibits {
+		used[e.Seal] = true
+	}
+	for _, e := range v.under("data/seals/") {
+		id, part, _ := strings.Cut(strings.TrimPrefix(e.name, "data/seals/"), "/")
+		raw, err := e.read(MaxDocument)
+		if err != nil || !ValidSealID(id) || part == "plan.json" {
+			v.find("seal-parts", Contradicted, Proven, e.name, "not a part of a seal (%v)", err)
+			continue
+		}
+		if parts[id] == nil {
+			parts[id] = SealParts{}
+		}
+		parts[id][part] = raw
+	}
+	for _, id := range slices.Sorted(maps.Keys(parts)) {
+		r := CheckSeal(id, parts[id], v.p, v.m)
+		v.seals[id] = r
+		v.trees = append(v.trees, r.Trees...)
+		for _, f := range r.Findings {
+			v.find(f.Finding, f.Outcome, f.Basis, f.Subject, "%s", f.Detail)
+		}
+		if r.Logged && parts[id]["seal.sigstore.json"] == nil {
+			v.find("seal-parts", Contradicted, Proven, "seal "+id, "seal.sigstore.json is missing")
+		}
+		if !used[id] {
+			v.find("seal-parts", Contradicted, Proven, "seal "+id, "no exhibit has this seal")
+		}
+	}
+}
+
+// consistency links all states of each log (bundle.md, section 8).
+func (v *verifier) consistency() {
+	logs := map[string][]Tree{}
+	for _, n := range v.p.Nodes {
+		if c := n.Log.Checkpoint; c != nil {
+			v.trees = append(v.trees, Tree{n.Name, c.Root, c.Size})
+		}
+	}
+	for _, e := range v.under("data/tlog/") {
+		if s := strings.Split(e.name, "/"); len(s) == 4 && s[3] == "checkpoint" {
+			if t, err := v.newest(e, s[2]); err != nil {
+				v.find("checkpoint-signature", Contradicted, Proven, e.name, "%v", err)
+			} else {
+				v.trees = append(v.trees, t)
+			}
+		}
+	}
+	for _, t := range v.trees {
+		logs[t.Origin] = append(logs[t.Origin], t)
+	}
+	for _, origin := range slices.Sorted(maps.Keys(logs)) {
+		ts := logs[origin]
+		slices.SortFunc(ts, func(a, b Tree) int { return int(min(max(a.Size-b.Size, -1), 1)) })
+		for i := 1; i < len(ts); i++ {
+			v.link(ts[i-1], ts[i])
+		}
+		v.find("log-unwitnessed", Note, Stated, "log "+origin, "kept by its maker, unwitnessed: that it has no other form is shown only against the %d states here", len(ts))
+	}
+}
+
+func (v *verifier) newest(e *entry, origin string) (t Tree, err error) {
+	raw, err := e.read(64 << 10)
+	if err != nil {
+		return t, err
+	}
+	err = malformed("no key for log %.80q", origin)
+	for _, n := range append(slices.Clone(v.p.Nodes), v.m.Nodes...) {
+		if n.Name == origin {
+			if t, err = OpenCheckpoint(raw, n.Log.Key); err == nil {
+				return t, nil
+			}
+		}
+	}
+	return t, err
+}
+
+func (v *verifier) link(a, b Tree) {
+	subject := "log " + a.Origin
+	if a.Size == b.Size {
+		if a.Root != b.Root {
+			v.find("log-fork", Contradicted, Proven, subject, "two different logs of size %d", a.Size)
+		}
+		return
+	}
+	e := v.b.byName[fmt.Sprintf("data/tlog/%s/%d-%d.json", a.Origin, a.Size, b.Size)]
+	if e == nil {
+		v.find("log-unlinked", Note, Stated, subject, "no proof that size %d grew into %d", a.Size, b.Size)
+		return
+	}
+	raw, err := e.read(64 << 10)
+	var p *Consistency
+	if err == nil {
+		p, err = ParseConsistency(raw)
+	}
+	if err == nil && (p.From != a.Size || p.To != b.Size) {
+		err = malformed("proof is of %d to %d", p.From, p.To)
+	}
+	if err == nil {
+		err = p.Check(a.Root, b.Root)
+	}
+	if err != nil {
+		v.find("log-fork", Contradicted, Proven, subject, "%v", err)
+		return
+	}
+	v.find("log-fork", OK, Proven, subject, "size %d grew into %d", a.Size, b.Size)
+}
+
+// verdict takes the worst exhibit; a contradiction of the whole file is on all.
+func (v *verifier) verdict() {
+	v.report.Verdict = VerdictProven
+	if len(v.report.Exhibits) == 0 || v.global {
+		v.report.Verdict = VerdictContradicted
+	}
+	for i := range v.report.Exhibits {
+		e := &v.report.Exhibits[i]
+		if v.global || v.bad[e.Number] {
+			e.Verdict = VerdictContradicted
+		}
+		v.report.Verdict = worse(v.report.Verdict, e.Verdict)
+	}
+}
