@@ -1,0 +1,192 @@
+package catalog
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"holdfast"
+	"holdfast/hashing"
+)
+
+// States of a capture and of its Seal, in the order in which they come. Only
+// Sealed means that signature, log inclusion and the quorum of timestamps are
+// all there; whatever is unclear is shown as less.
+const (
+	Pending = "pending"
+	Signed  = "signed"
+	Sealed  = "sealed"
+)
+
+// ReasonQueued is the reason of a pending capture that no plan names yet.
+const ReasonQueued = "accepted; waits in the queue for its seal"
+
+// Capture is what is known of one Capture or Event. Text in it that came from
+// outside (Source, Agent) is as in the Manifest; who prints it makes control
+// characters visible.
+type Capture struct {
+	ID       holdfast.ID
+	Kind     string // holdfast.KindCapture or KindEvent
+	Source   holdfast.Source
+	Case     holdfast.ID
+	Started  holdfast.Time
+	Ended    holdfast.Time
+	Outcome  string // complete, partial, failed
+	Agent    holdfast.Agent
+	Node     string
+	Training bool
+	Manifest hashing.Digest
+	Position int64 // smallest queue position at which it was seen
+
+	State  string    // Pending, Signed, Sealed
+	Reason string    // why it is not Sealed; "" if it is
+	Seal   string    // Seal ID, "" while no plan names it
+	T      time.Time // of the Seal, microseconds; zero unless Sealed
+
+	Exhibit   string     // number in its home Case, "" before its first export
+	Conflicts []Conflict // other Manifests under the same ID; normally none
+}
+
+// Conflict is another Manifest under a capture ID that is taken. One of the
+// two is wrong, and a verifier of both says `contradicted`.
+type Conflict struct {
+	Manifest hashing.Digest
+	Position int64
+	State    string
+	Seal     string
+}
+
+// Case is a named set of Captures.
+type Case struct {
+	ID       holdfast.ID
+	Name     string        // "" until an `opened` line is known
+	Opened   holdfast.Time // of that line; zero until then
+	Chains   []Chain       // sorted by ID
+	Captures int64         // Captures at home here, without Events
+}
+
+// Chain is a Case's Custody by one node.
+type Chain struct {
+	ID     holdfast.ID
+	Node   string
+	Length int64 // lines known to exist, from Events and from Manifests
+}
+
+// Exhibit is the number that a capture was given at its first export.
+type Exhibit struct {
+	Case     holdfast.ID
+	Capture  holdfast.ID
+	Number   string
+	Exported holdfast.Time // of the custody line
+}
+
+// Ref says where a small Object or a Manifest lies: Size bytes from Offset of
+// the pack Name. [Ref.Read] reads and checks them.
+type Ref struct {
+	Name   string
+	Offset int64
+	Size   int64
+}
+
+// Query selects captures; a zero field selects all.
+type Query struct {
+	Case   holdfast.ID
+	State  string
+	Source holdfast.Source
+	Kind   string
+	After  Cursor // go on behind this one
+	Limit  int    // at most so many; 0: all
+}
+
+// Cursor is a place in the order of Captures, newest first.
+type Cursor struct {
+	Started holdfast.Time
+	ID      holdfast.ID
+}
+
+// Cursor is the place of c, to go on behind it.
+func (c Capture) Cursor() Cursor { return Cursor{c.Started, c.ID} }
+
+// Writer takes facts in. Both methods are all or nothing, idempotent, and
+// commute; see the package comment. They may be called concurrently, from
+// several processes. What they return is visible to every reader, and durable
+// after [Syncer.Sync]. Batches of about 1,000 are fastest; there is no limit.
+type Writer interface {
+	Accepted(ctx context.Context, batch []Accepted) error
+	Sealed(ctx context.Context, batch []SealState) error
+}
+
+// Syncer makes what was written durable. The index stage calls it before it
+// acknowledges messages: until then a crash of the machine (not of a process)
+// may take back the newest writes, and the queue brings them again.
+type Syncer interface {
+	Sync(ctx context.Context) error
+}
+
+// SealState is what is known of a Seal at one time.
+type SealState struct {
+	Seal   string
+	State  string // Pending: planned only
+	Reason string // why it is not Sealed; a function of the Seal's parts and the Policy
+	T      time.Time
+	At     time.Time // when this was found; of two reasons the later is shown
+
+	// Members and Placed are what [Locate] reads from the plan and the packs.
+	// They may be left empty when they were stated before or will be later.
+	Members []Member
+	Placed  []Placed
+}
+
+// Member is a capture that a plan names.
+type Member struct {
+	ID       holdfast.ID
+	Manifest hashing.Digest
+	Position int64
+}
+
+// Placed is the place of one small Object or Manifest.
+type Placed struct {
+	Digest hashing.Digest
+	Ref    Ref
+}
+
+// Captures answers about captures.
+type Captures interface {
+	// Captures yields captures, newest first (Started, then ID, descending).
+	// It holds nothing open between two yields: none is yielded twice, and what
+	// is accepted or sealed meanwhile may be seen or not. An error ends it.
+	Captures(ctx context.Context, q Query) iter.Seq2[Capture, error]
+
+	// Capture returns one, or an error wrapping [ErrNotFound].
+	Capture(ctx context.Context, id holdfast.ID) (Capture, error)
+}
+
+// Cases answers about Cases.
+type Cases interface {
+	// Cases yields all Cases, by name, then ID.
+	Cases(ctx context.Context) iter.Seq2[Case, error]
+
+	// Case finds one by ID or else by name; errors wrap [ErrNotFound] or
+	// [ErrAmbiguous].
+	Case(ctx context.Context, nameOrID string) (Case, error)
+
+	// Exhibits yields the numbers given in a Case, in their order.
+	Exhibits(ctx context.Context, home holdfast.ID) iter.Seq2[Exhibit, error]
+}
+
+// Refs finds small Objects and Manifests.
+type Refs interface {
+	// Refs yields every known place of d, sorted by pack name: where one pack
+	// is damaged, another may serve. None: the Object is large (ask the store),
+	// pending (ask the queue), or unknown.
+	Refs(ctx context.Context, d hashing.Digest) iter.Seq2[Ref, error]
+}
+
+// Catalog is all of it. A consumer asks for the part that it needs.
+type Catalog interface {
+	Writer
+	Syncer
+	Captures
+	Cases
+	Refs
+}

@@ -1,0 +1,2 @@
+// Package catalogtest says what every catalog must hold to.
+package catalogtest

@@ -1,0 +1,55 @@
+// Package catalog is what is known of a node's captures: Cases, Sources,
+// captures, the state of their Seals, exhibit numbers, and where small Objects
+// lie. It is an index, never evidence: nothing in it is signed, and nothing may
+// be claimed from it that the store does not show.
+//
+// # A fold over the store
+//
+// Everything here follows from three kinds of facts: a normalised message
+// ([Accepted]), what is known of a Seal ([SealState]), and a custody line, which
+// rides in the Accepted of its Event. A catalog holds the union of the facts it
+// was given: any order, any repetition, any split into calls gives the same
+// answers. So the index stage may be repeated after a crash, several processes
+// may index at once, and [Fold] over the store gives what the index stage has
+// built: deleting a catalog loses nothing.
+//
+// Where facts disagree the answer is chosen by their content, never by their
+// order of arrival:
+//   - a Seal's state is the furthest that was stated (pending, signed, sealed),
+//     T the earliest; the reason is that of the latest look at it;
+//   - a capture in several Seals shows the furthest of them, then the smallest id;
+//   - one capture ID with two Manifests: the one of the smallest position is
+//     shown, then of the smallest Digest, and every other one as a [Conflict];
+//   - the name of a Case, and an exhibit's number, are those of the earliest
+//     custody line that gives one.
+//
+// # What a rebuild cannot know
+//
+// Captures that are in no plan yet live in the queue alone; after a fold the
+// index stage reads the queue again from its start. A conflicting Manifest that
+// the plan skipped as a duplicate is in no pack: it is known for as long as the
+// queue holds it.
+//
+// # Rooms
+//
+// catalog/sqlite is the embedded catalog; catalog/catalogtest is the suite that
+// every catalog passes.
+package catalog
+
+import "errors"
+
+// Errors that callers branch on.
+var (
+	// ErrNotFound: no such capture or Case is known.
+	ErrNotFound = errors.New("not in the catalog")
+
+	// ErrAmbiguous: several Cases have that name; ask by ID.
+	ErrAmbiguous = errors.New("several cases have that name")
+
+	// ErrRebuild: the catalog is absent, damaged, of an older form, or its last
+	// rebuild did not end. Nothing is lost: `holdfast rebuild` makes it again.
+	ErrRebuild = errors.New("the catalog must be made again: run holdfast rebuild (nothing is lost, it is made from the store)")
+
+	// ErrNewer: a newer program has made this catalog.
+	ErrNewer = errors.New("the catalog was made by a newer holdfast: use that version or a later one")
+)

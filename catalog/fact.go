@@ -1,0 +1,133 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"holdfast"
+	"holdfast/hashing"
+)
+
+// LineObject is the name of an Event's only Object.
+const LineObject = "line.json"
+
+// MaxName is the longest name of a Case, in bytes.
+const MaxName = 1024
+
+// Accepted is a normalised message, as far as a catalog keeps it: made by
+// [Read], and for Events completed by [Accepted.ReadLine].
+type Accepted struct {
+	Capture // what the Manifest and the position give; no state
+
+	Head Head  // of the home Case's chain at acceptance
+	Line *Line // of an Event whose line was read
+
+	line hashing.Digest
+	size int64
+}
+
+// Head says that a chain has so many lines.
+type Head struct {
+	Chain  holdfast.ID
+	Length int64
+}
+
+// Line is what a catalog keeps of a custody line.
+type Line struct {
+	Chain holdfast.ID
+	N     int64
+	At    holdfast.Time
+	Name  string  // of the Case, from `opened`
+	Given []Given // exhibit numbers, from `exported`
+}
+
+// Given is a number that an export gave to a capture.
+type Given struct {
+	Capture holdfast.ID `json:"capture"`
+	Number  string      `json:"number"`
+}
+
+// Read takes from a Manifest what the catalog keeps; manifest may be changed
+// afterwards. Errors wrap holdfast.ErrForm or holdfast.ErrNewer: the message is
+// poison, and the caller reports and skips it.
+func Read(position int64, manifest []byte) (Accepted, error) {
+	m, err := holdfast.ParseManifest(manifest)
+	if err != nil {
+		return Accepted{}, fmt.Errorf("read manifest at position %d: %w", position, err)
+	}
+	a := Accepted{Head: Head{m.Custody.Chain, m.Custody.Length}}
+	a.Capture = Capture{
+		ID: m.ID, Kind: m.Kind, Source: m.Source, Case: m.Case, Started: m.Started, Ended: m.Ended,
+		Outcome: m.Completeness.Outcome, Agent: m.Agent, Node: m.Collection.Node, Training: m.Training,
+		Manifest: hashing.Of(manifest), Position: position,
+	}
+	if o := m.Object(LineObject); o != nil && m.Kind == holdfast.KindEvent {
+		a.line, a.size = o.Digest, o.Size
+	}
+	return a, nil
+}
+
+// LineDigest names the Event's custody line, whose bytes ReadLine wants; ok is
+// false for a Capture. The bytes ride inline in the message, lie in a pack, or,
+// if larger than a message may be, are an Object of the store.
+func (a *Accepted) LineDigest() (d hashing.Digest, size int64, ok bool) {
+	return a.line, a.size, !a.line.IsZero()
+}
+
+// ReadLine takes from the custody line what the catalog keeps. An error, which
+// wraps hashing.ErrMismatch, holdfast.ErrForm or holdfast.ErrNewer, leaves a as
+// it was: the Event itself can still be indexed.
+func (a *Accepted) ReadLine(line []byte) error {
+	if got := hashing.Of(line); got != a.line {
+		return fmt.Errorf("read custody line of event %s: bytes are %s: %w", a.ID, got, hashing.ErrMismatch)
+	}
+	l, err := holdfast.ParseLine(line)
+	if err != nil {
+		return fmt.Errorf("read custody line of event %s: %w", a.ID, err)
+	}
+	// The ID binds the Event to its place in the chain: a line that was moved
+	// under another Event names no Case and gives no number.
+	if l.Case != a.Case || holdfast.EventID(l.Chain, l.N) != a.ID {
+		return fmt.Errorf("read custody line of event %s: it is line %d of chain %s of case %s: %w", a.ID, l.N, l.Chain, l.Case, holdfast.ErrForm)
+	}
+	k := Line{Chain: l.Chain, N: l.N, At: l.At}
+	if err := k.take(l); err != nil {
+		return fmt.Errorf("read custody line of event %s (%.40q): %w", a.ID, l.Action, err)
+	}
+	a.Line = &k
+	return nil
+}
+
+func (k *Line) take(l *holdfast.Line) error {
+	switch l.Action {
+	case "opened":
+		var x struct {
+			Name string `json:"name"`
+		}
+		if json.Unmarshal(l.X, &x) != nil || x.Name == "" || len(x.Name) > MaxName {
+			return fmt.Errorf("no name of 1 to %d bytes: %w", MaxName, holdfast.ErrForm)
+		}
+		k.Name = x.Name
+	case "exported":
+		var x struct {
+			Exhibits []Given `json:"exhibits"`
+		}
+		if err := json.Unmarshal(l.X, &x); err != nil {
+			return fmt.Errorf("exhibits: %w: %w", holdfast.ErrForm, err)
+		}
+		for _, g := range x.Exhibits {
+			if _, err := holdfast.ParseID(string(g.Capture)); err != nil || !validNumber(g.Number) {
+				return fmt.Errorf("exhibit %.40q of capture %.40q: %w", g.Number, g.Capture, holdfast.ErrForm)
+			}
+		}
+		k.Given = x.Exhibits
+	}
+	return nil
+}
+
+// validNumber accepts a decimal from 1 without leading zeros. The number is the
+// Case's own; the `<k>-` of a Bundle of several Cases is not kept.
+func validNumber(s string) bool {
+	return len(s) >= 1 && len(s) <= 9 && s[0] != '0' && strings.Trim(s, "0123456789") == ""
+}

@@ -1,0 +1,2 @@
+// Package sqlite is the embedded catalog: one SQLite database.
+package sqlite
