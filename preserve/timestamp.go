@@ -1,0 +1,240 @@
+package preserve
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	"holdfast/rfc3161"
+)
+
+// StampTimeout is how long one authority may take to answer.
+const StampTimeout = 10 * time.Second
+
+// What an authority's answer can be refused for, besides the errors of package
+// rfc3161, which say what is wrong with a reply or token as such.
+var (
+	ErrReply  = errors.New("no time-stamp reply")
+	ErrNonce  = errors.New("token answers another request")
+	ErrPolicy = errors.New("token has another policy than the one pinned")
+	ErrIssuer = errors.New("token comes from another issuing CA than the one pinned")
+)
+
+// An Authority is one RFC 3161 service as it is configured here. Whether it
+// counts is for the verifier's Policy to say, never for this.
+type Authority struct {
+	Name     string // short, unique in a configuration; names the parts of a Seal
+	Operator string // the legal entity that runs it
+	URL      string
+	Roots    []*x509.Certificate // a token must lead to one of these, and to no other
+	// IssuerPin is the SHA-256, lowercase hex, of the SubjectPublicKeyInfo of the
+	// CA that certified the signer. Optional: then any CA under Roots will do.
+	IssuerPin string
+	// PolicyPin is the dotted OID that tokens must state; it is also asked for.
+	// Optional.
+	PolicyPin string
+	// Public authorities are strangers' servers, asked at a polite pace.
+	Public bool
+	// Issue answers in process, instead of the URL: the node's own authority.
+	// Optional.
+	Issue func(ctx context.Context, request []byte) []byte
+}
+
+// A Timestamp is a token that passed every check of [Client.Stamp].
+type Timestamp struct {
+	Token     *rfc3161.Token // Token.Raw is the bare token, DER as received
+	Chain     rfc3161.Chain
+	IssuerPin string // of Chain.Issuer, in the form of Authority.IssuerPin
+	// Offset is how far the authority's clock is ahead of this node's: genTime
+	// less the middle of the time between question and answer. It is exact to
+	// the token's accuracy plus half of Took, and never a reason to refuse.
+	Offset time.Duration
+	Took   time.Duration // between question and answer
+}
+
+// A Client asks authorities. It is safe for concurrent use.
+type Client struct {
+	// HTTP carries the questions; a zero http.Client will do.
+	HTTP *http.Client
+	// Timeout bounds each question with its whole answer. Optional, default
+	// [StampTimeout].
+	Timeout time.Duration
+	// Now is this node's clock. Optional, default time.Now.
+	Now func() time.Time
+}
+
+// Stamp has a signature time-stamped by one authority: the imprint is the
+// SHA-256 of the raw signature, the nonce 128 random bits. The answer is
+// checked before it is returned: HTTP status, size, reply status, nonce,
+// imprint, the signature with its certificate (RFC 3161 section 2.3), the pins,
+// and the chain to the authority's own roots at genTime.
+//
+// Errors wrap one of this file's or of package rfc3161, or the context's
+// (context.DeadlineExceeded: it did not answer in time).
+func (c *Client) Stamp(ctx context.Context, a Authority, signature []byte) (*Timestamp, error) {
+	ts, err := c.stamp(ctx, a, signature)
+	if err != nil {
+		return nil, fmt.Errorf("timestamp from %s: %w", a.Name, err)
+	}
+	return ts, nil
+}
+
+func (c *Client) stamp(ctx context.Context, a Authority, signature []byte) (*Timestamp, error) {
+	nonce, err := drawNonce()
+	if err != nil {
+		return nil, err
+	}
+	imprint := sha256.Sum256(signature)
+	request, err := rfc3161.NewRequest(imprint[:], nonce, a.PolicyPin)
+	if err != nil {
+		return nil, err
+	}
+	asked, begin := c.now(), time.Now() // the second one is monotonic: Took survives a step of the clock
+	reply, err := c.ask(ctx, a, request)
+	if err != nil {
+		return nil, err
+	}
+	ts := &Timestamp{Took: time.Since(begin)}
+	if ts.Token, err = rfc3161.ParseResponse(reply); err != nil {
+		return nil, err
+	}
+	if err := ts.check(a, imprint[:], nonce); err != nil {
+		return nil, err
+	}
+	ts.Offset = ts.Token.GenTime.Sub(asked.Add(ts.Took / 2))
+	return ts, nil
+}
+
+// check fills in the chain. The nonce comes first: a replayed token is named as
+// such, although its imprint is another one as well.
+func (ts *Timestamp) check(a Authority, imprint []byte, nonce *big.Int) error {
+	tok := ts.Token
+	if tok.Nonce == nil || tok.Nonce.Cmp(nonce) != 0 {
+		return ErrNonce
+	}
+	if err := tok.Check(imprint); err != nil {
+		return err
+	}
+	if a.PolicyPin != "" && tok.Policy != a.PolicyPin {
+		return fmt.Errorf("%w: %.80s", ErrPolicy, tok.Policy)
+	}
+	chains, err := tok.Chains(a.Roots, nil)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(chains, func(c rfc3161.Chain) bool { return a.IssuerPin == "" || pin(c.Issuer) == a.IssuerPin })
+	if i < 0 {
+		return fmt.Errorf("%w: %q", ErrIssuer, chains[0].Issuer.Subject)
+	}
+	ts.Chain, ts.IssuerPin = chains[i], pin(chains[i].Issuer)
+	return nil
+}
+
+// pin names a key, whatever certificate it is in.
+func pin(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
+
+// drawNonce draws 128 bits, of which the first is set: fixed length, no sign.
+func drawNonce() (*big.Int, error) {
+	b := make([]byte, 16)
+	if _, err := rand.Read(b); err != nil {
+		return nil, fmt.Errorf("draw nonce: %w", err)
+	}
+	b[0] = b[0]&0x7f | 0x40
+	return new(big.Int).SetBytes(b), nil
+}
+
+// ask returns the body of an answer that may be a reply.
+func (c *Client) ask(ctx context.Context, a Authority, request []byte) ([]byte, error) {
+	if a.Issue != nil {
+		return a.Issue(ctx, request), nil
+	}
+	timeout := c.Timeout
+	if timeout == 0 {
+		timeout = StampTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	post, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL, bytes.NewReader(request))
+	if err != nil {
+		return nil, err
+	}
+	post.Header.Set("Content-Type", "application/timestamp-query")
+	resp, err := c.HTTP.Do(post)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if err := acceptable(resp); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, rfc3161.MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read reply: %w", err)
+	}
+	if len(body) > rfc3161.MaxSize {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrReply, rfc3161.MaxSize)
+	}
+	return body, nil
+}
+
+// acceptable refuses answers that say themselves that they are something else.
+// Authorities are not all exact about the content type, and the bytes decide.
+func acceptable(resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: HTTP status %d", ErrReply, resp.StatusCode)
+	}
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil {
+		return nil // absent or unreadable
+	}
+	switch kind {
+	case "application/timestamp-reply", "application/timestamp-response", "application/octet-stream":
+		return nil
+	}
+	return fmt.Errorf("%w: content type %.80q", ErrReply, kind)
+}
+
+func (c *Client) now() time.Time {
+	if c.Now == nil {
+		return time.Now()
+	}
+	return c.Now()
+}
+
+// A Result is what came of asking one authority: a Timestamp or an error.
+type Result struct {
+	Authority Authority
+	*Timestamp
+	Err error
+}
+
+// StampAll asks all authorities at the same time, each within the timeout, and
+// calls each with every result as it comes, one at a time and from the calling
+// goroutine; one that hangs delays no other. It returns when all have answered
+// or ctx is done, after as many calls as there are authorities.
+func (c *Client) StampAll(ctx context.Context, as []Authority, signature []byte, each func(Result)) {
+	results := make(chan Result, len(as))
+	for _, a := range as {
+		go func() {
+			ts, err := c.Stamp(ctx, a, signature)
+			results <- Result{a, ts, err}
+		}()
+	}
+	for range as {
+		each(<-results)
+	}
+}
