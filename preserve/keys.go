@@ -1,0 +1,204 @@
+package preserve
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/kms"
+	"github.com/sigstore/sigstore/pkg/signature/options"
+)
+
+// ErrKey is wrapped by every error that says "this key cannot seal".
+var ErrKey = errors.New("not a usable seal key")
+
+// Signer signs Statements with one ECDSA P-256 key. It may be called
+// concurrently.
+type Signer interface {
+	// Sign returns the ASN.1 DER signature over the SHA-256 of payload.
+	Sign(ctx context.Context, payload []byte) (sig []byte, err error)
+	// SPKI returns the public key as SubjectPublicKeyInfo, DER.
+	SPKI() []byte
+}
+
+const (
+	maxKeyFile   = 64 << 10
+	pemType      = "PRIVATE KEY"
+	trainingLine = "TRAINING: the key of a rehearsal. What it signs is not evidence.\n"
+)
+
+// CreateKey draws a P-256 key and writes it to path: PKCS#8 in PEM, mode 0600,
+// under its name only once it is whole and on the disk. If path exists, nothing
+// is changed and the error wraps [fs.ErrExist]. The file of a training node
+// begins with a line that says so; openssl and cosign skip it.
+func CreateKey(path string, training bool) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("create seal key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("create seal key: %w", err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
+	if training {
+		text = append([]byte(trainingLine), text...)
+	}
+	if err := createSecret(path, text); err != nil {
+		return fmt.Errorf("create seal key: %w", err)
+	}
+	return nil
+}
+
+// createSecret writes a file that only its owner can read. link(2) never
+// overwrites, so a key that exists cannot be lost; a crash leaves at most a
+// temporary file beside it.
+func createSecret(path string, text []byte) error {
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(text)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(tmp.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readSecret reads a small file that others must not be able to read.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %v, so others may have read it: set mode 0600, and make a new key if you are not sure", path, info.Mode())
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err == nil && len(b) > maxKeyFile {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxKeyFile)
+	}
+	return b, err
+}
+
+// OpenKey opens the key that [CreateKey] wrote, or one of openssl's
+// (`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`). A missing
+// file wraps [fs.ErrNotExist], another type of key [ErrKey].
+func OpenKey(path string) (Signer, error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return nil, fmt.Errorf("open seal key: %w", err)
+	}
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != pemType || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, fmt.Errorf("open seal key %s: %w: want one PEM block %q", path, ErrKey, pemType)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("open seal key %s: %w: %w", path, ErrKey, err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("open seal key %s: %w: a %T cannot sign", path, ErrKey, key)
+	}
+	return cryptoSigner(path, signer)
+}
+
+// OpenKMS opens a key by its sigstore KMS URI (awskms://, gcpkms://,
+// hashivault://, …). Schemes that are not built in are left to a program
+// sigstore-kms-<scheme> on the PATH, as with cosign.
+func OpenKMS(ctx context.Context, uri string) (Signer, error) {
+	sv, err := kms.Get(ctx, uri, crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("open seal key %s: %w", uri, err)
+	}
+	return SigstoreSigner(ctx, uri, sv)
+}
+
+// SigstoreSigner makes any sigstore signer of a P-256 key a Signer. name is for
+// errors.
+func SigstoreSigner(ctx context.Context, name string, s signature.Signer) (Signer, error) {
+	pub, err := s.PublicKey(options.WithContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("open seal key %s: ask for its public key: %w", name, err)
+	}
+	return checkedSigner(name, pub, func(ctx context.Context, payload []byte) ([]byte, error) {
+		return s.SignMessage(bytes.NewReader(payload), options.WithContext(ctx))
+	})
+}
+
+// CryptoSigner makes a crypto.Signer (PKCS#11, a TPM) of a P-256 key a Signer.
+func CryptoSigner(name string, key crypto.Signer) (Signer, error) { return cryptoSigner(name, key) }
+
+func cryptoSigner(name string, key crypto.Signer) (Signer, error) {
+	return checkedSigner(name, key.Public(), func(_ context.Context, payload []byte) ([]byte, error) {
+		h := sha256.Sum256(payload)
+		return key.Sign(rand.Reader, h[:], crypto.SHA256)
+	})
+}
+
+// checked is a Signer that trusts its key store no further than a verifier
+// will: a signature that does not verify never leaves it, so a bit flipped in a
+// device, or another key behind the same name, ends as an error and not as a
+// Seal that is contradicted for good.
+type checked struct {
+	name string
+	pub  *ecdsa.PublicKey
+	spki []byte
+	sign func(context.Context, []byte) ([]byte, error)
+}
+
+func checkedSigner(name string, key crypto.PublicKey, sign func(context.Context, []byte) ([]byte, error)) (Signer, error) {
+	pub, ok := key.(*ecdsa.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("open seal key %s: %w: it is a %T; make an ECDSA P-256 key, other types lose verifiers", name, ErrKey, key)
+	}
+	if pub.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("open seal key %s: %w: it is on curve %s; make an ECDSA P-256 key, other types lose verifiers", name, ErrKey, pub.Params().Name)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, fmt.Errorf("open seal key %s: %w: %w", name, ErrKey, err)
+	}
+	return &checked{name, pub, spki, sign}, nil
+}
+
+func (c *checked) SPKI() []byte { return c.spki }
+
+func (c *checked) Sign(ctx context.Context, payload []byte) ([]byte, error) {
+	sig, err := c.sign(ctx, payload)
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", c.name, err)
+	}
+	h := sha256.Sum256(payload)
+	if !ecdsa.VerifyASN1(c.pub, h[:], sig) {
+		return nil, fmt.Errorf("sign with %s: %w: its signature does not verify with its own public key", c.name, ErrKey)
+	}
+	return sig, nil
+}

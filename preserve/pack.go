@@ -1,0 +1,174 @@
+package preserve
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+
+	"holdfast"
+	"holdfast/hashing"
+)
+
+// maxPack bounds a pack in bytes: below it no offset needs ZIP64. A batch is
+// 16 MiB of small Objects and Manifests, so a larger one is a mistake.
+const maxPack = 1 << 31
+
+// zipDate is 1980-01-01, the first day that ZIP knows; its time is 00:00:00.
+const zipDate = 1<<5 | 1
+
+// packEntry is one file of a pack; its name is its digest.
+type packEntry struct {
+	digest hashing.Digest
+	bytes  []byte
+	crc    uint32
+}
+
+// pack is one home Case's share of a batch, entries sorted by digest, unique.
+type pack struct {
+	home    holdfast.ID
+	entries []packEntry
+}
+
+// packsOf sorts items into packs by home Case. Equal bytes of one Case are kept
+// once; in two Cases, twice: no pack omits an Object because it lies elsewhere.
+// A small Object that is not what its Digest says is refused here, because
+// nothing is signed whose bytes nobody has hashed.
+func packsOf(items []Item) ([]pack, error) {
+	byCase := make(map[holdfast.ID][]packEntry)
+	for _, it := range items {
+		es := append(byCase[it.Case], newEntry(hashing.Of(it.Manifest), it.Manifest))
+		for _, o := range it.Small {
+			if got := hashing.Of(o.Bytes); got != o.Digest {
+				return nil, fmt.Errorf("pack small object %s of capture %s: %w: its bytes are %s", o.Digest, it.ID, hashing.ErrMismatch, got)
+			}
+			es = append(es, newEntry(o.Digest, o.Bytes))
+		}
+		byCase[it.Case] = es
+	}
+	packs := make([]pack, 0, len(byCase))
+	for home, es := range byCase {
+		slices.SortFunc(es, func(a, b packEntry) int { return a.digest.Compare(b.digest) })
+		es = slices.CompactFunc(es, func(a, b packEntry) bool { return a.digest == b.digest })
+		packs = append(packs, pack{home, es})
+	}
+	slices.SortFunc(packs, func(a, b pack) int { return compareIDs(a.home, b.home) })
+	return packs, nil
+}
+
+func compareIDs(a, b holdfast.ID) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func newEntry(d hashing.Digest, b []byte) packEntry {
+	return packEntry{d, b, crc32.ChecksumIEEE(b)}
+}
+
+// digest names the pack's bytes without writing them anywhere.
+func (p *pack) digest() (hashing.Digest, error) {
+	w := hashing.NewWriter(io.Discard)
+	err := p.write(w)
+	return w.Digest(), err
+}
+
+// write writes the ZIP of docs/bundle.md section 6. archive/zip is not used
+// because these bytes must stay the same for good: a plan of an older program
+// names their digest, and a newer one carries it out.
+func (p *pack) write(w io.Writer) error {
+	b := bufio.NewWriterSize(w, 64<<10)
+	offsets := make([]uint32, len(p.entries))
+	var at int64
+	for i := range p.entries {
+		e := &p.entries[i]
+		if at += e.span(); at > maxPack {
+			return fmt.Errorf("write pack of case %s: more than %d bytes", p.home, int64(maxPack))
+		}
+		offsets[i] = uint32(at - e.span())
+		b.Write(e.localHeader()) // bufio keeps the first error for Flush
+		b.Write(e.bytes)
+	}
+	start := at
+	for i := range p.entries {
+		h := p.entries[i].centralHeader(offsets[i])
+		at += int64(len(h))
+		b.Write(h)
+	}
+	b.Write(zipEnd(len(p.entries), start, at-start))
+	return b.Flush()
+}
+
+const (
+	localSize   = 30
+	centralSize = 46
+	nameSize    = 2 * hashing.Size
+)
+
+func (e *packEntry) span() int64 { return localSize + nameSize + int64(len(e.bytes)) }
+
+// common is the part that local and central header share.
+func (e *packEntry) common(h []byte) []byte {
+	le := binary.LittleEndian
+	h = le.AppendUint16(h, 20) // version needed
+	h = le.AppendUint16(h, 0)  // flags
+	h = le.AppendUint16(h, 0)  // STORE
+	h = le.AppendUint16(h, 0)  // time
+	h = le.AppendUint16(h, zipDate)
+	h = le.AppendUint32(h, e.crc)
+	h = le.AppendUint32(h, uint32(len(e.bytes)))
+	h = le.AppendUint32(h, uint32(len(e.bytes)))
+	h = le.AppendUint16(h, nameSize)
+	return le.AppendUint16(h, 0) // no extra field
+}
+
+func (e *packEntry) localHeader() []byte {
+	h := e.common(append(make([]byte, 0, localSize+nameSize), "PK\x03\x04"...))
+	return append(h, e.digest.Hex()...)
+}
+
+func (e *packEntry) centralHeader(offset uint32) []byte {
+	le := binary.LittleEndian
+	h := append(make([]byte, 0, centralSize+nameSize), "PK\x01\x02"...)
+	h = le.AppendUint16(h, 20) // made by: FAT, so no permissions are claimed
+	h = e.common(h)
+	h = le.AppendUint16(h, 0) // no comment
+	h = le.AppendUint16(h, 0) // disk
+	h = le.AppendUint16(h, 0) // internal attributes
+	h = le.AppendUint32(h, 0) // external attributes: a regular file
+	h = le.AppendUint32(h, offset)
+	return append(h, e.digest.Hex()...)
+}
+
+// zipEnd is the end record, preceded by ZIP64's where 16 bits cannot count the
+// entries.
+func zipEnd(n int, start, size int64) (b []byte) {
+	le := binary.LittleEndian
+	count := uint16(min(n, 0xffff))
+	if count == 0xffff {
+		b = append(b, "PK\x06\x06"...)
+		b = le.AppendUint64(b, 44)
+		b = le.AppendUint16(b, 45)
+		b = le.AppendUint16(b, 45)
+		b = le.AppendUint64(b, 0) // both disk numbers
+		b = le.AppendUint64(b, uint64(n))
+		b = le.AppendUint64(b, uint64(n))
+		b = le.AppendUint64(b, uint64(size))
+		b = le.AppendUint64(b, uint64(start))
+		b = append(b, "PK\x06\x07\x00\x00\x00\x00"...)
+		b = le.AppendUint64(b, uint64(start+size))
+		b = le.AppendUint32(b, 1)
+	}
+	b = append(b, "PK\x05\x06\x00\x00\x00\x00"...)
+	b = le.AppendUint16(b, count)
+	b = le.AppendUint16(b, count)
+	b = le.AppendUint32(b, uint32(size))
+	b = le.AppendUint32(b, uint32(start))
+	return le.AppendUint16(b, 0) // no comment
+}
