@@ -49,7 +49,8 @@ type PinnedTree struct {
 	Size int64          `json:"size"`
 }
 
-// Authority is one root of one operator, narrowed to an issuing CA or a policy.
+// Authority is one root of one operator, narrowed to an issuing CA or a policy
+// where these are known: a node's own Policy pins them from the first token.
 type Authority struct {
 	From     Time            `json:"from"`
 	Issuer   *hashing.Digest `json:"issuer,omitempty"`
@@ -92,8 +93,8 @@ func (p *Policy) check() error {
 	}
 	owner := make(map[hashing.Digest]string)
 	for _, a := range p.Authorities {
-		if a.Operator == "" || a.Root.IsZero() || a.Issuer == nil && a.Policy == "" {
-			return malformed("policy: authority of %.80q lacks operator, root or pin (issuer or policy)", a.Operator)
+		if a.Operator == "" || a.Root.IsZero() {
+			return malformed("policy: authority of %.80q lacks operator or root", a.Operator)
 		}
 		// Two operators under one root would let one company be two witnesses.
 		if o, ok := owner[a.Root]; ok && o != a.Operator {
