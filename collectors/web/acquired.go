@@ -1,0 +1,337 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/collectors"
+	"holdfast/hashing"
+	"holdfast/warc"
+)
+
+// acquired says what came of the visit and hands the bytes over.
+func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collectors.Acquired, error) {
+	a := &collectors.Acquired{Started: x.started, Collection: x.collection(), Reasons: x.view.reasons}
+	main := x.mainAnswer()
+	a.Address = x.whereabouts(main)
+	a.Collection.Peer = facts(x.mainPeer(main))
+	a.Completeness = x.rec.count
+	a.Completeness.Bytes = x.meter.received()
+	x.fromTab(a)
+	files, err := x.files(a, main)
+	if err != nil {
+		return nil, err
+	}
+	x.judge(a, main)
+	if err := x.keep(ctx, a, files, keep); err != nil {
+		return nil, err
+	}
+	a.Ended = time.Now()
+	return a, nil
+}
+
+// mainAnswer is the exchange that gave the main document: the last one of the
+// address that the page came to.
+func (x *capture) mainAnswer() *exchange {
+	address := x.current()
+	var found *exchange
+	for _, e := range x.rec.exchanges {
+		if sameAddress(e.url, address) && (found == nil || e.number > found.number) {
+			found = e
+		}
+	}
+	return found
+}
+
+func (x *capture) current() string {
+	if x.tab == nil {
+		return x.address
+	}
+	x.tab.mu.Lock()
+	defer x.tab.mu.Unlock()
+	if x.tab.current == "" {
+		return x.address
+	}
+	return x.tab.current
+}
+
+// mainPeer falls back to the failed attempt at the page's host.
+func (x *capture) mainPeer(main *exchange) *peer {
+	if main != nil {
+		return main.peer
+	}
+	if f := x.mainFailure(); f != nil {
+		return f.peer
+	}
+	return &peer{}
+}
+
+func (x *capture) mainFailure() *exchange {
+	address := x.current()
+	for _, e := range slices.Backward(x.rec.failures) {
+		if sameAddress(e.url, address) || e.method == "CONNECT" && strings.HasPrefix(address, bareOrigin(e.url)+"/") {
+			return e
+		}
+	}
+	return nil
+}
+
+// bareOrigin is the origin of an attempted tunnel as addresses write it.
+func bareOrigin(url string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(url, "/"), ":443")
+}
+
+func (x *capture) whereabouts(main *exchange) collectors.Address {
+	addr := collectors.Address{Asked: x.req.Source}
+	if x.tab != nil {
+		x.tab.mu.Lock()
+		addr.Redirects = slices.Clone(x.tab.hops)
+		if main != nil {
+			addr.Final = clean(x.tab.document)
+		}
+		x.tab.mu.Unlock()
+	}
+	if main != nil && addr.Final == "" {
+		addr.Final = clean(main.url) // answered, but nothing to show: a download
+	}
+	return addr
+}
+
+func (x *capture) collection() collectors.Collection {
+	c := collectors.Collection{
+		Software: software, Browser: x.browser.version.Product, UserAgent: x.browser.version.UserAgent,
+		Flags: slices.Clone(x.browser.flags), Viewport: fmt.Sprintf("%dx%d", viewWidth, viewHeight), Locale: locale, Timezone: timezone,
+		Egress: x.c.opts.Egress, Protocols: []string{"http/1.1"},
+		Notes: []string{
+			"A recording proxy stood between browser and site: the site saw HTTP/1.1 and the TLS of Go's standard library, not the browser's.",
+			"The browser accepted the proxy's certificates by a pinned key; the site's own certificates were verified by the proxy without revocation, and accepted whatever the verdict.",
+			"Plain requests had request line and Proxy- fields rewritten to the form sent directly; nothing else was changed.",
+			"Dialogs were accepted, new windows closed, downloads refused in the browser and recorded by the proxy.",
+			"The page was scrolled to its end, within bounds, and back before it was looked at.",
+		},
+	}
+	if isRoot() {
+		c.Notes = append(c.Notes, "The browser ran without its sandbox because the collector ran as root.")
+	}
+	return c
+}
+
+func facts(p *peer) collectors.Peer {
+	f := collectors.Peer{Host: clean(p.host), Resolved: p.resolved}
+	if p.address.IsValid() {
+		f.Address = p.address.String()
+	}
+	if t := p.tls; t != nil && len(t.PeerCertificates) > 0 {
+		leaf := t.PeerCertificates[0]
+		f.TLS = &collectors.TLS{Version: tls.VersionName(t.Version), Cipher: tls.CipherSuiteName(t.CipherSuite), Chain: p.chainDigests(),
+			Subject: clean(leaf.Subject.String()), Issuer: clean(leaf.Issuer.String()), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
+			Verified: p.verdict == "ok", Verdict: clean(p.verdict)}
+	}
+	return f
+}
+
+// fromTab adds what only the browser knew.
+func (x *capture) fromTab(a *collectors.Acquired) {
+	if x.tab == nil {
+		return
+	}
+	x.tab.mu.Lock()
+	defer x.tab.mu.Unlock()
+	a.Completeness.Blocked += len(x.tab.blocked)
+	for _, m := range x.tab.blocked {
+		if len(a.Completeness.Missing) >= maxNoted {
+			a.Completeness.Cut = true
+			break
+		}
+		a.Completeness.Missing = append(a.Completeness.Missing, m)
+	}
+	if x.tab.dialogs > 0 {
+		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d dialogs of the page were accepted.", x.tab.dialogs))
+	}
+	if x.tab.popups > 0 {
+		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d windows that the page opened were closed.", x.tab.popups))
+	}
+}
+
+// judge sets the outcome. Failed: the address gave no document. Partial: it
+// did, and something is missing or must be known.
+func (x *capture) judge(a *collectors.Acquired, main *exchange) {
+	because := func(code, detail string) {
+		a.Reasons = append(a.Reasons, collectors.Reason{Code: code, Detail: clean(detail)})
+	}
+	failed := main == nil || main.status >= 400 || main.status/100 == 3 && !x.view.committed
+	switch f := x.mainFailure(); {
+	case main == nil && f != nil:
+		because(f.fault.code, f.fault.err.Error())
+	case main == nil && len(a.Reasons) == 0:
+		because("no-answer", "nothing came from the address")
+	case main != nil && main.fault != nil:
+		because(main.fault.code, main.fault.err.Error())
+	}
+	if main != nil && main.status >= 400 {
+		code := "http-status"
+		if main.status == 401 || main.status == 403 {
+			code = "login-wall"
+		}
+		because(code, fmt.Sprintf("the answer's status is %d", main.status))
+	}
+	if main != nil && x.loginWall() {
+		because("login-wall", "the page led to a login form")
+	}
+	if t := a.Collection.Peer.TLS; t != nil && !t.Verified {
+		because("tls-unverified", t.Verdict)
+	}
+	if n := a.Completeness.Failed + a.Completeness.Truncated + a.Completeness.Blocked; n > 0 && main != nil {
+		because("incomplete", fmt.Sprintf("%d failed, %d truncated, %d blocked of %d requests", a.Completeness.Failed, a.Completeness.Truncated, a.Completeness.Blocked, a.Completeness.Requests))
+	}
+	a.Outcome = collectors.Complete
+	if len(a.Reasons) > 0 {
+		a.Outcome = collectors.Partial
+	}
+	if failed {
+		a.Outcome = collectors.Failed
+	}
+}
+
+// loginWall guesses: the address moved to one that speaks of logging in.
+func (x *capture) loginWall() bool {
+	now := strings.ToLower(x.current())
+	if sameAddress(now, strings.ToLower(x.address)) {
+		return false
+	}
+	for _, mark := range []string{"/login", "/signin", "/sign-in", "/log-in", "/sso/", "/oauth", "/auth/"} {
+		if strings.Contains(now, mark) && !strings.Contains(strings.ToLower(x.address), mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// files makes the archive and the source, and lists all Objects to be.
+func (x *capture) files(a *collectors.Acquired, main *exchange) ([]file, error) {
+	var list []file
+	wacz, err := x.wacz(main)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, wacz, file{name: "requests.warc.gz", role: "requests", mediaType: "application/warc", path: x.rec.requests.path, restricted: true})
+	if main != nil && main.response != nil && main.response.body > 0 {
+		f, why, err := main.source(x.dir, x.req.Budget.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if why != nil {
+			a.Reasons = append(a.Reasons, *why)
+		}
+		if f.name != "" {
+			list = append(list, f)
+		}
+	}
+	list = append(list, x.view.files...)
+	for _, f := range list {
+		if d := f.derived; d != nil {
+			t := *d
+			t.Output, t.Tool = f.name, software
+			if len(t.Inputs) == 0 {
+				t.Tool = x.browser.version.Product
+			}
+			a.Transformations = append(a.Transformations, t)
+		}
+	}
+	return list, nil
+}
+
+// wacz packs the answers. The record of the main document is a slice, so that
+// it can be shown without the rest.
+func (x *capture) wacz(main *exchange) (file, error) {
+	f := file{name: "page.wacz", role: "archive", mediaType: "application/wacz", path: filepath.Join(x.dir, "page.wacz")}
+	index, err := warc.Index("data.warc.gz", x.rec.index)
+	if err != nil {
+		return f, err
+	}
+	in, err := os.Open(x.rec.answers.path)
+	if err != nil {
+		return f, fmt.Errorf("write page.wacz: %w", err)
+	}
+	defer in.Close()
+	out, err := os.Create(f.path)
+	if err != nil {
+		return f, fmt.Errorf("write page.wacz: %w", err)
+	}
+	defer out.Close()
+	page := warc.Page{URL: x.address, Date: x.started, Title: x.view.title}
+	if main != nil {
+		page.URL, page.Date = main.url, main.started
+	}
+	offset, err := warc.WriteWACZ(out, warc.Archive{Warc: in, WarcSize: x.rec.answers.w.Size(), WarcCRC: x.rec.answers.crc.Sum32(), Index: index,
+		Pages: []warc.Page{page}, Title: "Capture of " + clean(x.address), Created: x.started, Software: software})
+	if err != nil {
+		return f, err
+	}
+	for _, c := range x.rec.index {
+		if main != nil && c.URL == main.url && c.Date.Equal(main.started) {
+			f.slices = []collectors.Slice{{Name: "main-response", Offset: offset + c.Span.Offset, Length: c.Span.Length}}
+		}
+	}
+	return f, out.Close()
+}
+
+// keep hands the bytes over: the small ones inline as long as there is room,
+// smallest first, the rest to the Keeper, streamed from disk.
+func (x *capture) keep(ctx context.Context, a *collectors.Acquired, files []file, keep collectors.Keeper) error {
+	sizes := map[string]int64{}
+	for _, f := range files {
+		st, err := os.Stat(f.path)
+		if err != nil {
+			return fmt.Errorf("keep %s: %w", f.name, err)
+		}
+		sizes[f.name] = st.Size()
+	}
+	small := slices.Clone(files)
+	slices.SortStableFunc(small, func(a, b file) int { return int(sizes[a.name] - sizes[b.name]) })
+	room, inline := int64(collectors.MaxInline), map[string]bool{}
+	for _, f := range small {
+		if sizes[f.name] <= room {
+			inline[f.name] = true
+			room -= sizes[f.name]
+		}
+	}
+	for _, f := range files {
+		o, err := f.object(ctx, inline[f.name], keep)
+		if err != nil {
+			return fmt.Errorf("keep %s: %w", f.name, err)
+		}
+		a.Objects = append(a.Objects, o)
+	}
+	return nil
+}
+
+func (f file) object(ctx context.Context, inline bool, keep collectors.Keeper) (o collectors.Object, err error) {
+	o = collectors.Object{Name: f.name, Role: f.role, MediaType: f.mediaType, Restricted: f.restricted, Slices: f.slices}
+	if len(o.Slices) > 0 {
+		o.SliceSecret = make([]byte, 32)
+		rand.Read(o.SliceSecret) // never fails: crypto/rand ends the program instead
+	}
+	in, err := os.Open(f.path)
+	if err != nil {
+		return o, err
+	}
+	defer in.Close()
+	if !inline {
+		o.Kept = true
+		o.Digest, o.Size, err = keep.Put(ctx, in)
+		return o, err
+	}
+	var b bytes.Buffer
+	o.Digest, o.Size, err = hashing.Copy(&b, in)
+	o.Inline = b.Bytes()
+	return o, err
+}

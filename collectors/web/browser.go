@@ -1,0 +1,186 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-rod/rod/lib/proto"
+)
+
+// ErrBrowser is wrapped by the error for a browser that cannot be started. The
+// text says what to do.
+var ErrBrowser = errors.New("no usable browser")
+
+const (
+	startTimeout = 60 * time.Second // the very first start of a machine takes 10
+	// recycleAfter captures a browser is replaced: what leaks in it is bounded.
+	recycleAfter = 200
+)
+
+// browser is one running browser process with a profile of its own, which holds
+// nothing: every capture has a context that is thrown away.
+type browser struct {
+	*link
+	cmd       *exec.Cmd
+	dir       string // profile and spilled messages
+	version   proto.BrowserGetVersionResult
+	flags     []string // as recorded
+	exited    chan struct{}
+	stderr    *tail
+	mu        sync.Mutex
+	tabs      map[proto.BrowserBrowserContextID]*tab
+	users     int  // captures running in it; guarded by the Collector
+	uses      int  // captures begun in it; likewise
+	condemned bool // likewise
+}
+
+// start launches path. The environment is not handed down: a proxy variable or
+// a locale of this machine must not change what is captured.
+func start(ctx context.Context, path, pin, tempDir string) (*browser, error) {
+	dir, err := os.MkdirTemp(tempDir, "browser-*")
+	if err != nil {
+		return nil, fmt.Errorf("start browser: %w", err)
+	}
+	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: flags(),
+		tabs: map[proto.BrowserBrowserContextID]*tab{}}
+	if err := b.launch(path, pin); err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("start browser %s: %w: %w; install chromium, or say where it is (HOLDFAST_BROWSER=/path)", path, ErrBrowser, err)
+	}
+	if err := b.greet(ctx); err != nil {
+		b.close()
+		return nil, fmt.Errorf("start browser %s: %w: %w%s", path, ErrBrowser, err, b.stderr.quote())
+	}
+	return b, nil
+}
+
+func (b *browser) launch(path, pin string) error {
+	fromUs, toBrowser, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	fromBrowser, toUs, err := os.Pipe()
+	if err != nil {
+		fromUs.Close()
+		toBrowser.Close()
+		return err
+	}
+	private := []string{"--remote-debugging-pipe", "--user-data-dir=" + b.dir, "--ignore-certificate-errors-spki-list=" + pin, "about:blank"}
+	b.cmd = exec.Command(path, append(b.flags[:len(b.flags):len(b.flags)], private...)...)
+	b.cmd.ExtraFiles = []*os.File{fromUs, toUs} // descriptors 3 and 4
+	b.cmd.Env = []string{"HOME=" + b.dir, "XDG_CONFIG_HOME=" + b.dir, "XDG_CACHE_HOME=" + b.dir,
+		"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC"}
+	b.cmd.Stderr = b.stderr
+	b.cmd.WaitDelay = time.Second
+	ownGroup(b.cmd)
+	err = b.cmd.Start()
+	fromUs.Close()
+	toUs.Close()
+	if err != nil {
+		toBrowser.Close()
+		fromBrowser.Close()
+		return err
+	}
+	b.link = newLink(fromBrowser, toBrowser, b.dir)
+	go func() { // ends with the process; close waits for it
+		_ = b.cmd.Wait() // how it ended is seen on the link
+		fromBrowser.Close()
+		close(b.exited)
+	}()
+	return nil
+}
+
+// greet waits until the browser answers.
+func (b *browser) greet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	s := b.session("", ctx)
+	v, err := proto.BrowserGetVersion{}.Call(s)
+	if err != nil {
+		return err
+	}
+	b.version = *v
+	b.handle("", b.target)
+	return proto.TargetSetDiscoverTargets{Discover: true}.Call(s)
+}
+
+func (b *browser) session(id string, ctx context.Context) session {
+	return session{link: b.link, id: id, ctx: ctx}
+}
+
+func (b *browser) alive() bool {
+	select {
+	case <-b.dead:
+		return false
+	default:
+		return true
+	}
+}
+
+// target closes windows that a page opens: they would cover it. What they asked
+// for until then is recorded, since they share its context.
+func (b *browser) target(method string, params json.RawMessage) {
+	if method != (proto.TargetTargetCreated{}).ProtoEvent() {
+		return
+	}
+	var e proto.TargetTargetCreated
+	if json.Unmarshal(params, &e) != nil || e.TargetInfo == nil || e.TargetInfo.Type != "page" {
+		return
+	}
+	b.mu.Lock()
+	t := b.tabs[e.TargetInfo.BrowserContextID]
+	b.mu.Unlock()
+	if t == nil || t.target == e.TargetInfo.TargetID {
+		return
+	}
+	t.saw(func() { t.popups++ })
+	b.session("", context.Background()).tell(proto.TargetCloseTarget{TargetID: e.TargetInfo.TargetID})
+}
+
+// close ends the browser and removes its profile. It asks first, waits two
+// seconds, then kills the process group.
+func (b *browser) close() {
+	if b.link != nil {
+		b.session("", context.Background()).tell(proto.BrowserClose{})
+		b.out.Close()
+	}
+	select {
+	case <-b.exited:
+	case <-time.After(2 * time.Second):
+		kill(b.cmd)
+		<-b.exited
+	}
+	kill(b.cmd) // helpers that outlived it
+	os.RemoveAll(b.dir)
+}
+
+// tail keeps the last bytes that the browser complained.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	t.b = t.b[max(0, len(t.b)-2048):]
+	return len(p), nil
+}
+
+func (t *tail) quote() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := strings.TrimSpace(string(bytes.ToValidUTF8(t.b, nil))); s != "" {
+		return fmt.Sprintf(" (it said %q)", s[max(0, len(s)-400):])
+	}
+	return ""
+}

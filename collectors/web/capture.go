@@ -1,0 +1,116 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"holdfast/collectors"
+)
+
+// capture is one attempt: a folder, a proxy, a recorder, a page. The folder is
+// removed at its end; after a crash it holds bytes that nothing names.
+type capture struct {
+	c       *Collector
+	req     collectors.Request
+	address string
+	started time.Time
+	dir     string
+	meter   *meter
+	proxy   *proxy
+	rec     *recorder
+	browser *browser
+	tab     *tab
+	view    *view
+}
+
+// once makes one attempt. errDead says that the browser died and another
+// attempt may do better; the last one keeps what was recorded instead.
+func (c *Collector) once(ctx context.Context, req collectors.Request, address string, keep collectors.Keeper, last bool) (*collectors.Acquired, error) {
+	b, err := c.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release(b)
+	x := &capture{c: c, req: req, address: address, browser: b, started: time.Now()}
+	if x.dir, err = os.MkdirTemp(c.opts.Dir, "capture-*"); err != nil {
+		return nil, fmt.Errorf("make spool folder: %w", err)
+	}
+	defer os.RemoveAll(x.dir)
+	if err := x.record(ctx, last); err != nil {
+		return nil, err
+	}
+	return x.acquired(ctx, keep)
+}
+
+// record visits the page with the proxy running. When it returns without an
+// error both WARC files are whole and nothing is running any more.
+func (x *capture) record(ctx context.Context, last bool) (err error) {
+	x.meter = &meter{maxBytes: x.req.Budget.Bytes, maxReqs: x.req.Budget.Requests, last: time.Now()}
+	d := dialer{resolver: x.c.opts.Resolver, roots: x.c.opts.Roots, allowPrivate: x.req.AllowPrivate, now: time.Now, answers: newAnswers()}
+	if x.rec, err = newRecorder(x.dir, x.started); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			x.rec.abandon()
+		}
+	}()
+	if x.proxy, err = newProxy(d, x.c.cas, x.meter, x.dir); err != nil {
+		return err
+	}
+	go x.rec.run(x.proxy.done) // ends when the proxy is closed; finish waits for it
+	err = x.visit(ctx)
+	x.proxy.close()
+	ferr := x.rec.finish(time.Now())
+	switch {
+	case ferr != nil:
+		return ferr
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, errDead) && last:
+		x.view.because("browser-died", errDead)
+		return nil
+	}
+	return err
+}
+
+// visit opens a page and looks at it within the time budget.
+func (x *capture) visit(ctx context.Context) error {
+	x.view = &view{}
+	vctx, cancel := context.WithTimeoutCause(ctx, x.req.Budget.Time, errDeadline)
+	defer cancel()
+	t, err := x.browser.openTab(vctx, x.proxy.address())
+	if err != nil {
+		if !x.browser.alive() {
+			return errDead
+		}
+		return err
+	}
+	defer t.close()
+	x.tab = t
+	x.view, err = t.visit(vctx, x.address, x.req.Budget.Time, x.meter, x.dir)
+	if vctx.Err() != nil && ctx.Err() == nil {
+		x.view.because("time-budget", fmt.Errorf("%s used up", x.req.Budget.Time))
+	}
+	if err == nil {
+		x.linger(vctx)
+	}
+	return err
+}
+
+// linger lets answers of known length that the browser no longer wants arrive:
+// media that it only looked at. It is bounded, the page itself is done.
+func (x *capture) linger(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, min(x.req.Budget.Time/4, 10*time.Second))
+	defer cancel()
+	for ctx.Err() == nil {
+		idle, busy := x.meter.idle()
+		if busy <= 0 || idle > silentFor || x.meter.received() >= x.meter.maxBytes {
+			return
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}

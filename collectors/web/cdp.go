@@ -1,0 +1,297 @@
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"sync"
+
+	"github.com/go-rod/rod/lib/proto"
+)
+
+// link speaks the DevTools protocol with one browser over a pair of pipes, NUL
+// after each message. A pipe, not a port: no other process of this machine can
+// drive the browser, and the browser ends when we do, however we end.
+//
+// Messages above maxMessage go to a file instead of memory: screenshots and
+// page archives arrive as one JSON string of any size.
+type link struct {
+	out     io.WriteCloser
+	dir     string
+	mu      sync.Mutex
+	next    int
+	pending map[int]chan reply
+	events  map[string]func(method string, params json.RawMessage) // by session; "" is the browser's own
+	dead    chan struct{}                                          // closed when the browser is gone
+}
+
+const (
+	maxMessage = 1 << 20
+	maxSpill   = 1 << 30
+)
+
+// errDead is wrapped by every error that means "the browser is gone".
+var errDead = errors.New("browser is gone")
+
+// reply is one answer: its JSON in memory, or in a file that the taker removes.
+type reply struct {
+	json []byte
+	file string
+}
+
+func newLink(in io.Reader, out io.WriteCloser, dir string) *link {
+	l := &link{out: out, dir: dir, pending: map[int]chan reply{}, dead: make(chan struct{}),
+		events: map[string]func(string, json.RawMessage){}}
+	go l.read(in) // ends with the browser: its end of the pipe closes
+	return l
+}
+
+func (l *link) read(in io.Reader) {
+	defer close(l.dead)
+	r := bufio.NewReaderSize(in, 64<<10)
+	for {
+		m, err := l.message(r)
+		if err != nil {
+			return
+		}
+		l.deliver(m)
+	}
+}
+
+// message reads up to the next NUL.
+func (l *link) message(r *bufio.Reader) (reply, error) {
+	var buf bytes.Buffer
+	for {
+		part, err := r.ReadSlice(0)
+		buf.Write(part)
+		if err == nil {
+			return reply{json: bytes.TrimSuffix(buf.Bytes(), []byte{0})}, nil
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return reply{}, err
+		}
+		if buf.Len() > maxMessage {
+			return l.spill(buf.Bytes(), r)
+		}
+	}
+}
+
+// spill writes a large message to a file. The first bytes stay in json, enough
+// to see whose answer it is.
+func (l *link) spill(begin []byte, r *bufio.Reader) (reply, error) {
+	f, err := os.CreateTemp(l.dir, "message-*")
+	if err != nil {
+		return reply{}, err
+	}
+	defer f.Close()
+	size := len(begin)
+	_, err = f.Write(begin)
+	for err == nil {
+		var part []byte
+		part, err = r.ReadSlice(0)
+		if size += len(part); size > maxSpill {
+			return reply{}, fmt.Errorf("browser sent a message above %d bytes", maxSpill)
+		}
+		if _, werr := f.Write(bytes.TrimSuffix(part, []byte{0})); werr != nil {
+			return reply{}, werr
+		}
+		if err == nil {
+			return reply{json: begin[:128], file: f.Name()}, nil
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			err = nil
+		}
+	}
+	return reply{}, err
+}
+
+var replyID = regexp.MustCompile(`^\{"id":(\d+)[,}]`)
+
+func (l *link) deliver(m reply) {
+	match := replyID.FindSubmatch(m.json[:min(len(m.json), 128)])
+	if match == nil {
+		l.event(m)
+		return
+	}
+	id, _ := strconv.Atoi(string(match[1]))
+	l.mu.Lock()
+	ch := l.pending[id]
+	delete(l.pending, id)
+	l.mu.Unlock()
+	if ch == nil {
+		m.remove() // its caller has given up
+		return
+	}
+	ch <- m // has room for one
+}
+
+// event calls the session's handler, which must not wait for the browser.
+func (l *link) event(m reply) {
+	if m.file != "" {
+		m.remove() // no event that is used here is that large
+		return
+	}
+	var e struct {
+		SessionID string
+		Method    string
+		Params    json.RawMessage
+	}
+	if json.Unmarshal(m.json, &e) != nil {
+		return
+	}
+	l.mu.Lock()
+	handle := l.events[e.SessionID]
+	l.mu.Unlock()
+	if handle != nil {
+		handle(e.Method, e.Params)
+	}
+}
+
+func (m reply) remove() {
+	if m.file != "" {
+		os.Remove(m.file)
+	}
+}
+
+// post sends a command and returns where its answer will arrive.
+func (l *link) post(session, method string, params any) (int, chan reply, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next++
+	b, err := json.Marshal(struct {
+		ID        int    `json:"id"`
+		SessionID string `json:"sessionId,omitempty"`
+		Method    string `json:"method"`
+		Params    any    `json:"params,omitempty"`
+	}{l.next, session, method, params})
+	if err != nil {
+		return 0, nil, fmt.Errorf("send %s: %w", method, err)
+	}
+	ch := make(chan reply, 1)
+	l.pending[l.next] = ch
+	if _, err := l.out.Write(append(b, 0)); err != nil {
+		delete(l.pending, l.next)
+		return 0, nil, fmt.Errorf("send %s: %w: %w", method, errDead, err)
+	}
+	return l.next, ch, nil
+}
+
+// ask sends a command and waits for its answer. An answer that comes after ctx
+// ended is thrown away.
+func (l *link) ask(ctx context.Context, session, method string, params any) (reply, error) {
+	id, ch, err := l.post(session, method, params)
+	if err != nil {
+		return reply{}, err
+	}
+	select {
+	case m := <-ch:
+		return m, nil
+	case <-l.dead:
+		return reply{}, fmt.Errorf("%s: %w", method, errDead)
+	case <-ctx.Done():
+		l.mu.Lock()
+		delete(l.pending, id)
+		l.mu.Unlock()
+		select {
+		case m := <-ch:
+			m.remove()
+		default:
+		}
+		return reply{}, fmt.Errorf("%s: %w", method, ctx.Err())
+	}
+}
+
+func (l *link) handle(session string, f func(string, json.RawMessage)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f == nil {
+		delete(l.events, session)
+		return
+	}
+	l.events[session] = f
+}
+
+// session is a link bound to one page (or, with no id, to the browser) and a
+// context; rod's typed commands run on it: proto.PageEnable{}.Call(s).
+type session struct {
+	*link
+	id  string
+	ctx context.Context
+}
+
+var _ proto.Client = session{}
+
+// Call implements proto.Client.
+func (s session) Call(ctx context.Context, id, method string, params any) ([]byte, error) {
+	m, err := s.ask(ctx, id, method, params)
+	if err != nil {
+		return nil, err
+	}
+	if m.file != "" {
+		m.remove()
+		return nil, fmt.Errorf("%s: answer above %d bytes", method, maxMessage)
+	}
+	return result(method, m.json)
+}
+
+// GetSessionID and GetContext tell rod's commands where and how long to run.
+func (s session) GetSessionID() proto.TargetSessionID { return proto.TargetSessionID(s.id) }
+func (s session) GetContext() context.Context         { return s.ctx }
+
+func (s session) with(ctx context.Context) session { s.ctx = ctx; return s }
+
+// tell sends a command whose answer nobody needs; safe in an event handler.
+func (s session) tell(r proto.Request) {
+	id, _, err := s.post(s.id, r.ProtoReq(), r)
+	if err == nil {
+		s.mu.Lock()
+		delete(s.pending, id)
+		s.mu.Unlock()
+	}
+}
+
+func result(method string, b []byte) ([]byte, error) {
+	var r struct {
+		Result json.RawMessage
+		Error  *struct{ Message, Data string }
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", method, err)
+	}
+	if r.Error != nil {
+		return nil, fmt.Errorf("%s: %s %s", method, r.Error.Message, r.Error.Data)
+	}
+	return r.Result, nil
+}
+
+// blob runs a command whose answer has one long string, called field, and
+// writes that string's text to w. It returns whether the answer had the field.
+func (s session) blob(r proto.Request, field string, w io.Writer) error {
+	m, err := s.ask(s.ctx, s.id, r.ProtoReq(), r)
+	if err != nil {
+		return err
+	}
+	defer m.remove()
+	var src io.Reader = bytes.NewReader(m.json)
+	if m.file != "" {
+		f, err := os.Open(m.file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.ProtoReq(), err)
+		}
+		defer f.Close()
+		src = f
+	} else if _, err := result(r.ProtoReq(), m.json); err != nil {
+		return err
+	}
+	if err := jsonString(src, field, w); err != nil {
+		return fmt.Errorf("%s: %w", r.ProtoReq(), err)
+	}
+	return nil
+}

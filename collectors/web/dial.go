@@ -1,0 +1,240 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast/hashing"
+)
+
+// Resolver finds the addresses of a name; *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+const (
+	connectTimeout = 10 * time.Second // per address
+	tlsTimeout     = 15 * time.Second
+)
+
+// fault is why an exchange did not happen: a code for the record and the
+// cause for people.
+type fault struct {
+	code    string
+	err     error
+	blocked bool // by our own rules, not by the network
+}
+
+func (f *fault) Error() string { return f.code + ": " + f.err.Error() }
+func (f *fault) Unwrap() error { return f.err }
+
+// peer is what is known of one upstream connection, or of the attempt at one.
+type peer struct {
+	host     string // with port, as asked for
+	address  netip.AddrPort
+	resolved []string
+	tls      *tls.ConnectionState
+	verdict  string // "ok" or why the certificate does not verify; "" without TLS
+}
+
+// dialer connects to sites. The address that is judged is the one that is
+// dialled, so a name that changes its answer between the two gains nothing.
+type dialer struct {
+	resolver     Resolver
+	roots        *x509.CertPool // nil: the system's
+	allowPrivate bool
+	self         netip.AddrPort // our own listener: never dialled, it would loop
+	now          func() time.Time
+	answers      *answers
+}
+
+// answers keeps what names resolved to, for one capture: one question a name,
+// as a browser's own cache would ask.
+type answers struct {
+	mu sync.Mutex
+	of map[string][]netip.Addr
+}
+
+const maxAnswers = 10_000
+
+func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	d.answers.mu.Lock()
+	addrs := d.answers.of[host]
+	d.answers.mu.Unlock()
+	if addrs != nil {
+		return addrs, nil
+	}
+	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, &fault{code: "dns-failed", err: err}
+	}
+	d.answers.mu.Lock()
+	defer d.answers.mu.Unlock()
+	if len(d.answers.of) < maxAnswers {
+		d.answers.of[host] = addrs
+	}
+	return addrs, nil
+}
+
+// dial connects to host:port and speaks TLS if secure. The peer is returned
+// with an error too, as far as it is known; the error is a *fault.
+func (d *dialer) dial(ctx context.Context, host, port string, secure bool) (net.Conn, *peer, error) {
+	p := &peer{host: net.JoinHostPort(host, port)}
+	addrs, err := d.resolve(ctx, host, p)
+	if err != nil {
+		return nil, p, err
+	}
+	conn, err := d.connect(ctx, addrs, port, p)
+	if err != nil || !secure {
+		return conn, p, err
+	}
+	tconn, err := d.handshake(ctx, conn, host, p)
+	if err != nil {
+		conn.Close()
+		return nil, p, &fault{code: "tls-failed", err: err}
+	}
+	return tconn, p, nil
+}
+
+// resolve returns the addresses that may be dialled, in the resolver's order.
+func (d *dialer) resolve(ctx context.Context, host string, p *peer) ([]netip.Addr, error) {
+	addrs, err := []netip.Addr(nil), error(nil)
+	if a, perr := netip.ParseAddr(host); perr == nil {
+		addrs = []netip.Addr{a}
+	} else if addrs, err = d.lookup(ctx, host); err != nil {
+		return nil, err
+	}
+	var allowed []netip.Addr
+	why := "no address"
+	for i, a := range addrs {
+		a = a.Unmap()
+		if i < 64 {
+			p.resolved = append(p.resolved, a.String())
+		}
+		if kind := special(a); kind != "" && !(d.allowPrivate && kind != neverDialled) {
+			why = fmt.Sprintf("%s is %s", a, kind)
+			continue
+		}
+		allowed = append(allowed, a)
+	}
+	if len(allowed) == 0 {
+		return nil, &fault{code: "address-refused", blocked: true,
+			err: fmt.Errorf("resolve %s: %s; private addresses are captured only when allowed", host, why)}
+	}
+	return allowed[:min(len(allowed), 8)], nil
+}
+
+func (d *dialer) connect(ctx context.Context, addrs []netip.Addr, port string, p *peer) (net.Conn, error) {
+	var errs []error
+	for _, a := range addrs {
+		ap, err := netip.ParseAddrPort(net.JoinHostPort(a.String(), port))
+		if err != nil || ap == d.self {
+			return nil, &fault{code: "address-refused", blocked: true, err: fmt.Errorf("connect to %s port %.20q: refused", a, port)}
+		}
+		p.address = ap
+		nd := net.Dialer{Timeout: connectTimeout}
+		conn, err := nd.DialContext(ctx, "tcp", ap.String())
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, &fault{code: "connect-failed", err: errors.Join(errs...)}
+}
+
+// handshake accepts any certificate and records what verification says of it:
+// a site with a bad certificate is a find, not a reason to look away. The
+// verdict is of this very connection.
+func (d *dialer) handshake(ctx context.Context, conn net.Conn, host string, p *peer) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
+	defer cancel()
+	tc := tls.Client(conn, &tls.Config{
+		ServerName:         host,
+		NextProtos:         []string{"http/1.1"},
+		MinVersion:         tls.VersionTLS10, // an old server is recorded as one
+		InsecureSkipVerify: true,             //nolint:gosec // verified in judge, never trusted here
+	})
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	state := tc.ConnectionState()
+	p.tls, p.verdict = &state, d.judge(state.PeerCertificates, host)
+	return tc, nil
+}
+
+// judge verifies a chain as a browser would, without revocation.
+func (d *dialer) judge(chain []*x509.Certificate, host string) string {
+	if len(chain) == 0 {
+		return "no certificate"
+	}
+	opts := x509.VerifyOptions{DNSName: host, Roots: d.roots, Intermediates: x509.NewCertPool(), CurrentTime: d.now()}
+	for _, c := range chain[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	if _, err := chain[0].Verify(opts); err != nil {
+		return err.Error()
+	}
+	return "ok"
+}
+
+// chainDigests names the certificates that the peer sent, leaf first.
+func (p *peer) chainDigests() (out []hashing.Digest) {
+	if p.tls == nil {
+		return nil
+	}
+	for _, c := range p.tls.PeerCertificates {
+		out = append(out, sha256.Sum256(c.Raw))
+	}
+	return out
+}
+
+const neverDialled = "multicast, broadcast or unspecified"
+
+// special says what kind of address a is when it does not belong to the public
+// internet, else "". The list is IANA's special-purpose registries for IPv4
+// and IPv6; 6to4, Teredo and NAT64 are refused whole because a private IPv4
+// address can be hidden in them.
+func special(a netip.Addr) string {
+	a = a.Unmap()
+	if a.Zone() != "" {
+		return "link-local"
+	}
+	switch {
+	case a.IsMulticast(), a.IsUnspecified(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return neverDialled
+	case a.IsLoopback():
+		return "loopback"
+	case a.IsLinkLocalUnicast():
+		return "link-local"
+	case a.IsPrivate():
+		return "private"
+	}
+	i := slices.IndexFunc(specialNets(), func(n netip.Prefix) bool { return n.Contains(a) })
+	if i >= 0 {
+		return "of a special-purpose network"
+	}
+	return ""
+}
+
+func specialNets() []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range []string{
+		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
+		"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+		"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
+	} {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func newAnswers() *answers { return &answers{of: map[string][]netip.Addr{}} }

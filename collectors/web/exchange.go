@@ -1,0 +1,139 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"holdfast/warc"
+)
+
+// exchange is one request and what came of it. The goroutine of its connection
+// fills it; once it is handed to the recorder nobody changes it any more.
+type exchange struct {
+	number   int
+	id       string // record ID of the response
+	method   string
+	url      string
+	started  time.Time
+	peer     *peer
+	request  *spool
+	response *spool // nil: not one byte of an answer
+	status   int
+	fields   warc.Fields // of the response
+	interim  []byte      // 1xx heads, or an answer that is not HTTP, at most maxInterim
+	upgraded bool        // a WebSocket: bytes of both directions follow the heads
+	cut      string      // WARC-Truncated reason
+	fault    *fault      // why there is no answer, or no whole one
+}
+
+const (
+	maxHead    = 256 << 10
+	maxInterim = 16 << 10
+)
+
+// fail notes the first thing that went wrong.
+func (x *exchange) fail(code string, err error) {
+	if x.fault == nil {
+		x.fault = &fault{code: code, err: err}
+	}
+}
+
+func (x *exchange) failAs(err error) {
+	var f *fault
+	if errors.As(err, &f) && x.fault == nil {
+		x.fault = f
+		return
+	}
+	x.fail("exchange-failed", err)
+}
+
+// answered reports whether a whole response head came.
+func (x *exchange) answered() bool { return x.status != 0 }
+
+// mime is the media type of the response without parameters.
+func (x *exchange) mime() string { return bareType(x.fields.Get("Content-Type")) }
+
+// quiet says that the exchange may go on for ever and tells nothing of whether
+// the page is still loading.
+func (x *exchange) endless() bool { return x.upgraded || x.mime() == "text/event-stream" }
+
+// Errors of the meter. A budget that is used up stays used up.
+var (
+	errBytes    = errors.New("byte budget used up")
+	errRequests = errors.New("request budget used up")
+	errStopped  = errors.New("capture ended first")
+)
+
+// meter counts what a capture receives and asks for, against its budget, and
+// knows when the network was last busy.
+type meter struct {
+	mu       sync.Mutex
+	bytes    int64
+	requests int
+	active   int
+	last     time.Time
+	maxBytes int64
+	maxReqs  int
+}
+
+// begin takes one request from the budget.
+func (m *meter) begin() (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.requests >= m.maxReqs {
+		return 0, &fault{code: "request-budget", blocked: true, err: fmt.Errorf("%w: %d requests", errRequests, m.maxReqs)}
+	}
+	if m.bytes >= m.maxBytes {
+		return 0, &fault{code: "byte-budget", blocked: true, err: fmt.Errorf("%w: %d bytes", errBytes, m.maxBytes)}
+	}
+	m.requests++
+	m.active++
+	m.last = time.Now()
+	return m.requests, nil
+}
+
+// end says that an exchange that counted as active is over or endless.
+func (m *meter) end() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.active--
+	m.last = time.Now()
+}
+
+// take counts n bytes received. It lets the piece pass that overruns: those
+// bytes came and are recorded.
+func (m *meter) take(n int, loading bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.bytes >= m.maxBytes {
+		return fmt.Errorf("%w: %d bytes", errBytes, m.maxBytes)
+	}
+	m.bytes += int64(n)
+	if loading {
+		m.last = time.Now()
+	}
+	return nil
+}
+
+// idle is for how long nothing was asked or received; busy counts the
+// exchanges that are still expected to end.
+func (m *meter) idle() (since time.Duration, busy int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Since(m.last), m.active
+}
+
+func (m *meter) received() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.bytes
+}
+
+// replayable reports whether a request may be sent again when a kept-alive
+// connection turned out to be closed.
+func replayable(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}

@@ -1,0 +1,43 @@
+package web
+
+import "strings"
+
+// What the browser pretends nothing about: one window of an ordinary size, one
+// language, UTC.
+const (
+	viewWidth, viewHeight = 1366, 768
+	locale                = "en-US"
+	timezone              = "UTC"
+)
+
+// flags are the browser's switches, without those that hold paths or keys of
+// this machine. They are recorded as they are used.
+func flags() []string {
+	off := []string{
+		"AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "DialMediaRouteProvider",
+		"HttpsFirstBalancedModeAutoEnable", "HttpsFirstModeV2", "HttpsUpgrades", // what was asked is what is asked
+		"InterestFeedContentSuggestions", "LocalNetworkAccessChecks", // the proxy decides about private addresses
+		"MediaRouter", "OptimizationHints", "PrivacySandboxSettings4", "Translate",
+	}
+	f := []string{
+		"--headless=new",
+		// Nothing but a capture's own context has a way out, and that is its proxy.
+		"--proxy-server=http://127.0.0.1:9",
+		"--disable-quic",
+		"--webrtc-ip-handling-policy=disable_non_proxied_udp",
+		"--force-webrtc-ip-handling-policy",
+		"--disable-background-networking", "--disable-component-update", "--disable-domain-reliability",
+		"--disable-client-side-phishing-detection", "--disable-sync", "--disable-default-apps", "--disable-extensions",
+		"--disable-component-extensions-with-background-pages",
+		"--disable-breakpad", "--disable-crash-reporter", "--disable-field-trial-config", "--metrics-recording-only", "--no-pings",
+		"--no-first-run", "--no-default-browser-check", "--no-service-autorun", "--password-store=basic", "--use-mock-keychain",
+		"--disable-hang-monitor", "--disable-prompt-on-repost", "--disable-search-engine-choice-screen",
+		"--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding",
+		"--disable-dev-shm-usage", "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb", "--lang=" + locale,
+		"--disable-features=" + strings.Join(off, ","),
+	}
+	if isRoot() {
+		f = append(f, "--no-sandbox") // it refuses to start as root otherwise; recorded, and a note says so
+	}
+	return f
+}

@@ -1,0 +1,254 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-rod/rod/lib/proto"
+
+	"holdfast/collectors"
+)
+
+// view is what was made of the page as the browser held it: files in the
+// capture's folder.
+type view struct {
+	title     string
+	committed bool
+	files     []file
+	reasons   []collectors.Reason
+}
+
+// file is one Object to be.
+type file struct {
+	name, role, mediaType, path string
+	restricted                  bool
+	slices                      []collectors.Slice
+	derived                     *collectors.Transformation
+}
+
+func (v *view) because(code string, err error) {
+	v.reasons = append(v.reasons, collectors.Reason{Code: code, Detail: clean(err.Error())})
+}
+
+var (
+	errCrashed  = errors.New("the page's process crashed")
+	errDeadline = errors.New("did not end in the time given")
+)
+
+// visit loads the address, scrolls, waits for the network and makes the views.
+// It ends by itself within the budget. An error means that the browser is gone;
+// everything else is in the view's reasons.
+func (t *tab) visit(ctx context.Context, address string, budget time.Duration, m *meter, dir string) (*view, error) {
+	v := &view{}
+	ctx, stop := t.guard(ctx)
+	defer stop()
+	err := t.load(ctx, address, budget/2, m, v)
+	if err == nil && t.committed() {
+		v.committed = true
+		t.scroll(ctx, min(budget/8, 5*time.Second), v)
+		quiet(ctx, m, min(budget/8, 3*time.Second))
+		err = t.look(ctx, dir, v)
+	}
+	if !t.b.alive() {
+		return v, errDead
+	}
+	if errors.Is(context.Cause(ctx), errCrashed) {
+		v.because("page-crashed", errCrashed)
+		return v, nil
+	}
+	if err != nil {
+		v.because("page-failed", err)
+	}
+	return v, nil
+}
+
+// guard ends the context when the page's process crashes: what waits for an
+// answer of it stops, and nothing more is sent.
+func (t *tab) guard(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		select {
+		case <-t.crashed:
+			cancel(errCrashed)
+		case <-t.b.dead:
+			cancel(errDead)
+		case <-done:
+		}
+	}()
+	return ctx, func() { close(done); <-finished; cancel(nil) }
+}
+
+func (t *tab) committed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.document != ""
+}
+
+// load navigates and waits for the load event. A page that does not get there
+// in time is stopped, and what there is of it is looked at.
+func (t *tab) load(ctx context.Context, address string, limit time.Duration, m *meter, v *view) error {
+	lctx, cancel := context.WithTimeoutCause(ctx, limit, errDeadline)
+	defer cancel()
+	nav, err := proto.PageNavigate{URL: address}.Call(t.session.with(lctx))
+	if err == nil && nav.ErrorText != "" {
+		if nav.ErrorText == "net::ERR_ABORTED" {
+			t.drain(lctx, m) // a download: the proxy goes on recording it
+			return nil
+		}
+		v.because("navigation-failed", errors.New(nav.ErrorText))
+		return nil
+	}
+	if err == nil {
+		select {
+		case <-t.loaded:
+			quiet(lctx, m, time.Second)
+			return nil
+		case <-lctx.Done():
+		}
+	}
+	if ctx.Err() != nil || !t.b.alive() {
+		return context.Cause(ctx)
+	}
+	if lctx.Err() == nil {
+		return err
+	}
+	t.session.tell(proto.PageStopLoading{})
+	v.because("load-unfinished", fmt.Errorf("the page did not finish loading in %s", limit.Round(time.Millisecond)))
+	return nil
+}
+
+// drain waits while an answer is still being received.
+func (t *tab) drain(ctx context.Context, m *meter) {
+	for ctx.Err() == nil {
+		if _, busy := m.idle(); busy == 0 || m.received() >= m.maxBytes {
+			return
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
+}
+
+const (
+	quietFor  = 120 * time.Millisecond // nothing in flight for so long: done
+	silentFor = 900 * time.Millisecond // something in flight, but nothing came
+)
+
+// quiet waits until the network is.
+func quiet(ctx context.Context, m *meter, limit time.Duration) {
+	end := time.Now().Add(limit)
+	for ctx.Err() == nil && time.Now().Before(end) {
+		idle, busy := m.idle()
+		if busy <= 0 && idle >= quietFor || idle >= silentFor {
+			return
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// look makes the views. Each has its own limit; one that fails is a reason, and
+// the others are tried still.
+func (t *tab) look(ctx context.Context, dir string, v *view) error {
+	world, err := t.world(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.text(ctx, world, "document.title.slice(0,1000)", writerTo(&v.title)); err != nil {
+		v.because("title-failed", err)
+	}
+	for _, view := range []struct {
+		file
+		limit time.Duration
+		make  func(context.Context, io.Writer) error
+	}{
+		{file{name: "dom.html", role: "dom", mediaType: "text/html", derived: made("serialise-dom", "after load and scrolling; scripts are kept, open shadow roots are written as templates")},
+			10 * time.Second, func(ctx context.Context, w io.Writer) error { return t.text(ctx, world, domScript, w) }},
+		{file{name: "text.txt", role: "text", mediaType: "text/plain", derived: made("extract-text", "text as laid out, of the main frame only")},
+			10 * time.Second, func(ctx context.Context, w io.Writer) error { return t.text(ctx, world, textScript, w) }},
+		{file{name: "page.mhtml", role: "mhtml", mediaType: "multipart/related", derived: made("save-mhtml", "one file that a browser can show; addresses are rewritten")},
+			15 * time.Second, t.mhtml},
+	} {
+		if err := v.save(ctx, dir, view.file, view.limit, view.make); err != nil {
+			return err
+		}
+	}
+	return t.screenshots(ctx, dir, v)
+}
+
+func made(action, detail string) *collectors.Transformation {
+	return &collectors.Transformation{Action: action, Detail: detail}
+}
+
+// save writes one view to a file in dir. The error is the disk's, or the end
+// of the page.
+func (v *view) save(ctx context.Context, dir string, f file, limit time.Duration, write func(context.Context, io.Writer) error) error {
+	f.path = filepath.Join(dir, f.name)
+	out, err := os.Create(f.path)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", f.name, err)
+	}
+	vctx, cancel := context.WithTimeoutCause(ctx, limit, errDeadline)
+	defer cancel()
+	err = write(vctx, out)
+	if cerr := out.Close(); cerr != nil {
+		return fmt.Errorf("write %s: %w", f.name, cerr)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		v.because(f.role+"-failed", err)
+		return nil
+	}
+	v.files = append(v.files, f)
+	return nil
+}
+
+// maxTile is the height of one picture in pixels: above it the graphics stack
+// returns blank or repeated content. maxTiles pictures are made at most.
+const (
+	maxTile  = 16000
+	maxTiles = 4
+)
+
+// screenshots makes the full page, in tiles if it is high.
+func (t *tab) screenshots(ctx context.Context, dir string, v *view) error {
+	m, err := proto.PageGetLayoutMetrics{}.Call(t.session.with(ctx))
+	if err != nil || m.CSSContentSize == nil {
+		v.because("screenshot-failed", fmt.Errorf("size of the page: %w", err))
+		return nil
+	}
+	width := math.Min(math.Max(m.CSSContentSize.Width, viewWidth), 4*viewWidth)
+	height := math.Max(m.CSSContentSize.Height, viewHeight)
+	shown := math.Min(height, maxTile*maxTiles)
+	for i, y := 0, 0.0; y < shown; i, y = i+1, y+maxTile {
+		clip := &proto.PageViewport{Y: y, Width: width, Height: math.Min(maxTile, shown-y), Scale: 1}
+		f := file{name: "screenshot.png", role: "screenshot", mediaType: "image/png",
+			derived: made("screenshot", fmt.Sprintf("pixels %.0f to %.0f of %.0f from the top, %.0f wide", y, y+clip.Height, height, width))}
+		if i > 0 {
+			f.name = fmt.Sprintf("screenshot-%d.png", i+1)
+		}
+		shoot := func(ctx context.Context, w io.Writer) error { return t.shoot(ctx, clip, w) }
+		if err := v.save(ctx, dir, f, 20*time.Second, shoot); err != nil {
+			return err
+		}
+	}
+	if shown < height || m.CSSContentSize.Width > width {
+		v.because("screenshot-clipped", fmt.Errorf("the page is %.0f x %.0f pixels, the pictures show %.0f x %.0f", m.CSSContentSize.Width, height, width, shown))
+	}
+	return nil
+}

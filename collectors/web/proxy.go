@@ -1,0 +1,291 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+
+	"holdfast/warc"
+)
+
+// proxy is the recording proxy of one capture. The browser context of that
+// capture knows no other way out, so what the page asked for passes here and
+// nothing else does. Bytes are relayed as they are read: heads keep their order
+// and case, chunked bodies their chunks. Only the request line and the Proxy-
+// fields of a plain request are changed, to what the browser would send
+// directly.
+type proxy struct {
+	listener net.Listener
+	dial     dialer
+	cas      *interception
+	meter    *meter
+	dir      string // of the spools
+	done     chan *exchange
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	wg       sync.WaitGroup
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{} // nil once closed
+}
+
+// newProxy listens on a loopback port of its own. Exchanges come out of done,
+// which is closed when the proxy is closed and the last one was delivered.
+func newProxy(d dialer, cas *interception, m *meter, dir string) (*proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start recording proxy: %w", err)
+	}
+	d.self = l.Addr().(*net.TCPAddr).AddrPort()
+	d.self = netip.AddrPortFrom(d.self.Addr().Unmap(), d.self.Port())
+	p := &proxy{listener: l, dial: d, cas: cas, meter: m, dir: dir, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}}
+	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	p.wg.Go(p.accept)
+	return p, nil
+}
+
+func (p *proxy) address() string { return "http://" + p.listener.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		c, err := p.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		if !p.track(c) {
+			c.Close()
+			return
+		}
+		p.wg.Go(func() {
+			defer p.drop(c)
+			p.serve(c)
+		})
+	}
+}
+
+// close cuts every connection, waits for their exchanges, and closes done.
+func (p *proxy) close() {
+	p.cancel(errStopped)
+	p.listener.Close()
+	p.mu.Lock()
+	conns := p.conns
+	p.conns = nil
+	p.mu.Unlock()
+	for c := range conns {
+		c.Close()
+	}
+	p.wg.Wait()
+	close(p.done)
+}
+
+func (p *proxy) track(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conns == nil {
+		return false
+	}
+	p.conns[c] = struct{}{}
+	return true
+}
+
+func (p *proxy) drop(c net.Conn) {
+	c.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+}
+
+// client is the browser's side of a connection. Inside a tunnel, site is fixed.
+type client struct {
+	conn   net.Conn
+	br     *bufio.Reader
+	bw     *bufio.Writer
+	scheme string // "" outside a tunnel: the request names the address
+	site   string // host:port of the tunnel
+	up     *upstream
+}
+
+// upstream is the site's side, kept alive between exchanges.
+type upstream struct {
+	conn net.Conn
+	br   *bufio.Reader
+	peer *peer
+	key  string
+	used bool
+}
+
+func (p *proxy) serve(c net.Conn) {
+	cl := &client{conn: c, br: bufio.NewReaderSize(c, 32<<10), bw: bufio.NewWriterSize(c, 32<<10)}
+	defer p.hangUp(cl)
+	head, err := warc.ReadHead(cl.br, maxHead)
+	if err != nil {
+		return
+	}
+	if site, ok := strings.CutPrefix(head.Start, http.MethodConnect+" "); ok {
+		site, _, _ = strings.Cut(site, " ")
+		p.tunnel(c, cl, site)
+		return
+	}
+	for err == nil && p.exchange(cl, head) {
+		head, err = warc.ReadHead(cl.br, maxHead)
+	}
+}
+
+// tunnel answers CONNECT and looks at the first byte: TLS is intercepted, plain
+// HTTP (the way to a ws: address) is read as it is. The site is dialled before
+// the answer, so that the browser learns of a host that is not there.
+func (p *proxy) tunnel(c net.Conn, cl *client, site string) {
+	cl.site, cl.scheme = site, "http"
+	if f := p.reach(site); f != nil {
+		p.refuse(cl, site, f)
+		return
+	}
+	cl.bw.WriteString("HTTP/1.1 200 OK\r\n\r\n")
+	if cl.bw.Flush() != nil {
+		return
+	}
+	first, err := cl.br.Peek(1)
+	if err != nil {
+		return
+	}
+	if first[0] == 0x16 { // a TLS handshake record
+		host, _, _ := net.SplitHostPort(site)
+		tc := tls.Server(peeked{c, cl.br}, p.cas.config(host))
+		if tc.HandshakeContext(p.ctx) != nil {
+			return // the browser left, or does not like us: nothing was asked
+		}
+		cl.scheme = "https"
+		cl.br, cl.bw = bufio.NewReaderSize(tc, 32<<10), bufio.NewWriterSize(tc, 32<<10)
+	}
+	for {
+		head, err := warc.ReadHead(cl.br, maxHead)
+		if err != nil || !p.exchange(cl, head) {
+			return
+		}
+	}
+}
+
+// reach refuses early what the dialer would refuse: names that do not resolve
+// and addresses that are not allowed. Connecting waits for the first request,
+// because browsers open tunnels that they never use.
+func (p *proxy) reach(site string) *fault {
+	host, _, err := net.SplitHostPort(site)
+	if err != nil {
+		return &fault{code: "address-refused", blocked: true, err: err}
+	}
+	var f *fault
+	if _, err := p.dial.resolve(p.ctx, host, &peer{host: site}); errors.As(err, &f) {
+		return f
+	}
+	return nil
+}
+
+// refuse answers a CONNECT that leads nowhere and records the attempt.
+func (p *proxy) refuse(cl *client, site string, f *fault) {
+	x, err := p.begin(http.MethodConnect, "https://"+site+"/")
+	if err == nil {
+		x.fault, x.peer = f, &peer{host: site}
+		p.finish(x, true)
+	}
+	cl.bw.WriteString("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+	cl.bw.Flush() //nolint:errcheck // the browser may be gone, the attempt is recorded
+}
+
+func (p *proxy) hangUp(cl *client) {
+	if cl.up != nil {
+		p.drop(cl.up.conn)
+		cl.up = nil
+	}
+}
+
+// connect gives the client's upstream for scheme and site, dialling if the
+// kept one is for another.
+func (p *proxy) connect(cl *client, scheme, site string) (*peer, error) {
+	if cl.up != nil && cl.up.key == scheme+" "+site {
+		return cl.up.peer, nil
+	}
+	p.hangUp(cl)
+	host, port, err := net.SplitHostPort(site)
+	if err != nil {
+		return &peer{host: site}, &fault{code: "address-refused", blocked: true, err: err}
+	}
+	conn, pr, err := p.dial.dial(p.ctx, host, port, scheme == "https")
+	if err != nil {
+		return pr, err
+	}
+	if !p.track(conn) {
+		conn.Close()
+		return pr, errStopped
+	}
+	cl.up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 32<<10), peer: pr, key: scheme + " " + site}
+	return pr, nil
+}
+
+// origin splits a request into where it goes and how its head reads there.
+func (cl *client) origin(h warc.Head) (method, scheme, site, addr string, head []byte, err error) {
+	method, rest, _ := strings.Cut(h.Start, " ")
+	target, version, ok := strings.Cut(rest, " ")
+	if !ok || method == "" {
+		return "", "", "", "", nil, fmt.Errorf("request line %.80q: %w", h.Start, warc.ErrFormat)
+	}
+	if cl.scheme != "" {
+		return method, cl.scheme, cl.site, cl.scheme + "://" + bareHost(cl.scheme, cl.site) + target, h.Raw, nil
+	}
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme != "http" || u.Host == "" {
+		return "", "", "", "", nil, fmt.Errorf("request target %.80q: %w", target, warc.ErrFormat)
+	}
+	path := target[len("http://"):]
+	if i := strings.IndexAny(path, "/?"); i < 0 {
+		path = "/"
+	} else if path = path[i:]; path[0] == '?' {
+		path = "/" + path
+	}
+	return method, "http", withPort(u.Host, "80"), target, direct(h, method+" "+path+" "+version), nil
+}
+
+// direct is a proxied request's head as the browser would have sent it to the
+// site itself.
+func direct(h warc.Head, start string) []byte {
+	lines := strings.SplitAfter(string(h.Raw), "\n")
+	lines[0] = start + "\r\n"
+	for i, line := range lines {
+		name, value, _ := strings.Cut(line, ":")
+		switch {
+		case strings.EqualFold(name, "Proxy-Connection"):
+			lines[i] = "Connection:" + value
+		case len(name) > 6 && strings.EqualFold(name[:6], "Proxy-"):
+			lines[i] = ""
+		}
+	}
+	return []byte(strings.Join(lines, ""))
+}
+
+func withPort(host, port string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), port)
+}
+
+func bareHost(scheme, site string) string {
+	if scheme == "https" {
+		return strings.TrimSuffix(site, ":443")
+	}
+	return strings.TrimSuffix(site, ":80")
+}
+
+// peeked reads what was looked at before the connection's own bytes.
+type peeked struct {
+	net.Conn
+	br *bufio.Reader
+}
+
+func (c peeked) Read(b []byte) (int, error) { return c.br.Read(b) }

@@ -1,0 +1,291 @@
+package web
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"holdfast/collectors"
+	"holdfast/warc"
+)
+
+// recorder turns exchanges into two WARC files: answers with what is known of
+// their connections in one, requests in the other, which is restricted because
+// cookies and form fields are in them. A record of either names its counterpart.
+type recorder struct {
+	answers, requests warcFile
+	index             []warc.Capture
+	connections       []*connection
+	byKey             map[string]*connection
+	exchanges         []*exchange // those with an answer, in the order they ended
+	failures          []*exchange // those without, or without a whole one
+	count             collectors.Completeness
+	err               error // our own disk's
+	done              chan struct{}
+}
+
+// maxNoted bounds how many failures are described one by one.
+const maxNoted = 1000
+
+type warcFile struct {
+	path string
+	file *os.File
+	crc  hash.Hash32
+	w    *warc.Writer
+}
+
+type connection struct {
+	peer    *peer
+	answers []string
+}
+
+func newWarc(dir, name, title string, started time.Time) (f warcFile, err error) {
+	f.path = filepath.Join(dir, name)
+	if f.file, err = os.Create(f.path); err != nil {
+		return f, fmt.Errorf("record: %w", err)
+	}
+	f.crc = crc32.NewIEEE()
+	f.w = warc.NewWriter(io.MultiWriter(f.file, f.crc))
+	info := fmt.Sprintf("software: %s\r\nformat: WARC File Format 1.1\r\nconformsTo: https://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/\r\ndescription: %s\r\n", software, title)
+	_, err = f.w.WriteBytes(warc.Record{Type: warc.Warcinfo, Date: started, Filename: name, ContentType: "application/warc-fields"}, []byte(info))
+	return f, err
+}
+
+func newRecorder(dir string, started time.Time) (*recorder, error) {
+	r := &recorder{byKey: map[string]*connection{}, done: make(chan struct{})}
+	var err error
+	if r.answers, err = newWarc(dir, "data.warc.gz", "answers of one capture, as the wire carried them; requests are kept apart", started); err != nil {
+		return nil, err
+	}
+	r.requests, err = newWarc(dir, "requests.warc.gz", "requests of one capture, as the wire carried them; restricted", started)
+	return r, err
+}
+
+// run takes exchanges until in is closed. After an error it goes on taking, so
+// that nobody waits, and writes no more.
+func (r *recorder) run(in <-chan *exchange) {
+	defer close(r.done)
+	for x := range in {
+		r.tally(x)
+		if x.fault != nil && x.fault.code == codeSpool && r.err == nil {
+			r.err = x.fault
+		}
+		if r.err == nil && x.number > 0 {
+			r.err = r.write(x)
+		}
+	}
+}
+
+func (r *recorder) tally(x *exchange) {
+	if x.number > 0 {
+		r.count.Requests++
+	}
+	if x.fault == nil {
+		return
+	}
+	switch {
+	case x.fault.blocked:
+		r.count.Blocked++
+	case x.answered():
+		r.count.Truncated++
+	default:
+		r.count.Failed++
+	}
+	if x.fault.code == "unfinished" && x.endless() {
+		r.count.Truncated-- // a stream without an end was ended: nothing is missing
+		return
+	}
+	if len(r.count.Missing) < maxNoted {
+		r.count.Missing = append(r.count.Missing, collectors.Miss{URL: clean(x.url), Why: clean(x.fault.Error())})
+	} else {
+		r.count.Cut = true
+	}
+}
+
+func (r *recorder) write(x *exchange) error {
+	request := warc.NewID()
+	c := r.connection(x)
+	if x.answered() {
+		r.exchanges = append(r.exchanges, x)
+		span, err := r.record(&r.answers, x, warc.Response, x.id, request, x.response)
+		if err != nil {
+			return err
+		}
+		c.answers = append(c.answers, x.id)
+		if x.status != 101 {
+			r.index = append(r.index, warc.Capture{URL: x.url, Method: x.method, Date: x.started, Mime: x.mime(), Status: x.status,
+				Digest: x.response.payloadDigest(), Span: span})
+		}
+	}
+	if (x.fault != nil || len(x.interim) > 0) && len(r.failures) < maxNoted {
+		r.failures = append(r.failures, x)
+	}
+	if x.request.size == 0 {
+		return nil // CONNECT to nowhere: nothing was sent
+	}
+	answer := ""
+	if x.answered() {
+		answer = x.id
+	}
+	_, err := r.record(&r.requests, x, warc.Request, request, answer, x.request)
+	return err
+}
+
+func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *spool) (warc.Span, error) {
+	f, err := s.open()
+	if err != nil {
+		return warc.Span{}, err
+	}
+	defer f.Close()
+	rec := warc.Record{Type: kind, ID: id, Date: x.started, TargetURI: x.url,
+		ContentType: "application/http;msgtype=" + kind, BlockDigest: s.blockDigest(), PayloadDigest: s.payloadDigest(),
+		Protocols: []string{"http/1.1"}, Block: f, Length: s.size}
+	if with != "" {
+		rec.ConcurrentTo = []string{with}
+	}
+	if kind == warc.Response {
+		rec.Truncated = x.cut
+	}
+	if x.peer.address.IsValid() {
+		rec.IP = x.peer.address.Addr().String()
+	}
+	if t := x.peer.tls; t != nil {
+		rec.Protocols = append(rec.Protocols, tlsProtocol(t.Version))
+		rec.Cipher = tls.CipherSuiteName(t.CipherSuite)
+	}
+	return to.w.Write(rec)
+}
+
+// connection finds or makes the entry for the peer of x. Connections that agree
+// in everything share one.
+func (r *recorder) connection(x *exchange) *connection {
+	p := x.peer
+	key := fmt.Sprint(p.host, p.address, p.resolved, p.verdict, p.chainDigests())
+	if p.tls != nil {
+		key += fmt.Sprint(p.tls.Version, p.tls.CipherSuite)
+	}
+	c := r.byKey[key]
+	if c == nil {
+		c = &connection{peer: p}
+		r.byKey[key] = c
+		r.connections = append(r.connections, c)
+	}
+	return c
+}
+
+// finish adds what is known of connections and failures, and closes both files.
+// Their addresses are urn:holdfast:…, never the page's own: an index would
+// list them as captures of it.
+func (r *recorder) finish(now time.Time) error {
+	<-r.done
+	if r.err != nil {
+		return r.err
+	}
+	for i, c := range r.connections {
+		if err := r.note(fmt.Sprintf("urn:holdfast:connection:%d", i+1), now, c.describe()); err != nil {
+			return err
+		}
+	}
+	for i, x := range r.failures {
+		if err := r.note(fmt.Sprintf("urn:holdfast:exchange:%d", i+1), now, x.describe()); err != nil {
+			return err
+		}
+	}
+	for _, f := range []*warcFile{&r.answers, &r.requests} {
+		if err := f.file.Close(); err != nil {
+			return fmt.Errorf("record: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *recorder) note(uri string, now time.Time, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("record %s: %w", uri, err)
+	}
+	_, err := r.answers.w.WriteBytes(warc.Record{Type: warc.Metadata, Date: now, TargetURI: uri, ContentType: "application/json"}, b.Bytes())
+	return err
+}
+
+// abandon closes the files of a capture that is given up.
+func (r *recorder) abandon() {
+	r.answers.file.Close()
+	r.requests.file.Close()
+}
+
+type tlsNote struct {
+	Version  string   `json:"version"`
+	Cipher   string   `json:"cipher"`
+	ALPN     string   `json:"alpn,omitempty"`
+	Verified bool     `json:"verified"`
+	Verdict  string   `json:"verdict"`
+	Chain    []string `json:"chain"` // PEM, leaf first, as sent
+	OCSP     []byte   `json:"ocsp,omitempty"`
+	SCTs     [][]byte `json:"scts,omitempty"`
+}
+
+type connectionNote struct {
+	Host     string   `json:"host"`
+	Address  string   `json:"address,omitempty"`
+	Resolved []string `json:"resolved,omitempty"`
+	TLS      *tlsNote `json:"tls,omitempty"`
+	Answers  []string `json:"answers,omitempty"` // record IDs
+}
+
+func (c *connection) describe() connectionNote {
+	p := c.peer
+	n := connectionNote{Host: clean(p.host), Resolved: p.resolved, Answers: c.answers}
+	if p.address.IsValid() {
+		n.Address = p.address.String()
+	}
+	if p.tls == nil {
+		return n
+	}
+	n.TLS = &tlsNote{Version: tls.VersionName(p.tls.Version), Cipher: tls.CipherSuiteName(p.tls.CipherSuite), ALPN: p.tls.NegotiatedProtocol,
+		Verified: p.verdict == "ok", Verdict: clean(p.verdict), OCSP: p.tls.OCSPResponse, SCTs: p.tls.SignedCertificateTimestamps}
+	for _, cert := range p.tls.PeerCertificates {
+		n.TLS.Chain = append(n.TLS.Chain, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})))
+	}
+	return n
+}
+
+type exchangeNote struct {
+	Method    string `json:"method"`
+	URL       string `json:"url"`
+	Started   string `json:"started"`
+	Host      string `json:"host,omitempty"`
+	Code      string `json:"code,omitempty"`
+	Error     string `json:"error,omitempty"`
+	Blocked   bool   `json:"blocked,omitempty"`
+	Truncated string `json:"truncated,omitempty"`
+	Answer    string `json:"answer,omitempty"` // record ID
+	Interim   []byte `json:"interim,omitempty"`
+}
+
+func (x *exchange) describe() exchangeNote {
+	n := exchangeNote{Method: clean(x.method), URL: clean(x.url), Started: x.started.UTC().Format(warc.TimeFormat),
+		Host: clean(x.peer.host), Truncated: x.cut, Interim: x.interim}
+	if x.answered() {
+		n.Answer = x.id
+	}
+	if x.fault != nil {
+		n.Code, n.Error, n.Blocked = x.fault.code, clean(x.fault.err.Error()), x.fault.blocked
+	}
+	return n
+}
+
+func tlsProtocol(v uint16) string {
+	return strings.ToLower(strings.Replace(tls.VersionName(v), " ", "/", 1))
+}

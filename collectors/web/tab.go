@@ -1,0 +1,245 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/go-rod/rod/lib/proto"
+
+	"holdfast/collectors"
+)
+
+// tab is one page in a browser context of its own: own cookies, own cache, own
+// proxy. Its fields below mu are filled by the browser's events.
+type tab struct {
+	b       *browser
+	session session
+	context proto.BrowserBrowserContextID
+	target  proto.TargetTargetID
+
+	mu       sync.Mutex
+	hops     []collectors.Hop
+	current  string                 // address of the main document asked for last
+	loader   proto.NetworkRequestID // its request
+	document string                 // address of the committed main document; "" for none or an error page
+	loaded   chan struct{}          // closed at the first load event after a commit
+	crashed  chan struct{}          // closed when the page's process is gone: send it nothing more
+	dialogs  int
+	popups   int
+	refused  map[proto.NetworkRequestID]string // asked by the page, stopped by the browser itself
+	blocked  []collectors.Miss
+}
+
+const (
+	maxHops    = 50
+	maxRefused = 500
+)
+
+// openTab makes the context and the page. On error everything is undone.
+func (b *browser) openTab(ctx context.Context, proxyURL string) (_ *tab, err error) {
+	top := b.session("", ctx)
+	c, err := proto.TargetCreateBrowserContext{DisposeOnDetach: true, ProxyServer: proxyURL, ProxyBypassList: "<-loopback>"}.Call(top)
+	if err != nil {
+		return nil, fmt.Errorf("open page: %w", err)
+	}
+	t := &tab{b: b, context: c.BrowserContextID, loaded: make(chan struct{}), crashed: make(chan struct{}),
+		refused: map[proto.NetworkRequestID]string{}}
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	w, h := viewWidth, viewHeight
+	target, err := proto.TargetCreateTarget{URL: "about:blank", BrowserContextID: t.context, Width: &w, Height: &h}.Call(top)
+	if err != nil {
+		return nil, fmt.Errorf("open page: %w", err)
+	}
+	t.target = target.TargetID
+	at, err := proto.TargetAttachToTarget{TargetID: t.target, Flatten: true}.Call(top)
+	if err != nil {
+		return nil, fmt.Errorf("open page: %w", err)
+	}
+	t.session = b.session(string(at.SessionID), ctx)
+	b.handle(t.session.id, t.event)
+	b.mu.Lock()
+	b.tabs[t.context] = t
+	b.mu.Unlock()
+	return t, t.prepare(top)
+}
+
+func (t *tab) prepare(top session) error {
+	kb := 1 << 10
+	for _, r := range []interface{ Call(proto.Client) error }{
+		proto.BrowserSetDownloadBehavior{Behavior: proto.BrowserSetDownloadBehaviorBehaviorDeny, BrowserContextID: t.context},
+		proto.PageEnable{}, proto.InspectorEnable{},
+		proto.NetworkEnable{MaxTotalBufferSize: &kb, MaxResourceBufferSize: &kb}, // the proxy keeps the bodies
+		proto.EmulationSetDeviceMetricsOverride{Width: viewWidth, Height: viewHeight, DeviceScaleFactor: 1},
+	} {
+		s := t.session
+		if _, ok := r.(proto.BrowserSetDownloadBehavior); ok {
+			s = top
+		}
+		if err := r.Call(s); err != nil {
+			return fmt.Errorf("open page: %w", err)
+		}
+	}
+	return nil
+}
+
+// close throws the context away; it says nothing to the page, which may be gone.
+func (t *tab) close() {
+	t.b.mu.Lock()
+	delete(t.b.tabs, t.context)
+	t.b.mu.Unlock()
+	if t.session.id != "" {
+		t.b.handle(t.session.id, nil)
+	}
+	t.b.session("", context.Background()).tell(proto.TargetDisposeBrowserContext{BrowserContextID: t.context})
+}
+
+func (t *tab) saw(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f()
+}
+
+// event runs on the link's goroutine and must not wait.
+func (t *tab) event(method string, params json.RawMessage) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch method {
+	case "Network.requestWillBeSent":
+		t.requested(params)
+	case "Network.loadingFailed":
+		t.failed(params)
+	case "Page.frameNavigated":
+		t.navigated(params)
+	case "Page.loadEventFired":
+		if t.document != "" {
+			closeOnce(t.loaded)
+		}
+	case "Page.javascriptDialogOpening":
+		t.dialogs++
+		t.session.tell(proto.PageHandleJavaScriptDialog{Accept: true})
+	case "Inspector.targetCrashed":
+		closeOnce(t.crashed)
+	}
+}
+
+// requested follows the main document through redirects and through the
+// page's own moves; for the rest it remembers the address until it fails.
+func (t *tab) requested(params json.RawMessage) {
+	var e struct {
+		RequestID, LoaderID, FrameID, Type, DocumentURL string
+		Request                                         struct{ URL string }
+		RedirectResponse                                *struct {
+			URL    string
+			Status int
+		}
+	}
+	if json.Unmarshal(params, &e) != nil {
+		return
+	}
+	if e.Type != "Document" || e.FrameID != string(t.target) {
+		if len(t.refused) < maxRefused {
+			t.refused[proto.NetworkRequestID(e.RequestID)] = e.Request.URL
+		}
+		return
+	}
+	switch {
+	case e.RedirectResponse != nil:
+		t.hop(e.RedirectResponse.URL, e.RedirectResponse.Status)
+	case t.current != "":
+		t.hop(t.current, 0)
+	}
+	t.current, t.loader = e.Request.URL, proto.NetworkRequestID(e.RequestID)
+}
+
+func (t *tab) hop(url string, status int) {
+	if len(t.hops) < maxHops {
+		t.hops = append(t.hops, collectors.Hop{URL: clean(url), Status: status})
+	}
+}
+
+// failed notes what the browser itself would not load: mixed content, a
+// content security policy. The proxy never saw those.
+func (t *tab) failed(params json.RawMessage) {
+	var e struct {
+		RequestID     proto.NetworkRequestID
+		BlockedReason string
+	}
+	if json.Unmarshal(params, &e) != nil {
+		return
+	}
+	url := t.refused[e.RequestID]
+	delete(t.refused, e.RequestID)
+	if e.BlockedReason != "" && url != "" && len(t.blocked) < maxRefused {
+		t.blocked = append(t.blocked, collectors.Miss{URL: clean(url), Why: "browser: " + clean(e.BlockedReason)})
+	}
+}
+
+func (t *tab) navigated(params json.RawMessage) {
+	var e struct {
+		Frame struct{ ID, ParentID, URL, UnreachableURL string }
+	}
+	if json.Unmarshal(params, &e) != nil || e.Frame.ParentID != "" || e.Frame.ID != string(t.target) {
+		return
+	}
+	if e.Frame.UnreachableURL != "" || e.Frame.URL == "about:blank" {
+		t.document = "" // the browser's own error page is no evidence
+		return
+	}
+	t.document = e.Frame.URL
+}
+
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// clean makes text from outside valid and bounds it.
+func clean(s string) string {
+	const most = 4096
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// sameAddress compares two addresses without their fragments, which are never
+// sent.
+func sameAddress(a, b string) bool {
+	a, _, _ = strings.Cut(a, "#")
+	b, _, _ = strings.Cut(b, "#")
+	return a == b
+}
+
+// checkSource refuses what is no web address. The parse is ours and the
+// browser's may differ; so the address that goes to the browser is the one
+// parsed here, and where it leads is judged when it is dialled.
+func checkSource(source string) (string, error) {
+	u, err := url.Parse(source)
+	if err != nil {
+		return "", fmt.Errorf("read address %.200q: %w", source, collectors.ErrRefused)
+	}
+	switch {
+	case u.Scheme == "":
+		return "", fmt.Errorf("read address %.200q: no scheme, write https://%.200s: %w", source, source, collectors.ErrRefused)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", fmt.Errorf("read address %.200q: only http and https are captured: %w", source, collectors.ErrRefused)
+	case u.Hostname() == "" || u.Opaque != "":
+		return "", fmt.Errorf("read address %.200q: no host: %w", source, collectors.ErrRefused)
+	case u.User != nil:
+		return "", fmt.Errorf("read address with a name and password in it: they would be recorded: %w", collectors.ErrRefused)
+	case len(source) > 8192 || strings.ContainsFunc(source, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "", fmt.Errorf("read address: control characters or more than 8,192 bytes: %w", collectors.ErrRefused)
+	}
+	return u.String(), nil
+}

@@ -1,0 +1,105 @@
+package web
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/go-rod/rod/lib/proto"
+)
+
+// The scripts run in a world of their own: they see the page's elements, but
+// nothing that the page's scripts redefined.
+const (
+	domScript = `(() => {
+  const roots = [], walk = n => { for (const e of n.querySelectorAll('*')) if (e.shadowRoot) { roots.push(e.shadowRoot); walk(e.shadowRoot) } };
+  walk(document);
+  const type = document.doctype ? new XMLSerializer().serializeToString(document.doctype) + '\n' : '';
+  const root = document.documentElement;
+  if (!root) return type;
+  if (!roots.length || !root.getHTML) return type + root.outerHTML;
+  const shell = root.cloneNode(false).outerHTML, end = shell.lastIndexOf('</');
+  return type + shell.slice(0, end) + root.getHTML({shadowRoots: roots}) + shell.slice(end);
+})()`
+
+	textScript = `(document.body || document.documentElement || {innerText: ''}).innerText || ''`
+
+	// scrollScript goes down a screen at a time so that lazy content is asked
+	// for, waits at the end for more, and returns to the top.
+	scrollScript = `(async (limit) => {
+  const page = () => document.scrollingElement || document.documentElement, wait = ms => new Promise(r => setTimeout(r, ms));
+  const end = Date.now() + limit; let y = 0, patience = 0;
+  while (Date.now() < end && y < 80000 && patience < 3) {
+    if (y + innerHeight >= page().scrollHeight) { patience++; if (page().scrollHeight <= innerHeight + 1) break; await wait(50); scrollTo(0, page().scrollHeight); await wait(30); y = Math.max(0, Math.min(y, page().scrollHeight - innerHeight)); if (y + innerHeight >= page().scrollHeight) continue; patience = 0 }
+    scrollTo(0, y += innerHeight * .9); await wait(30);
+  }
+  scrollTo(0, 0); return Date.now() < end && y < 80000;
+})(%d)`
+)
+
+func (t *tab) world(ctx context.Context) (proto.RuntimeExecutionContextID, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Second, errDeadline)
+	defer cancel()
+	w, err := proto.PageCreateIsolatedWorld{FrameID: proto.PageFrameID(t.target), WorldName: "holdfast"}.Call(t.session.with(ctx))
+	if err != nil {
+		return 0, fmt.Errorf("look at page: %w", err)
+	}
+	return w.ExecutionContextID, nil
+}
+
+// text evaluates an expression that gives a string and writes it to w.
+func (t *tab) text(ctx context.Context, world proto.RuntimeExecutionContextID, script string, w io.Writer) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errDeadline)
+	defer cancel()
+	return t.session.with(ctx).blob(proto.RuntimeEvaluate{Expression: script, ContextID: world, ReturnByValue: true}, "value", w)
+}
+
+// scroll is best effort: a page that cannot be scrolled is looked at as it is.
+func (t *tab) scroll(ctx context.Context, limit time.Duration, v *view) {
+	world, err := t.world(ctx)
+	if err != nil {
+		v.because("scroll-failed", err)
+		return
+	}
+	sctx, cancel := context.WithTimeoutCause(ctx, limit+time.Second, errDeadline)
+	defer cancel()
+	r, err := proto.RuntimeEvaluate{Expression: fmt.Sprintf(scrollScript, limit.Milliseconds()), ContextID: world,
+		AwaitPromise: true, ReturnByValue: true}.Call(t.session.with(sctx))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		v.because("scroll-failed", err)
+	case err == nil && r.ExceptionDetails == nil && !r.Result.Value.Bool():
+		v.because("scroll-bounded", errors.New("the page went on past the limit of scrolling"))
+	}
+}
+
+func (t *tab) mhtml(ctx context.Context, w io.Writer) error {
+	return t.session.with(ctx).blob(proto.PageCaptureSnapshot{Format: proto.PageCaptureSnapshotFormatMhtml}, "data", w)
+}
+
+func (t *tab) shoot(ctx context.Context, clip *proto.PageViewport, w io.Writer) error {
+	pr, pw := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(w, base64.NewDecoder(base64.StdEncoding, pr))
+		pr.CloseWithError(err) // a full disk stops the sender
+		done <- err
+	}()
+	err := t.session.with(ctx).blob(proto.PageCaptureScreenshot{Format: proto.PageCaptureScreenshotFormatPng, Clip: clip,
+		FromSurface: true, CaptureBeyondViewport: true, OptimizeForSpeed: true}, "data", pw)
+	pw.CloseWithError(err)
+	return errors.Join(err, <-done)
+}
+
+type stringWriter struct{ s *string }
+
+func writerTo(s *string) io.Writer { return stringWriter{s} }
+
+func (w stringWriter) Write(p []byte) (int, error) {
+	*w.s = strings.ToValidUTF8(*w.s+string(p), "\uFFFD")
+	return len(p), nil
+}

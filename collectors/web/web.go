@@ -1,0 +1,223 @@
+// Package web acquires web pages with a real browser and a recording proxy.
+//
+// One Chromium process is kept warm; every capture gets a browser context of
+// its own, whose only way out is a recording proxy of its own. The proxy keeps
+// the exact bytes of both directions on disk, and who answered: resolved
+// addresses, the address connected to, the TLS chain of that connection and
+// what verification says of it. So the record holds what this page asked for
+// and nothing else.
+//
+// # Objects of a capture
+//
+//	page.wacz         the answers: WARC 1.1 in a WACZ 1.1.1; connections and failures as metadata records
+//	requests.warc.gz  the requests (restricted: cookies, form fields)
+//	source.html       body of the main document, codings removed (source.pdf, source.bin … by type)
+//	dom.html          the document after load and scrolling
+//	text.txt          its visible text, UTF-8
+//	page.mhtml        the page as one file
+//	screenshot.png    the whole page; screenshot-2.png … when it is higher than 16,000 pixels
+//
+// # What the method changes
+//
+// Sites are spoken to in HTTP/1.1 with Go's TLS, not the browser's. Plain
+// requests have their request line and Proxy- fields rewritten to what a browser
+// sends directly. Windows that a page opens are closed, dialogs accepted,
+// downloads refused in the browser and kept by the proxy. All this is in
+// Collection.Notes.
+package web
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"holdfast/collectors"
+)
+
+const software = "holdfast collectors/web 1"
+
+// Defaults of a Budget.
+const (
+	DefaultTime     = 60 * time.Second
+	DefaultBytes    = 500_000_000
+	DefaultRequests = 2000
+)
+
+// Options say how a Collector works. The zero value works.
+type Options struct {
+	Browser  string         // path of a Chromium or Chrome. Optional: chromium, chromium-browser, google-chrome from /usr/bin.
+	Dir      string         // for spools and the browser's profile; needs room for Budget.Bytes three times over. Optional: the system's temporary folder.
+	Tabs     int            // captures at once. Optional: 2.
+	Resolver Resolver       // Optional: the system's.
+	Roots    *x509.CertPool // that verdicts are made with. Optional: the system's.
+	Egress   string         // the address that sites see. Optional: "unknown".
+	Log      *slog.Logger   // Optional: none.
+}
+
+// Collector implements collectors.Collector for http and https addresses. It is
+// safe for concurrent use; Close ends the browser.
+type Collector struct {
+	opts  Options
+	cas   *interception
+	slots chan struct{}
+
+	mu      sync.Mutex
+	browser *browser // nil until the first capture
+	closed  bool
+	all     sync.WaitGroup
+}
+
+var _ collectors.Collector = (*Collector)(nil)
+
+// New returns a Collector. The browser is started by the first Collect, or by
+// Warm.
+func New(o Options) (*Collector, error) {
+	if o.Tabs <= 0 {
+		o.Tabs = 2
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	if o.Egress == "" {
+		o.Egress = "unknown"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Browser == "" {
+		o.Browser = find()
+	}
+	cas, err := newInterception()
+	if err != nil {
+		return nil, fmt.Errorf("make web collector: %w", err)
+	}
+	return &Collector{opts: o, cas: cas, slots: make(chan struct{}, o.Tabs)}, nil
+}
+
+// find looks where distributions put it. The search path is not consulted.
+func find() string {
+	paths := []string{"/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/usr/bin/google-chrome-stable"}
+	for _, p := range paths {
+		if _, err := os.Stat(p); err == nil {
+			return p
+		}
+	}
+	return paths[0]
+}
+
+// Warm starts the browser, so that the first capture need not wait for it. It
+// returns the browser's name and version. Errors: [ErrBrowser].
+func (c *Collector) Warm(ctx context.Context) (string, error) {
+	b, err := c.acquire(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer c.release(b)
+	return b.version.Product, nil
+}
+
+// Close waits for running captures and ends the browser.
+func (c *Collector) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.all.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.browser != nil {
+		c.browser.close()
+		c.browser = nil
+	}
+	return nil
+}
+
+var errClosed = errors.New("web collector is closed")
+
+// acquire gives the running browser, or starts one. It holds the lock while the
+// browser starts: others would only wait for it too.
+func (c *Collector) acquire(ctx context.Context) (*browser, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed
+	}
+	if b := c.browser; b != nil && (!b.alive() || b.uses >= recycleAfter) {
+		c.condemn(b)
+	}
+	if c.browser == nil {
+		b, err := start(ctx, c.opts.Browser, c.cas.pin, c.opts.Dir)
+		if err != nil {
+			return nil, err
+		}
+		c.opts.Log.InfoContext(ctx, "browser started", "version", b.version.Product, "pid", b.cmd.Process.Pid)
+		c.browser = b
+	}
+	c.browser.users++
+	c.browser.uses++
+	c.all.Add(1)
+	return c.browser, nil
+}
+
+func (c *Collector) release(b *browser) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.users--
+	if b.users == 0 && b.condemned {
+		b.close()
+	}
+	c.all.Done()
+}
+
+// condemn takes b out of use; it ends with its last capture. The lock is held.
+func (c *Collector) condemn(b *browser) {
+	c.browser, b.condemned = nil, true
+	if b.users == 0 {
+		b.close()
+	}
+}
+
+// Collect implements collectors.Collector. Besides its errors: [ErrBrowser]
+// when there is no browser to try with.
+func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep collectors.Keeper) (*collectors.Acquired, error) {
+	address, err := checkSource(req.Source)
+	if err != nil {
+		return nil, err
+	}
+	req.Budget = withDefaults(req.Budget)
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("capture %.200q: %w", req.Source, context.Cause(ctx))
+	}
+	for attempt := 1; ; attempt++ {
+		a, err := c.once(ctx, req, address, keep, attempt == 2)
+		if errors.Is(err, errDead) && attempt == 1 && ctx.Err() == nil {
+			c.opts.Log.WarnContext(ctx, "browser died, trying once more", "source", req.Source)
+			continue // a new browser, a new record: nothing of the first is mixed in
+		}
+		if err != nil {
+			return nil, fmt.Errorf("capture %.200q: %w", req.Source, err)
+		}
+		return a, nil
+	}
+}
+
+func withDefaults(b collectors.Budget) collectors.Budget {
+	if b.Time <= 0 {
+		b.Time = DefaultTime
+	}
+	if b.Bytes <= 0 {
+		b.Bytes = DefaultBytes
+	}
+	if b.Requests <= 0 {
+		b.Requests = DefaultRequests
+	}
+	return b
+}
