@@ -40,10 +40,10 @@ type Cases interface {
 	// were accepted so far (Captures only, no Events), in any order.
 	Facts(ctx context.Context, id holdfast.ID) (Facts, error)
 
-	// Numbers returns the exhibit number of each Capture, in the order asked,
-	// drawing numbers for those that have none. It is called once per Case,
-	// before Custody.
-	Numbers(ctx context.Context, id holdfast.ID, captures []holdfast.ID) ([]int64, error)
+	// Numbers returns the exhibit number of each Capture, in the order asked
+	// (decimal from 1, without leading zeros), giving numbers to those that
+	// have none. It is called once per Case, before Custody.
+	Numbers(ctx context.Context, id holdfast.ID, captures []holdfast.ID) ([]string, error)
 
 	// Custody yields the Case's lines: by chain, and in a chain from n = 1
 	// without a gap.
