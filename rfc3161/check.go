@@ -100,32 +100,50 @@ func (t *Token) bound(h crypto.Hash) error {
 // scheme reads the algorithms of the SignerInfo; the digest of the attributes
 // and that of the content must be the same.
 func (t *Token) scheme() (k Kind, err error) {
-	hash, err := hashOf(t.digestAlg.oid)
-	if err != nil {
+	if k.Hash, err = hashOf(t.digestAlg.oid); err != nil {
 		return k, err
 	}
-	k.Hash = hash
-	sigHash, bare := hash, t.sigAlg.params == nil
-	switch t.sigAlg.oid {
-	case "1.2.840.113549.1.1.1": // rsaEncryption
-		k.Key, bare = "RSA", t.sigAlg.nullOrAbsent()
-	case "1.2.840.113549.1.1.11", "1.2.840.113549.1.1.12", "1.2.840.113549.1.1.13": // sha*WithRSAEncryption
-		k.Key, bare = "RSA", t.sigAlg.nullOrAbsent()
-		sigHash = crypto.SHA256 + crypto.Hash(t.sigAlg.oid[len(t.sigAlg.oid)-1]-'1')
-	case "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.3", "1.2.840.10045.4.3.4": // ecdsa-with-SHA*
-		k.Key = "ECDSA"
-		sigHash = crypto.SHA256 + crypto.Hash(t.sigAlg.oid[len(t.sigAlg.oid)-1]-'2')
-	case "1.2.840.113549.1.1.10": // RSASSA-PSS, RFC 4055
-		k.Key, bare = "RSA-PSS", hex.EncodeToString(t.sigAlg.params) == pssParams(hash)
-	case "1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1": // MD5, SHA-1
-		return k, fmt.Errorf("%w: signature algorithm %s", ErrWeak, t.sigAlg.oid)
-	default:
-		return k, fmt.Errorf("%w: unknown signature algorithm %.80s", ErrSignature, t.sigAlg.oid)
+	var own crypto.Hash // the one in the signature algorithm's name, 0: none
+	if k.Key, own, err = signatureOf(t.sigAlg.oid); err != nil {
+		return k, err
 	}
-	if !bare || sigHash != hash || !t.digestAlg.nullOrAbsent() {
+	fits := t.digestAlg.nullOrAbsent() && (own == 0 || own == k.Hash)
+	switch k.Key {
+	case "RSA":
+		fits = fits && t.sigAlg.nullOrAbsent()
+	case "RSA-PSS":
+		fits = fits && hex.EncodeToString(t.sigAlg.params) == pssParams(k.Hash)
+	case "ECDSA":
+		fits = fits && t.sigAlg.params == nil
+	}
+	if !fits {
 		return k, fmt.Errorf("%w: algorithm parameters do not fit", ErrSignature)
 	}
 	return k, nil
+}
+
+func signatureOf(oid string) (key string, own crypto.Hash, err error) {
+	switch oid {
+	case "1.2.840.113549.1.1.1": // rsaEncryption
+		return "RSA", 0, nil
+	case "1.2.840.113549.1.1.11": // sha256WithRSAEncryption
+		return "RSA", crypto.SHA256, nil
+	case "1.2.840.113549.1.1.12":
+		return "RSA", crypto.SHA384, nil
+	case "1.2.840.113549.1.1.13":
+		return "RSA", crypto.SHA512, nil
+	case "1.2.840.113549.1.1.10": // RSASSA-PSS, RFC 4055
+		return "RSA-PSS", 0, nil
+	case "1.2.840.10045.4.3.2": // ecdsa-with-SHA256
+		return "ECDSA", crypto.SHA256, nil
+	case "1.2.840.10045.4.3.3":
+		return "ECDSA", crypto.SHA384, nil
+	case "1.2.840.10045.4.3.4":
+		return "ECDSA", crypto.SHA512, nil
+	case "1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1": // MD5, SHA-1
+		return "", 0, fmt.Errorf("%w: signature algorithm %s", ErrWeak, oid)
+	}
+	return "", 0, fmt.Errorf("%w: unknown signature algorithm %.80s", ErrSignature, oid)
 }
 
 // pssParams is the one form used for a hash: MGF1 with the same hash and a
