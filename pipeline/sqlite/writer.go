@@ -1,0 +1,169 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"holdfast/pipeline"
+)
+
+// maxGroup bounds the calls that share a transaction, so that the last of them
+// does not wait for hundreds of others.
+const maxGroup = 512
+
+// refusal is an answer of a call that has written nothing, as opposed to an
+// error, after which the transaction is rolled back for all.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// job is one call that writes. do must make its refusals before its first write.
+type job struct {
+	ctx  context.Context
+	do   func(*tx) error
+	done chan error // buffered
+}
+
+// writer is the goroutine that owns the write connection.
+type writer struct {
+	db   *sql.DB
+	conn *sql.Conn
+	wake *broadcast
+	st   statements
+
+	jobs   chan *job
+	quit   chan struct{}
+	ended  chan struct{}
+	once   sync.Once
+	broken error // set by the goroutine only
+}
+
+func startWriter(ctx context.Context, db *sql.DB, wake *broadcast) (*writer, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open queue: %w", explain(err))
+	}
+	w := &writer{db: db, conn: conn, wake: wake, jobs: make(chan *job, maxGroup), quit: make(chan struct{}), ended: make(chan struct{})}
+	w.st = statements{conn: conn, made: map[string]*sql.Stmt{}}
+	go w.run()
+	return w, nil
+}
+
+func (w *writer) stop() {
+	w.once.Do(func() { close(w.quit) })
+	<-w.ended
+}
+
+// do runs f in a transaction that may be shared, and returns once it is on the
+// disk. If ctx ends first, it is not known whether f was done; f itself may
+// still run, so it must not write to what the caller uses after that.
+func (w *writer) do(ctx context.Context, f func(*tx) error) error {
+	j := &job{ctx: ctx, do: f, done: make(chan error, 1)}
+	select {
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-w.ended:
+		return fmt.Errorf("write queue: closed: %w", pipeline.ErrStopped)
+	}
+	select {
+	case err := <-j.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-w.ended:
+		select {
+		case err := <-j.done:
+			return err
+		default:
+			return fmt.Errorf("write queue: closed: %w", pipeline.ErrStopped)
+		}
+	}
+}
+
+func (w *writer) run() {
+	defer close(w.ended)
+	defer w.conn.Close()
+	defer w.st.close()
+	group := make([]*job, 0, maxGroup)
+	for {
+		select {
+		case j := <-w.jobs:
+			w.group(append(group[:0], j))
+		case <-w.quit:
+			return
+		}
+	}
+}
+
+// group takes what else waits and runs it all in one transaction.
+func (w *writer) group(group []*job) {
+	for len(group) < maxGroup {
+		select {
+		case j := <-w.jobs:
+			group = append(group, j)
+			continue
+		default:
+		}
+		break
+	}
+	answers := make([]error, len(group))
+	if err := w.transact(group, answers); err != nil {
+		for i := range answers {
+			answers[i] = err
+		}
+	} else {
+		w.wake.signal()
+	}
+	for i, j := range group {
+		j.done <- answers[i]
+	}
+}
+
+// transact is all or nothing for the jobs that were not refused. After an I/O
+// error the handle writes no more: the kernel may have dropped the lost pages
+// and would call a second fsync a success.
+func (w *writer) transact(group []*job, answers []error) error {
+	if w.broken != nil {
+		return w.broken
+	}
+	err := w.try(group, answers)
+	if err != nil {
+		err = fmt.Errorf("write queue: %w", explain(err))
+		if errors.Is(err, pipeline.ErrStopped) {
+			w.broken = err
+		}
+	}
+	return err
+}
+
+func (w *writer) try(group []*job, answers []error) error {
+	// The transaction belongs to all of its calls, so no call's ctx governs it.
+	t := &tx{ctx: context.Background(), st: &w.st}
+	if err := t.exec(`BEGIN IMMEDIATE`); err != nil {
+		return err
+	}
+	for i, j := range group {
+		if answers[i] = context.Cause(j.ctx); answers[i] != nil {
+			continue
+		}
+		err := j.do(t)
+		var no refusal
+		if errors.As(err, &no) {
+			answers[i] = no.error
+		} else if err != nil {
+			return errors.Join(err, t.exec(`ROLLBACK`))
+		}
+	}
+	if err := t.flush(); err != nil {
+		return errors.Join(err, t.exec(`ROLLBACK`))
+	}
+	if err := t.exec(`COMMIT`); err != nil {
+		t.exec(`ROLLBACK`) // SQLite may have done it; then this says so, and that is all right
+		return err
+	}
+	return nil
+}
