@@ -269,6 +269,24 @@ func wantNothing(t *testing.T, s *file.Store) {
 	}
 }
 
+// Somebody puts a file under the name in the instant before the link: a good one
+// is kept, any other is not taken for the Object.
+func TestLinkRace(t *testing.T) {
+	for _, c := range []struct {
+		planted string
+		want    error
+	}{{"data", nil}, {"dato", hashing.ErrMismatch}, {"longer", storage.ErrForeign}} {
+		dir := t.TempDir()
+		s := open(t, dir, file.Options{Hooks: file.Hooks{Link: func(_, to string, link func() error) error {
+			must(t, os.WriteFile(filepath.Join(dir, to), []byte(c.planted), 0o400))
+			return link()
+		}}})
+		if _, _, err := s.Put(t.Context(), strings.NewReader("data")); !errors.Is(err, c.want) {
+			t.Errorf("put while %q appears: %v, want %v", c.planted, err, c.want)
+		}
+	}
+}
+
 func TestAccept(t *testing.T) {
 	for _, c := range []struct {
 		free, total uint64

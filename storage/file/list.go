@@ -71,23 +71,15 @@ func (w *walker) walk(rel string, depth int) bool {
 
 func (w *walker) visit(it item, depth int) bool {
 	isDir := it.st.Mode&unix.S_IFMT == unix.S_IFDIR
-	if depth == 0 && storage.Reserved(it.rel) && isDir {
+	// The walk begins in the prefix's last folder, so an entry's own path tells.
+	if !strings.HasPrefix(it.rel, w.prefix) || storage.Reserved(it.rel) && isDir {
 		return true
+	}
+	if err := storage.CheckName(it.rel); err != nil || depth > maxDepth {
+		return w.fail(it.rel, foreign(it.rel, "no store makes such a name"))
 	}
 	if isDir {
-		if !strings.HasPrefix(it.rel+"/", w.prefix) {
-			return true
-		}
-		if depth >= maxDepth || storage.CheckName(it.rel) != nil {
-			return w.fail(it.rel, foreign(it.rel, "no name has such a folder"))
-		}
 		return w.walk(it.rel, depth+1)
-	}
-	if !strings.HasPrefix(it.rel, w.prefix) {
-		return true
-	}
-	if err := storage.CheckName(it.rel); err != nil {
-		return w.fail(it.rel, foreign(it.rel, "no store makes such a name"))
 	}
 	if err := checkFile(it.rel, it.st); err != nil {
 		return w.fail(it.rel, err)

@@ -170,9 +170,6 @@ func (s *Store) spool() (*spool, error) {
 // Write implements io.Writer.
 func (p *spool) Write(b []byte) (int, error) {
 	n, err := p.store.hooks.Write(p.f, b)
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
 	if p.dirty += n; p.dirty >= maxDirty {
 		p.dirty = 0
 		startWriteback(p.f)

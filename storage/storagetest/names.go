@@ -201,6 +201,9 @@ func testWriterFails(t *testing.T, s storage.Store) {
 func testCreateCancel(t *testing.T, s storage.Store) {
 	ctx, r := cancelAfter(t, 1<<20)
 	wantErr(t, s.Create(ctx, "gone", r), context.Canceled)
+	if r.read == 1<<20 {
+		t.Error("a cancelled Create read its source to the end")
+	}
 	_, err := s.CreateAll(ctx, storage.Item{Name: "gone"})
 	wantErr(t, err, context.Canceled)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -183,7 +183,7 @@ func heapPeak(f func(probe func())) uint64 {
 }
 
 // cancelAfter returns a reader of n bytes that cancels ctx once half is read.
-func cancelAfter(t *testing.T, n int64) (context.Context, io.Reader) {
+func cancelAfter(t *testing.T, n int64) (context.Context, *noise) {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	return ctx, newNoise(n, func(read int64) error {
