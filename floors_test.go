@@ -17,11 +17,11 @@ import (
 // does not fit is a line of code in the wrong room.
 const floors = `
 6 cmd/holdfast cmd/holdfast-verify
-5 collectors/collectorstest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest
+5 cmd/internal/verifycmd collectors/collectorstest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest
 4 pipeline/sqlite collectors/web storage/file catalog/sqlite
 3 pipeline preserve catalog export
 2 . storage collectors
-1 hashing warc canon rfc3161 messages preserve/authority
+1 hashing warc canon rfc3161 messages preserve/authority preserve/public
 `
 
 // judges are separate programs over other people's libraries: they may import
