@@ -2,52 +2,259 @@ package catalog
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
 	"time"
 
+	"holdfast"
+	"holdfast/hashing"
 	"holdfast/storage"
 )
 
-// Store is what Fold reads.
-type Store interface {
-	storage.Lister
-	storage.Reader
-	storage.Opener
-}
+// batch is how many captures Fold hands to the Writer at once; so many facts,
+// and one Seal's places, are what it holds in memory.
+const batch = 2048
 
-// Judge decides a Seal's state from the parts that are in the store, under the
-// node's Policy. cmd implements it with preserve and the root package.
+// Fold walks the store and gives the Writer every fact in it: each plan, the
+// places in its packs, each Manifest and custody line, each Seal's state by
+// judge. What cannot be read is a [Problem], and the walk goes on behind it; the
+// error is non-nil only if the store cannot be listed, w fails, or ctx ends.
 //
-// It answers Signed only if the statement's signature is good, its subjects are
-// the plan's Manifests, and an inclusion part leads to a signed checkpoint; and
-// Sealed only if the quorum of timestamps is there too. An error means that it
-// could not look; the Seal is then kept as Pending, with the error as reason.
-type Judge interface {
-	State(ctx context.Context, seal string) (Judgement, error)
+// It only reads the store, so a crash leaves nothing there; what w took so far
+// is true, and the next Fold gives it again. Seals that are planned meanwhile may
+// be missed: the queue still holds them or what is said of them.
+//
+// Bytes are compared with their Digests as far as they are read: Manifests and
+// custody lines are, other small Objects are not; auditing those is another task.
+func Fold(ctx context.Context, s Store, w Writer, judge Judge, o Options) (Folded, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	f := folder{ctx: ctx, s: s, w: w, judge: judge, o: o}
+	if err := f.seals(); err != nil {
+		return f.n, fmt.Errorf("fold store: %w", err)
+	}
+	if err := f.orphans(); err != nil {
+		return f.n, fmt.Errorf("fold store: %w", err)
+	}
+	return f.n, nil
 }
 
-// Judgement is a Judge's answer; see [SealState] for the fields.
-type Judgement struct {
-	State  string
-	Reason string
-	T      time.Time
+type folder struct {
+	ctx      context.Context
+	s        Store
+	w        Writer
+	judge    Judge
+	o        Options
+	n        Folded
+	accepted []Accepted
+	sealed   []SealState
+	placed   int
 }
 
-// Problem is something of the store that Fold could not take in, and went past.
-type Problem struct {
-	Name string // of the file, or of the Seal's folder
-	Err  error
+func (f *folder) problem(name string, err error) {
+	f.n.Problems++
+	if f.o.Problem != nil {
+		f.o.Problem(Problem{name, err})
+	}
 }
 
-// Options of a Fold. The zero value is good.
-type Options struct {
-	// Problem gets each Problem as it is met. Optional; they are counted anyway.
-	Problem func(Problem)
-
-	// Now is the clock, for SealState.At. Optional.
-	Now func() time.Time
+// seals takes in every folder under seals/. A name yields its Seal once: the
+// list is sorted, so a folder's names lie together.
+func (f *folder) seals() error {
+	last := ""
+	for e, err := range f.s.List(f.ctx, "seals/") {
+		if errors.Is(err, storage.ErrForeign) {
+			f.problem(e.Name, err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		seal, _, _ := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
+		if seal == last {
+			continue
+		}
+		last = seal
+		if err := f.seal(seal); err != nil {
+			return err
+		}
+	}
+	return f.flush()
 }
 
-// Folded counts what Fold met.
-type Folded struct {
-	Seals, Captures, Events, Problems int64
+// seal reads one Seal; only the error of the Writer, or of ctx, is returned.
+func (f *folder) seal(seal string) error {
+	if !holdfast.ValidSealID(seal) {
+		f.problem("seals/"+seal, fmt.Errorf("not a seal id: %w", storage.ErrForeign))
+		return nil
+	}
+	p, err := readPlan(f.ctx, f.s, seal)
+	if err != nil {
+		f.problem(PlanName(seal), err)
+		return f.ctx.Err()
+	}
+	st := members(p)
+	missing := make(map[hashing.Digest]holdfast.Planned, len(p.Captures))
+	for _, c := range p.Captures {
+		missing[c.Manifest] = c
+	}
+	for _, k := range p.Packs {
+		st.Placed = append(st.Placed, f.pack(k, missing)...)
+	}
+	for _, c := range p.Captures {
+		if _, ok := missing[c.Manifest]; ok {
+			f.problem(PlanName(seal), fmt.Errorf("manifest %s of capture %s is in no readable pack", c.Manifest, c.ID))
+		}
+	}
+	f.judged(&st)
+	f.n.Seals++
+	f.sealed, f.placed = append(f.sealed, st), f.placed+len(st.Placed)
+	if len(f.accepted) < batch && f.placed < 16*batch && len(f.sealed) < batch {
+		return f.ctx.Err()
+	}
+	return f.flush()
+}
+
+func (f *folder) judged(st *SealState) {
+	st.At = f.o.Now()
+	j, err := f.judge.State(f.ctx, st.Seal)
+	if err != nil {
+		// Fails closed: what nobody could look at is shown as the least.
+		f.problem("seals/"+st.Seal, fmt.Errorf("judge seal: %w", err))
+		j = Judgement{State: Pending, Reason: fmt.Sprintf("the seal could not be judged: %v", err)}
+	}
+	st.State, st.Reason, st.T = j.State, j.Reason, j.T
+}
+
+// pack takes in the Manifests that lie in one pack, strikes them off missing,
+// and returns the places of all its entries.
+func (f *folder) pack(k holdfast.Pack, missing map[hashing.Digest]holdfast.Planned) []Placed {
+	file, err := f.s.OpenName(f.ctx, k.Name)
+	if err != nil {
+		f.problem(k.Name, err)
+		return nil
+	}
+	defer file.Close()
+	placed, err := ReadPack(file, k.Name)
+	if err != nil {
+		f.problem(k.Name, err)
+		return nil
+	}
+	for _, p := range placed {
+		c, ok := missing[p.Digest]
+		if !ok {
+			continue
+		}
+		a, err := f.capture(file, p, c, k.Case)
+		if err != nil {
+			f.problem(k.Name, err)
+			continue
+		}
+		delete(missing, p.Digest)
+		f.line(file, placed, &a)
+		f.accepted = append(f.accepted, a)
+		f.count(a.Kind)
+	}
+	return placed
+}
+
+func (f *folder) count(kind string) {
+	if kind == holdfast.KindEvent {
+		f.n.Events++
+	} else {
+		f.n.Captures++
+	}
+}
+
+func (f *folder) capture(file storage.File, p Placed, c holdfast.Planned, home holdfast.ID) (Accepted, error) {
+	b, err := p.Ref.readFrom(file, p.Digest, holdfast.MaxDocument)
+	if err != nil {
+		return Accepted{}, err
+	}
+	a, err := Read(c.Position, b)
+	if err != nil {
+		return a, err
+	}
+	// The plan is under no signature: who it says the Manifest is must be who
+	// the Manifest says it is.
+	if a.ID != c.ID || a.Case != home {
+		return a, fmt.Errorf("manifest %s is capture %s of case %s, planned as %s of %s: %w", p.Digest, a.ID, a.Case, c.ID, home, holdfast.ErrForm)
+	}
+	return a, nil
+}
+
+// line completes an Event. What is wrong with its line is a Problem of the line
+// alone: the Event stays.
+func (f *folder) line(file storage.File, placed []Placed, a *Accepted) {
+	d, size, ok := a.LineDigest()
+	if !ok {
+		return
+	}
+	b, err := f.lineBytes(file, placed, d, size)
+	if err == nil {
+		err = a.ReadLine(b)
+	}
+	if err != nil {
+		f.problem("event "+string(a.ID), err)
+	}
+}
+
+func (f *folder) lineBytes(file storage.File, placed []Placed, d hashing.Digest, size int64) ([]byte, error) {
+	if ref, ok := find(placed, d); ok {
+		return ref.readFrom(file, d, holdfast.MaxDocument)
+	}
+	if size > holdfast.MaxDocument {
+		return nil, fmt.Errorf("custody line of %d bytes, at most %d are read: %w", size, holdfast.MaxDocument, holdfast.ErrForm)
+	}
+	r, _, err := f.s.Open(f.ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, holdfast.MaxDocument+1))
+}
+
+// flush hands over what was gathered.
+func (f *folder) flush() error {
+	if err := f.w.Accepted(f.ctx, f.accepted); err != nil {
+		return err
+	}
+	if err := f.w.Sealed(f.ctx, f.sealed); err != nil {
+		return err
+	}
+	f.accepted, f.sealed, f.placed = f.accepted[:0], f.sealed[:0], 0
+	return nil
+}
+
+// orphans reports packs that no plan accounts for: a plan comes before its
+// packs, so such a one has lost its plan, or no holdfast has put it there.
+func (f *folder) orphans() error {
+	for e, err := range f.s.List(f.ctx, "cases/") {
+		if errors.Is(err, storage.ErrForeign) {
+			f.problem(e.Name, err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.orphan(e.Name); err != nil {
+			f.problem(e.Name, err)
+		}
+	}
+	return f.ctx.Err()
+}
+
+func (f *folder) orphan(name string) error {
+	home, seal, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(name, "cases/"), ".zip"), "/packs/")
+	if !ok || !holdfast.ValidSealID(seal) || name != holdfast.PackName(holdfast.ID(home), seal) {
+		return fmt.Errorf("not the name of a pack: %w", storage.ErrForeign)
+	}
+	p, err := f.s.OpenName(f.ctx, PlanName(seal))
+	if err != nil {
+		return fmt.Errorf("pack without a plan: %w", err)
+	}
+	return p.Close()
 }

@@ -1,0 +1,175 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/hashing"
+)
+
+// chunk is how many captures are looked up and written by one statement each.
+const chunk = 256
+
+// Accepted implements [catalog.Writer].
+func (c *Catalog) Accepted(ctx context.Context, batch []catalog.Accepted) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	err := inTx(ctx, c.write, func(tx *sql.Tx) error {
+		for part := range slices.Chunk(batch, chunk) {
+			if err := addCaptures(ctx, tx, part); err != nil {
+				return err
+			}
+		}
+		return addCases(ctx, tx, batch)
+	})
+	if err != nil {
+		return fmt.Errorf("index %d captures: %w", len(batch), err)
+	}
+	return nil
+}
+
+// known is a Manifest that is in the catalog, or is on its way there.
+type known struct {
+	manifest hashing.Digest
+	position int64
+}
+
+// sealing is the best Seal of a Manifest, from member.
+type sealing struct {
+	seal, state, position int64
+}
+
+type key struct {
+	id       holdfast.ID
+	manifest hashing.Digest
+}
+
+// addCaptures writes what is new. A message that is known costs one look-up.
+func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted) error {
+	ids := make([]any, len(part))
+	for i, a := range part {
+		ids[i] = rawID(a.ID)
+	}
+	have, err := findKnown(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	seals, err := findSealings(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	var rows []any
+	again := make(map[key]int64)          // known ones: the smallest position
+	touched := make(map[holdfast.ID]bool) // IDs with more than one Manifest
+	for _, a := range part {
+		k := key{a.ID, a.Manifest}
+		if slices.ContainsFunc(have[a.ID], func(o known) bool { return o.manifest == a.Manifest && o.position <= a.Position }) {
+			continue
+		}
+		s, ok := seals[k]
+		if ok {
+			a.Position = min(a.Position, s.position)
+		}
+		if slices.ContainsFunc(have[a.ID], func(o known) bool { return o.manifest == a.Manifest }) {
+			again[k] = a.Position
+		} else {
+			rows = appendRow(rows, a.Capture, s, len(have[a.ID]) == 0)
+		}
+		have[a.ID] = append(have[a.ID], known{a.Manifest, a.Position})
+		touched[a.ID] = touched[a.ID] || len(have[a.ID]) > 1
+	}
+	if err := insert(ctx, tx, `INSERT INTO capture (`+columns+`)`, ``, width, rows); err != nil {
+		return err
+	}
+	for k, position := range again {
+		if _, err := tx.ExecContext(ctx, `UPDATE capture SET position = min(position, ?) WHERE id = ? AND manifest = ?`, position, rawID(k.id), k.manifest[:]); err != nil {
+			return err
+		}
+	}
+	for id, yes := range touched {
+		if yes {
+			if err := reshow(ctx, tx, rawID(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const (
+	columns = `id, manifest, shown, twice, position, state, seal, kind, source, skey, home, started, ended, outcome, office, pseudonym, role, node, training`
+	width   = 19
+)
+
+func appendRow(rows []any, c catalog.Capture, s sealing, shown bool) []any {
+	var seal any
+	if s.seal != 0 {
+		seal = s.seal
+	}
+	return append(rows, rawID(c.ID), c.Manifest[:], shown, false, c.Position, s.state, seal,
+		[]byte(c.Kind), []byte(c.Source), sourceKey(c.Source), rawID(c.Case), c.Started.UnixMilli(), c.Ended.UnixMilli(),
+		[]byte(c.Outcome), []byte(c.Agent.Office), []byte(c.Agent.Pseudonym), []byte(c.Agent.Role), []byte(c.Node), c.Training)
+}
+
+func findKnown(ctx context.Context, tx *sql.Tx, ids []any) (map[holdfast.ID][]known, error) {
+	have := make(map[holdfast.ID][]known, len(ids))
+	return have, each(ctx, tx, func(scan func(...any) error) error {
+		var id, d sql.RawBytes
+		var k known
+		if err := scan(&id, &d, &k.position); err != nil {
+			return err
+		}
+		copy(k.manifest[:], d)
+		have[textID(id)] = append(have[textID(id)], k)
+		return nil
+	}, `SELECT id, manifest, position FROM capture WHERE id IN (`+holes(len(ids))+`)`, ids...)
+}
+
+// findSealings finds Seals that were stated before their captures were.
+func findSealings(ctx context.Context, tx *sql.Tx, ids []any) (map[key]sealing, error) {
+	best := make(map[key]sealing)
+	return best, each(ctx, tx, func(scan func(...any) error) error {
+		var id, d sql.RawBytes
+		var s sealing
+		if err := scan(&id, &d, &s.seal, &s.state, &s.position); err != nil {
+			return err
+		}
+		k := key{id: textID(id)}
+		copy(k.manifest[:], d)
+		if b, ok := best[k]; ok { // the best comes first
+			s = sealing{b.seal, b.state, min(b.position, s.position)}
+		}
+		best[k] = s
+		return nil
+	}, `SELECT m.id, m.manifest, m.seal, s.state, m.position FROM member m JOIN seal s ON s.n = m.seal
+		WHERE m.id IN (`+holes(len(ids))+`) ORDER BY s.state DESC, s.id`, ids...)
+}
+
+// reshow chooses among the Manifests of one ID, by what they are and not by
+// which came first, so that every order of facts shows the same one.
+func reshow(ctx context.Context, tx *sql.Tx, id []byte) error {
+	_, err := tx.ExecContext(ctx, `UPDATE capture SET twice = 1,
+		shown = (n = (SELECT n FROM capture WHERE id = ?1 ORDER BY position, manifest LIMIT 1)) WHERE id = ?1`, id)
+	return err
+}
+
+func rawID(id holdfast.ID) []byte {
+	b, _ := hex.DecodeString(string(id)) // catalog.Read and Plan.check have checked the form
+	return b
+}
+
+func textID(b []byte) holdfast.ID { return holdfast.ID(hex.EncodeToString(b)) }
+
+// sourceKey is what Sources are searched by: eight bytes of their hash, so that
+// the index stays small; the Source itself is compared after it.
+func sourceKey(s holdfast.Source) int64 {
+	d := hashing.Of([]byte(s))
+	return int64(binary.BigEndian.Uint64(d[:8]))
+}

@@ -1,0 +1,186 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/hashing"
+)
+
+// page is how many captures are read at once. Between two pages nothing is
+// open: a slow reader holds up no checkpoint, so the WAL file stays small.
+const page = 256
+
+// Captures implements [catalog.Captures].
+func (c *Catalog) Captures(ctx context.Context, q catalog.Query) iter.Seq2[catalog.Capture, error] {
+	return func(yield func(catalog.Capture, error) bool) {
+		left := q.Limit
+		for {
+			want := page
+			if q.Limit > 0 {
+				want = min(page, left)
+			}
+			got, err := c.page(ctx, q, want)
+			if err != nil {
+				yield(catalog.Capture{}, fmt.Errorf("list captures: %w", err))
+				return
+			}
+			for _, k := range got {
+				if !yield(k, nil) {
+					return
+				}
+				q.After = k.Cursor()
+			}
+			left -= len(got)
+			if len(got) < want || q.Limit > 0 && left == 0 {
+				return
+			}
+		}
+	}
+}
+
+// Capture implements [catalog.Captures].
+func (c *Catalog) Capture(ctx context.Context, id holdfast.ID) (catalog.Capture, error) {
+	var got []catalog.Capture
+	raw, err := parseID(id)
+	if err == nil {
+		got, err = c.captures(ctx, `c.id = ?`, []any{raw}, 1)
+	}
+	if err == nil && len(got) == 0 {
+		err = catalog.ErrNotFound
+	}
+	if err != nil {
+		return catalog.Capture{}, fmt.Errorf("find capture %.40q: %w", id, err)
+	}
+	return got[0], nil
+}
+
+func (c *Catalog) page(ctx context.Context, q catalog.Query, limit int) ([]catalog.Capture, error) {
+	var where []string
+	var args []any
+	and := func(cond string, a ...any) { where, args = append(where, cond), append(args, a...) }
+	and(`1`)
+	if q.Case != "" {
+		id, err := parseID(q.Case)
+		if err != nil {
+			return nil, err
+		}
+		and(`c.home = ?`, id)
+	}
+	if q.Source != "" {
+		and(`c.skey = ? AND c.source = ?`, sourceKey(q.Source), []byte(q.Source))
+	}
+	switch rank := catalog.Rank(q.State); {
+	case q.State == "":
+	case rank < 0:
+		return nil, fmt.Errorf("state %.20q is none of pending, signed, sealed", q.State)
+	case rank < 2: // said twice so that the index of unsealed ones may serve
+		and(`c.state < 2 AND c.state = ?`, rank)
+	default:
+		and(`c.state = ?`, rank)
+	}
+	switch q.Kind {
+	case "":
+	case holdfast.KindEvent:
+		and(`c.kind = x'6576656e74'`) // a literal, so that the index of Events may serve
+	default:
+		and(`c.kind = ?`, []byte(q.Kind))
+	}
+	if q.After.ID != "" {
+		id, err := parseID(q.After.ID)
+		if err != nil {
+			return nil, err
+		}
+		and(`(c.started, c.id) < (?, ?)`, q.After.Started.UnixMilli(), id)
+	}
+	return c.captures(ctx, strings.Join(where, ` AND `), args, limit)
+}
+
+// captures reads one page, with the conflicts of those that have any.
+func (c *Catalog) captures(ctx context.Context, where string, args []any, limit int) (out []catalog.Capture, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		var twice []int
+		err := each(ctx, tx, func(scan func(...any) error) error {
+			k, conflicts, err := scanCapture(scan)
+			if conflicts {
+				twice = append(twice, len(out))
+			}
+			out = append(out, k)
+			return err
+		}, `SELECT c.id, c.manifest, c.twice, c.position, c.state, c.kind, c.source, c.home, c.started, c.ended, c.outcome,
+				c.office, c.pseudonym, c.role, c.node, c.training, s.id, s.reason, s.t, e.number
+			FROM capture c LEFT JOIN seal s ON s.n = c.seal LEFT JOIN exhibit e ON e.home = c.home AND e.capture = c.id
+			WHERE c.shown = 1 AND `+where+` ORDER BY c.started DESC, c.id DESC LIMIT ?`, append(args, limit)...)
+		for _, i := range twice {
+			if err == nil {
+				out[i].Conflicts, err = conflicts(ctx, tx, out[i])
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+func scanCapture(scan func(...any) error) (k catalog.Capture, twice bool, err error) {
+	var id, manifest, kind, source, home, outcome, office, pseudonym, role, node, seal, reason sql.RawBytes
+	var state, started, ended int64
+	var t, number sql.NullInt64
+	err = scan(&id, &manifest, &twice, &k.Position, &state, &kind, &source, &home, &started, &ended, &outcome,
+		&office, &pseudonym, &role, &node, &k.Training, &seal, &reason, &t, &number)
+	k.ID, k.Case, k.Manifest = textID(id), textID(home), digest(manifest)
+	k.Kind, k.Source, k.Outcome, k.Node = string(kind), holdfast.Source(source), string(outcome), string(node)
+	k.Started, k.Ended = fromMilli(started), fromMilli(ended)
+	k.Agent = holdfast.Agent{Office: string(office), Pseudonym: string(pseudonym), Role: string(role)}
+	k.State, k.Seal, k.Reason, k.T = stateName(state), string(seal), string(reason), fromMicro(t.Int64)
+	if k.Seal == "" {
+		k.Reason = catalog.ReasonQueued
+	}
+	if number.Valid {
+		k.Exhibit = numberText(number.Int64)
+	}
+	return k, twice, err
+}
+
+func conflicts(ctx context.Context, tx *sql.Tx, k catalog.Capture) (out []catalog.Conflict, err error) {
+	err = each(ctx, tx, func(scan func(...any) error) error {
+		var manifest, seal sql.RawBytes
+		var x catalog.Conflict
+		var state int64
+		err := scan(&manifest, &x.Position, &state, &seal)
+		x.Manifest, x.State, x.Seal = digest(manifest), stateName(state), string(seal)
+		out = append(out, x)
+		return err
+	}, `SELECT c.manifest, c.position, c.state, s.id FROM capture c LEFT JOIN seal s ON s.n = c.seal
+		WHERE c.id = ? AND c.shown = 0 ORDER BY c.position, c.manifest`, rawID(k.ID))
+	return out, err
+}
+
+func parseID(id holdfast.ID) ([]byte, error) {
+	if _, err := holdfast.ParseID(string(id)); err != nil {
+		return nil, err
+	}
+	return rawID(id), nil
+}
+
+func digest(b []byte) (d hashing.Digest) {
+	copy(d[:], b)
+	return d
+}
+
+func fromMilli(n int64) holdfast.Time { return holdfast.At(time.UnixMilli(n)) }
+
+func stateName(rank int64) string {
+	switch rank {
+	case 2:
+		return catalog.Sealed
+	case 1:
+		return catalog.Signed
+	}
+	return catalog.Pending
+}

@@ -1,0 +1,103 @@
+package sqlite
+
+// applicationID marks the file as a holdfast catalog ("HFca"); schemaVersion is
+// raised by every change of schema. There are no migrations: an older catalog is
+// made again from the store.
+const (
+	applicationID = 0x48466361
+	schemaVersion = 1
+)
+
+// IDs and Digests are raw bytes, times of documents milliseconds since 1970,
+// times of Seals microseconds, both UTC.
+//
+// shown is 1 for the one Manifest of a capture ID that is answered with, twice
+// is 1 if there are others. state and seal of a capture repeat what member and
+// seal say, so that lists need no search; every write keeps them equal.
+const schema = `
+CREATE TABLE meta (
+	one      INTEGER PRIMARY KEY CHECK (one = 1),
+	complete INTEGER NOT NULL,
+	syncs    INTEGER NOT NULL
+);
+CREATE TABLE capture (
+	n         INTEGER PRIMARY KEY,
+	id        BLOB NOT NULL,
+	manifest  BLOB NOT NULL,
+	shown     INTEGER NOT NULL,
+	twice     INTEGER NOT NULL,
+	position  INTEGER NOT NULL,
+	state     INTEGER NOT NULL,
+	seal      INTEGER,
+	kind      BLOB NOT NULL,
+	source    BLOB NOT NULL,
+	skey      INTEGER NOT NULL,
+	home      BLOB NOT NULL,
+	started   INTEGER NOT NULL,
+	ended     INTEGER NOT NULL,
+	outcome   BLOB NOT NULL,
+	office    BLOB NOT NULL,
+	pseudonym BLOB NOT NULL,
+	role      BLOB NOT NULL,
+	node      BLOB NOT NULL,
+	training  INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX capture_id ON capture (id, manifest);
+CREATE INDEX capture_time ON capture (started, id) WHERE shown = 1;
+CREATE INDEX capture_home ON capture (home, started, id, kind) WHERE shown = 1;
+CREATE INDEX capture_source ON capture (skey, started, id) WHERE shown = 1;
+CREATE INDEX capture_event ON capture (started, id) WHERE shown = 1 AND kind = x'6576656e74';
+CREATE INDEX capture_open ON capture (state, started, id) WHERE shown = 1 AND state < 2;
+CREATE TABLE seal (
+	n      INTEGER PRIMARY KEY,
+	id     BLOB NOT NULL UNIQUE,
+	state  INTEGER NOT NULL,
+	reason BLOB NOT NULL,
+	t      INTEGER NOT NULL,
+	at     INTEGER NOT NULL
+);
+CREATE TABLE member (
+	id       BLOB NOT NULL,
+	manifest BLOB NOT NULL,
+	seal     INTEGER NOT NULL,
+	position INTEGER NOT NULL,
+	PRIMARY KEY (id, manifest, seal)
+) WITHOUT ROWID;
+CREATE INDEX member_seal ON member (seal);
+CREATE TABLE pack (
+	n    INTEGER PRIMARY KEY,
+	name BLOB NOT NULL UNIQUE
+);
+CREATE TABLE ref (
+	digest BLOB NOT NULL,
+	pack   INTEGER NOT NULL,
+	start  INTEGER NOT NULL,
+	size   INTEGER NOT NULL,
+	PRIMARY KEY (digest, pack)
+) WITHOUT ROWID;
+CREATE TABLE home (
+	id     BLOB PRIMARY KEY,
+	name   BLOB,
+	opened INTEGER,
+	chain  BLOB,
+	line   INTEGER
+) WITHOUT ROWID;
+CREATE INDEX home_name ON home (name);
+CREATE TABLE chain (
+	home   BLOB NOT NULL,
+	id     BLOB NOT NULL,
+	node   BLOB NOT NULL,
+	length INTEGER NOT NULL,
+	PRIMARY KEY (home, id)
+) WITHOUT ROWID;
+CREATE TABLE exhibit (
+	home    BLOB NOT NULL,
+	capture BLOB NOT NULL,
+	number  INTEGER NOT NULL,
+	at      INTEGER NOT NULL,
+	chain   BLOB NOT NULL,
+	line    INTEGER NOT NULL,
+	PRIMARY KEY (home, capture)
+) WITHOUT ROWID;
+CREATE INDEX exhibit_number ON exhibit (home, number);
+`
