@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"holdfast/storage"
@@ -32,19 +31,7 @@ type pending struct {
 // A crash between two links leaves the first of them, whole. Nothing is undone
 // on an error: somebody may have read the name already.
 func (s *Store) commit(ctx context.Context, ps []*pending) error {
-	var g errgroup.Group
-	g.SetLimit(syncers)
-	for _, p := range ps {
-		if p.spool != nil && len(ps) > 1 {
-			startWriteback(p.spool.f)
-		}
-	}
-	for _, p := range ps {
-		if p.spool != nil {
-			g.Go(p.spool.settle)
-		}
-	}
-	if err := g.Wait(); err != nil {
+	if err := settleAll(ps); err != nil {
 		return err
 	}
 	// Another call may have met a failed fsync meanwhile; and a call that was
@@ -60,6 +47,27 @@ func (s *Store) commit(ctx context.Context, ps []*pending) error {
 		}
 	}
 	return s.syncDirs(dirs)
+}
+
+// settleAll makes the bytes durable. All writeback is started first, so that the
+// journal commit of the first fsync covers most of the others. (Goroutines that
+// fsync side by side are slower: each blocks a thread that the scheduler gives
+// up only after a while, which on a busy machine costs more than the disk.)
+func settleAll(ps []*pending) error {
+	for _, p := range ps {
+		if p.spool != nil && len(ps) > 1 {
+			startWriteback(p.spool.f)
+		}
+	}
+	for _, p := range ps {
+		if p.spool == nil {
+			continue
+		}
+		if err := p.spool.settle(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // link gives p its name, or finds that a good file has it. What is found may be

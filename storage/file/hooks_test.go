@@ -79,7 +79,7 @@ func TestOrder(t *testing.T) {
 	folder := "objects/sha256/" + h[:2]
 	put := func() { _, _, err := s.Put(t.Context(), strings.NewReader("x")); must(t, err) }
 
-	put() // parents are fsynced in parallel, so their order is not fixed
+	put()
 	wantTape(t, &r, []string{"write spool", "sync spool", "link " + folder + "/" + h}, "sync objects/sha256", "sync "+folder)
 	put() // a duplicate: no fsync of a spool, no link, but the found file and its folder
 	wantTape(t, &r, []string{"write spool"}, "sync "+folder, "sync "+folder+"/"+h)

@@ -16,10 +16,6 @@ import (
 	"holdfast/storage"
 )
 
-// syncers is how many fsyncs run at once: the file system's journal then
-// commits several of them together.
-const syncers = 8
-
 // Options are the settings of a store; the zero value is good.
 type Options struct {
 	// MinFree is the part of the file system that must be free for Accept to

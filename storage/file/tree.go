@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"holdfast/storage"
@@ -151,13 +150,10 @@ func (s *Store) syncDirs(dirs []string) error {
 		}
 	}
 	slices.Sort(need)
-	var g errgroup.Group
-	g.SetLimit(syncers)
 	for _, d := range slices.Compact(need) {
-		g.Go(func() error { return s.syncDir(d) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
+		if err := s.syncDir(d); err != nil {
+			return err
+		}
 	}
 	s.durable.add(made)
 	return nil
