@@ -147,13 +147,18 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 	}
 	defer f.Close()
 	rec := warc.Record{Type: kind, ID: id, Date: x.started, TargetURI: x.url,
-		ContentType: "application/http;msgtype=" + kind, BlockDigest: s.blockDigest(), PayloadDigest: s.payloadDigest(),
+		ContentType: "application/http;msgtype=" + kind, BlockDigest: s.blockDigest(),
 		Protocols: []string{"http/1.1"}, Block: f, Length: s.size}
 	if with != "" {
 		rec.ConcurrentTo = []string{with}
 	}
 	if kind == warc.Response {
 		rec.Truncated = x.cut
+	}
+	if s.body == s.size-s.head {
+		// Readers disagree on whether the payload of a chunked body has its chunk
+		// framing. Where there is framing, only the block is digested.
+		rec.PayloadDigest = s.payloadDigest()
 	}
 	if x.peer.address.IsValid() {
 		rec.IP = x.peer.address.Addr().String()

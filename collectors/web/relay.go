@@ -65,7 +65,7 @@ func (p *proxy) exchange(cl *client, head warc.Head) bool {
 }
 
 func (p *proxy) relay(cl *client, x *exchange, head warc.Head, raw []byte, scheme, site string) (again, counted bool) {
-	x.request.wire(raw)
+	x.request.begin(raw)
 	answer, err := p.ask(cl, x, head, raw, scheme, site)
 	if err != nil {
 		p.classify(x, err)
@@ -75,7 +75,7 @@ func (p *proxy) relay(cl *client, x *exchange, head warc.Head, raw []byte, schem
 		x.fail(codeSpool, err)
 		return false, true
 	}
-	x.response.wire(answer.Raw)
+	x.response.begin(answer.Raw)
 	if p.meter.take(len(answer.Raw), true) != nil {
 		x.cut = warc.TruncatedLength
 	}

@@ -84,7 +84,7 @@ func (x *exchange) source(dir string, limit int64) (file, *collectors.Reason, er
 // decoded reads the payload of the answer and names the codings that it undid.
 func (x *exchange) decoded(in io.Reader) (io.Reader, string, error) {
 	r := bufio.NewReaderSize(in, 64<<10)
-	if _, err := x.response.head(r); err != nil && !errors.Is(err, warc.ErrFormat) {
+	if _, err := warc.ReadHead(r, maxHead); err != nil && !errors.Is(err, warc.ErrFormat) {
 		return nil, "", err
 	}
 	var body io.Reader = r

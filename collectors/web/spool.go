@@ -20,6 +20,7 @@ type spool struct {
 	block   hash.Hash
 	payload hash.Hash
 	size    int64 // of the block
+	head    int64 // of its head
 	body    int64 // of the payload
 	hasBody bool
 	err     error // the first failure to write: a full disk
@@ -78,5 +79,8 @@ func (s *spool) payloadDigest() string {
 	return warc.SumDigest(s.payload)
 }
 
-// head reads the message head back from disk and leaves r at the body.
-func (s *spool) head(r *bufio.Reader) (warc.Head, error) { return warc.ReadHead(r, maxHead) }
+// begin takes the message head.
+func (s *spool) begin(p []byte) {
+	s.wire(p)
+	s.head = int64(len(p))
+}
