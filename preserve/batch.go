@@ -13,7 +13,6 @@ const (
 	StatePending = "pending" // no signature, or not in the log yet
 	StateSigned  = "signed"  // signed and logged, too few timestamps
 	StateSealed  = "sealed"  // signature, inclusion and quorum are there
-	StateEmpty   = "empty"   // every position of the plan is skipped
 )
 
 // Errors that callers branch on.
@@ -57,7 +56,8 @@ type Small struct {
 }
 
 // Outcome says how far a Seal has come. Its JSON is the message that goes to
-// the queue and to the catalog.
+// the queue and to the catalog. The zero Outcome is that of a plan without
+// captures: nothing is sealed, and nothing has to be.
 type Outcome struct {
 	Captures []holdfast.ID `json:"captures"` // in order of position
 	Reason   string        `json:"reason"`   // why it is not sealed; "" when it is

@@ -2,6 +2,7 @@ package preserve
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -32,14 +33,20 @@ type pack struct {
 	entries []packEntry
 }
 
+// item is an Item whose Manifest has been hashed.
+type item struct {
+	Item
+	manifest hashing.Digest
+}
+
 // packsOf sorts items into packs by home Case. Equal bytes of one Case are kept
 // once; in two Cases, twice: no pack omits an Object because it lies elsewhere.
 // A small Object that is not what its Digest says is refused here, because
 // nothing is signed whose bytes nobody has hashed.
-func packsOf(items []Item) ([]pack, error) {
+func packsOf(items []item) ([]pack, error) {
 	byCase := make(map[holdfast.ID][]packEntry)
 	for _, it := range items {
-		es := append(byCase[it.Case], newEntry(hashing.Of(it.Manifest), it.Manifest))
+		es := append(byCase[it.Case], newEntry(it.manifest, it.Manifest))
 		for _, o := range it.Small {
 			if got := hashing.Of(o.Bytes); got != o.Digest {
 				return nil, fmt.Errorf("pack small object %s of capture %s: %w: its bytes are %s", o.Digest, it.ID, hashing.ErrMismatch, got)
@@ -54,18 +61,8 @@ func packsOf(items []Item) ([]pack, error) {
 		es = slices.CompactFunc(es, func(a, b packEntry) bool { return a.digest == b.digest })
 		packs = append(packs, pack{home, es})
 	}
-	slices.SortFunc(packs, func(a, b pack) int { return compareIDs(a.home, b.home) })
+	slices.SortFunc(packs, func(a, b pack) int { return cmp.Compare(a.home, b.home) })
 	return packs, nil
-}
-
-func compareIDs(a, b holdfast.ID) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func newEntry(d hashing.Digest, b []byte) packEntry {

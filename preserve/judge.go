@@ -1,0 +1,203 @@
+package preserve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"holdfast"
+	"holdfast/rfc3161"
+)
+
+const (
+	partPlan      = "plan.json"
+	partStatement = "statement.dsse.json"
+	partNotBefore = "notbefore.tst"
+
+	maxParts     = 1024     // files below seals/<id>/ that are looked at
+	maxEnvelope  = 32 << 20 // holdfast.MaxDocument in base64, and its frame
+	maxSmallPart = 64 << 10
+)
+
+func partName(seal, part string) string { return "seals/" + seal + "/" + part }
+
+// Judge says how far a Seal has come, from the stored parts alone, under the
+// node's own Policy. It needs no key and may be called concurrently.
+type Judge struct {
+	Store PartReader
+	Trust *Trust
+}
+
+// State judges one Seal. A Seal that was only planned, or whose entry is not in
+// the log yet, is pending; one that is contradicted is never more than that,
+// with the finding as reason. An error means that the judge could not look; an
+// unknown Seal wraps [fs.ErrNotExist].
+func (j *Judge) State(ctx context.Context, seal string) (Outcome, error) {
+	p, err := readPlan(ctx, j.Store, seal)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("judge seal %s: %w", seal, err)
+	}
+	o, _, err := j.judge(ctx, p)
+	return o, err
+}
+
+// judge also returns the parts that it looked at.
+func (j *Judge) judge(ctx context.Context, p *holdfast.Plan) (Outcome, holdfast.SealParts, error) {
+	parts, err := Parts(ctx, j.Store, p.Seal)
+	if err != nil {
+		return Outcome{}, nil, fmt.Errorf("judge seal %s: %w", p.Seal, err)
+	}
+	o := Outcome{Seal: p.Seal, State: StatePending, Captures: make([]holdfast.ID, len(p.Captures))}
+	for i, c := range p.Captures {
+		o.Captures[i] = c.ID
+	}
+	if parts[partStatement] == nil {
+		o.Reason = "not signed yet"
+		return o, parts, nil
+	}
+	r := holdfast.CheckSeal(p.Seal, parts, j.Trust.Policy(), j.Trust.Material())
+	switch missing := findings(r, holdfast.Absent); {
+	case r.Contradicted():
+		o.Reason = "contradicted: " + findings(r, holdfast.Contradicted)
+	case !covers(r.Statement, p):
+		o.Reason = "contradicted: the statement does not name the manifests of the plan"
+	case !r.Logged:
+		o.Reason = missing
+	case !r.Known:
+		o.State, o.Reason = StateSigned, "its maker is not in the policy"
+	case !r.Sealed():
+		o.State, o.Reason = StateSigned, missing
+	default:
+		o.State, o.T = StateSealed, holdfast.At(r.T)
+	}
+	return o, parts, nil
+}
+
+func findings(r *holdfast.SealResult, o holdfast.Outcome) string {
+	var all []string
+	for _, f := range r.Findings {
+		if f.Outcome == o {
+			all = append(all, f.Finding+": "+f.Detail)
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// covers reports whether the subjects are exactly the plan's Manifests.
+func covers(s *holdfast.Statement, p *holdfast.Plan) bool {
+	if len(s.Subject) != len(p.Captures) {
+		return false
+	}
+	for _, c := range p.Captures {
+		if !s.Has(c.Manifest) { // both are unique, so equal numbers make them equal
+			return false
+		}
+	}
+	return true
+}
+
+// readPlan reads the plan of a Seal.
+func readPlan(ctx context.Context, store PartReader, seal string) (*holdfast.Plan, error) {
+	b, err := store.ReadName(ctx, partName(seal, partPlan), holdfast.MaxDocument)
+	if err != nil {
+		return nil, fmt.Errorf("read plan: %w", err)
+	}
+	p, err := holdfast.ParsePlan(b)
+	if err != nil {
+		return nil, fmt.Errorf("read plan: %w", err)
+	}
+	if p.Seal != seal {
+		return nil, fmt.Errorf("read plan of seal %s: it is of %s: %w", seal, p.Seal, ErrPlan)
+	}
+	return p, nil
+}
+
+// Parts reads the parts of a Seal as [holdfast.CheckSeal] wants them, without
+// the plan and without what a crash or a lost race left over:
+//   - a checkpoint whose inclusion was never written,
+//   - notbefore.tst, if the statement that won has none.
+//
+// Leftovers prove nothing and belong to nothing; write-once names keep them.
+func Parts(ctx context.Context, store PartReader, seal string) (holdfast.SealParts, error) {
+	names, err := partNames(ctx, store, seal)
+	if err != nil {
+		return nil, err
+	}
+	parts := make(holdfast.SealParts, len(names))
+	for part := range names {
+		if !wanted(part, names) {
+			continue
+		}
+		limit := int64(maxSmallPart)
+		if part == partStatement {
+			limit = maxEnvelope
+		}
+		if parts[part], err = store.ReadName(ctx, partName(seal, part), limit); err != nil {
+			return nil, fmt.Errorf("read part %s of seal %s: %w", part, seal, err)
+		}
+	}
+	if parts[partNotBefore] != nil && parts[partStatement] != nil {
+		if s := statementOf(parts[partStatement]); s != nil && s.Predicate.NotBefore == nil {
+			delete(parts, partNotBefore)
+		}
+	}
+	return parts, nil
+}
+
+func wanted(part string, names map[string]bool) bool {
+	if rest, ok := strings.CutPrefix(part, "checkpoint/"); ok {
+		return names["inclusion/"+rest+".json"]
+	}
+	return part != partPlan
+}
+
+// statementOf reads a statement leniently: whether it is sound is judged later.
+func statementOf(envelope []byte) *holdfast.Statement {
+	e, err := holdfast.ParseEnvelope(envelope, holdfast.PayloadStatement, maxEnvelope)
+	if err != nil {
+		return nil
+	}
+	s, err := holdfast.ParseStatement(e.Payload)
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// partNames lists what lies below seals/<id>/.
+func partNames(ctx context.Context, store PartReader, seal string) (map[string]bool, error) {
+	prefix, names := partName(seal, ""), make(map[string]bool)
+	for e, err := range store.List(ctx, prefix) {
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list parts of seal %s: %w", seal, err)
+		}
+		if names[strings.TrimPrefix(e.Name, prefix)] = true; len(names) > maxParts {
+			return nil, fmt.Errorf("list parts of seal %s: more than %d", seal, maxParts)
+		}
+	}
+	return names, nil
+}
+
+// newestToken returns the newest token of a sealed Seal that says no later time
+// than T: what a later statement can name as older than itself. A token above T
+// may come from a clock that is ahead, and would contradict later Seals.
+func newestToken(parts holdfast.SealParts, t holdfast.Time) (best *rfc3161.Token) {
+	for name, raw := range parts {
+		if !strings.HasPrefix(name, "timestamps/") || strings.HasPrefix(name, "timestamps/"+OwnName+"/") {
+			continue
+		}
+		token, err := rfc3161.Parse(raw)
+		if err != nil || token.GenTime.After(t.Time) {
+			continue
+		}
+		if best == nil || token.GenTime.After(best.GenTime) {
+			best = token
+		}
+	}
+	return best
+}

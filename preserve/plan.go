@@ -1,0 +1,152 @@
+package preserve
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/storage"
+)
+
+// Plan fixes a batch: it creates the plan if there is none and returns the one
+// that stands, durable. That may be another one, of another length, when the
+// batch was begun before; it is what must be carried out, up to its own Last.
+// A second item with the same ID or the same Manifest is skipped as a
+// duplicate. Plans of one partition are made in order; Carry need not be.
+func (s *Sealer) Plan(ctx context.Context, b Batch) (*holdfast.Plan, error) {
+	p, err := s.plan(ctx, b)
+	if err != nil {
+		return nil, fmt.Errorf("plan batch %s: %w", holdfast.SealID(b.Queue, b.Partition, b.First), err)
+	}
+	return p, nil
+}
+
+func (s *Sealer) plan(ctx context.Context, b Batch) (*holdfast.Plan, error) {
+	found, err := s.Find(ctx, b.Queue, b.Partition, b.First)
+	if err != nil || found != nil {
+		return found, err
+	}
+	p, err := s.draw(b)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := p.Encode()
+	if err != nil {
+		return nil, err
+	}
+	taken, err := s.o.Store.CreateAll(ctx, storage.Item{Name: partName(p.Seal, partPlan), Data: raw})
+	if err != nil {
+		return nil, err
+	}
+	if len(taken) > 0 { // somebody was faster
+		return readPlan(ctx, s.o.Store, p.Seal)
+	}
+	return p, nil
+}
+
+// draw makes a plan from a batch.
+func (s *Sealer) draw(b Batch) (*holdfast.Plan, error) {
+	p := &holdfast.Plan{
+		Captures: make([]holdfast.Planned, 0, len(b.Items)),
+		First:    b.First, Last: b.Last, Queue: b.Queue, Partition: b.Partition,
+		Planned: holdfast.At(time.Now()), Seal: holdfast.SealID(b.Queue, b.Partition, b.First),
+		Training: s.o.Training,
+	}
+	items := s.unique(p, b.Items)
+	p.Skipped = mergeSkipped(p.Skipped, b.Skipped)
+	packs, err := packsOf(items)
+	if err != nil {
+		return nil, err
+	}
+	for i := range packs {
+		d, err := packs[i].digest()
+		if err != nil {
+			return nil, err
+		}
+		p.Packs = append(p.Packs, holdfast.Pack{Case: packs[i].home, Digest: d, Name: holdfast.PackName(packs[i].home, p.Seal)})
+	}
+	return p, nil
+}
+
+// unique fills p.Captures, and p.Skipped with what occurs twice.
+func (s *Sealer) unique(p *holdfast.Plan, items []Item) []item {
+	kept := make([]item, 0, len(items))
+	ids, manifests := make(map[holdfast.ID]bool, len(items)), make(map[hashing.Digest]bool, len(items))
+	for _, it := range items {
+		d := hashing.Of(it.Manifest)
+		if ids[it.ID] || manifests[d] {
+			p.Skipped = append(p.Skipped, holdfast.Skipped{ID: it.ID, Position: it.Position, Reason: "duplicate"})
+			continue
+		}
+		ids[it.ID], manifests[d] = true, true
+		kept = append(kept, item{it, d})
+		p.Captures = append(p.Captures, holdfast.Planned{ID: it.ID, Manifest: d, Position: it.Position})
+	}
+	return kept
+}
+
+// mergeSkipped keeps the order of positions, so that equal batches give equal
+// plans.
+func mergeSkipped(a, b []holdfast.Skipped) []holdfast.Skipped {
+	out := make([]holdfast.Skipped, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].Position < b[0].Position {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// choose returns the items of a plan, in its order.
+func choose(p *holdfast.Plan, items []Item) ([]item, error) {
+	at := make(map[int64]int, len(items))
+	for i := range items {
+		at[items[i].Position] = i
+	}
+	chosen := make([]item, len(p.Captures))
+	for i, c := range p.Captures {
+		k, ok := at[c.Position]
+		if !ok {
+			return nil, fmt.Errorf("capture %s at position %d was not given: %w", c.ID, c.Position, ErrItems)
+		}
+		it := item{items[k], hashing.Of(items[k].Manifest)}
+		if it.ID != c.ID || it.manifest != c.Manifest {
+			return nil, fmt.Errorf("position %d holds capture %s, planned is %s with manifest %s: %w", c.Position, it.ID, c.ID, c.Manifest, ErrPlan)
+		}
+		chosen[i] = it
+	}
+	return chosen, nil
+}
+
+// Newest returns the plans of a partition, newest first, until count of them
+// and all of the last hour are there. It lists the names of all Seals.
+func Newest(ctx context.Context, store PartReader, queue string, partition, count int) ([]*holdfast.Plan, error) {
+	prefix := fmt.Sprintf("seals/%s-%d-", queue, partition)
+	var seals []string // sorted, because List is
+	for e, err := range store.List(ctx, prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("list plans of queue %s: %w", queue, err)
+		}
+		if seal, ok := strings.CutSuffix(strings.TrimPrefix(e.Name, "seals/"), "/"+partPlan); ok {
+			seals = append(seals, seal)
+		}
+	}
+	var plans []*holdfast.Plan
+	hourAgo := time.Now().Add(-time.Hour)
+	for i := len(seals) - 1; i >= 0; i-- {
+		p, err := readPlan(ctx, store, seals[i])
+		if err != nil {
+			return nil, err
+		}
+		if len(plans) >= count && p.Planned.Before(hourAgo) {
+			break
+		}
+		plans = append(plans, p)
+	}
+	return plans, nil
+}

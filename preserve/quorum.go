@@ -1,0 +1,330 @@
+package preserve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/rfc3161"
+	"holdfast/storage"
+)
+
+// OwnName names the parts of the node's own tokens, which are never counted.
+const OwnName = "own"
+
+// maxAuthorities keeps a Seal's tokens well under [holdfast.MaxTokens], and is
+// what other readers of a Sigstore bundle take.
+const maxAuthorities = 32
+
+// notBeforeSlack is how much earlier than notBefore a token may say it was
+// made, docs/bundle.md section 9.
+const notBeforeSlack = 60 * time.Second
+
+// Stamper asks one authority. [Client] is one.
+type Stamper interface {
+	Stamp(ctx context.Context, a Authority, signature []byte) (*Timestamp, error)
+}
+
+// QuorumOptions say whom to ask, and where tokens go.
+type QuorumOptions struct {
+	Authorities []Authority
+	Own         *Authority // the node's own, with Issue set. Optional.
+	Client      Stamper
+	Trust       *Trust
+	Store       Store
+	// Newest is a file that keeps the newest quorum token between runs, so that
+	// the first Seal of a run has a notBefore too. A hint: it may be lost.
+	// Optional.
+	Newest string
+	// Wait bounds the wait for the quorum. Optional, default [StampTimeout].
+	Wait time.Duration
+	// Retry and MaxRetry bound the back-off of an authority that failed.
+	// Optional, defaults 1 s and 5 min.
+	Retry, MaxRetry time.Duration
+	Log             *slog.Logger // Optional.
+}
+
+// Quorum asks the authorities for tokens and keeps them as parts. It remembers
+// who is down, so that no Seal waits for them: an authority that failed is
+// asked again only after a back-off, and then by a Seal that does not wait for
+// the answer. One Quorum is shared by Sealer and Reconciler of a process. Safe
+// for concurrent use.
+type Quorum struct {
+	o      QuorumOptions
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu     sync.Mutex
+	down   map[string]*outage
+	newest *rfc3161.Token
+	closed bool
+}
+
+// outage is what is remembered of an authority that failed last time.
+type outage struct {
+	next time.Time
+	why  string
+	wait *backoff.ExponentialBackOff
+}
+
+// NewQuorum checks the options. Names are unique; `own` is the node's.
+func NewQuorum(o QuorumOptions) (*Quorum, error) {
+	if len(o.Authorities) > maxAuthorities {
+		return nil, fmt.Errorf("ask authorities: %d of them, at most %d are asked", len(o.Authorities), maxAuthorities)
+	}
+	seen := map[string]bool{OwnName: true}
+	for _, a := range o.Authorities {
+		if !holdfast.ValidAuthorityName(a.Name) || seen[a.Name] {
+			return nil, fmt.Errorf("ask authorities: name %.60q is not of the form [a-z0-9-]{1,40}, or taken", a.Name)
+		}
+		seen[a.Name] = true
+	}
+	if o.Wait == 0 {
+		o.Wait = StampTimeout
+	}
+	if o.Retry == 0 {
+		o.Retry = time.Second
+	}
+	if o.MaxRetry == 0 {
+		o.MaxRetry = 5 * time.Minute
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	q := &Quorum{o: o, down: make(map[string]*outage)}
+	q.ctx, q.cancel = context.WithCancel(context.Background())
+	q.newest = q.readNewest()
+	return q, nil
+}
+
+// Close stops what is still being asked and waits for it.
+func (q *Quorum) Close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.cancel()
+	q.tasks.Wait()
+}
+
+// ask is one Seal's question.
+type ask struct {
+	seal      string
+	sig       []byte
+	notBefore *holdfast.NotBefore
+	have      map[string]bool // names of authorities whose token is a part already
+	patient   bool            // wait for those who were down, too
+}
+
+// answer is what came of asking one authority.
+type answer struct {
+	a     Authority
+	why   error // no token of it that counts
+	fatal error // the token could not be made durable
+}
+
+// collect asks every authority that has no token in the Seal yet and returns
+// once a quorum of operators has answered, or cannot be reached any more by
+// waiting, or q.Wait is over. What is still on its way then becomes a later
+// part. It returns why tokens are missing; whether the quorum is there, the
+// parts say. An error means that a token could not be kept.
+func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
+	answers := make(chan answer, len(q.o.Authorities)+1)
+	got, hope := make(map[string]bool), make(map[string]string) // operators; operators by name of authority
+	for _, a := range q.o.Authorities {
+		if k.have[a.Name] {
+			got[a.Operator] = true
+			continue
+		}
+		up, due, reason := q.state(a.Name)
+		if !up {
+			why = append(why, reason)
+		}
+		if due && q.begin(a, k, answers) && (up || k.patient) {
+			hope[a.Name] = a.Operator
+		}
+	}
+	own := q.o.Own != nil && !k.have[OwnName] && q.begin(*q.o.Own, k, answers)
+	need := q.o.Trust.Policy().Quorum
+	timeout := time.NewTimer(q.o.Wait)
+	defer timeout.Stop()
+	for own || len(got) < need && reach(got, hope) >= need {
+		select {
+		case r := <-answers:
+			if r.fatal != nil {
+				return nil, r.fatal
+			}
+			own = own && r.a.Name != OwnName
+			delete(hope, r.a.Name)
+			if r.why != nil {
+				why = append(why, fmt.Sprintf("%s: %v", r.a.Name, r.why))
+			} else if r.a.Name != OwnName {
+				got[r.a.Operator] = true
+			}
+		case <-timeout.C:
+			for name := range hope {
+				why = append(why, fmt.Sprintf("%s: no answer after %s", name, q.o.Wait))
+			}
+			slices.Sort(why)
+			return why, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	slices.Sort(why)
+	return why, nil
+}
+
+// reach counts the operators that have answered or may still.
+func reach(got map[string]bool, hope map[string]string) int {
+	n, seen := len(got), make(map[string]bool)
+	for _, op := range hope {
+		if !got[op] && !seen[op] {
+			seen[op] = true
+			n++
+		}
+	}
+	return n
+}
+
+// begin asks one authority in a goroutine that Close waits for.
+func (q *Quorum) begin(a Authority, k ask, answers chan<- answer) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.tasks.Add(1)
+	go func() {
+		defer q.tasks.Done()
+		ctx, cancel := context.WithTimeout(q.ctx, q.o.Wait)
+		defer cancel()
+		r := q.one(ctx, a, k)
+		if r.fatal != nil && q.ctx.Err() == nil { // perhaps nobody waits for it any more
+			q.o.Log.ErrorContext(ctx, "timestamp not kept", "seal", k.seal, "authority", a.Name, "err", r.fatal)
+		}
+		answers <- r // never blocks: one place for each
+	}()
+	return true
+}
+
+// one gets and keeps one token. Only a token that counts is kept: an unknown
+// one would prove nothing and stay for good.
+func (q *Quorum) one(ctx context.Context, a Authority, k ask) answer {
+	ts, err := q.o.Client.Stamp(ctx, a, k.sig)
+	if a.Name != OwnName && q.ctx.Err() == nil {
+		q.note(a.Name, err)
+	}
+	if err == nil && k.notBefore != nil && ts.Token.Latest().Before(k.notBefore.Time.Add(-notBeforeSlack)) {
+		err = fmt.Errorf("its clock is behind: it says %s, and what it stamped was signed after %s", holdfast.At(ts.Token.GenTime), k.notBefore.Time)
+	}
+	if err == nil && a.Name != OwnName {
+		err = q.o.Trust.Pin(ctx, a, ts)
+	}
+	if err != nil {
+		q.o.Log.InfoContext(ctx, "timestamp missing", "seal", k.seal, "authority", a.Name, "err", err)
+		return answer{a: a, why: err}
+	}
+	raw := ts.Token.Raw
+	part := fmt.Sprintf("timestamps/%s/%s.tst", a.Name, hashing.Of(raw).Hex())
+	// A token that came in time is kept, however long the disk takes.
+	_, err = q.o.Store.CreateAll(q.ctx, storage.Item{Name: partName(k.seal, part), Data: raw})
+	if err != nil {
+		return answer{a: a, fatal: fmt.Errorf("keep timestamp of %s: %w", a.Name, err)}
+	}
+	return answer{a: a}
+}
+
+// state says whether an authority answered last time, and whether it may be
+// asked now.
+func (q *Quorum) state(name string) (up, due bool, why string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	o := q.down[name]
+	if o == nil {
+		return true, true, ""
+	}
+	now := time.Now()
+	if due = !now.Before(o.next); due {
+		o.next = now.Add(q.o.Wait) // one question at a time while it is down
+	}
+	return false, due, fmt.Sprintf("%s: down: %s", name, o.why)
+}
+
+// note opens or closes an authority's circuit.
+func (q *Quorum) note(name string, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err == nil {
+		delete(q.down, name)
+		return
+	}
+	o := q.down[name]
+	if o == nil {
+		o = &outage{wait: backoff.NewExponentialBackOff()}
+		o.wait.InitialInterval, o.wait.MaxInterval, o.wait.Multiplier = q.o.Retry, q.o.MaxRetry, 2
+		q.down[name] = o
+	}
+	o.why, o.next = err.Error(), time.Now().Add(o.wait.NextBackOff())
+}
+
+// remember keeps the newest token of a Seal that is sealed now.
+func (q *Quorum) remember(parts holdfast.SealParts, t holdfast.Time) {
+	token := newestToken(parts, t)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if token == nil || q.newest != nil && !token.GenTime.After(q.newest.GenTime) {
+		return
+	}
+	q.newest = token
+	if q.o.Newest == "" {
+		return
+	}
+	// Not synced: whatever a crash leaves is checked when it is read.
+	tmp := q.o.Newest + ".new"
+	err := os.WriteFile(tmp, token.Raw, 0o600)
+	if err == nil {
+		err = os.Rename(tmp, q.o.Newest)
+	}
+	if err != nil {
+		q.o.Log.WarnContext(q.ctx, "newest token not kept", "file", filepath.Base(q.o.Newest), "err", err)
+	}
+}
+
+// older returns the newest quorum token that the node holds, or nil.
+func (q *Quorum) older() *rfc3161.Token {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.newest
+}
+
+// readNewest reads the hint of an earlier run. A token that is damaged, or that
+// the Policy no longer counts, is as good as none.
+func (q *Quorum) readNewest() *rfc3161.Token {
+	if q.o.Newest == "" {
+		return nil
+	}
+	raw, err := os.ReadFile(q.o.Newest)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			q.o.Log.WarnContext(q.ctx, "newest token not read", "err", err)
+		}
+		return nil
+	}
+	token, err := rfc3161.Parse(raw)
+	if err != nil || token.Check(token.Imprint, q.o.Trust.Material().Certs...) != nil {
+		return nil
+	}
+	return token
+}

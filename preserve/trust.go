@@ -1,0 +1,129 @@
+package preserve
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/hashing"
+)
+
+// pinBefore is how far before the first token a new Policy entry begins. The
+// first token is not the oldest: those of other Seals are on their way at the
+// same time, and clocks are not exact.
+const pinBefore = 24 * time.Hour
+
+// Trust is the node's own Policy: what it counts as sealed. An authority enters
+// it with its first valid token, whose issuing CA and policy are pinned then;
+// from there on only an Agent changes it. Safe for concurrent use.
+type Trust struct {
+	save func(context.Context, *holdfast.Policy) error
+
+	mu     sync.RWMutex
+	policy *holdfast.Policy
+	certs  []*x509.Certificate
+
+	pinning sync.Mutex // one pin at a time, so that none overwrites another
+}
+
+// NewTrust begins with a Policy and with certificates to build chains from: the
+// roots of all authorities, of those asked no more too. save makes a changed
+// Policy durable before it is used; nil keeps it in memory only.
+func NewTrust(p *holdfast.Policy, certs []*x509.Certificate, save func(context.Context, *holdfast.Policy) error) *Trust {
+	return &Trust{policy: p, certs: certs, save: save}
+}
+
+// Policy returns the Policy as it is now. It is read-only.
+func (t *Trust) Policy() *holdfast.Policy {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.policy
+}
+
+// Material returns the certificates, for [holdfast.CheckSeal].
+func (t *Trust) Material() holdfast.Material {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return holdfast.Material{Certs: t.certs}
+}
+
+// Set replaces the Policy and the certificates, when authorities were added or
+// removed. It saves nothing.
+func (t *Trust) Set(p *holdfast.Policy, certs []*x509.Certificate) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.policy, t.certs = p, certs
+}
+
+// Pin returns nil if a token counts under the Policy, which it is added to if
+// its operator and root are new there. A token that its operator's entries do
+// not fit wraps [ErrIssuer]: the authority has changed its issuing CA or its
+// policy since, which an Agent must look at.
+func (t *Trust) Pin(ctx context.Context, a Authority, ts *Timestamp) error {
+	e := entryOf(a, ts)
+	if known, fits := findEntry(t.Policy(), e, ts.Token.GenTime); fits {
+		return nil
+	} else if known {
+		return errorPinned(e, ts)
+	}
+	t.pinning.Lock()
+	defer t.pinning.Unlock()
+	old := t.Policy()
+	if known, fits := findEntry(old, e, ts.Token.GenTime); known && !fits {
+		return errorPinned(e, ts)
+	} else if fits {
+		return nil
+	}
+	p := *old
+	p.Authorities = append(slices.Clone(old.Authorities), e)
+	if _, err := p.Encode(); err != nil {
+		return fmt.Errorf("pin authority %s: %w", a.Name, err)
+	}
+	if t.save != nil {
+		// A crash after this and before the token is stored leaves a pin that
+		// the next token of the same authority fits.
+		if err := t.save(ctx, &p); err != nil {
+			return fmt.Errorf("pin authority %s: %w", a.Name, err)
+		}
+	}
+	t.mu.Lock()
+	t.policy = &p
+	t.mu.Unlock()
+	return nil
+}
+
+func errorPinned(e holdfast.Authority, ts *Timestamp) error {
+	return fmt.Errorf("%w: %q signs for %s under policy %s; if the operator has announced it, remove the authority and add it again",
+		ErrIssuer, ts.Chain.Issuer.Subject.CommonName, e.Operator, e.Policy)
+}
+
+func entryOf(a Authority, ts *Timestamp) holdfast.Authority {
+	issuer := hashing.Of(ts.Chain.Issuer.RawSubjectPublicKeyInfo)
+	return holdfast.Authority{
+		From:     holdfast.At(ts.Token.GenTime.Add(-pinBefore)),
+		Issuer:   &issuer,
+		Operator: a.Operator,
+		Policy:   ts.Token.Policy,
+		Root:     hashing.Of(ts.Chain.Root.RawSubjectPublicKeyInfo),
+	}
+}
+
+// findEntry reports whether the Policy knows e's operator with e's root, and
+// whether such an entry fits e and a time.
+func findEntry(p *holdfast.Policy, e holdfast.Authority, at time.Time) (known, fits bool) {
+	for _, a := range p.Authorities {
+		if a.Operator != e.Operator || a.Root != e.Root {
+			continue
+		}
+		known = true
+		if (a.Issuer == nil || *a.Issuer == *e.Issuer) && (a.Policy == "" || a.Policy == e.Policy) &&
+			!at.Before(a.From.Time) && (a.Until == nil || at.Before(a.Until.Time)) {
+			return true, true
+		}
+	}
+	return known, false
+}
