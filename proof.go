@@ -202,7 +202,7 @@ func VKeyEd25519(vkey string) (name string, key ed25519.PublicKey, err error) {
 	if err != nil {
 		return "", nil, malformed("log key: %w", err)
 	}
-	p := strings.Split(vkey, "+")
+	p := strings.SplitN(vkey, "+", 3) // the base64 of the key may hold a plus
 	raw, err := base64.StdEncoding.DecodeString(p[len(p)-1])
 	if err != nil || len(raw) != 1+ed25519.PublicKeySize || !strings.HasSuffix(v.Name(), "."+LogKeyHash(raw[1:])) {
 		return "", nil, malformed("log key is not the one that the name %.80q is made from", v.Name())
