@@ -79,8 +79,8 @@ func OpenLogKey(path string) (skey string, err error) {
 	return strings.TrimSuffix(string(b), "\n"), nil
 }
 
-// logPublic computes the vkey of a note signer string.
-func logPublic(skey string) (vkey string, err error) {
+// LogVKey computes the public half of a note signer string of [NewLogKey].
+func LogVKey(skey string) (vkey string, err error) {
 	p := strings.Split(skey, "+")
 	raw, err := base64.StdEncoding.DecodeString(p[len(p)-1])
 	if len(p) < 5 || err != nil || len(raw) != 1+ed25519.SeedSize || raw[0] != 1 {
@@ -138,7 +138,7 @@ func OpenTlog(ctx context.Context, o TlogOptions) (*Tlog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	vkey, err := logPublic(o.Key)
+	vkey, err := LogVKey(o.Key)
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", signer.Name(), err)
 	}
