@@ -1,0 +1,161 @@
+package catalogtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/hashing"
+)
+
+// World is what a node might have accepted and sealed: Cases, captures of a few
+// Sources, Events that open Cases and number exhibits, repeated messages, two
+// Manifests under one ID, Seals in every state.
+type World struct {
+	Messages []Message
+	Batches  []Batch
+	Cases    []holdfast.ID
+
+	rnd      *rand.Rand
+	node     string
+	queue    string
+	chains   []holdfast.ID
+	lines    []int64
+	exhibits []int
+	clock    time.Time
+}
+
+// Message is a normalised message with the small Objects that rode in it.
+type Message struct {
+	ID       holdfast.ID
+	Case     holdfast.ID
+	Kind     string
+	Position int64
+	Manifest []byte
+	Line     []byte   // of an Event
+	Small    [][]byte // with Line
+}
+
+// Batch is a run of Messages under one Seal.
+type Batch struct {
+	Seal     catalog.SealState // with Members and Placed once Pack was called
+	Plan     holdfast.Plan
+	Packs    map[string][]byte
+	Messages []Message
+}
+
+// New makes a World of so many captures; per is how many messages a Seal takes.
+func New(seed uint64, captures, per int) *World {
+	w := &World{
+		rnd: rand.New(rand.NewPCG(seed, 7)), node: "test.0123456789abcdef", queue: "00112233445566aa",
+		clock: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC),
+	}
+	for i := range 4 {
+		w.Cases, w.chains = append(w.Cases, w.id()), append(w.chains, w.id())
+		w.lines, w.exhibits = append(w.lines, 0), append(w.exhibits, 0)
+		w.event(i, "opened", map[string]any{"name": fmt.Sprintf("2026-%03d", i)})
+	}
+	for i := range captures {
+		home := w.rnd.IntN(len(w.Cases))
+		m := w.capture(home, w.id())
+		switch i % 29 {
+		case 3: // delivered again
+			m.Position = int64(len(w.Messages))
+			w.Messages = append(w.Messages, m)
+		case 11:
+			w.export(home, m.ID)
+		case 17: // another Manifest under a taken ID
+			w.capture(home, m.ID)
+		}
+	}
+	w.seal(per)
+	return w
+}
+
+// bytes draws n bytes; the same seed draws the same.
+func (w *World) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(w.rnd.Uint32())
+	}
+	return b
+}
+
+func (w *World) id() holdfast.ID { return holdfast.ID(fmt.Sprintf("%x", w.bytes(16))) }
+
+func (w *World) tick() holdfast.Time {
+	w.clock = w.clock.Add(time.Duration(w.rnd.IntN(3)) * time.Millisecond) // some share a millisecond
+	return holdfast.At(w.clock)
+}
+
+func (w *World) capture(home int, id holdfast.ID) Message {
+	small := [][]byte{w.bytes(40), w.bytes(90)}
+	if w.rnd.IntN(4) == 0 {
+		small[1] = []byte("a small Object that many captures share")
+	}
+	m := w.manifest(home, id, holdfast.KindCapture, holdfast.Source(fmt.Sprintf("https://host/%d?q=ü", w.rnd.IntN(7))))
+	m.Objects = []holdfast.Object{object("dom.html", small[0]), object("text.txt", small[1])}
+	return w.message(m, Message{Small: small})
+}
+
+func (w *World) export(home int, ids ...holdfast.ID) {
+	given := []map[string]string{}
+	for _, id := range ids {
+		w.exhibits[home]++
+		given = append(given, map[string]string{"capture": string(id), "number": fmt.Sprint(w.exhibits[home])})
+	}
+	w.event(home, "exported", map[string]any{"exhibits": given})
+}
+
+func (w *World) event(home int, action string, x any) {
+	w.lines[home]++
+	n, chain := w.lines[home], w.chains[home]
+	line := holdfast.Line{Action: action, At: w.tick(), Case: w.Cases[home], Chain: chain, N: n, Node: w.node, Nonce: w.nonce(), X: must(json.Marshal(x))}
+	b := must(line.Encode())
+	id := holdfast.EventID(chain, n)
+	m := w.manifest(home, id, holdfast.KindEvent, holdfast.Source("holdfast:case/"+string(id)))
+	m.Objects = []holdfast.Object{object(catalog.LineObject, b)}
+	w.message(m, Message{Line: b, Small: [][]byte{b}})
+}
+
+func (w *World) nonce() string { return fmt.Sprintf("%x", w.bytes(32)) }
+
+func (w *World) manifest(home int, id holdfast.ID, kind string, source holdfast.Source) *holdfast.Manifest {
+	return &holdfast.Manifest{
+		Agent: holdfast.Agent{Office: "office", Pseudonym: fmt.Sprintf("agent-%d", w.rnd.IntN(3)), Role: "analyst"},
+		Case:  w.Cases[home], ID: id, Kind: kind, Source: source, Nonce: w.nonce(), Started: w.tick(), Ended: w.tick(), Training: true,
+		Collection:   holdfast.Collection{Clock: holdfast.Clock{Source: "node"}, Egress: "unknown", Identity: "none", Node: w.node, Software: holdfast.Software{Name: "holdfast", Version: "test"}},
+		Completeness: holdfast.Completeness{Asked: 1, Outcome: "complete"},
+		Custody:      holdfast.Head{Chain: w.chains[home], Head: hashing.Of([]byte(id)), Length: w.lines[home]},
+	}
+}
+
+func (w *World) message(m *holdfast.Manifest, msg Message) Message {
+	msg.ID, msg.Case, msg.Kind, msg.Position, msg.Manifest = m.ID, m.Case, m.Kind, int64(len(w.Messages)), must(m.Encode())
+	w.Messages = append(w.Messages, msg)
+	return msg
+}
+
+func object(name string, b []byte) holdfast.Object {
+	return holdfast.Object{Digest: hashing.Of(b), Name: name, Role: "text", Size: int64(len(b)), Type: "text/plain"}
+}
+
+// Accepted is the fact that the message states.
+func (m Message) Accepted() (catalog.Accepted, error) {
+	a, err := catalog.Read(m.Position, m.Manifest)
+	if err == nil && m.Line != nil {
+		err = a.ReadLine(m.Line)
+	}
+	return a, err
+}
+
+// must is for what cannot fail, since the World itself has made it.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
