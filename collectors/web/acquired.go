@@ -170,6 +170,8 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	failed := main == nil || main.status >= 400 || main.status/100 == 3 && !x.view.committed
 	switch f := x.mainFailure(); {
 	case main == nil && f != nil:
+		// What the browser says of it is only that the proxy hung up.
+		a.Reasons = slices.DeleteFunc(a.Reasons, func(r collectors.Reason) bool { return r.Code == codeNavigation })
 		because(f.fault.code, f.fault.err.Error())
 	case main == nil && len(a.Reasons) == 0:
 		because("no-answer", "nothing came from the address")

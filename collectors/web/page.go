@@ -36,6 +36,9 @@ func (v *view) because(code string, err error) {
 	v.reasons = append(v.reasons, collectors.Reason{Code: code, Detail: clean(err.Error())})
 }
 
+// codeNavigation: the browser did not get to the address.
+const codeNavigation = "navigation-failed"
+
 var (
 	errCrashed  = errors.New("the page's process crashed")
 	errDeadline = errors.New("did not end in the time given")
@@ -104,7 +107,7 @@ func (t *tab) load(ctx context.Context, address string, limit time.Duration, m *
 			t.drain(lctx, m) // a download: the proxy goes on recording it
 			return nil
 		}
-		v.because("navigation-failed", errors.New(nav.ErrorText))
+		v.because(codeNavigation, errors.New(nav.ErrorText))
 		return nil
 	}
 	if err == nil {

@@ -34,6 +34,7 @@ import (
 
 	"holdfast/collectors"
 	"holdfast/collectors/collectorstest"
+	"holdfast/hashing"
 	"holdfast/warc"
 )
 
@@ -390,4 +391,13 @@ func object(t testing.TB, a *collectors.Acquired, k *collectorstest.Keeper, name
 
 func hasReason(a *collectors.Acquired, code string) bool {
 	return slices.ContainsFunc(a.Reasons, func(r collectors.Reason) bool { return r.Code == code })
+}
+
+func newGzip(w io.Writer) *gzip.Writer { return gzip.NewWriter(w) }
+
+// discard keeps digests only.
+type discard struct{}
+
+func (*discard) Put(_ context.Context, r io.Reader) (hashing.Digest, int64, error) {
+	return hashing.Copy(io.Discard, r)
 }

@@ -45,7 +45,7 @@ func TestConformance(t *testing.T) {
 	collectorstest.Run(t, collectorstest.Setup{
 		New:    func(*testing.T) collectors.Collector { return c },
 		Good:   collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true},
-		Absent: collectors.Request{Source: "http://127.0.0.1:1/", AllowPrivate: true},
+		Absent: collectors.Request{Source: "http://127.0.0.1:" + closedPort(t) + "/", AllowPrivate: true},
 		Slow:   collectors.Request{Source: "http://" + s.addr + "/slow", AllowPrivate: true},
 		Refused: []string{"", "host/page", "file:///etc/passwd", "javascript:alert(1)", "data:text/html,x", "chrome://version", "http://", "https:opaque",
 			"http://user:word@host/", "http://host/\x00", "about:blank", "ftp://host/", "view-source:http://host/", "http://host:port/"},

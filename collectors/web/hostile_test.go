@@ -1,0 +1,485 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-rod/rod/lib/proto"
+
+	"holdfast/collectors"
+	"holdfast/collectors/collectorstest"
+	"holdfast/warc"
+)
+
+// long marks tests that take their time.
+func long(t *testing.T) {
+	if os.Getenv("HOLDFAST_LONG") == "" {
+		t.Skip("long: set HOLDFAST_LONG=1")
+	}
+}
+
+func hostileSite() http.Handler {
+	mux := http.NewServeMux()
+	html := func(path, body string) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			io.WriteString(w, body)
+		})
+	}
+	mux.HandleFunc("/never", func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/loop?"+r.URL.RawQuery+"x", http.StatusFound)
+	})
+	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<title>endless</title><p>the beginning")
+		for r.Context().Err() == nil {
+			if _, err := io.WriteString(w, strings.Repeat("<i>more</i> ", 20)); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	mux.HandleFunc("/flood", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		junk := bytes.Repeat([]byte("flood"), 10_000)
+		for {
+			if _, err := w.Write(junk); err != nil {
+				return
+			}
+		}
+	})
+	html("/dialogs", `<p>before<script>alert(1);confirm(2);prompt(3);onbeforeunload=()=>"stay"</script><p>after`)
+	html("/popup", `<title>opener</title><p>opener page<script>window.open('/popped');window.open('/popped2','','noopener')</script>`)
+	html("/popped", "popped")
+	html("/popped2", "popped")
+	html("/spin", `<p>seen<script>setTimeout(()=>{while(true);},50)</script>`)
+	html("/oom", `<p>oom<script>setTimeout(()=>{let a=[];for(;;)a.push(new Array(1e7).fill(a.length))},50)</script>`)
+	html("/ok", "<title>fine</title><p>fine")
+	html("/jsredirect", `<script>location.replace('/ok')</script>`)
+	html("/many", `<script>for(let i=0;i<300;i++)fetch('/ok?'+i)</script>many`)
+	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<input type=password>") })
+	mux.HandleFunc("/members", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/login?next=/members", http.StatusFound)
+	})
+	mux.HandleFunc("/basic", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+		http.Error(w, "who are you", http.StatusUnauthorized)
+	})
+	mux.HandleFunc("/download", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/zip")
+		w.Header().Set("Content-Disposition", `attachment; filename="../evil.zip"`)
+		w.Write(bytes.Repeat([]byte("PK"), 500_000))
+	})
+	mux.HandleFunc("/file.pdf", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/pdf")
+		w.Write([]byte("%PDF-1.4\n%%EOF\n"))
+	})
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Content-Length", "1000")
+		io.WriteString(w, "<title>cut</title>only this")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	mux.HandleFunc("/bomb", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Write(bomb(200 << 20))
+	})
+	mux.HandleFunc("/garbage", func(w http.ResponseWriter, r *http.Request) {
+		c, rw, _ := w.(http.Hijacker).Hijack()
+		rw.WriteString("\x00\xff\xfe this is not HTTP\r\n\r\n")
+		rw.Flush()
+		c.Close()
+	})
+	mux.HandleFunc("/status500", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) })
+	mux.HandleFunc("/latin", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=windows-1251")
+		w.Write([]byte("<title>\xcf\xf0\xe8\xe2\xb3\xf2</title><p>\xcf\xf0\xe8\xe2\xb3\xf2"))
+	})
+	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	return mux
+}
+
+// Every hostile page gives a find within its budget, and the next capture in
+// the same browser is fine.
+func TestHostile(t *testing.T) {
+	s := serve(t, hostileSite(), nil)
+	c := newCollector(t, Options{})
+	short := collectors.Budget{Time: 6 * time.Second, Bytes: 20 << 20, Requests: 100}
+	for _, test := range []struct {
+		path    string
+		outcome collectors.Outcome
+		reason  string
+		objects string
+		long    bool
+	}{
+		{"/never", collectors.Failed, "unfinished", "page.wacz", false},
+		{"/loop", collectors.Failed, "navigation-failed", "page.wacz", false},
+		{"/endless", collectors.Partial, "load-unfinished", "screenshot.png source.html", false},
+		{"/flood", collectors.Partial, "byte-budget", "source.bin", false},
+		{"/dialogs", collectors.Complete, "", "screenshot.png", false},
+		{"/popup", collectors.Complete, "", "screenshot.png", false},
+		{"/spin", collectors.Partial, "page-failed", "source.html", true},
+		{"/oom", collectors.Partial, "", "source.html", true},
+		{"/basic", collectors.Failed, "login-wall", "page.wacz source.txt", false},
+		{"/members", collectors.Partial, "login-wall", "screenshot.png", false},
+		{"/download", collectors.Complete, "", "source.zip", false},
+		{"/file.pdf", collectors.Complete, "", "source.pdf", false},
+		{"/cut", collectors.Partial, "connection-closed", "source.html", false},
+		{"/garbage", collectors.Failed, "bad-answer", "page.wacz", false},
+		{"/status500", collectors.Failed, "http-status", "page.wacz", false},
+		{"/jsredirect", collectors.Complete, "", "source.html", false},
+		{"/many", collectors.Partial, "incomplete", "screenshot.png", false},
+		{"/latin", collectors.Complete, "", "text.txt", false},
+		{"/bomb", collectors.Partial, "source-cut", "source.html", true},
+	} {
+		t.Run(test.path, func(t *testing.T) {
+			if test.long {
+				long(t)
+			}
+			begin := time.Now()
+			a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + test.path, AllowPrivate: true, Budget: short})
+			if d := time.Since(begin); d > short.Time+6*time.Second {
+				t.Errorf("took %s", d)
+			}
+			if a.Outcome != test.outcome || test.reason != "" && !hasReason(a, test.reason) {
+				t.Errorf("%s %v, want %s %s", a.Outcome, a.Reasons, test.outcome, test.reason)
+			}
+			for name := range strings.FieldsSeq(test.objects) {
+				object(t, a, k, name)
+			}
+			readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+			special := map[string]func(*testing.T, *collectors.Acquired, *collectorstest.Keeper){"/popup": checkPopup, "/download": checkDownload,
+				"/loop": checkLoop, "/endless": checkEndless, "/latin": checkLatin, "/dialogs": checkDialogs, "/jsredirect": checkScriptRedirect, "/many": checkMany}[test.path]
+			if special != nil {
+				special(t, a, k)
+			}
+		})
+	}
+	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/ok", AllowPrivate: true})
+	if a.Outcome != collectors.Complete || string(object(t, a, k, "text.txt")) != "fine" {
+		t.Errorf("after all that: %s %v", a.Outcome, a.Reasons)
+	}
+}
+
+func checkPopup(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
+	if got := string(object(t, a, k, "text.txt")); got != "opener page" {
+		t.Errorf("text %q", got)
+	}
+}
+
+func checkDownload(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
+	if b := object(t, a, k, "source.zip"); len(b) != 1_000_000 {
+		t.Errorf("%d of 1,000,000 bytes", len(b))
+	}
+}
+
+func checkLoop(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
+	if n := len(a.Address.Redirects); n < 10 || n > 50 {
+		t.Errorf("%d redirects", n)
+	}
+}
+
+func checkEndless(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
+	rs := readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+	if !slices.ContainsFunc(rs, func(r record) bool { return strings.HasSuffix(r.url, "/endless") && r.Get("WARC-Truncated") == "time" }) {
+		t.Error("no record says that it was truncated")
+	}
+}
+
+func checkLatin(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
+	if got := string(object(t, a, k, "text.txt")); got != "Привіт" {
+		t.Errorf("text %q", got)
+	}
+	if b := object(t, a, k, "source.html"); !bytes.Contains(b, []byte("\xcf\xf0\xe8\xe2\xb3\xf2")) {
+		t.Error("the source's bytes were changed")
+	}
+}
+
+func checkDialogs(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
+	if !bytes.Contains(object(t, a, k, "text.txt"), []byte("after")) || !strings.Contains(strings.Join(a.Collection.Notes, " "), "3 dialogs") {
+		t.Errorf("notes %q", a.Collection.Notes)
+	}
+}
+
+func checkScriptRedirect(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
+	if len(a.Address.Redirects) != 1 || a.Address.Redirects[0].Status != 0 || !strings.HasSuffix(a.Address.Final, "/ok") {
+		t.Errorf("address %+v", a.Address)
+	}
+}
+
+func checkMany(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
+	if a.Completeness.Requests != 100 || a.Completeness.Blocked < 150 {
+		t.Errorf("completeness: %d requests, %d blocked", a.Completeness.Requests, a.Completeness.Blocked)
+	}
+}
+
+func bomb(size int) []byte {
+	var b bytes.Buffer
+	z := newGzip(&b)
+	z.Write([]byte("<title>bomb</title><!--"))
+	zeros := make([]byte, 1<<20)
+	for range size >> 20 {
+		z.Write(zeros)
+	}
+	z.Close()
+	return b.Bytes()
+}
+
+func TestTLSVerdicts(t *testing.T) {
+	root := newCA(t)
+	other := newCA(t)
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<title>secure</title><p>behind TLS")
+	})
+	c := newCollector(t, Options{Resolver: names{"*": loopback}, Roots: root.pool()})
+	for name, test := range map[string]struct {
+		ca      *ca
+		host    string
+		until   time.Time
+		verdict string
+	}{
+		"good":         {root, "site.test", time.Now().Add(time.Hour), "ok"},
+		"unknown root": {other, "site.test", time.Now().Add(time.Hour), "signed by unknown authority"},
+		"expired":      {root, "site.test", time.Now().Add(-time.Hour), "expired"},
+		"another host": {root, "elsewhere.test", time.Now().Add(time.Hour), "not site.test"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, page, test.ca.issue(t, test.host, test.until))
+			a, k := collect(t, c, collectors.Request{Source: "https://site.test:" + s.port() + "/", AllowPrivate: true})
+			peer := a.Collection.Peer
+			if peer.TLS == nil || !strings.Contains(peer.TLS.Verdict, test.verdict) || len(peer.TLS.Chain) != 2 || peer.Address != s.addr {
+				t.Fatalf("peer %+v", peer)
+			}
+			if good := test.verdict == "ok"; peer.TLS.Verified != good || hasReason(a, "tls-unverified") == good || (a.Outcome == collectors.Complete) != good {
+				t.Errorf("%s %v", a.Outcome, a.Reasons)
+			}
+			if got := string(object(t, a, k, "text.txt")); got != "behind TLS" {
+				t.Errorf("text %q", got)
+			}
+			rs := readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+			i := slices.IndexFunc(rs, func(r record) bool { return r.url == "https://site.test:"+s.port()+"/" })
+			if i < 0 || !s.sent(rs[i].block, true) || rs[i].Get("WARC-Cipher-Suite") == "" {
+				t.Error("the answer is not recorded as it was sent")
+			}
+			if !slices.ContainsFunc(rs, func(r record) bool { return bytes.Contains(r.block, []byte("BEGIN CERTIFICATE")) }) {
+				t.Error("the chain is not recorded")
+			}
+		})
+	}
+	t.Run("no TLS at all", func(t *testing.T) {
+		s := serve(t, page, nil)
+		a, k := collect(t, c, collectors.Request{Source: "https://site.test:" + s.port() + "/", AllowPrivate: true})
+		rs := readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+		if a.Outcome != collectors.Failed || !hasReason(a, "tls-failed") || !slices.ContainsFunc(rs, func(r record) bool { return bytes.Contains(r.block, []byte("tls-failed")) }) {
+			t.Errorf("%s %v", a.Outcome, a.Reasons)
+		}
+	})
+}
+
+// Nothing private is reached, whatever name or redirect leads there.
+func TestPrivateIsRefused(t *testing.T) {
+	s := serve(t, hostileSite(), nil)
+	c := newCollector(t, Options{Resolver: names{
+		"inside.test":   loopback,
+		"mapped.test":   {netip.MustParseAddr("::ffff:127.0.0.1")},
+		"six.test":      {netip.MustParseAddr("::1")},
+		"ula.test":      {netip.MustParseAddr("fd00::1")},
+		"metadata.test": {netip.MustParseAddr("169.254.169.254")},
+		"cgnat.test":    {netip.MustParseAddr("100.64.0.1")},
+		"both.test":     {netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("127.0.0.1")},
+	}})
+	p := ":" + s.port() + "/ok"
+	for _, u := range []string{"http://127.0.0.1" + p, "http://localhost.inside.test" + p, "http://inside.test" + p, "http://mapped.test" + p, "http://six.test" + p, "http://[::1]" + p,
+		"http://[::ffff:127.0.0.1]" + p, "http://2130706433" + p, "http://0" + p, "http://ula.test/", "http://metadata.test/", "http://cgnat.test/", "http://both.test" + p, "https://inside.test" + p} {
+		a, _ := collect(t, c, collectors.Request{Source: u})
+		if a.Outcome != collectors.Failed || !hasReason(a, "address-refused") && !hasReason(a, "dns-failed") {
+			t.Errorf("%s: %s %v", u, a.Outcome, a.Reasons)
+		}
+	}
+	if hits := s.asked(); len(hits) > 0 {
+		t.Errorf("the private site was reached: %v", hits)
+	}
+}
+
+// A public page (here: a name at an address that only the test may reach) that
+// points inside gets nothing.
+func TestRedirectInside(t *testing.T) {
+	inside := serve(t, hostileSite(), nil)
+	d := dialer{resolver: names{"*": loopback}, now: time.Now, answers: newAnswers()}
+	for _, host := range []string{"127.0.0.1", "rebind.test", "0.0.0.0", "224.0.0.1", "::", "fe80::1", "64:ff9b::7f00:1", "2002:7f00:1::"} {
+		_, p, err := d.dial(context.Background(), host, inside.port(), false)
+		var f *fault
+		if !errors.As(err, &f) || !f.blocked || p == nil {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	d.allowPrivate, d.self = true, netip.MustParseAddrPort(inside.addr)
+	if _, _, err := d.dial(context.Background(), "127.0.0.1", inside.port(), false); err == nil {
+		t.Error("the proxy would dial itself")
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	c := newCollector(t, Options{Resolver: names{"here.test": loopback}})
+	port := closedPort(t)
+	for u, code := range map[string]string{"http://gone.test/": "dns-failed", "https://gone.test/x": "dns-failed", "http://here.test:" + port + "/": "connect-failed",
+		"https://here.test:" + port + "/": "connect-failed", "http://here.test:1/": "navigation-failed"} {
+		a, k := collect(t, c, collectors.Request{Source: u, AllowPrivate: true})
+		if a.Outcome != collectors.Failed || !hasReason(a, code) || a.Address.Final != "" {
+			t.Errorf("%s: %s %v %q", u, a.Outcome, a.Reasons, a.Address.Final)
+		}
+		rs := readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+		if code != "navigation-failed" && !slices.ContainsFunc(rs, func(r record) bool { return bytes.Contains(r.block, []byte(code)) }) {
+			t.Errorf("%s: the attempt is not in the archive", u)
+		}
+	}
+}
+
+func TestNoBrowser(t *testing.T) {
+	for _, path := range []string{"/nonexistent/chromium", "/bin/false", "/dev/null"} {
+		c, err := New(Options{Browser: path, Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Collect(context.Background(), collectors.Request{Source: "http://127.0.0.1/"}, &collectorstest.Keeper{})
+		if !errors.Is(err, ErrBrowser) || !strings.Contains(fmt.Sprint(err), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+		c.Close()
+	}
+}
+
+func closedPort(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// onlyTab is the one open page of a Collector.
+func onlyTab(c *Collector) *tab {
+	c.mu.Lock()
+	b := c.browser
+	c.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.tabs {
+		return t
+	}
+	return nil
+}
+
+// A page whose process crashes costs that page only.
+func TestPageCrash(t *testing.T) {
+	var c *Collector
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/crash.js" {
+			onlyTab(c).session.tell(proto.PageCrash{})
+			time.Sleep(200 * time.Millisecond)
+		}
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<p>before<script src=/crash.js></script>")
+	}), nil)
+	c = newCollector(t, Options{})
+	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true})
+	if a.Outcome != collectors.Partial || !hasReason(a, "page-crashed") || len(object(t, a, k, "source.html")) == 0 {
+		t.Errorf("%s %v", a.Outcome, a.Reasons)
+	}
+	first := c.browser
+	a, _ = collect(t, c, collectors.Request{Source: "http://" + s.addr + "/none", AllowPrivate: true, Budget: collectors.Budget{Time: 5 * time.Second}})
+	if c.browser != first || !hasReason(a, "page-crashed") {
+		t.Errorf("the browser died with the page: %s %v", a.Outcome, a.Reasons)
+	}
+}
+
+// Windows that a page opens are closed, so that they cannot cover it.
+func TestPopupClosed(t *testing.T) {
+	var c *Collector
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		switch r.URL.Path {
+		case "/go":
+			for _, open := range []string{"open('/covers')", "open('/covers2','','noopener')"} { // one a gesture
+				onlyTab(c).session.tell(proto.RuntimeEvaluate{Expression: open, UserGesture: true})
+			}
+			time.Sleep(300 * time.Millisecond)
+		case "/":
+			io.WriteString(w, "<p>opener page<script>fetch('/go')</script>")
+		}
+	}), nil)
+	c = newCollector(t, Options{})
+	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true})
+	if string(object(t, a, k, "text.txt")) != "opener page" || !strings.Contains(strings.Join(a.Collection.Notes, " "), "2 windows that the page opened were closed") {
+		t.Errorf("%s %v %q", a.Outcome, a.Reasons, a.Collection.Notes)
+	}
+}
+
+// A browser that dies is replaced and the capture made again.
+func TestBrowserDeath(t *testing.T) {
+	var c *Collector
+	var once sync.Once
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/die" {
+			once.Do(func() { kill(c.browser.cmd) })
+		}
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<p>alive")
+	}), nil)
+	c = newCollector(t, Options{})
+	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/die", AllowPrivate: true})
+	if a.Outcome != collectors.Complete || string(object(t, a, k, "text.txt")) != "alive" {
+		t.Errorf("%s %v", a.Outcome, a.Reasons)
+	}
+}
+
+// A large download is streamed: what it costs in memory does not grow with it.
+func TestLargeDownload(t *testing.T) {
+	const size = 50 << 20
+	noise := bytes.Repeat([]byte("0123456789abcdef"), 1<<12)
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		for range size / len(noise) {
+			w.Write(noise)
+		}
+	}), nil)
+	c := newCollector(t, Options{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	k := &discard{}
+	begin := time.Now()
+	a, err := c.Collect(context.Background(), collectors.Request{Source: "http://" + s.addr + "/big", AllowPrivate: true}, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	t.Logf("%s %v in %s, %d MB allocated in all", a.Outcome, a.Reasons, time.Since(begin).Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20)
+	i := slices.IndexFunc(a.Objects, func(o collectors.Object) bool { return o.Name == "source.bin" })
+	if a.Outcome != collectors.Complete || i < 0 || a.Objects[i].Size != size {
+		t.Fatalf("%s %v %d", a.Outcome, a.Reasons, i)
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 60<<20 { // the test site's own log is in it
+		t.Errorf("%d MB allocated for %d MB", grown>>20, size>>20)
+	}
+}
