@@ -117,6 +117,9 @@ func (s *Sealer) Carry(ctx context.Context, p *holdfast.Plan, items []Item) (Out
 }
 
 func (s *Sealer) carry(ctx context.Context, p *holdfast.Plan, items []Item) (Outcome, error) {
+	if p.Training != s.o.Training {
+		return Outcome{}, fmt.Errorf("plan says training %t, this node %t: %w", p.Training, s.o.Training, ErrPlan)
+	}
 	names, err := partNames(ctx, s.o.Store, p.Seal)
 	if err != nil {
 		return Outcome{}, err

@@ -1,0 +1,306 @@
+package preserve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"holdfast"
+)
+
+// publicPace is the time between two Seals that are brought to public
+// authorities; one of them asks scripts to wait 15 s between two requests.
+const publicPace = 15 * time.Second
+
+// Reconciler brings signed Seals to sealed: it finds those without a quorum in
+// the store, asks the authorities that are missing, and publishes what has
+// become sealed. It needs no key, so any node can do it for all. It writes
+// nothing but tokens, so a crash leaves nothing to repair. One goroutine runs
+// it; [Reconciler.Add] may be called by others.
+type Reconciler struct {
+	Store  Store
+	Quorum *Quorum
+	// Publish tells queue and catalog that a Seal is sealed. It may be told
+	// again of the same Seal after a restart. An error is tried again.
+	Publish func(ctx context.Context, o Outcome) error
+	// Pace is the least time between two Seals. Optional, default 15 s if an
+	// authority is public, else none.
+	Pace time.Duration
+	// Retry and MaxRetry bound the back-off between two passes. Optional,
+	// defaults 2 s and 5 min.
+	Retry, MaxRetry time.Duration
+	// Rescan is how often the whole store is listed for Seals that other nodes
+	// left. Optional, default 1 h.
+	Rescan time.Duration
+	Log    *slog.Logger // Optional.
+
+	mu   sync.Mutex
+	todo map[string]bool // Seals that are not sealed
+	wake chan struct{}
+}
+
+// Pass is what one walk over the Seals that are not sealed has done.
+type Pass struct {
+	Sealed     []string // published now
+	Signed     []string // still without a quorum
+	Unfinished []string // planned, but not in the log: they need their items, or a Sealer
+	Bad        []string // contradicted, or they could not be read; the log says why
+}
+
+// Add tells the Reconciler of a Seal that is only signed, so that it need not
+// wait for the next listing.
+func (r *Reconciler) Add(seal string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.init()
+	r.todo[seal] = true
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (r *Reconciler) init() {
+	if r.todo == nil {
+		r.todo, r.wake = make(map[string]bool), make(chan struct{}, 1)
+	}
+}
+
+// Run reconciles until ctx is done, and returns its error. Passes that help
+// nothing come ever more rarely.
+func (r *Reconciler) Run(ctx context.Context) error {
+	r.mu.Lock()
+	r.init()
+	r.mu.Unlock()
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval, wait.Multiplier = or(r.Retry, 2*time.Second), or(r.MaxRetry, 5*time.Minute), 2
+	var scanned time.Time
+	for {
+		if time.Since(scanned) >= or(r.Rescan, time.Hour) {
+			if err := r.Scan(ctx); err != nil {
+				r.logger().WarnContext(ctx, "seals not listed", "err", err)
+			} else {
+				scanned = time.Now()
+			}
+		}
+		p, err := r.Pass(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.logger().WarnContext(ctx, "seals not reconciled", "err", err)
+		}
+		if len(p.Sealed) > 0 {
+			wait.Reset()
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-r.wake:
+		case <-time.After(wait.NextBackOff()):
+		}
+	}
+}
+
+// Scan lists the store for Seals that may lack a quorum. It counts tokens by
+// the names of their authorities, which is cheap; judging is left to Pass.
+func (r *Reconciler) Scan(ctx context.Context) error {
+	need := r.Quorum.o.Trust.Policy().Quorum
+	found, last, parts := make(map[string]bool), "", make(map[string]bool)
+	flush := func() {
+		if last != "" && r.doubtful(parts, need) {
+			found[last] = true
+		}
+		clear(parts)
+	}
+	for e, err := range r.Store.List(ctx, "seals/") {
+		if err != nil {
+			return fmt.Errorf("list seals: %w", err)
+		}
+		seal, part, ok := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
+		if !ok || !holdfast.ValidSealID(seal) {
+			continue
+		}
+		if seal != last {
+			flush()
+			last = seal
+		}
+		parts[part] = true
+	}
+	flush()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.init()
+	maps.Copy(r.todo, found)
+	return nil
+}
+
+// doubtful reports whether the parts' names alone do not show a whole Seal.
+func (r *Reconciler) doubtful(parts map[string]bool, need int) bool {
+	operators := make(map[string]bool)
+	known := make(map[string]string)
+	for _, a := range r.Quorum.o.Authorities {
+		known[a.Name] = a.Operator
+	}
+	logged := false
+	for part := range parts {
+		if rest, ok := strings.CutPrefix(part, "timestamps/"); ok {
+			name, _, _ := strings.Cut(rest, "/")
+			if op := known[name]; op != "" {
+				operators[op] = true
+			}
+		}
+		logged = logged || strings.HasPrefix(part, "inclusion/") && wanted(part, parts)
+	}
+	return !logged || len(operators) < need
+}
+
+// Pass looks at every Seal that is known not to be sealed, once.
+func (r *Reconciler) Pass(ctx context.Context) (p Pass, err error) {
+	r.mu.Lock()
+	r.init()
+	seals := slices.Sorted(maps.Keys(r.todo))
+	r.mu.Unlock()
+	for i, seal := range seals {
+		if i > 0 {
+			if err := sleep(ctx, r.pace()); err != nil {
+				return p, err
+			}
+		}
+		o, err := r.one(ctx, seal)
+		if err != nil && ctx.Err() != nil {
+			return p, err
+		}
+		switch {
+		case err != nil:
+			p.Bad = append(p.Bad, seal)
+			r.logger().ErrorContext(ctx, "seal not reconciled", "seal", seal, "err", err)
+		case o.State == StateSealed:
+			p.Sealed = append(p.Sealed, seal)
+			r.done(seal)
+		case o.State == StateSigned:
+			p.Signed = append(p.Signed, seal)
+		case o.Seal == "": // every position was skipped: there is nothing to seal
+			r.done(seal)
+		default:
+			p.Unfinished = append(p.Unfinished, seal)
+		}
+	}
+	return p, nil
+}
+
+func (r *Reconciler) done(seal string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.todo, seal)
+}
+
+// one asks for what a Seal lacks, and publishes it if that was enough.
+func (r *Reconciler) one(ctx context.Context, seal string) (Outcome, error) {
+	plan, err := readPlan(ctx, r.Store, seal)
+	if err != nil || len(plan.Captures) == 0 {
+		return Outcome{}, err
+	}
+	j := &Judge{Store: r.Store, Trust: r.Quorum.o.Trust}
+	o, parts, err := j.judge(ctx, plan)
+	if err != nil {
+		return o, err
+	}
+	if o.State == StateSigned {
+		names, err := partNames(ctx, r.Store, seal)
+		if err != nil {
+			return o, err
+		}
+		k, err := question(seal, parts, names)
+		if err != nil {
+			return o, err
+		}
+		if _, err := r.Quorum.collect(ctx, k); err != nil {
+			return o, err
+		}
+		if o, parts, err = j.judge(ctx, plan); err != nil {
+			return o, err
+		}
+	}
+	if o.State == StatePending && parts[partStatement] != nil && strings.HasPrefix(o.Reason, "contradicted") {
+		return o, fmt.Errorf("seal %s: %w: %s", seal, ErrContradicted, o.Reason)
+	}
+	if o.State != StateSealed {
+		return o, nil
+	}
+	r.Quorum.remember(parts, o.T)
+	if err := r.Publish(ctx, o); err != nil {
+		return o, fmt.Errorf("publish seal %s: %w", seal, err)
+	}
+	return o, nil
+}
+
+func question(seal string, parts holdfast.SealParts, names map[string]bool) (ask, error) {
+	e, err := holdfast.ParseEnvelope(parts[partStatement], holdfast.PayloadStatement, maxEnvelope)
+	if err != nil {
+		return ask{}, fmt.Errorf("read statement of seal %s: %w", seal, err)
+	}
+	st, err := holdfast.ParseStatement(e.Payload)
+	if err != nil {
+		return ask{}, fmt.Errorf("read statement of seal %s: %w", seal, err)
+	}
+	k := (&signed{envelope: e, statement: st}).ask(seal, names)
+	k.patient = true
+	return k, nil
+}
+
+// Unfinished returns the plans that have captures and no proof in the log: the
+// queue must give their items again ([Sealer.Carry]), or none if a statement is
+// there. A Seal whose plan was removed is fs.ErrNotExist.
+func (r *Reconciler) Unfinished(ctx context.Context, p Pass) ([]*holdfast.Plan, error) {
+	var plans []*holdfast.Plan
+	for _, seal := range p.Unfinished {
+		plan, err := readPlan(ctx, r.Store, seal)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err == nil {
+			plans = append(plans, plan)
+		}
+	}
+	return plans, nil
+}
+
+func (r *Reconciler) pace() time.Duration {
+	if r.Pace == 0 && slices.ContainsFunc(r.Quorum.o.Authorities, func(a Authority) bool { return a.Public }) {
+		return publicPace
+	}
+	return r.Pace
+}
+
+func (r *Reconciler) logger() *slog.Logger {
+	if r.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return r.Log
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func or(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
