@@ -7,12 +7,7 @@
 say() { printf '%s\n' "$*" >&2; }
 die() { printf '%s\n' "$@" >&2; exit 1; }
 
-as_root() {
-	if [ "$(id -u)" = 0 ]; then "$@"
-	elif command -v sudo >/dev/null; then sudo "$@"
-	else die "installing needs root and there is no sudo; as root, run: $*"
-	fi
-}
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # need_apt PACKAGE… installs those that are missing, and prints apt's own words
 # on size before and its whole output when it fails.
@@ -23,14 +18,16 @@ need_apt() {
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
 	command -v apt-get >/dev/null || die "this is not Debian or Ubuntu; install yourself: ${missing[*]}"
+	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null || die "installing needs root and there is no sudo; as root, run: apt-get install ${missing[*]}"
 	log=$(mktemp)
 	say "apt: fetching the list of packages"
 	as_root apt-get -q update >"$log" 2>&1 || apt_failed "$log" "apt-get update"
-	LC_ALL=C apt-get -s --no-install-recommends install "${missing[@]}" >"$log" 2>&1 || apt_failed "$log" "apt-get install ${missing[*]}"
+	# A list that could not be fetched is only a warning to apt, so its words are kept.
+	LC_ALL=C apt-get -s --no-install-recommends install "${missing[@]}" >>"$log" 2>&1 || apt_failed "$log" "apt-get install ${missing[*]}"
 	say "apt: installing ${missing[*]} (with what they need: $(grep -c '^Inst' "$log") packages)"
 	LC_ALL=C as_root apt-get --assume-no --no-install-recommends install "${missing[@]}" 2>/dev/null |
 		sed -n 's/^Need to get/apt: to fetch:/p; s/^After this operation, /apt: on disk: /p' >&2 || true
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "${missing[@]}" >"$log" 2>&1 ||
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "${missing[@]}" >>"$log" 2>&1 ||
 		apt_failed "$log" "apt-get install ${missing[*]}"
 	rm -f "$log"
 }
@@ -54,6 +51,11 @@ need_go() {
 		die "Go $want or newer is needed and this is $have." "Get it from https://go.dev/dl/, unpack it to /usr/local, and run this again."
 }
 
+# need_roots: fetching modules needs the roots of the web, which a small container lacks.
+need_roots() {
+	[ -n "${SSL_CERT_FILE:-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || need_apt ca-certificates
+}
+
 # browser prints the path of a Chromium that starts. A snap is not one: it sees
 # neither our folders nor, in a container, anything at all.
 browser() {
@@ -75,13 +77,7 @@ need_browser() {
 	if [ -n "${HOLDFAST_BROWSER:-}" ]; then
 		starts "$HOLDFAST_BROWSER" || die "HOLDFAST_BROWSER=$HOLDFAST_BROWSER does not start (tried: $HOLDFAST_BROWSER --version)"
 	elif ! HOLDFAST_BROWSER=$(browser); then
-		case $(LC_ALL=C apt-cache policy chromium 2>/dev/null | sed -n 's/^ *Candidate: //p') in
-		*snap*) no_browser ;;
-		'' | '(none)') as_root apt-get -q update >&2 || die "apt-get update failed; what it said is above" ;;
-		esac
-		case $(LC_ALL=C apt-cache policy chromium 2>/dev/null | sed -n 's/^ *Candidate: //p') in
-		'' | '(none)' | *snap*) no_browser ;;
-		esac
+		grep -qsx 'ID=ubuntu' /etc/os-release && no_browser
 		need_apt chromium
 		HOLDFAST_BROWSER=$(browser) || die "Chromium was installed and still does not start; try: chromium --version"
 	fi
@@ -101,17 +97,19 @@ no_browser() {
 }
 
 # need_fonts: a picture full of empty boxes is poor evidence. Together 25 MB to
-# fetch, 60 MB on disk; nothing is fetched where the scripts are covered already.
+# fetch, 60 MB on disk, and only what is not covered already. Where they cannot be
+# had, that is said once and holdfast runs without them.
 need_fonts() {
 	local fonts=() want
 	for want in en:fonts-liberation ar:fonts-noto-core hi:fonts-noto-core zh-cn:fonts-wqy-microhei ko:fonts-wqy-microhei und-zsye:fonts-noto-color-emoji; do
 		fc-list ":lang=${want%%:*}" 2>/dev/null | grep -q . || fonts+=("${want#*:}")
 	done
 	[ ${#fonts[@]} -gt 0 ] || return 0
-	if [ -z "$(command -v apt-get)" ]; then
-		say "no apt here: pages in scripts without a font will show boxes (missing: ${fonts[*]})"
-		return 0
-	fi
 	mapfile -t fonts < <(printf '%s\n' "${fonts[@]}" | sort -u)
-	need_apt fontconfig "${fonts[@]}"
+	[ "$(cat bin/without-fonts 2>/dev/null)" != "${fonts[*]}" ] || return 0
+	if ! (need_apt fontconfig "${fonts[@]}"); then
+		mkdir -p bin
+		printf '%s\n' "${fonts[*]}" >bin/without-fonts
+		say "going on without ${fonts[*]}: pages in their scripts will show empty boxes"
+	fi
 }
