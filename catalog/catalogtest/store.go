@@ -100,20 +100,19 @@ func Pack(objects map[hashing.Digest][]byte) []byte {
 
 // Write puts plans and packs into a store, in the order of preserve.
 func (w *World) Write(ctx context.Context, s storage.Creator) error {
+	var items []storage.Item
 	for _, b := range w.Batches {
 		plan, err := b.Plan.Encode()
 		if err != nil {
 			return fmt.Errorf("encode plan: %w", err)
 		}
-		items := []storage.Item{{Name: catalog.PlanName(b.Plan.Seal), Data: plan}}
+		items = append(items, storage.Item{Name: catalog.PlanName(b.Plan.Seal), Data: plan})
 		for _, p := range b.Plan.Packs {
 			items = append(items, storage.Item{Name: p.Name, Data: b.Packs[p.Name]})
 		}
-		if _, err := s.CreateAll(ctx, items...); err != nil {
-			return err
-		}
 	}
-	return nil
+	_, err := s.CreateAll(ctx, items...)
+	return err
 }
 
 // State implements [catalog.Judge] with what the World says of its Seals.

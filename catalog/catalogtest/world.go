@@ -121,6 +121,20 @@ func (w *World) event(home int, action string, x any) {
 	w.message(m, Message{Line: b, Small: [][]byte{b}})
 }
 
+// Enlarge adds an export of n exhibits whose custody line is too large to ride
+// in a message or to lie in a pack, and cuts the batches anew.
+func (w *World) Enlarge(n int) Message {
+	var ids []holdfast.ID
+	for range n {
+		ids = append(ids, w.id())
+	}
+	w.export(0, ids...)
+	m := &w.Messages[len(w.Messages)-1]
+	m.Small, w.Batches = nil, nil
+	w.seal(24)
+	return *m
+}
+
 func (w *World) nonce() string { return fmt.Sprintf("%x", w.bytes(32)) }
 
 func (w *World) manifest(home int, id holdfast.ID, kind string, source holdfast.Source) *holdfast.Manifest {
