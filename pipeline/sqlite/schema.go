@@ -120,11 +120,17 @@ func inspect(ctx context.Context, db rower, path string) (fresh bool, err error)
 // several processes that try, the first does it and the others find it done. A
 // crash leaves an empty file, which is fresh again.
 func create(ctx context.Context, path string, now time.Time) error {
-	db, err := sql.Open("sqlite", dsn(path, "page_size(8192)", "journal_mode(WAL)", "synchronous(FULL)")+"&_txlock=immediate")
+	db, err := sql.Open("sqlite", dsn(path, "synchronous(FULL)")+"&_txlock=immediate")
 	if err != nil {
 		return fmt.Errorf("create queue: %w", err)
 	}
 	defer db.Close()
+	db.SetMaxOpenConns(1)
+	// The page size counts only before WAL, and only in an empty file. It is
+	// large because a page write costs a call whatever its size.
+	if _, err := db.ExecContext(ctx, `PRAGMA page_size=16384; PRAGMA journal_mode=WAL`); err != nil {
+		return fmt.Errorf("create queue: %w", explain(err))
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("create queue: %w", explain(err))
