@@ -81,7 +81,7 @@ func OpenLogKey(path string) (skey string, err error) {
 
 // LogVKey computes the public half of a note signer string of [NewLogKey].
 func LogVKey(skey string) (vkey string, err error) {
-	p := strings.Split(skey, "+")
+	p := strings.SplitN(skey, "+", 5) // base64 has a + of its own
 	raw, err := base64.StdEncoding.DecodeString(p[len(p)-1])
 	if len(p) < 5 || err != nil || len(raw) != 1+ed25519.SeedSize || raw[0] != 1 {
 		return "", errors.New("not an Ed25519 note signer")
