@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -71,35 +73,44 @@ func newEntry(d hashing.Digest, b []byte) packEntry {
 
 // digest names the pack's bytes without writing them anywhere.
 func (p *pack) digest() (hashing.Digest, error) {
-	w := hashing.NewWriter(io.Discard)
-	err := p.write(w)
-	return w.Digest(), err
+	h := hashing.NewWriter(io.Discard)
+	w := bufio.NewWriterSize(h, 64<<10)
+	err := errors.Join(p.write(w), w.Flush())
+	return h.Digest(), err
 }
 
-// write writes the ZIP of docs/bundle.md section 6. archive/zip is not used
-// because these bytes must stay the same for good: a plan of an older program
-// names their digest, and a newer one carries it out.
+// write writes the ZIP of docs/bundle.md section 6 to a buffered w. archive/zip
+// is not used because these bytes must stay the same for good: a plan of an
+// older program names their digest, and a newer one carries it out.
 func (p *pack) write(w io.Writer) error {
-	b := bufio.NewWriterSize(w, 64<<10)
-	offsets := make([]uint32, len(p.entries))
-	var at int64
+	var at, central int64
 	for i := range p.entries {
-		e := &p.entries[i]
-		if at += e.span(); at > maxPack {
-			return fmt.Errorf("write pack of case %s: more than %d bytes", p.home, int64(maxPack))
-		}
-		offsets[i] = uint32(at - e.span())
-		b.Write(e.localHeader()) // bufio keeps the first error for Flush
-		b.Write(e.bytes)
+		at += p.entries[i].span()
+	}
+	if at > maxPack {
+		return fmt.Errorf("write pack of case %s: %d bytes, at most %d", p.home, at, int64(maxPack))
 	}
 	start := at
+	buf := make([]byte, 0, centralSize+nameSize)
 	for i := range p.entries {
-		h := p.entries[i].centralHeader(offsets[i])
-		at += int64(len(h))
-		b.Write(h)
+		if _, err := w.Write(p.entries[i].local(buf)); err != nil {
+			return err
+		}
+		if _, err := w.Write(p.entries[i].bytes); err != nil {
+			return err
+		}
 	}
-	b.Write(zipEnd(len(p.entries), start, at-start))
-	return b.Flush()
+	at = 0
+	for i := range p.entries {
+		h := p.entries[i].central(buf, uint32(at))
+		if _, err := w.Write(h); err != nil {
+			return err
+		}
+		at += p.entries[i].span()
+		central += int64(len(h))
+	}
+	_, err := w.Write(zipEnd(len(p.entries), start, central))
+	return err
 }
 
 const (
@@ -125,14 +136,13 @@ func (e *packEntry) common(h []byte) []byte {
 	return le.AppendUint16(h, 0) // no extra field
 }
 
-func (e *packEntry) localHeader() []byte {
-	h := e.common(append(make([]byte, 0, localSize+nameSize), "PK\x03\x04"...))
-	return append(h, e.digest.Hex()...)
+func (e *packEntry) local(buf []byte) []byte {
+	return hex.AppendEncode(e.common(append(buf, "PK\x03\x04"...)), e.digest[:])
 }
 
-func (e *packEntry) centralHeader(offset uint32) []byte {
+func (e *packEntry) central(buf []byte, offset uint32) []byte {
 	le := binary.LittleEndian
-	h := append(make([]byte, 0, centralSize+nameSize), "PK\x01\x02"...)
+	h := append(buf, "PK\x01\x02"...)
 	h = le.AppendUint16(h, 20) // made by: FAT, so no permissions are claimed
 	h = e.common(h)
 	h = le.AppendUint16(h, 0) // no comment
@@ -140,7 +150,7 @@ func (e *packEntry) centralHeader(offset uint32) []byte {
 	h = le.AppendUint16(h, 0) // internal attributes
 	h = le.AppendUint32(h, 0) // external attributes: a regular file
 	h = le.AppendUint32(h, offset)
-	return append(h, e.digest.Hex()...)
+	return hex.AppendEncode(h, e.digest[:])
 }
 
 // zipEnd is the end record, preceded by ZIP64's where 16 bits cannot count the

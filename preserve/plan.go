@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"holdfast"
@@ -29,7 +30,7 @@ func (s *Sealer) plan(ctx context.Context, b Batch) (*holdfast.Plan, error) {
 	if err != nil || found != nil {
 		return found, err
 	}
-	p, err := s.draw(b)
+	p, packs, err := s.draw(b)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +45,39 @@ func (s *Sealer) plan(ctx context.Context, b Batch) (*holdfast.Plan, error) {
 	if len(taken) > 0 { // somebody was faster
 		return readPlan(ctx, s.o.Store, p.Seal)
 	}
+	s.drawn.keep(p, packs)
 	return p, nil
 }
 
+// drawn holds the packs of plans that this process has just made, so that Carry
+// need not sort and hash them again. Losing one costs that time and no more.
+type drawn struct {
+	mu    sync.Mutex
+	packs map[*holdfast.Plan][]pack
+}
+
+// maxDrawn bounds what is held for plans that nobody carries out.
+const maxDrawn = 8
+
+func (d *drawn) keep(p *holdfast.Plan, packs []pack) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.packs == nil || len(d.packs) >= maxDrawn {
+		d.packs = make(map[*holdfast.Plan][]pack)
+	}
+	d.packs[p] = packs
+}
+
+func (d *drawn) take(p *holdfast.Plan) []pack {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	packs := d.packs[p]
+	delete(d.packs, p)
+	return packs
+}
+
 // draw makes a plan from a batch.
-func (s *Sealer) draw(b Batch) (*holdfast.Plan, error) {
+func (s *Sealer) draw(b Batch) (*holdfast.Plan, []pack, error) {
 	p := &holdfast.Plan{
 		Captures: make([]holdfast.Planned, 0, len(b.Items)),
 		First:    b.First, Last: b.Last, Queue: b.Queue, Partition: b.Partition,
@@ -59,16 +88,16 @@ func (s *Sealer) draw(b Batch) (*holdfast.Plan, error) {
 	p.Skipped = mergeSkipped(p.Skipped, b.Skipped)
 	packs, err := packsOf(items)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i := range packs {
 		d, err := packs[i].digest()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		p.Packs = append(p.Packs, holdfast.Pack{Case: packs[i].home, Digest: d, Name: holdfast.PackName(packs[i].home, p.Seal)})
 	}
-	return p, nil
+	return p, packs, nil
 }
 
 // unique fills p.Captures, and p.Skipped with what occurs twice.

@@ -75,6 +75,7 @@ type Options struct {
 type Sealer struct {
 	o     Options
 	judge *Judge
+	drawn drawn
 }
 
 // NewSealer returns a Sealer. It does not own what the options name: the caller
@@ -166,17 +167,33 @@ func (s *Sealer) judged(ctx context.Context, p *holdfast.Plan, why []string) (Ou
 
 // packs writes what is not there yet.
 func (s *Sealer) packs(ctx context.Context, p *holdfast.Plan, items []Item) error {
+	packs := s.drawn.take(p)
+	if packs != nil { // their digests are the plan's
+		return s.write(ctx, packs, p)
+	}
 	chosen, err := choose(p, items)
 	if err != nil {
 		return err
 	}
-	packs, err := packsOf(chosen)
-	if err != nil {
+	if packs, err = packsOf(chosen); err != nil {
 		return err
 	}
 	if len(packs) != len(p.Packs) {
 		return fmt.Errorf("%d packs, planned are %d: %w", len(packs), len(p.Packs), ErrPlan)
 	}
+	for i := range packs {
+		d, err := packs[i].digest()
+		if err != nil {
+			return err
+		}
+		if planned := p.Packs[i]; packs[i].home != planned.Case || d != planned.Digest {
+			return fmt.Errorf("pack %s would be %s, planned is %s: %w", planned.Name, d, planned.Digest, ErrPlan)
+		}
+	}
+	return s.write(ctx, packs, p)
+}
+
+func (s *Sealer) write(ctx context.Context, packs []pack, p *holdfast.Plan) error {
 	for i := range packs {
 		if err := s.pack(ctx, &packs[i], p.Packs[i]); err != nil {
 			return err
@@ -186,14 +203,7 @@ func (s *Sealer) packs(ctx context.Context, p *holdfast.Plan, items []Item) erro
 }
 
 func (s *Sealer) pack(ctx context.Context, k *pack, planned holdfast.Pack) error {
-	d, err := k.digest()
-	if err != nil {
-		return err
-	}
-	if k.home != planned.Case || d != planned.Digest {
-		return fmt.Errorf("pack %s would be %s, planned is %s: %w", planned.Name, d, planned.Digest, ErrPlan)
-	}
-	err = s.o.Store.CreateFunc(ctx, planned.Name, k.write)
+	err := s.o.Store.CreateFunc(ctx, planned.Name, k.write)
 	if errors.Is(err, storage.ErrExists) {
 		return s.samePack(ctx, planned)
 	}

@@ -1,0 +1,77 @@
+package preserve_test
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/preserve"
+	"holdfast/preserve/sealtest"
+)
+
+// BenchmarkSeal1KB seals batches of 1,024 captures of 1 KB, four in flight, with
+// three authorities and the node's own, all in this process. An operation is
+// one batch; the figure to look at is CPU per capture, of the whole process:
+// the authorities' work is in it.
+func BenchmarkSeal1KB(b *testing.B) {
+	n := sealtest.NewNode(b, sealtest.NodeOptions{})
+	batches := make([]preserve.Batch, b.N)
+	for i := range batches {
+		batches[i] = n.Batch(int64(i)*1024, 1024, 1024)
+	}
+	begin := cpu(b)
+	b.ResetTimer()
+	run := make(chan preserve.Batch)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for batch := range run {
+				if o, err := n.Sealer.Seal(b.Context(), batch); err != nil || o.State != preserve.StateSealed {
+					b.Errorf("%+v %v", o.Reason, err)
+				}
+			}
+		})
+	}
+	for _, batch := range batches {
+		run <- batch
+	}
+	close(run)
+	wg.Wait()
+	b.StopTimer()
+	spent := cpu(b) - begin
+	captures := float64(b.N * 1024)
+	b.ReportMetric(float64(spent.Microseconds())/captures, "cpu-µs/capture")
+	b.ReportMetric(captures/b.Elapsed().Seconds(), "captures/s")
+}
+
+// BenchmarkLatency seals single captures one after the other and reports how
+// long each took from bytes to sealed.
+func BenchmarkLatency(b *testing.B) {
+	n := sealtest.NewNode(b, sealtest.NodeOptions{})
+	took := make([]time.Duration, b.N)
+	b.ResetTimer()
+	for i := range b.N {
+		batch := n.Batch(int64(i), 1, 1024)
+		begin := time.Now()
+		if o, err := n.Sealer.Seal(b.Context(), batch); err != nil || o.State != preserve.StateSealed {
+			b.Fatalf("%+v %v", o, err)
+		}
+		took[i] = time.Since(begin)
+	}
+	b.StopTimer()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Milliseconds()), "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100].Milliseconds()), "p99-ms")
+}
+
+// cpu is the user and system time of this process.
+func cpu(tb testing.TB) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
