@@ -1,0 +1,48 @@
+package pipeline
+
+import (
+	"time"
+
+	"holdfast"
+)
+
+// How far back published IDs are remembered: whichever reaches further.
+const (
+	memoryPlans = 64
+	memoryTime  = time.Hour
+)
+
+// memory is the capture IDs of the newest plans. A queue that lost its answer to
+// a publisher may hold one capture twice; the second one is skipped.
+type memory struct {
+	plans []remembered // oldest first
+	seen  map[holdfast.ID]int
+}
+
+type remembered struct {
+	planned time.Time
+	ids     []holdfast.ID
+}
+
+func newMemory() *memory { return &memory{seen: map[holdfast.ID]int{}} }
+
+func (m *memory) has(id holdfast.ID) bool { return m.seen[id] > 0 }
+
+// add remembers a plan and forgets what is older than both limits.
+func (m *memory) add(p *holdfast.Plan, now time.Time) {
+	r := remembered{planned: p.Planned.Time, ids: make([]holdfast.ID, len(p.Captures))}
+	for i, c := range p.Captures {
+		r.ids[i] = c.ID
+		m.seen[c.ID]++
+	}
+	m.plans = append(m.plans, r)
+	for len(m.plans) > memoryPlans && now.Sub(m.plans[0].planned) > memoryTime {
+		for _, id := range m.plans[0].ids {
+			if m.seen[id]--; m.seen[id] == 0 {
+				delete(m.seen, id)
+			}
+		}
+		m.plans[0].ids = nil
+		m.plans = m.plans[1:]
+	}
+}

@@ -1,0 +1,199 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast"
+	"holdfast/hashing"
+)
+
+// NormaliseTime bounds one call of a Normaliser.
+const NormaliseTime = time.Minute
+
+// Normalise is the stage that derives Pages and Posts and fixes the Manifest's
+// bytes. Several processes may run it at once: the first Note of a position
+// wins, and who was overtaken reads the position again.
+//
+// A crash anywhere leaves the stage where it was; the messages are normalised
+// again. As long as no Note is durable nothing names the derived Objects, and
+// once it is, nothing derives them again: so one capture has one Manifest, even
+// if a newer program would derive something else.
+type Normalise struct {
+	Queue     Consumer
+	Partition int
+	By        map[string]Normaliser // by scheme of the Source; a Source of another scheme needs none
+	Log       *slog.Logger          // Optional.
+}
+
+// Run works until ctx ends, and returns its error, or the queue's.
+func (n *Normalise) Run(ctx context.Context) error {
+	_, err := n.run(ctx, Bounds{})
+	return err
+}
+
+// Drain normalises what is there, and returns how many messages that were.
+func (n *Normalise) Drain(ctx context.Context) (int, error) { return n.run(ctx, Bounds{NoWait: true}) }
+
+func (n *Normalise) run(ctx context.Context, b Bounds) (total int, err error) {
+	for {
+		at, err := n.Queue.Position(ctx, StageNormalise, n.Partition)
+		if err != nil {
+			return total, err
+		}
+		got, err := n.Queue.Receive(ctx, StageNormalise, n.Partition, at, b)
+		if err != nil || len(got) == 0 {
+			return total, err
+		}
+		notes, err := n.notes(ctx, got)
+		if err != nil {
+			return total, err
+		}
+		ack := Ack{Stage: StageNormalise, Partition: n.Partition, From: at, To: at + int64(len(got))}
+		if err := n.Queue.Advance(ctx, ack, notes...); err != nil && !errors.Is(err, ErrStale) {
+			return total, err
+		}
+		total += len(got)
+	}
+}
+
+// notes calls the Normalisers, on all cores, and returns what they changed.
+func (n *Normalise) notes(ctx context.Context, got []Message) ([]Message, error) {
+	made := make([][]byte, len(got))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, m := range got {
+		by := n.By[scheme(m)]
+		if by == nil || m.Damaged {
+			continue // the draft is the Manifest; or preserve will call it poison
+		}
+		g.Go(func() (err error) {
+			made[i], err = n.note(ctx, by, m)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var out []Message
+	for i, note := range made {
+		if note != nil {
+			out = append(out, Message{Position: got[i].Position, ID: got[i].ID, Note: note})
+		}
+	}
+	return out, nil
+}
+
+// scheme finds the Source's scheme without reading the Manifest, which in its
+// canonical form has `source` right before `started`; both names with their
+// unescaped quotation marks occur in no string.
+func scheme(m Message) string {
+	_, manifest, _, err := split(m.Body)
+	if err != nil {
+		return ""
+	}
+	before, _, ok := bytes.Cut(manifest, []byte(`","started":"`))
+	i := bytes.LastIndex(before, []byte(`,"source":"`))
+	if !ok || i < 0 {
+		return ""
+	}
+	s, _, _ := strings.Cut(string(before[i+len(`,"source":"`):]), ":")
+	return s
+}
+
+// note returns the Note of one message, or nil if the draft stands. Only the end
+// of ctx is an error: whatever else goes wrong, the capture goes on.
+func (n *Normalise) note(ctx context.Context, by Normaliser, m Message) ([]byte, error) {
+	c, err := ParseCaptured(m.Body)
+	if err != nil {
+		n.log().WarnContext(ctx, "message cannot be read, it will be skipped as poison", "position", m.Position, "error", err)
+		return nil, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, NormaliseTime)
+	defer cancel()
+	note, err := derive(limited, by, c)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx) // stopped, not failed: somebody does it again
+	}
+	if err == nil {
+		return note, nil
+	}
+	n.log().WarnContext(ctx, "normaliser failed, the capture is kept without what it derives", "capture", c.Manifest.ID, "error", err)
+	// c may have been changed by the Normaliser: begin anew from the bytes.
+	if c, err = ParseCaptured(m.Body); err != nil {
+		return nil, nil
+	}
+	c.Manifest.Completeness.Reasons = append(c.Manifest.Completeness.Reasons, "normalise-failed")
+	draft, err := c.Manifest.Encode()
+	if err != nil {
+		return nil, nil
+	}
+	return encodeMessage(draft, nil, 0), nil
+}
+
+// derive turns a panic of the Normaliser, which reads hostile pages, into an
+// error: it must not take the node down with it.
+func derive(ctx context.Context, by Normaliser, c *Captured) (note []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			note, err = nil, fmt.Errorf("normalise: panic: %v", r)
+		}
+	}()
+	d, err := by.Normalise(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("normalise: %w", err)
+	}
+	if d == nil || len(d.Objects) == 0 {
+		return nil, nil
+	}
+	return d.add(c.Manifest)
+}
+
+// add makes the Note: the Manifest with the derived Objects, and their bytes.
+// What was acquired is not the Normaliser's to change: its own copy of the
+// Manifest is not looked at, and a name that is taken is refused.
+func (d *Derived) add(m holdfast.Manifest) ([]byte, error) {
+	m.Objects = slices.Clone(m.Objects)
+	inline, total := map[string][]byte{}, 0
+	for _, o := range d.Objects {
+		if m.Object(o.Name) != nil {
+			return nil, messageError("derived object %.80q: the name is taken", o.Name)
+		}
+		if total += len(o.Bytes); total > MaxInline {
+			return nil, messageError("derived objects of more than %d bytes", MaxInline)
+		}
+		inline[o.Name] = o.Bytes
+		m.Objects = append(m.Objects, holdfast.Object{Digest: hashing.Of(o.Bytes), Name: o.Name, Restricted: o.Restricted,
+			Role: o.Role, Size: int64(len(o.Bytes)), Type: o.Type})
+	}
+	slices.SortFunc(m.Objects, func(a, b holdfast.Object) int { return strings.Compare(a.Name, b.Name) })
+	m.Transformations = append(slices.Clone(m.Transformations), d.Transformations...)
+	for i, t := range m.Transformations {
+		if t.Inputs == nil {
+			m.Transformations[i].Inputs = []string{}
+		}
+	}
+	manifest, err := m.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return encodeMessage(manifest, inline, total), nil
+}
+
+func (n *Normalise) log() *slog.Logger { return orDiscard(n.Log) }
+
+func orDiscard(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}

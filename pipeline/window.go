@@ -1,0 +1,68 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// collect waits for the first message, and for more as long as the window says.
+func (r *runner) collect(ctx context.Context) ([]Message, error) {
+	var got []Message
+	for size := 0; len(got) < MaxBatch && size < MaxBytes; {
+		more, err := r.receive(ctx, r.at+int64(len(got)), Bounds{Count: MaxBatch - len(got), Bytes: MaxBytes - size}, len(got) > 0)
+		if err != nil {
+			return nil, err
+		}
+		if len(more) == 0 {
+			break // the window has ended
+		}
+		before := len(got)
+		for _, m := range more {
+			if size += len(m.Body) + len(m.Note); size > MaxBytes && len(got) > 0 {
+				break // it begins the next batch
+			}
+			got = append(got, m)
+		}
+		if len(got) == before {
+			break
+		}
+	}
+	if len(got) > 0 {
+		r.window.close()
+	}
+	return got, nil
+}
+
+// receive is Receive that ends with the window, once there is something.
+func (r *runner) receive(ctx context.Context, after int64, b Bounds, some bool) ([]Message, error) {
+	if r.drain {
+		b.NoWait = true
+		return r.Queue.Receive(ctx, StagePreserve, r.Partition, after, b)
+	}
+	if !some {
+		return r.Queue.Receive(ctx, StagePreserve, r.Partition, after, b)
+	}
+	left := r.window.left()
+	if left <= 0 {
+		return nil, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	got, err := r.Queue.Receive(limited, StagePreserve, r.Partition, after, b)
+	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
+		return nil, nil
+	}
+	return got, err
+}
+
+// window says when a batch closes: at once if the last one closed longer than
+// length ago, else when that time is over. So a lone capture does not wait, and
+// a busy node asks the authorities once per window.
+type window struct {
+	length time.Duration
+	closed time.Time
+}
+
+func (w *window) left() time.Duration { return time.Until(w.closed.Add(w.length)) }
+func (w *window) close()              { w.closed = time.Now() }
