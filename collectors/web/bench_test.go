@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +81,26 @@ func pages(b *testing.B, list []string) {
 	wg.Wait()
 	b.ReportMetric(60*float64(b.N)/b.Elapsed().Seconds(), "pages/min")
 	b.ReportMetric(resident(), "peakMB")
+	b.ReportMetric(processor(c.browser.cmd.Process.Pid)/float64(b.N), "cpu-s/page")
+}
+
+// processor is what the process group of the browser has used in CPU seconds,
+// helpers that ended included. A tick is 10 ms on Linux.
+func processor(group int) (sum float64) {
+	dirs, _ := os.ReadDir("/proc")
+	for _, d := range dirs {
+		stat, err := os.ReadFile("/proc/" + d.Name() + "/stat")
+		_, rest, ok := strings.Cut(string(stat), ") ")
+		f := strings.Fields(rest)
+		if err != nil || !ok || len(f) < 15 || f[2] != fmt.Sprint(group) {
+			continue
+		}
+		for _, ticks := range f[11:15] {
+			n, _ := strconv.ParseFloat(ticks, 64)
+			sum += n / 100
+		}
+	}
+	return sum
 }
 
 // resident is the peak resident memory of this process in MB, 0 if unknown.

@@ -54,7 +54,7 @@ func (t *tab) visit(ctx context.Context, address string, budget time.Duration, m
 	err := t.load(ctx, address, budget/2, m, v)
 	if err == nil && t.committed() {
 		v.committed = true
-		t.scroll(ctx, min(budget/8, 5*time.Second), v)
+		t.scroll(ctx, min(budget/8, 4*time.Second), v)
 		quiet(ctx, m, min(budget/8, 3*time.Second))
 		err = t.look(ctx, dir, v)
 	}

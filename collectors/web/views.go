@@ -28,17 +28,22 @@ const (
 
 	textScript = `(document.body || document.documentElement || {innerText: ''}).innerText || ''`
 
-	// scrollScript goes down a screen at a time so that lazy content is asked
-	// for, waits at the end for more, and returns to the top.
-	scrollScript = `(async (limit) => {
+	// scrollScript goes down a screen a frame, so that lazy content is asked
+	// for, waits at the end for more, and returns to the top. It gives false if
+	// a limit ended it.
+	scrollScript = `(async (ms, pixels) => {
   const page = () => document.scrollingElement || document.documentElement, wait = ms => new Promise(r => setTimeout(r, ms));
-  const end = Date.now() + limit; let y = 0, patience = 0;
-  while (Date.now() < end && y < 80000 && patience < 3) {
-    if (y + innerHeight >= page().scrollHeight) { patience++; if (page().scrollHeight <= innerHeight + 1) break; await wait(50); scrollTo(0, page().scrollHeight); await wait(30); y = Math.max(0, Math.min(y, page().scrollHeight - innerHeight)); if (y + innerHeight >= page().scrollHeight) continue; patience = 0 }
-    scrollTo(0, y += innerHeight * .9); await wait(30);
+  const frame = () => Promise.race([new Promise(requestAnimationFrame), wait(60)]);
+  const end = Date.now() + ms;
+  let y = 0, patience = 0;
+  while (Date.now() < end && y < pixels && patience < 3) {
+    const bottom = Math.max(0, page().scrollHeight - innerHeight);
+    if (bottom < 2) break;
+    if (y < bottom) { y = Math.min(bottom, y + innerHeight * .9); patience = 0; scrollTo(0, y); await frame() } else { patience++; await wait(60) }
   }
-  scrollTo(0, 0); return Date.now() < end && y < 80000;
-})(%d)`
+  scrollTo(0, 0);
+  return Date.now() < end && y < pixels;
+})(%d, %d)`
 )
 
 func (t *tab) world(ctx context.Context) (proto.RuntimeExecutionContextID, error) {
@@ -67,7 +72,7 @@ func (t *tab) scroll(ctx context.Context, limit time.Duration, v *view) {
 	}
 	sctx, cancel := context.WithTimeoutCause(ctx, limit+time.Second, errDeadline)
 	defer cancel()
-	r, err := proto.RuntimeEvaluate{Expression: fmt.Sprintf(scrollScript, limit.Milliseconds()), ContextID: world,
+	r, err := proto.RuntimeEvaluate{Expression: fmt.Sprintf(scrollScript, limit.Milliseconds(), maxTile*maxTiles), ContextID: world,
 		AwaitPromise: true, ReturnByValue: true}.Call(t.session.with(sctx))
 	switch {
 	case err != nil && ctx.Err() == nil:
