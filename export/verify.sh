@@ -1,1 +1,655 @@
 #!/bin/bash
+# verify.sh: checks an evidence bundle of holdfast with bash, openssl >= 3,
+# sha256sum, xxd, awk and unzip (and sed, sort, find, cmp of every system).
+# It needs no network and trusts nothing in the bundle but what DIR names.
+#
+#   bash verify.sh [--trust DIR] [BUNDLE]
+#
+# BUNDLE is the ZIP file or the folder it was unpacked to (default: the folder
+# of this script). DIR comes from elsewhere: `holdfast policy export --dir DIR`.
+# Take this script from a release, too: the copy in a bundle proves nothing.
+#
+# Exit code: 0 proven, 1 contradicted, 2 usage, 3 sound but not sealed or trust
+# not judged, 4 sealed by a maker that DIR does not name.
+#
+# Names are checked before they are used; text of the bundle is only matched,
+# never run; JSON is read by patterns that cannot match inside a string, because
+# a quote in a string is written \" there. The format: docs/bundle.md.
+
+# The braces make bash read the whole script first: a script that was cut short
+# runs nothing.
+{
+set -u -o pipefail
+export LC_ALL=C OPENSSL_CONF=/dev/null
+unset SSL_CERT_FILE SSL_CERT_DIR GREP_OPTIONS POSIXLY_CORRECT
+umask 077
+
+die() { printf 'verify.sh: %s\n' "$*" >&2; exit 2; }
+TRUST='' BUNDLE=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--trust) [ $# -ge 2 ] || die '--trust needs a folder'; TRUST=$2; shift ;;
+	--trust=*) TRUST=${1#--trust=} ;;
+	-h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	-*) die "unknown option $1" ;;
+	*) [ -z "$BUNDLE" ] || die 'one bundle at a time'; BUNDLE=$1 ;;
+	esac
+	shift
+done
+for tool in openssl sha256sum xxd awk unzip sed sort find cmp grep mktemp; do
+	command -v "$tool" >/dev/null || die "$tool is not installed"
+done
+case $(openssl version) in 'OpenSSL '[3-9]*) ;; *) die 'OpenSSL 3 or later is needed' ;; esac
+[ -n "$BUNDLE" ] || BUNDLE=$(dirname -- "$0")
+[ -z "$TRUST" ] || TRUST=$(cd -- "$TRUST" 2>/dev/null && pwd) || die 'the folder of --trust cannot be opened'
+[ -z "$TRUST" ] || [ -f "$TRUST/policy.txt" ] || die 'no policy.txt in the folder of --trust: make it with `holdfast policy export --dir`'
+W=$(mktemp -d) || die 'no temporary folder'
+trap 'rm -rf -- "$W"' EXIT
+trap 'exit 130' INT TERM
+
+# --- what is found -----------------------------------------------------------
+BAD=0 UNSEALED=0 UNKNOWN=0
+ok() { printf 'ok            %s: %s\n' "$1" "$2"; }
+note() { printf 'note          %s: %s\n' "$1" "$2"; }
+lacks() { UNSEALED=1; printf 'missing       %s: %s\n' "$1" "$2"; }
+bad() { BAD=$((BAD + 1)); [ "$BAD" -gt 200 ] || printf 'CONTRADICTED  %s: %s\n' "$1" "$2"; }
+verdict() {
+	printf '\n'
+	if [ "$BAD" -gt 0 ]; then
+		printf 'CONTRADICTED: at least one thing here cannot be what it claims to be.\n'
+		exit 1
+	fi
+	[ "${TRAINING:-false}" != true ] || printf 'TRAINING: a rehearsal, not evidence.\n'
+	if [ -z "$TRUST" ]; then
+		printf 'Compare the SHA-256 values above with ones that you got by another way,\nor run this again with --trust DIR.\n'
+		printf 'CONSISTENT, TRUST NOT JUDGED\n'
+		exit 3
+	fi
+	if [ "$UNSEALED" -gt 0 ]; then
+		printf 'NOT SEALED: sound, but no quorum of independent timestamps confirms when all of it existed.\n'
+		exit 3
+	fi
+	if [ "$UNKNOWN" -gt 0 ]; then
+		printf 'UNATTRIBUTED: unchanged since the times above; who made it is not checked.\n'
+		exit 4
+	fi
+	printf 'PROVEN: the keys named in DIR signed exactly these bytes, not later than the times above.\n'
+	exit 0
+}
+
+# --- small tools -------------------------------------------------------------
+hash() { sha256sum <"$1" | cut -c1-64; }
+unhex() { xxd -r -p; }
+node_hash() { printf '01%s%s' "$1" "$2" | unhex | sha256sum | cut -c1-64; }
+b64() { openssl base64 -A; }
+unb64() { openssl base64 -d -A; }
+hex_of_b64() { printf '%s' "$1" | unb64 | xxd -p -c 256; }
+is() { [[ $1 =~ ^($2)$ ]]; }
+H='[0-9a-f]{64}' NODE='[a-z0-9-]{1,40}\.[0-9a-f]{16}' B64='[A-Za-z0-9+/]+={0,2}' NUM='[1-9][0-9]{0,15}'
+SEAL='[0-9a-f]{16}-[0-9]{1,9}-[0-9]{20}'
+# between FILE FROM TO: what stands between the first FROM and the next TO.
+between() {
+	awk -v from="$2" -v to="$3" 'NR == 1 { i = index($0, from); if (!i) exit 1; r = substr($0, i + length(from)); j = index(r, to); if (!j) exit 1; print substr(r, 1, j - 1); found = 1 } END { exit !found }' "$1"
+}
+# utc MS: a time in milliseconds, for people.
+utc() {
+	awk -v ms="$1" 'BEGIN { s = int(ms / 1000); d = int(s / 86400); t = s - d * 86400
+		z = d + 719468; era = int(z / 146097); doe = z - era * 146097
+		yoe = int((doe - int(doe / 1460) + int(doe / 36524) - int(doe / 146096)) / 365)
+		doy = doe - (365 * yoe + int(yoe / 4) - int(yoe / 100)); mp = int((5 * doy + 2) / 153)
+		m = mp < 10 ? mp + 3 : mp - 9; y = yoe + era * 400 + (m <= 2)
+		printf "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", y, m, doy - int((153 * mp + 2) / 5) + 1, int(t / 3600), int(t % 3600 / 60), t % 60, ms % 1000 }'
+}
+# clock: reads lines of `openssl ts -text`, writes genTime and genTime plus
+# accuracy (rounded up) in milliseconds; no accuracy counts as one second.
+clock() {
+	awk '/^Time stamp: / && !t { t = 1; m = (index("JanFebMarAprMayJunJulAugSepOctNovDec", $3) + 2) / 3; y = $6
+			split($5, h, ":"); split(h[3], f, "."); while (length(f[2]) < 3) f[2] = f[2] "0"
+			up = substr(f[2], 4) ~ /[1-9]/
+			a = y - (m <= 2); era = int(a / 400); yoe = a - era * 400; mp = (m + 9) % 12
+			doe = yoe * 365 + int(yoe / 4) - int(yoe / 100) + int((153 * mp + 2) / 5) + $4 - 1
+			ms = ((era * 146097 + doe - 719468) * 86400 + h[1] * 3600 + h[2] * 60 + f[1]) * 1000 + substr(f[2], 1, 3)
+			if ($7 != "GMT" || m != int(m)) exit 1 }
+		/^Accuracy: / && !acc { acc = 1; s = num($2); i = num($4); u = num($6); plus = s * 1000 + i + (u > 0); if ($2 == "unspecified" && NF < 4) plus = 1000 }
+		function num(x,  k, v) { if (x !~ /^0x[0-9A-F]+$/) return 0; for (k = 3; k <= length(x); k++) v = v * 16 + index("0123456789ABCDEF", substr(x, k, 1)) - 1; return v + 0 }
+		END { if (!t || !acc) exit 1; printf "%.0f %.0f\n", ms, ms + up + plus }'
+}
+# from a document's time to milliseconds
+ms_of() {
+	printf '%s\n' "$1" | awk -F'[-T:.Z]' '{ m = $2 + 0; a = $1 - (m <= 2); era = int(a / 400); yoe = a - era * 400; mp = (m + 9) % 12
+		doe = yoe * 365 + int(yoe / 4) - int(yoe / 100) + int((153 * mp + 2) / 5) + $3 - 1
+		printf "%.0f", ((era * 146097 + doe - 719468) * 86400 + $4 * 3600 + $5 * 60 + $6) * 1000 + $7 }'
+}
+
+# --- the file ----------------------------------------------------------------
+names_of_zip() {
+	unzip -tqq -- "$1" >/dev/null 2>&1 </dev/null || { bad zip 'unzip finds the archive damaged'; verdict; }
+	unzip -Z1 -- "$1" >"$W/zipnames" </dev/null || { bad zip 'its directory cannot be read'; verdict; }
+	if grep -Evq '^(00-READ-ME-FIRST\.html|[a-z0-9._/-]{1,512})$' "$W/zipnames" || grep -Eq '(^|/)(-|\.?\.?(/|$))' "$W/zipnames"; then
+		bad entry-name 'a name that is not allowed'
+		verdict
+	fi
+	[ -z "$(sort "$W/zipnames" | uniq -d | head -n 1)" ] || { bad entry-duplicate 'a name is there twice'; verdict; }
+	unzip -Z -l -- "$1" </dev/null | awk 'NR > 2 && /^[^0-9]/ && NF > 8 && !/^-/ { exit 1 }' || { bad entry-type 'a link or folder'; verdict; }
+	unzip -Zt -- "$1" </dev/null | awk '{ exit !($3 <= 1032 * ($6 + 1000)) }' || { bad zip 'it would expand too far'; verdict; }
+	mkdir "$W/bundle" && unzip -qq -- "$1" -d "$W/bundle" </dev/null || { bad zip 'unzip failed'; verdict; }
+}
+if [ -f "$BUNDLE" ]; then
+	[ "$(head -c 2 -- "$BUNDLE")" = PK ] || die 'this file does not begin like a ZIP'
+	case $BUNDLE in /*) ;; *) BUNDLE=$PWD/$BUNDLE ;; esac
+	names_of_zip "$BUNDLE"
+	BUNDLE=$W/bundle
+fi
+cd -- "$BUNDLE" 2>/dev/null || die 'the bundle cannot be opened'
+[ -d data ] || die 'this is no bundle: it has no folder data'
+
+if [ -n "$(find . ! -type f ! -type d -print | head -c 1)" ]; then bad entry-type 'a link or special file'; verdict; fi
+if [ -n "$(find . -mindepth 1 ! -path ./00-READ-ME-FIRST.html \( ! -regex '\./[a-z0-9._/-]*' -o -name '-*' -o -name '..?*' \) -print | head -c 1)" ]; then
+	bad entry-name 'a name that is not allowed'
+	verdict
+fi
+
+# --- bag: every file is hashed once, here ------------------------------------
+find data -type f | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/sums" || { bad bag 'a file cannot be read'; verdict; }
+if cmp -s "$W/sums" manifest-sha256.txt; then ok bag "$(wc -l <"$W/sums" | tr -d ' ') files as in manifest-sha256.txt"; else bad bag 'manifest-sha256.txt does not list exactly the files under data/'; fi
+find . -maxdepth 1 -type f ! -name tagmanifest-sha256.txt | sed 's|^\./||' | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/tags"
+cmp -s "$W/tags" tagmanifest-sha256.txt || bad bag 'tagmanifest-sha256.txt does not list exactly the files beside data/'
+printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' | cmp -s - bagit.txt || bad bag 'bagit.txt'
+[ -f bag-info.txt ] || bad bag 'bag-info.txt is missing'
+EXTRA=$(find . -mindepth 1 -maxdepth 1 | grep -Evx '\./(00-READ-ME-FIRST\.html|verify\.sh|bagit\.txt|bag-info\.txt|manifest-sha256\.txt|tagmanifest-sha256\.txt|data)')
+[ -z "$EXTRA" ] || bad file-extra 'a file that no bundle has beside data/'
+sum_of() { awk -v p="$1" '$2 == p { print $1; exit }' "$W/sums"; }
+
+# --- whom to trust -----------------------------------------------------------
+QUORUM=1
+: >"$W/policy"
+if [ -n "$TRUST" ]; then
+	grep -Ev '^(#|$)' "$TRUST/policy.txt" >"$W/policy"
+	[ "$(head -n 1 "$W/policy")" = 'holdfast-policy 1' ] || die 'policy.txt is of another version'
+	QUORUM=$(awk '$1 == "quorum" { print $2; exit }' "$W/policy")
+	is "$QUORUM" "$NUM" || die 'policy.txt has no quorum'
+	for f in "$TRUST"/roots/*.pem; do
+		[ -f "$f" ] || continue
+		printf '%s %s\n' "$(openssl x509 -in "$f" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -c1-64)" "$f" >>"$W/roots"
+	done
+fi
+touch "$W/roots"
+: >"$W/all.pem"
+for f in data/trust/certs/*.pem; do
+	[ -f "$f" ] || continue
+	h=$(openssl x509 -in "$f" -outform DER 2>/dev/null | sha256sum | cut -c1-64)
+	if [ "$f" = "data/trust/certs/$h.pem" ]; then openssl x509 -in "$f" >>"$W/all.pem"; else bad trust-form "$f is not the certificate that its name says"; fi
+done
+# keys_of NODE: lines "<key id> <PEM> <1 if DIR names it> <from> <until>".
+# logs_of NODE: lines "<PEM> <1 if DIR names it>".
+mkdir "$W/nodes"
+load_node() {
+	[ -f "$W/nodes/$1.keys" ] && return
+	: >"$W/nodes/$1.keys"
+	: >"$W/nodes/$1.logs"
+	local entry=data/trust/nodes/$1.json id key file from until
+	while read -r id from until; do
+		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && printf '%s %s 1 %s %s\n' "$id" "$TRUST/keys/$id.pem" "$from" "$until" >>"$W/nodes/$1.keys"
+	done < <(awk -v n="$1" '$1 == "key" && $2 == n { print $3, $4, $5 }' "$W/policy")
+	while read -r id; do
+		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && log_key_is "$TRUST/keys/$id.pem" "$1" && printf '%s 1\n' "$TRUST/keys/$id.pem" >>"$W/nodes/$1.logs"
+	done < <(awk -v n="$1" '$1 == "node" && $2 == n { print $3 }' "$W/policy")
+	[ -f "$entry" ] || return
+	grep -q "\"name\":\"$1\"}\$" "$entry" || { bad trust-form "$entry is of another node"; return; }
+	while read -r key; do
+		file=$W/nodes/key.$RANDOM$RANDOM.pem
+		printf '%s' "$key" | unb64 | openssl pkey -pubin -inform DER -out "$file" 2>/dev/null || { bad trust-form "$entry: a key"; continue; }
+		id=$(openssl pkey -pubin -in "$file" -outform DER | sha256sum | cut -c1-64)
+		cmp -s "$file" "data/trust/nodes/$id.pem" || bad trust-form "data/trust/nodes/$id.pem is not the key of $1"
+		printf '%s %s 0 0 -\n' "$id" "$file" >>"$W/nodes/$1.keys"
+	done < <(grep -oE '"spki":"[^"]+"' "$entry" | cut -d'"' -f4 | grep -Ex "$B64")
+	key=$(grep -oE "\"key\":\"$1\+[0-9a-f]{8}\+$B64\"" "$entry" | head -n 1 | cut -d+ -f3- | tr -d '"')
+	key=$(hex_of_b64 "$key")
+	is "$key" "01$H" || { bad trust-form "$entry: log key"; return; }
+	file=$W/nodes/log.$RANDOM$RANDOM.pem
+	printf '302a300506032b6570032100%s' "${key#01}" | unhex | openssl pkey -pubin -inform DER -out "$file" 2>/dev/null
+	if log_key_is "$file" "$1"; then printf '%s 0\n' "$file" >>"$W/nodes/$1.logs"; else bad trust-form "$entry: the name is not made from the log key"; fi
+}
+pem_is() { [ -f "$1" ] && [ "$(openssl pkey -pubin -in "$1" -outform DER 2>/dev/null | sha256sum | cut -c1-64)" = "$2" ]; }
+raw_key() { openssl pkey -pubin -in "$1" -outform DER | tail -c 32 | xxd -p -c 64; }
+log_key_is() { [ "$(raw_key "$1" | unhex | sha256sum | cut -c1-16)" = "${2##*.}" ]; }
+
+# --- DSSE --------------------------------------------------------------------
+# envelope FILE TYPE OUT: leaves OUT.b64, OUT.payload, OUT.sigb64, OUT.sig and
+# OUT.pae, if FILE is exactly one envelope of that type.
+envelope() {
+	awk -F'"' -v out="$3" 'NR == 1 && NF == 15 { printf "%s", $4 >(out ".b64"); printf "%s", $14 >(out ".sigb64"); found = 1 } END { exit !(found && NR == 1) }' "$1" || return 1
+	[ -s "$3.sigb64" ] && grep -Eqx "$B64" "$3.sigb64" && grep -Eqx "$B64" "$3.b64" || return 1
+	{ printf '{"payload":"'; cat "$3.b64"; printf '","payloadType":"%s","signatures":[{"sig":"' "$2"; cat "$3.sigb64"; printf '"}]}'; } | cmp -s - "$1" || return 1
+	unb64 <"$3.b64" >"$3.payload" && unb64 <"$3.sigb64" >"$3.sig" || return 1
+	b64 <"$3.payload" | cmp -s - "$3.b64" && b64 <"$3.sig" | cmp -s - "$3.sigb64" || return 1
+	{ printf 'DSSEv1 %d %s %d ' "${#2}" "$2" "$(wc -c <"$3.payload")"; cat "$3.payload"; } >"$3.pae"
+}
+# signer OUT NODE: sets KEY, KEYPEM, KNOWN, FROM and UNTIL.
+signer() {
+	load_node "$2"
+	while read -r KEY KEYPEM KNOWN FROM UNTIL; do
+		openssl pkey -pubin -in "$KEYPEM" -noout -text 2>/dev/null | grep -q 'prime256v1' || continue
+		openssl dgst -sha256 -verify "$KEYPEM" -signature "$1.sig" "$1.pae" >/dev/null 2>&1 && return 0
+	done <"$W/nodes/$2.keys"
+	return 1
+}
+
+# --- export statement --------------------------------------------------------
+: >"$W/exhibits"
+: >"$W/withheld"
+export_statement() {
+	local x=$W/export tail
+	[ -f data/export.dsse.json ] || { bad export-missing 'nothing says what this bundle holds'; return; }
+	envelope data/export.dsse.json application/vnd.holdfast.export+json "$x" || { bad export-form 'not an envelope of an export statement'; return; }
+	between "$x.payload" '"files":[' ']' >"$W/files.json" && between "$x.payload" '"exhibits":[' ']' >"$W/exhibits.json" || { bad export-form 'no list of files or exhibits'; return; }
+	tail=$(grep -oE '"kind":"export","node":"[a-z0-9.-]+","training":(true|false),"version":[0-9]+,"withheld":\[' "$x.payload" | tail -n 1)
+	[[ $tail =~ \"node\":\"($NODE)\",\"training\":(true|false),\"version\":([0-9]+), ]] || { bad export-form 'no node or version'; return; }
+	[ "${BASH_REMATCH[3]}" = 1 ] || die 'the bundle has a newer format: use a newer script'
+	TRAINING=${BASH_REMATCH[2]}
+	local node=${BASH_REMATCH[1]}
+	if signer "$x" "$node"; then ok export-signature "by key $KEY of $node (stated)"; else bad export-signature "no key of $node signed the export statement"; fi
+	# files
+	tr '{' '\n' <"$W/files.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/files.lines"
+	if grep -Evq "^\"digest\":\"sha256:$H\",\"path\":\"data/[a-z0-9._/-]+\",\"size\":(0|$NUM)\$" "$W/files.lines"; then bad export-form 'the list of files'; return; fi
+	awk -F'"' '{ print substr($4, 8) "  " $8 }' "$W/files.lines" >"$W/files.sums"
+	sort -c -k 2 "$W/files.sums" 2>/dev/null || bad export-form 'the list of files is not sorted'
+	awk '$2 != "data/export.dsse.json"' "$W/sums" | sort >"$W/have"
+	sort "$W/files.sums" >"$W/want"
+	cmp -s "$W/have" "$W/want" || bad file-digest "$(comm -3 "$W/have" "$W/want" | awk '{ print $2 }' | sort -u | head -n 5 | tr '\n' ' ')are not as the export statement lists them"
+	awk -F'"' '{ sub(/^:/, "", $11); print $11, $8 }' "$W/files.lines" | sort >"$W/want.sizes"
+	awk '$2 != "data/export.dsse.json" { print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 stat -c '%s %n' -- | sort >"$W/have.sizes"
+	cmp -s "$W/have.sizes" "$W/want.sizes" || bad file-digest 'a size is not as the export statement says'
+	# exhibits
+	tr '{' '\n' <"$W/exhibits.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/exhibits.lines"
+	if grep -Evq "^\"capture\":\"[0-9a-f]{32}\",\"manifest\":\"sha256:$H\",\"number\":\"($NUM-)?$NUM\",\"seal\":\"($SEAL)?\"\$" "$W/exhibits.lines"; then bad export-form 'the list of exhibits'; return; fi
+	awk -F'"' '{ print $4, substr($8, 8), $12, ($16 == "" ? "-" : $16) }' "$W/exhibits.lines" >"$W/exhibits"
+	[ -z "$(awk '{ print $3 }' "$W/exhibits" | sort | uniq -d)" ] || bad export-form 'an exhibit number is there twice'
+	[ -z "$(awk '{ print $1, $2 }' "$W/exhibits" | sort -u | awk '{ print $1 }' | uniq -d)" ] || bad capture-twice 'one capture with two manifests'
+	sed 's/{"digest":"sha256:/\n&/g' "$x.payload" | grep -oE "^\{\"digest\":\"sha256:$H\",\"exhibit\":\"[0-9-]+\",\"name\":\"[a-z0-9._-]+\",\"reason\":\"" | awk -F'"' '{ print substr($4, 8), $8, $12 }' >"$W/withheld"
+	between "$x.payload" '"custody":[' ']' >"$W/custody.json" || bad export-form 'no custody heads'
+}
+export_statement
+
+# --- seals -------------------------------------------------------------------
+tree() { printf '%s %s %s\n' "$1" "$2" "$3" >>"$W/trees"; } # origin size root
+: >"$W/trees"
+: >"$W/heads"
+# checkpoint FILE ORIGIN: sets SIZE, ROOT and LOGKNOWN.
+checkpoint() {
+	local key size root line sig raw
+	{ IFS= read -r line && IFS= read -r size && IFS= read -r root && IFS= read -r sig; } <"$1" || return 1
+	[ "$line" = "$2" ] && is "$size" "$NUM" && is "$root" "$B64" && [ -z "$sig" ] || return 1
+	ROOT=$(hex_of_b64 "$root")
+	is "$ROOT" "$H" && [ "$(printf '%s' "$ROOT" | unhex | b64)" = "$root" ] || return 1
+	SIZE=$size
+	printf '%s\n%s\n%s\n' "$2" "$size" "$root" >"$W/note"
+	load_node "$2"
+	while read -r key LOGKNOWN; do
+		raw=$(raw_key "$key")
+		while IFS= read -r sig; do
+			sig=$(hex_of_b64 "${sig##* }")
+			[ "${#sig}" -eq 136 ] && [ "${sig:0:8}" = "$({ printf '%s\n\001' "$2"; printf '%s' "$raw" | unhex; } | sha256sum | cut -c1-8)" ] || continue
+			printf '%s' "${sig:8}" | unhex >"$W/note.sig"
+			openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$W/note" -sigfile "$W/note.sig" >/dev/null 2>&1 && return 0
+		done < <(sed -n '5,$p' "$1" | grep -E "^— $2 $B64\$")
+	done <"$W/nodes/$2.logs"
+	return 1
+}
+# hashes FILE REGEX: prints the proof's hashes in hex if FILE is of that form.
+hashes() {
+	grep -Eqx "\{$2\}" "$1" && [ "$(wc -l <"$1")" -eq 0 ] && [ "$(wc -c <"$1")" -lt 8000 ] || return 1
+	local h
+	for h in $(between "$1" '"hashes":[' ']' | tr -d '"' | tr ',' ' '); do
+		h=$(hex_of_b64 "$h")
+		is "$h" "$H" || return 1
+		printf '%s\n' "$h"
+	done
+}
+HASHES="\"hashes\":\[(\"$B64\"(,\"$B64\")*)?\]"
+# included LEAF INDEX SIZE ROOT <hashes: RFC 9162 section 2.1.3.2.
+included() {
+	local r=$1 fn=$2 sn=$(($3 - 1)) p
+	[ "$fn" -le "$sn" ] || return 1
+	while read -r p; do
+		[ "$sn" -gt 0 ] || return 1
+		if [ $((fn & 1)) -eq 1 ] || [ "$fn" -eq "$sn" ]; then
+			r=$(node_hash "$p" "$r")
+			while [ $((fn & 1)) -eq 0 ] && [ "$fn" -gt 0 ]; do fn=$((fn >> 1)) sn=$((sn >> 1)); done
+		else
+			r=$(node_hash "$r" "$p")
+		fi
+		fn=$((fn >> 1)) sn=$((sn >> 1))
+	done
+	[ "$sn" -eq 0 ] && [ "$r" = "$4" ]
+}
+# grown FROM ROOT TO ROOT <hashes: RFC 9162 section 2.1.4.2.
+grown() {
+	local fn=$(($1 - 1)) sn=$(($3 - 1)) fr='' sr='' p
+	[ $(($1 & ($1 - 1))) -ne 0 ] || { fr=$2 sr=$2; }
+	while [ $((fn & 1)) -eq 1 ]; do fn=$((fn >> 1)) sn=$((sn >> 1)); done
+	while read -r p; do
+		if [ -z "$fr" ]; then fr=$p sr=$p; continue; fi
+		[ "$sn" -gt 0 ] || return 1
+		if [ $((fn & 1)) -eq 1 ] || [ "$fn" -eq "$sn" ]; then
+			fr=$(node_hash "$p" "$fr") sr=$(node_hash "$p" "$sr")
+			while [ $((fn & 1)) -eq 0 ] && [ "$fn" -gt 0 ]; do fn=$((fn >> 1)) sn=$((sn >> 1)); done
+		else
+			sr=$(node_hash "$sr" "$p")
+		fi
+		fn=$((fn >> 1)) sn=$((sn >> 1))
+	done
+	[ "$sn" -eq 0 ] && [ "$fr" = "$2" ] && [ "$sr" = "$4" ]
+}
+# token FILE HASH WHO: is it sound? Sets GEN, LATEST and POLICY; prints what is
+# wrong as "<finding> <detail>" into $W/why.
+token() {
+	openssl ts -reply -token_in -in "$1" -text >"$W/token.text" 2>/dev/null && read -r GEN LATEST < <(clock <"$W/token.text") || { echo 'timestamp-form it cannot be read' >"$W/why"; return 1; }
+	POLICY=$(awk '/^Policy OID: / { print $3; exit }' "$W/token.text")
+	# Any certificate is taken as an anchor here, at any time: only the token's
+	# own signature, its signer's purpose and the imprint are looked at.
+	openssl cms -verify -noverify -inform DER -in "$1" -certfile "$W/all.pem" -signer "$W/leaf.pem" -out /dev/null 2>/dev/null || { echo 'timestamp-signature its signature does not verify' >"$W/why"; return 1; }
+	openssl cms -cmsout -print -noout -inform DER -in "$1" 2>/dev/null | awk '/signerInfos:/ { s = 1 } s && /digestAlgorithm:/ { getline; exit !/sha(256|384|512) / }' || { echo 'timestamp-signature weak algorithm' >"$W/why"; return 1; }
+	if ! openssl ts -verify -token_in -in "$1" -digest "$2" -partial_chain -no_check_time -auth_level 2 -CAfile "$W/leaf.pem" >/dev/null 2>"$W/ts.err"; then
+		if grep -q imprint "$W/ts.err"; then echo 'timestamp-imprint it is for other bytes'; else echo 'timestamp-signature it does not verify'; fi >"$W/why"
+		return 1
+	fi
+}
+# counted FILE HASH: prints the operator for whom the sound token counts.
+counted() {
+	local op root issuer oid from until file cert why=authority-unknown
+	{ openssl pkcs7 -inform DER -in "$1" -print_certs 2>/dev/null | sed -n '/^-----BEGIN/,/^-----END/p'; cat "$W/all.pem"; } >"$W/chain.pem"
+	while read -r _ op root issuer oid from until; do
+		while read -r file; do
+			openssl ts -verify -token_in -in "$1" -digest "$2" -attime "$((GEN / 1000))" -auth_level 2 -CAfile "$file" -untrusted "$W/chain.pem" >/dev/null 2>"$W/ts.err" || { grep -q expired "$W/ts.err" && why=timestamp-expired; continue; }
+			[ "$oid" = - ] || [ "$oid" = "$POLICY" ] || continue
+			[ "$issuer" = - ] || issued "$issuer" "$file" || continue
+			if [ "$GEN" -lt "$from" ] || { [ "$until" != - ] && [ "$GEN" -ge "$until" ]; }; then why=authority-period; continue; fi
+			printf '%s\n' "$op"
+			return 0
+		done < <(awk -v r="$root" '$1 == r { print $2 }' "$W/roots")
+	done < <(awk '$1 == "authority"' "$W/policy")
+	printf '%s\n' "$why" >"$W/why"
+	return 1
+}
+# issued SPKI ROOT: did a CA of that key sign the token's signer?
+issued() {
+	local i=0
+	rm -f "$W"/ca.*
+	cat "$2" "$W/chain.pem" | awk -v w="$W" '/^-----BEGIN CERT/ { n++ } n { print >(w "/ca." n) }'
+	for i in "$W"/ca.*; do
+		[ "$(openssl x509 -in "$i" -noout -pubkey 2>/dev/null | openssl pkey -pubin -outform DER 2>/dev/null | sha256sum | cut -c1-64)" = "$1" ] || continue
+		openssl verify -partial_chain -attime "$((GEN / 1000))" -no-CAfile -no-CApath -no-CAstore -trusted "$i" "$W/leaf.pem" >/dev/null 2>&1 && return 0
+	done
+	return 1
+}
+untrusted_root() { # names the root that a token's chain ends in, for people
+	local f
+	{ openssl pkcs7 -inform DER -in "$1" -print_certs 2>/dev/null | sed -n '/^-----BEGIN/,/^-----END/p'; cat "$W/all.pem"; } >"$W/chain.pem"
+	for f in data/trust/certs/*.pem; do
+		[ -f "$f" ] && openssl ts -verify -token_in -in "$1" -digest "$2" -attime "$((GEN / 1000))" -CAfile "$f" -untrusted "$W/chain.pem" >/dev/null 2>&1 || continue
+		printf '%s %s\n' "$(openssl x509 -in "$f" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -c1-64)" "$(openssl x509 -in "$f" -noout -subject -nameopt esc_ctrl,esc_msb,utf8,oneline | tr -cd ' -~' | cut -c1-160)" >>"$W/used"
+		return
+	done
+}
+der_wrap() { # a bare token as TimeStampResp, in base64
+	local n=$(($(wc -c <"$1") + 5)) len
+	if [ "$n" -lt 128 ]; then len=$(printf '%02x' "$n"); elif [ "$n" -lt 256 ]; then len=$(printf '81%02x' "$n"); elif [ "$n" -lt 65536 ]; then len=$(printf '82%04x' "$n"); else len=$(printf '83%06x' "$n"); fi
+	{ printf '30%s3003020100' "$len" | unhex; cat "$1"; } | b64
+}
+seal() {
+	local d=data/seals/$1 s=$W/seal head n op at nb f origin size known=0 logged=0 imprint leaf body
+	rm -f "$W"/seal.* "$W"/times
+	[ -f "$d/statement.dsse.json" ] || { bad seal-parts "seal $1: statement.dsse.json is missing"; return; }
+	find "$d" -type f | sed "s|^$d/||" >"$s.parts"
+	if grep -Evq "^(statement\.dsse\.json|seal\.sigstore\.json|notbefore\.tst|checkpoint/$NODE/$NUM|inclusion/$NODE/$NUM\.json|timestamps/[a-z0-9][a-z0-9-]{0,39}/$H\.tst)\$" "$s.parts"; then bad seal-parts "seal $1: a part that no seal has"; return; fi
+	envelope "$d/statement.dsse.json" application/vnd.in-toto+json "$s" || { bad statement-form "seal $1: not an envelope"; return; }
+	head=$(head -c 4096 "$s.payload")
+	local tree="\"checkpoint\":\{\"origin\":\"($NODE)\",\"root\":\"sha256:($H)\",\"size\":($NUM)\}"
+	local nbr="\"notBefore\":(null|\{\"digest\":\"sha256:($H)\",\"time\":\"([0-9T:.Z-]{24})\"\})"
+	[[ $head =~ ^\{\"_type\":\"https://in-toto\.io/Statement/v1\",\"predicate\":\{$tree,\"config\":\"sha256:$H\",\"count\":($NUM),\"kind\":\"seal\",\"node\":\"($NODE)\",$nbr,\"seal\":\"$1\",\"software\":\{ ]] || { bad statement-form "seal $1: predicate"; return; }
+	local porigin=${BASH_REMATCH[1]} psize=${BASH_REMATCH[3]} count=${BASH_REMATCH[4]} node=${BASH_REMATCH[5]} nbdigest=${BASH_REMATCH[7]-} nbtime=${BASH_REMATCH[8]-}
+	tree "$porigin" "$psize" "${BASH_REMATCH[2]}"
+	between "$s.payload" '"predicateType":"urn:holdfast:seal:v1","subject":[' ']}' | sed 's/},{"digest/}\n{"digest/g' >"$s.lines" || { bad statement-form "seal $1: subjects"; return; }
+	grep -Evq "^\{\"digest\":\{\"sha256\":\"$H\"\},\"name\":\"[0-9]+\"\}\$" "$s.lines" && { bad statement-form "seal $1: subjects"; return; }
+	awk -F'"' -v c="$count" '$10 != NR - 1 || $6 <= last { exit 1 } { last = $6; print $6 } END { if (NR != c || NR > 1024) exit 1 }' "$s.lines" >"$W/subjects.$1" || { bad statement-form "seal $1: number or order of subjects"; return; }
+	signer "$s" "$node" || { bad statement-signature "seal $1: no key of $node made it"; return; }
+	ok statement-signature "seal $1: key $KEY of $node"
+	local key=$KEY pem=$KEYPEM keyknown=$KNOWN from=$FROM until=$UNTIL
+	printf 'key %s of node %s\n' "$key" "$node" >>"$W/used"
+
+	# the log
+	local spki
+	spki=$(openssl pkey -pubin -in "$pem" -outform DER | b64)
+	body=$(printf '{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":"%s"},"signature":{"content":"%s","verifier":{"keyDetails":"PKIX_ECDSA_P256_SHA_256","publicKey":{"rawBytes":"%s"}}}}}}' \
+		"$(hash "$s.pae" | unhex | b64)" "$(cat "$s.sigb64")" "$spki")
+	leaf=$({ printf '\000'; printf '%s' "$body"; } | sha256sum | cut -c1-64)
+	[ "$(grep -c '^checkpoint/' "$s.parts")" = "$(grep -c '^inclusion/' "$s.parts")" ] || bad seal-parts "seal $1: a checkpoint without its proof"
+	while IFS=/ read -r _ origin size; do
+		f=$d/inclusion/$origin/$size.json
+		[ -f "$f" ] || { bad seal-parts "seal $1: a checkpoint without its proof"; continue; }
+		checkpoint "$d/checkpoint/$origin/$size" "$origin" && [ "$SIZE" = "$size" ] || { bad checkpoint-signature "seal $1: $origin/$size"; continue; }
+		tree "$origin" "$size" "$ROOT"
+		n=$(grep -oE '"index":[0-9]+' "$f" | head -n 1 | cut -d: -f2)
+		if ! hashes "$f" "$HASHES,\"index\":$NUM,\"kind\":\"inclusion\",\"size\":$size,\"version\":1" >"$s.proof" || ! included "$leaf" "$n" "$size" "$ROOT" <"$s.proof" || { [ "$origin" = "$porigin" ] && [ "$n" -lt "$psize" ]; }; then
+			bad inclusion "seal $1: it is not in log $origin of size $size"
+			continue
+		fi
+		ok inclusion "seal $1: entry $n of log $origin"
+		logged=1
+		[ "$LOGKNOWN" = 1 ] && known=1
+		printf '%s %s %s\n' "$origin" "$size" "$n" >>"$s.logged"
+	done < <(grep '^checkpoint/' "$s.parts" | sort)
+	[ "$logged" = 1 ] || lacks inclusion "seal $1: it is in no log"
+
+	# the timestamps
+	imprint=$(hash "$s.sig")
+	: >"$W/times"
+	while read -r f; do
+		n=${f##*/}
+		[ "$(hash "$d/$f")" = "${n%.tst}" ] || { bad seal-parts "seal $1: $f is not named by its SHA-256"; continue; }
+		if ! token "$d/$f" "$imprint"; then bad "$(cut -d' ' -f1 <"$W/why")" "seal $1: $f: $(cut -d' ' -f2- <"$W/why")"; continue; fi
+		printf '%s %s\n' "${n%.tst}" "$f" >>"$s.tokens"
+		case $f in timestamps/own/*) note own-token "seal $1: the node's own clock says $(utc "$GEN")"; continue ;; esac
+		if [ -z "$TRUST" ]; then
+			untrusted_root "$d/$f" "$imprint"
+			ok timestamp "seal $1: $f says $(utc "$GEN"); by whom is not judged"
+		elif op=$(counted "$d/$f" "$imprint"); then
+			printf '%s %s\n' "$op" "$LATEST" >>"$W/times"
+			ok timestamp "seal $1: $(awk -v o="$op" '$1 == "operator" && $2 == o { sub(/^operator [^ ]+ /, ""); print; exit }' "$W/policy") says $(utc "$GEN")"
+		else
+			note "$(cat "$W/why")" "seal $1: $f does not count"
+		fi
+	done < <(grep '^timestamps/' "$s.parts" | sort)
+	[ "$(grep -c '^timestamps/' "$s.parts")" -le 64 ] || bad seal-parts "seal $1: more than 64 timestamps"
+	at=$(sort -k 2n "$W/times" | awk '!seen[$1]++ { print $2 }' | sed -n "${QUORUM}p")
+	if [ -n "$at" ]; then
+		ok quorum "seal $1: not later than $(utc "$at")"
+	elif [ -n "$TRUST" ]; then
+		lacks quorum "seal $1: $(awk '{ print $1 }' "$W/times" | sort -u | wc -l | tr -d ' ') of $QUORUM operators"
+	fi
+	if [ "$keyknown" = 1 ]; then
+		if [ -n "$at" ] && { [ "$at" -lt "$from" ] || { [ "$until" != - ] && [ "$at" -ge "$until" ]; }; }; then bad key-period "seal $1: key $key was not valid then"; fi
+		[ "$known" = 1 ] || [ "$logged" = 0 ] || { UNKNOWN=1; note key-unknown "seal $1: it is only in logs that DIR does not name"; }
+	else
+		UNKNOWN=1
+		[ -z "$TRUST" ] || note key-unknown "seal $1: key $key of $node is not in DIR"
+	fi
+
+	# the older token
+	if [ -n "$nbdigest" ] && [ -f "$d/notbefore.tst" ]; then
+		n=$(openssl ts -reply -token_in -in "$d/notbefore.tst" -text 2>/dev/null | awk '/^Message data:/ { m = 1; next } m && /^    00/ { s = substr($0, 12, 49); gsub(/[ -]/, "", s); printf "%s", s; next } m { exit }')
+		if [ "$(hash "$d/notbefore.tst")" != "$nbdigest" ] || ! is "$n" "$H" || ! token "$d/notbefore.tst" "$n" || [ "$GEN" != "$(ms_of "$nbtime")" ]; then
+			bad not-before-token "seal $1: notbefore.tst is not the token that the statement names"
+		elif [ -n "$at" ] && [ "$at" -lt $((GEN - 60000)) ]; then
+			bad not-before "seal $1: older than the token that it names"
+		fi
+	elif [ -n "$nbdigest" ] || [ -f "$d/notbefore.tst" ]; then
+		bad not-before-token "seal $1: notbefore.tst and the statement do not agree"
+	fi
+
+	# seal.sigstore.json says the same as the parts
+	[ "$logged" = 1 ] || { [ ! -f "$d/seal.sigstore.json" ] || bad seal-parts "seal $1: seal.sigstore.json without a log"; return; }
+	sigstore "$1" "$d" "$s" "$key" "$body" || bad seal-parts "seal $1: seal.sigstore.json does not say the same as the parts"
+}
+# sigstore ID DIR SEAL KEY BODY: assembles the document anew and compares.
+sigstore() {
+	local f=$2/seal.sigstore.json h name list='' origin size n cp log last=''
+	[ -f "$f" ] || return 1
+	origin=$(grep -oE '"envelope":"[a-z0-9.-]+' "$f" | head -n 1 | cut -d'"' -f4)
+	size=$(grep -oE '"treeSize":"[0-9]+"' "$f" | head -n 1 | cut -d'"' -f4)
+	is "$origin" "$NODE" && is "$size" "$NUM" && n=$(awk -v o="$origin" -v s="$size" '$1 == o && $2 == s { print $3; exit }' "$3.logged") && [ -n "$n" ] || return 1
+	while read -r h name; do printf '%s %s\n' "$h" "$(der_wrap "$2/$name")"; done < <(touch "$3.tokens"; sort "$3.tokens") >"$3.wrapped"
+	while read -r name; do
+		h=$(awk -v w="$name" '$2 == w { print $1; exit }' "$3.wrapped")
+		[ -n "$h" ] && [[ $h > $last ]] || return 1
+		last=$h
+		list="$list${list:+,}{\"signedTimestamp\":\"$name\"}"
+	done < <(grep -oE "\"signedTimestamp\":\"$B64\"" "$f" | cut -d'"' -f4)
+	checkpoint "$2/checkpoint/$origin/$size" "$origin" || return 1
+	cp=$(awk '{ printf "%s\\n", $0 }' "$2/checkpoint/$origin/$size")
+	read -r log _ <"$W/nodes/$origin.logs"
+	log=$({ printf '%s\n\001' "$origin"; raw_key "$log" | unhex; } | sha256sum | cut -c1-64 | unhex | b64)
+	{
+		printf '{"dsseEnvelope":'
+		cat "$2/statement.dsse.json"
+		printf ',"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"%s"},"timestampVerificationData":{"rfc3161Timestamps":[%s]},"tlogEntries":[{' "$4" "$list"
+		printf '"canonicalizedBody":"%s","inclusionProof":{"checkpoint":{"envelope":"%s"},"hashes":[%s],' "$(printf '%s' "$5" | b64)" "$cp" "$(between "$2/inclusion/$origin/$size.json" '"hashes":[' ']')"
+		printf '"logIndex":"%s","rootHash":"%s","treeSize":"%s"},"kindVersion":{"kind":"hashedrekord","version":"0.0.2"},"logId":{"keyId":"%s"},"logIndex":"%s"}]}}' "$n" "$(printf '%s' "$ROOT" | unhex | b64)" "$size" "$log" "$n"
+	} | cmp -s - "$f"
+}
+: >"$W/used"
+while read -r id; do
+	seal "$id"
+done < <(awk '$4 != "-" { print $4 }' "$W/exhibits" | sort -u)
+while read -r id; do
+	awk -v s="$id" '$4 == s { f = 1 } END { exit !f }' "$W/exhibits" || bad seal-parts "no exhibit has the seal ${id:0:60}"
+done < <(find data/seals -mindepth 1 -maxdepth 1 2>/dev/null | sed 's|.*/||')
+
+# --- exhibits ----------------------------------------------------------------
+exhibit() { # capture manifest number seal
+	local d=data/exhibits/$3 got h name region sl rest
+	got=$(sum_of "$d/manifest.json")
+	[ -n "$got" ] || { bad manifest-missing "exhibit $3"; return; }
+	[ "$got" = "$2" ] || { bad manifest-digest "exhibit $3"; return; }
+	grep -q "\"id\":\"$1\",\"kind\":\"capture\",\"nonce\":\"" "$d/manifest.json" || bad manifest-form "exhibit $3: not the manifest of capture $1"
+	if [ "$4" = - ]; then
+		lacks seal-missing "exhibit $3: not sealed yet"
+	elif [ ! -f "$W/subjects.$4" ] || ! grep -qx "$2" "$W/subjects.$4"; then
+		bad subject-missing "exhibit $3: seal $4 does not name its manifest"
+	else
+		ok subject "exhibit $3: manifest $2 is in seal $4"
+		grep -oE "\"custody\":\{\"chain\":\"[0-9a-f]{32}\",\"head\":\"sha256:$H\",\"length\":$NUM\}" "$d/manifest.json" | head -n 1 | awk -F'"' '{ n = $13; gsub(/[^0-9]/, "", n); print $6, substr($10, 8), n }' >>"$W/heads"
+	fi
+	between "$d/manifest.json" '"objects":[' '],"source":"' | sed 's/{"digest":"sha256:/\n&/g' | sed '/^$/d' >"$W/objects" || { bad manifest-form "exhibit $3: no objects"; return; }
+	if grep -Evq "^\{\"digest\":\"sha256:$H\",\"name\":\"[a-z0-9][a-z0-9._-]{0,127}\",\"restricted\":(true|false),\"role\":\"" "$W/objects"; then bad manifest-form "exhibit $3: an object"; return; fi
+	printf 'manifest.json\n' >"$W/named"
+	while IFS= read -r region; do
+		h=${region:18:64}
+		name=${region#*\"name\":\"}
+		name=${name%%\"*}
+		printf '%s\n' "$name" >>"$W/named"
+		got=$(sum_of "$d/$name")
+		if [ -z "$got" ]; then
+			if grep -qx "$h $3 $name" "$W/withheld"; then note object-withheld "exhibit $3: $name"; else bad object-missing "exhibit $3: $name"; fi
+		elif [ "$got" = "$h" ]; then
+			! grep -q " $3 $name\$" "$W/withheld" || bad object-withheld "exhibit $3: $name is there, though stated as withheld"
+			ok object "exhibit $3: $name"
+		else
+			bad object-digest "exhibit $3: $name is not what the manifest names"
+		fi
+		[ -d "$d/slices/$name" ] || continue
+		for sl in "$d/slices/$name"/*; do
+			case $sl in *.salt) [ -f "${sl%.salt}" ] || bad slice-form "exhibit $3: a salt without its slice"; continue ;; esac
+			rest=$(grep -oE "\{\"commitment\":\"sha256:$H\",\"length\":[0-9]+,\"name\":\"${sl##*/}\",\"offset\":[0-9]+\}" <<<"$region")
+			[ -n "$rest" ] && [ -f "$sl.salt" ] && [ "$(wc -c <"$sl.salt")" -eq 32 ] || { bad slice-form "exhibit $3: $name"; continue; }
+			if [ "$(cat "$sl.salt" "$sl" | sha256sum | cut -c1-64)" = "${rest:22:64}" ] && [ "$(wc -c <"$sl")" -eq "$(sed 's/.*"length":\([0-9]*\).*/\1/' <<<"$rest")" ]; then ok slice "exhibit $3: part of $name"; else bad slice-commitment "exhibit $3: $name"; fi
+		done
+	done <"$W/objects"
+	find "$d" -mindepth 1 -maxdepth 1 | sed 's|.*/||' | grep -vx slices | sort >"$W/there"
+	[ -z "$(comm -23 "$W/there" <(sort "$W/named"))" ] || bad file-extra "exhibit $3: a file that its manifest does not name"
+	[ ! -d "$d/slices" ] || [ -z "$(find "$d/slices" -mindepth 1 -maxdepth 1 | sed 's|.*/||' | sort | comm -23 - <(sort "$W/named"))" ] || bad slice-form "exhibit $3: parts of an object that its manifest does not name"
+}
+while read -r capture manifest number seal; do
+	exhibit "$capture" "$manifest" "$number" "$seal"
+done <"$W/exhibits"
+while read -r number; do
+	awk -v n="$number" '$3 == n { f = 1 } END { exit !f }' "$W/exhibits" || bad file-extra 'a folder of an exhibit that is not stated'
+done < <(find data/exhibits -mindepth 1 -maxdepth 1 2>/dev/null | sed 's|.*/||')
+
+# --- custody -----------------------------------------------------------------
+custody() {
+	local line chain='' n=0 h='' at d
+	: >"$W/chains"
+	[ -f data/custody.jsonl ] || { bad custody-form 'data/custody.jsonl is missing'; return; }
+	while IFS= read -r line; do
+		if [[ $line =~ ^\{\"chain\":\"([0-9a-f]{32})\",\"n\":($NUM),\"withheld\":\"sha256:($H)\"\}$ ]]; then
+			d=${BASH_REMATCH[3]}
+		elif [[ $line =~ ^\{\"action\":\".*,\"chain\":\"([0-9a-f]{32})\",\"kind\":\"line\",\"n\":($NUM),\"node\":\" ]]; then
+			d=$(printf '%s' "$line" | sha256sum | cut -c1-64)
+		else
+			bad custody-form 'a line'
+			return
+		fi
+		at=${BASH_REMATCH[2]}
+		if [ "${BASH_REMATCH[1]}" != "$chain" ]; then chain=${BASH_REMATCH[1]} n=0 h=0000000000000000000000000000000000000000000000000000000000000000; fi
+		n=$((n + 1))
+		[ "$at" -eq "$n" ] || { bad custody-chain "chain $chain: line $at follows line $((n - 1))"; return; }
+		h=$(printf '%s%s' "$h" "$d" | unhex | sha256sum | cut -c1-64)
+		printf '%s %s %s\n' "$chain" "$h" "$n" >>"$W/chains"
+	done <data/custody.jsonl
+	[ "$(tail -c 1 data/custody.jsonl | xxd -p)" = 0a ] || [ ! -s data/custody.jsonl ] || bad custody-form 'the last line does not end'
+	[ -z "$(sort -u "$W/heads" | comm -23 - <(sort "$W/chains"))" ] || bad custody-head 'a sealed manifest names another state of the chain'
+	awk '{ last[$1] = $0 } END { for (c in last) print last[c] }' "$W/chains" | sort >"$W/ends"
+	tr '{' '\n' <"$W/custody.json" | sed '/^$/d' | sed -nE 's/^"chain":"([0-9a-f]{32})","head":"sha256:([0-9a-f]{64})","length":([0-9]+)},?$/\1 \2 \3/p' | sort >"$W/stated"
+	cmp -s "$W/ends" "$W/stated" || bad custody-head 'the export statement names another state of the chain'
+	ok custody "$(wc -l <"$W/chains" | tr -d ' ') lines"
+}
+[ ! -f "$W/custody.json" ] || custody
+
+# --- consistency of the logs -------------------------------------------------
+for f in data/tlog/*/checkpoint; do
+	[ -f "$f" ] || continue
+	origin=${f#data/tlog/}
+	origin=${origin%/checkpoint}
+	if is "$origin" "$NODE" && checkpoint "$f" "$origin"; then tree "$origin" "$SIZE" "$ROOT"; else bad checkpoint-signature "$f"; fi
+done
+while read -r _ origin size root; do
+	is "$origin" "$NODE" && is "$size" "$NUM" && is "$root" "$H" && tree "$origin" "$size" "$root"
+done < <(awk '$1 == "checkpoint"' "$W/policy")
+last='' lsize=0 lroot=''
+while read -r origin size root; do
+	if [ "$origin" = "$last" ]; then
+		if [ "$size" = "$lsize" ]; then
+			[ "$root" = "$lroot" ] || bad log-fork "log $origin: two states of size $size"
+			continue
+		fi
+		f=data/tlog/$origin/$lsize-$size.json
+		if [ ! -f "$f" ]; then
+			note log-unlinked "log $origin: that $lsize grew into $size is not shown"
+		elif hashes "$f" "\"from\":$lsize,$HASHES,\"kind\":\"consistency\",\"to\":$size,\"version\":1" >"$W/proof" && grown "$lsize" "$lroot" "$size" "$root" <"$W/proof"; then
+			ok log "log $origin: $lsize grew into $size"
+		else
+			bad log-fork "log $origin: $lsize did not grow into $size"
+		fi
+	fi
+	last=$origin lsize=$size lroot=$root
+done < <(sort -u "$W/trees" | sort -k 1,1 -k 2,2n)
+
+# --- the end -----------------------------------------------------------------
+if [ -z "$TRUST" ]; then
+	printf '\nKeys and roots used (SHA-256 of each public key):\n'
+	for f in "$W"/nodes/*.logs; do
+		[ -f "$f" ] || continue
+		n=${f##*/}
+		while read -r pem _; do printf 'log key %s of node %s\n' "$(openssl pkey -pubin -in "$pem" -outform DER | sha256sum | cut -c1-64)" "${n%.logs}"; done <"$f" >>"$W/used"
+	done
+	for f in data/trust/nodes/*.json; do
+		[ -f "$f" ] || continue
+		n=${f##*/}
+		printf 'fingerprint %s of node %s\n' "$(hash "$f")" "${n%.json}" >>"$W/used"
+	done
+	sed -E "s/^($H) subject=?/root    \1 /" "$W/used" | sort -u | sed 's/^/  /'
+fi
+verdict
+}
