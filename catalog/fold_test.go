@@ -20,7 +20,7 @@ import (
 	"holdfast/storage/file"
 )
 
-func newStore(t *testing.T) (*file.Store, string) {
+func newStore(t testing.TB) (*file.Store, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
 	s, err := file.Open(dir, file.Options{})
@@ -31,7 +31,7 @@ func newStore(t *testing.T) (*file.Store, string) {
 	return s, dir
 }
 
-func newCatalog(t *testing.T) catalog.Catalog {
+func newCatalog(t testing.TB) catalog.Catalog {
 	t.Helper()
 	c, err := sqlite.Create(t.Context(), filepath.Join(t.TempDir(), "catalog.db"), sqlite.Options{})
 	if err != nil {

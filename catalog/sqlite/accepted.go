@@ -22,8 +22,9 @@ func (c *Catalog) Accepted(ctx context.Context, batch []catalog.Accepted) error 
 		return nil
 	}
 	err := inTx(ctx, c.write, func(tx *sql.Tx) error {
+		who := make(map[agent]int64)
 		for part := range slices.Chunk(batch, chunk) {
-			if err := addCaptures(ctx, tx, part); err != nil {
+			if err := addCaptures(ctx, tx, part, who); err != nil {
 				return err
 			}
 		}
@@ -52,7 +53,7 @@ type key struct {
 }
 
 // addCaptures writes what is new. A message that is known costs one look-up.
-func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted) error {
+func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who map[agent]int64) error {
 	ids := make([]any, len(part))
 	for i, a := range part {
 		ids[i] = rawID(a.ID)
@@ -80,12 +81,16 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted) error
 		if slices.ContainsFunc(have[a.ID], func(o known) bool { return o.manifest == a.Manifest }) {
 			again[k] = a.Position
 		} else {
-			rows = appendRow(rows, a.Capture, s, len(have[a.ID]) == 0)
+			n, err := findWho(ctx, tx, who, agent{a.Agent, a.Node})
+			if err != nil {
+				return err
+			}
+			rows = appendRow(rows, a.Capture, s, n, len(have[a.ID]) == 0)
 		}
 		have[a.ID] = append(have[a.ID], known{a.Manifest, a.Position})
 		touched[a.ID] = touched[a.ID] || len(have[a.ID]) > 1
 	}
-	if err := insert(ctx, tx, `INSERT INTO capture (`+columns+`)`, ``, width, rows); err != nil {
+	if err := insert(ctx, tx, `INSERT OR FAIL INTO capture (`+columns+`)`, width, rows); err != nil {
 		return err
 	}
 	for k, position := range again {
@@ -104,18 +109,56 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted) error
 }
 
 const (
-	columns = `id, manifest, shown, twice, position, state, seal, kind, source, skey, home, started, ended, outcome, office, pseudonym, role, node, training`
-	width   = 19
+	columns = `id, manifest, shown, twice, position, state, seal, event, source, skey, home, started, ended, outcome, who, training`
+	width   = 16
 )
 
-func appendRow(rows []any, c catalog.Capture, s sealing, shown bool) []any {
+func appendRow(rows []any, c catalog.Capture, s sealing, who int64, shown bool) []any {
 	var seal any
 	if s.seal != 0 {
 		seal = s.seal
 	}
 	return append(rows, rawID(c.ID), c.Manifest[:], shown, false, c.Position, s.state, seal,
-		[]byte(c.Kind), []byte(c.Source), sourceKey(c.Source), rawID(c.Case), c.Started.UnixMilli(), c.Ended.UnixMilli(),
-		[]byte(c.Outcome), []byte(c.Agent.Office), []byte(c.Agent.Pseudonym), []byte(c.Agent.Role), []byte(c.Node), c.Training)
+		c.Kind == holdfast.KindEvent, []byte(c.Source), sourceKey(c.Source), rawID(c.Case), c.Started.UnixMilli(), c.Ended.UnixMilli(),
+		outcomeRank(c.Outcome), who, c.Training)
+}
+
+// agent is a row of who: there are few, so they are written once.
+type agent struct {
+	holdfast.Agent
+	node string
+}
+
+// findWho returns the row of a; known remembers those of this transaction.
+func findWho(ctx context.Context, tx *sql.Tx, known map[agent]int64, a agent) (n int64, err error) {
+	if n, ok := known[a]; ok {
+		return n, nil
+	}
+	// The update changes nothing; it makes RETURNING answer for a row that was there.
+	err = tx.QueryRowContext(ctx, `INSERT INTO who (office, pseudonym, role, node) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET node = node RETURNING n`, []byte(a.Office), []byte(a.Pseudonym), []byte(a.Role), []byte(a.node)).Scan(&n)
+	known[a] = n
+	return n, err
+}
+
+func outcomeRank(s string) int {
+	switch s {
+	case "complete":
+		return 0
+	case "partial":
+		return 1
+	}
+	return 2
+}
+
+func outcomeName(rank int64) string {
+	switch rank {
+	case 0:
+		return "complete"
+	case 1:
+		return "partial"
+	}
+	return "failed"
 }
 
 func findKnown(ctx context.Context, tx *sql.Tx, ids []any) (map[holdfast.ID][]known, error) {

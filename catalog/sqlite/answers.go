@@ -65,7 +65,7 @@ func (c *Catalog) cases(ctx context.Context, where string, args ...any) (out []c
 			}
 			out = append(out, k)
 			return err
-		}, `SELECT id, name, opened, (SELECT count(*) FROM capture c WHERE c.shown = 1 AND c.home = h.id AND c.kind = x'63617074757265')
+		}, `SELECT id, name, opened, (SELECT count(*) FROM capture c WHERE c.shown = 1 AND c.home = h.id AND c.event = 0)
 			FROM home h WHERE `+where+` ORDER BY coalesce(name, x''), id`, args...)
 		for i := range out {
 			if err == nil {

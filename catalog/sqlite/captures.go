@@ -85,12 +85,14 @@ func (c *Catalog) page(ctx context.Context, q catalog.Query, limit int) ([]catal
 	default:
 		and(`c.state = ?`, rank)
 	}
-	switch q.Kind {
+	switch q.Kind { // literals, so that the index of Events may serve
 	case "":
 	case holdfast.KindEvent:
-		and(`c.kind = x'6576656e74'`) // a literal, so that the index of Events may serve
+		and(`c.event = 1`)
+	case holdfast.KindCapture:
+		and(`c.event = 0`)
 	default:
-		and(`c.kind = ?`, []byte(q.Kind))
+		return nil, fmt.Errorf("kind %.20q is neither capture nor event", q.Kind)
 	}
 	if q.After.ID != "" {
 		id, err := parseID(q.After.ID)
@@ -113,9 +115,9 @@ func (c *Catalog) captures(ctx context.Context, where string, args []any, limit 
 			}
 			out = append(out, k)
 			return err
-		}, `SELECT c.id, c.manifest, c.twice, c.position, c.state, c.kind, c.source, c.home, c.started, c.ended, c.outcome,
-				c.office, c.pseudonym, c.role, c.node, c.training, s.id, s.reason, s.t, e.number
-			FROM capture c LEFT JOIN seal s ON s.n = c.seal LEFT JOIN exhibit e ON e.home = c.home AND e.capture = c.id
+		}, `SELECT c.id, c.manifest, c.twice, c.position, c.state, c.event, c.source, c.home, c.started, c.ended, c.outcome,
+				w.office, w.pseudonym, w.role, w.node, c.training, s.id, s.reason, s.t, e.number
+			FROM capture c JOIN who w ON w.n = c.who LEFT JOIN seal s ON s.n = c.seal LEFT JOIN exhibit e ON e.home = c.home AND e.capture = c.id
 			WHERE c.shown = 1 AND `+where+` ORDER BY c.started DESC, c.id DESC LIMIT ?`, append(args, limit)...)
 		for _, i := range twice {
 			if err == nil {
@@ -128,13 +130,17 @@ func (c *Catalog) captures(ctx context.Context, where string, args []any, limit 
 }
 
 func scanCapture(scan func(...any) error) (k catalog.Capture, twice bool, err error) {
-	var id, manifest, kind, source, home, outcome, office, pseudonym, role, node, seal, reason sql.RawBytes
-	var state, started, ended int64
+	var id, manifest, source, home, office, pseudonym, role, node, seal, reason sql.RawBytes
+	var state, started, ended, outcome int64
+	var event bool
 	var t, number sql.NullInt64
-	err = scan(&id, &manifest, &twice, &k.Position, &state, &kind, &source, &home, &started, &ended, &outcome,
+	err = scan(&id, &manifest, &twice, &k.Position, &state, &event, &source, &home, &started, &ended, &outcome,
 		&office, &pseudonym, &role, &node, &k.Training, &seal, &reason, &t, &number)
 	k.ID, k.Case, k.Manifest = textID(id), textID(home), digest(manifest)
-	k.Kind, k.Source, k.Outcome, k.Node = string(kind), holdfast.Source(source), string(outcome), string(node)
+	k.Kind, k.Source, k.Outcome, k.Node = holdfast.KindCapture, holdfast.Source(source), outcomeName(outcome), string(node)
+	if event {
+		k.Kind = holdfast.KindEvent
+	}
 	k.Started, k.Ended = fromMilli(started), fromMilli(ended)
 	k.Agent = holdfast.Agent{Office: string(office), Pseudonym: string(pseudonym), Role: string(role)}
 	k.State, k.Seal, k.Reason, k.T = stateName(state), string(seal), string(reason), fromMicro(t.Int64)

@@ -30,7 +30,7 @@ func addCases(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) error {
 	for id := range homes {
 		rows = append(rows, rawID(id))
 	}
-	if err := insert(ctx, tx, `INSERT OR IGNORE INTO home (id)`, ``, 1, rows); err != nil {
+	if err := insert(ctx, tx, `INSERT OR IGNORE INTO home (id)`, 1, rows); err != nil {
 		return err
 	}
 	if err := addChains(ctx, tx, chains); err != nil {
@@ -61,7 +61,7 @@ func addChains(ctx context.Context, tx *sql.Tx, chains map[chainKey]chainState) 
 	for k, c := range chains {
 		rows = append(rows, rawID(k.home), rawID(k.chain), []byte(c.node), c.length)
 	}
-	return insert(ctx, tx, `INSERT INTO chain (home, id, node, length)`,
+	return upsert(ctx, tx, `INSERT INTO chain (home, id, node, length)`,
 		`ON CONFLICT (home, id) DO UPDATE SET length = max(length, excluded.length), node = min(node, excluded.node)`, 4, rows)
 }
 
@@ -80,7 +80,7 @@ func addLine(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Line)
 	for _, g := range l.Given {
 		rows = append(rows, rawID(home), rawID(g.Capture), number(g.Number), at, chain, l.N)
 	}
-	return insert(ctx, tx, `INSERT INTO exhibit (home, capture, number, at, chain, line)`,
+	return upsert(ctx, tx, `INSERT INTO exhibit (home, capture, number, at, chain, line)`,
 		`ON CONFLICT (home, capture) DO UPDATE SET number = excluded.number, at = excluded.at, chain = excluded.chain, line = excluded.line
 		 WHERE (exhibit.at, exhibit.chain, exhibit.line, exhibit.number) > (excluded.at, excluded.chain, excluded.line, excluded.number)`, 6, rows)
 }

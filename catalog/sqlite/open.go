@@ -224,7 +224,7 @@ func connect(path string, o Options, mode string, conns int, query ...string) (*
 	if o.Busy <= 0 {
 		o.Busy = 30 * time.Second
 	}
-	q := append([]string{"mode=" + mode, pragma(fmt.Sprintf("busy_timeout(%d)", o.Busy.Milliseconds())), pragma("temp_store(2)"), pragma("cache_size(-16384)")}, query...)
+	q := append([]string{"mode=" + mode, pragma(fmt.Sprintf("busy_timeout(%d)", o.Busy.Milliseconds())), pragma("temp_store(2)"), pragma("wal_autocheckpoint(16384)"), pragma("cache_size(-65536)")}, query...)
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: abs}).EscapedPath()+"?"+strings.Join(q, "&"))
 	if err != nil {
 		return nil, err

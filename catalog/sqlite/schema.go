@@ -9,7 +9,8 @@ const (
 )
 
 // IDs and Digests are raw bytes, times of documents milliseconds since 1970,
-// times of Seals microseconds, both UTC.
+// times of Seals microseconds, both UTC. outcome counts from
+// complete (0) over partial to failed.
 //
 // shown is 1 for the one Manifest of a capture ID that is answered with, twice
 // is 1 if there are others. state and seal of a capture repeat what member and
@@ -29,24 +30,29 @@ CREATE TABLE capture (
 	position  INTEGER NOT NULL,
 	state     INTEGER NOT NULL,
 	seal      INTEGER,
-	kind      BLOB NOT NULL,
+	event     INTEGER NOT NULL,
 	source    BLOB NOT NULL,
 	skey      INTEGER NOT NULL,
 	home      BLOB NOT NULL,
 	started   INTEGER NOT NULL,
 	ended     INTEGER NOT NULL,
-	outcome   BLOB NOT NULL,
+	outcome   INTEGER NOT NULL,
+	who       INTEGER NOT NULL,
+	training  INTEGER NOT NULL
+);
+CREATE TABLE who (
+	n         INTEGER PRIMARY KEY,
 	office    BLOB NOT NULL,
 	pseudonym BLOB NOT NULL,
 	role      BLOB NOT NULL,
 	node      BLOB NOT NULL,
-	training  INTEGER NOT NULL
+	UNIQUE (office, pseudonym, role, node)
 );
 CREATE UNIQUE INDEX capture_id ON capture (id, manifest);
 CREATE INDEX capture_time ON capture (started, id) WHERE shown = 1;
-CREATE INDEX capture_home ON capture (home, started, id, kind) WHERE shown = 1;
+CREATE INDEX capture_home ON capture (home, started, id, event) WHERE shown = 1;
 CREATE INDEX capture_source ON capture (skey, started, id) WHERE shown = 1;
-CREATE INDEX capture_event ON capture (started, id) WHERE shown = 1 AND kind = x'6576656e74';
+CREATE INDEX capture_event ON capture (started, id) WHERE shown = 1 AND event = 1;
 CREATE INDEX capture_open ON capture (state, started, id) WHERE shown = 1 AND state < 2;
 CREATE TABLE seal (
 	n      INTEGER PRIMARY KEY,

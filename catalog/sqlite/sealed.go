@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/catalog"
@@ -44,11 +46,13 @@ func addSeal(ctx context.Context, tx *sql.Tx, st catalog.SealState) error {
 		return err
 	}
 	rows := make([]any, 0, 4*len(st.Members))
-	for _, m := range st.Members {
+	// In the order of the key, the rows of one page come together.
+	byID := slices.SortedStableFunc(slices.Values(st.Members), func(a, b catalog.Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	for _, m := range byID {
 		rows = append(rows, rawID(m.ID), m.Manifest[:], n, m.Position)
 	}
-	err = insert(ctx, tx, `INSERT INTO member (id, manifest, seal, position)`,
-		`ON CONFLICT (id, manifest, seal) DO UPDATE SET position = excluded.position WHERE excluded.position < position`, 4, rows)
+	// A plan is write-once, so a row that is there says the same.
+	err = insert(ctx, tx, `INSERT OR IGNORE INTO member (id, manifest, seal, position)`, 4, rows)
 	if err != nil || !changed && len(rows) == 0 {
 		return err
 	}
@@ -116,8 +120,8 @@ func addPlaces(ctx context.Context, tx *sql.Tx, packs map[string]int64, placed [
 		}
 		rows = append(rows, p.Digest[:], n, p.Ref.Offset, p.Ref.Size)
 	}
-	return insert(ctx, tx, `INSERT INTO ref (digest, pack, start, size)`,
-		`ON CONFLICT (digest, pack) DO UPDATE SET start = excluded.start, size = excluded.size WHERE excluded.start < start`, 4, rows)
+	// A pack is write-once too.
+	return insert(ctx, tx, `INSERT OR IGNORE INTO ref (digest, pack, start, size)`, 4, rows)
 }
 
 func micro(t time.Time) int64 {
