@@ -36,11 +36,8 @@ func (c *Catalog) Accepted(ctx context.Context, batch []catalog.Accepted) error 
 	return nil
 }
 
-// known is a Manifest that is in the catalog, or is on its way there.
-type known struct {
-	manifest hashing.Digest
-	position int64
-}
+// known holds, of one capture ID, the smallest position of each Manifest.
+type known map[hashing.Digest]int64
 
 // sealing is the best Seal of a Manifest, from member.
 type sealing struct {
@@ -67,19 +64,22 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 		return err
 	}
 	var rows []any
-	again := make(map[key]int64)          // known ones: the smallest position
+	again := make(map[key]int64)          // known ones, at a smaller position
 	touched := make(map[holdfast.ID]bool) // IDs with more than one Manifest
 	for _, a := range part {
-		k := key{a.ID, a.Manifest}
-		if slices.ContainsFunc(have[a.ID], func(o known) bool { return o.manifest == a.Manifest && o.position <= a.Position }) {
-			continue
-		}
-		s, ok := seals[k]
+		s, ok := seals[key{a.ID, a.Manifest}]
 		if ok {
 			a.Position = min(a.Position, s.position)
 		}
-		if slices.ContainsFunc(have[a.ID], func(o known) bool { return o.manifest == a.Manifest }) {
-			again[k] = a.Position
+		if have[a.ID] == nil {
+			have[a.ID] = make(known, 1)
+		}
+		had, repeated := have[a.ID][a.Manifest]
+		if repeated && had <= a.Position {
+			continue
+		}
+		if repeated {
+			again[key{a.ID, a.Manifest}] = a.Position
 		} else {
 			n, err := findWho(ctx, tx, who, agent{a.Agent, a.Node})
 			if err != nil {
@@ -87,8 +87,10 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 			}
 			rows = appendRow(rows, a.Capture, s, n, len(have[a.ID]) == 0)
 		}
-		have[a.ID] = append(have[a.ID], known{a.Manifest, a.Position})
-		touched[a.ID] = touched[a.ID] || len(have[a.ID]) > 1
+		have[a.ID][a.Manifest] = a.Position
+		if len(have[a.ID]) > 1 {
+			touched[a.ID] = true
+		}
 	}
 	if err := insert(ctx, tx, `INSERT OR FAIL INTO capture (`+columns+`)`, width, rows); err != nil {
 		return err
@@ -98,11 +100,9 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 			return err
 		}
 	}
-	for id, yes := range touched {
-		if yes {
-			if err := reshow(ctx, tx, rawID(id)); err != nil {
-				return err
-			}
+	for id := range touched {
+		if err := reshow(ctx, tx, rawID(id)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -161,16 +161,19 @@ func outcomeName(rank int64) string {
 	return "failed"
 }
 
-func findKnown(ctx context.Context, tx *sql.Tx, ids []any) (map[holdfast.ID][]known, error) {
-	have := make(map[holdfast.ID][]known, len(ids))
+func findKnown(ctx context.Context, tx *sql.Tx, ids []any) (map[holdfast.ID]known, error) {
+	have := make(map[holdfast.ID]known, len(ids))
 	return have, each(ctx, tx, func(scan func(...any) error) error {
-		var id, d sql.RawBytes
-		var k known
-		if err := scan(&id, &d, &k.position); err != nil {
+		var raw, d sql.RawBytes
+		var position int64
+		if err := scan(&raw, &d, &position); err != nil {
 			return err
 		}
-		copy(k.manifest[:], d)
-		have[textID(id)] = append(have[textID(id)], k)
+		id := textID(raw)
+		if have[id] == nil {
+			have[id] = make(known, 1)
+		}
+		have[id][digest(d)] = position
 		return nil
 	}, `SELECT id, manifest, position FROM capture WHERE id IN (`+holes(len(ids))+`)`, ids...)
 }
@@ -184,8 +187,7 @@ func findSealings(ctx context.Context, tx *sql.Tx, ids []any) (map[key]sealing, 
 		if err := scan(&id, &d, &s.seal, &s.state, &s.position); err != nil {
 			return err
 		}
-		k := key{id: textID(id)}
-		copy(k.manifest[:], d)
+		k := key{textID(id), digest(d)}
 		if b, ok := best[k]; ok { // the best comes first
 			s = sealing{b.seal, b.state, min(b.position, s.position)}
 		}
