@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -168,7 +169,7 @@ func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
 			own = own && r.a.Name != OwnName
 			delete(hope, r.a.Name)
 			if r.why != nil {
-				why = append(why, fmt.Sprintf("%s: %v", r.a.Name, r.why))
+				why = append(why, reason(r.a.Name, r.why))
 			} else if r.a.Name != OwnName {
 				got[r.a.Operator] = true
 			}
@@ -259,7 +260,7 @@ func (q *Quorum) state(name string) (up, due bool, why string) {
 	if due = !now.Before(o.next); due {
 		o.next = now.Add(q.o.Wait) // one question at a time while it is down
 	}
-	return false, due, fmt.Sprintf("%s: down: %s", name, o.why)
+	return false, due, "down: " + o.why
 }
 
 // note opens or closes an authority's circuit.
@@ -276,7 +277,12 @@ func (q *Quorum) note(name string, err error) {
 		o.wait.InitialInterval, o.wait.MaxInterval, o.wait.Multiplier = q.o.Retry, q.o.MaxRetry, 2
 		q.down[name] = o
 	}
-	o.why, o.next = err.Error(), time.Now().Add(o.wait.NextBackOff())
+	o.why, o.next = reason(name, err), time.Now().Add(o.wait.NextBackOff())
+}
+
+// reason says why an authority's token is missing, with its name once.
+func reason(name string, err error) string {
+	return name + ": " + strings.TrimPrefix(err.Error(), "timestamp from "+name+": ")
 }
 
 // remember keeps the newest token of a Seal that is sealed now.

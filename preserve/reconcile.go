@@ -43,6 +43,8 @@ type Reconciler struct {
 	Rescan time.Duration
 	Log    *slog.Logger // Optional.
 
+	asked time.Time // when authorities were asked last
+
 	mu   sync.Mutex
 	todo map[string]bool // Seals that are not sealed
 	wake chan struct{}
@@ -167,12 +169,7 @@ func (r *Reconciler) Pass(ctx context.Context) (p Pass, err error) {
 	r.init()
 	seals := slices.Sorted(maps.Keys(r.todo))
 	r.mu.Unlock()
-	for i, seal := range seals {
-		if i > 0 {
-			if err := sleep(ctx, r.pace()); err != nil {
-				return p, err
-			}
-		}
+	for _, seal := range seals {
 		o, err := r.one(ctx, seal)
 		if err != nil && ctx.Err() != nil {
 			return p, err
@@ -221,7 +218,11 @@ func (r *Reconciler) one(ctx context.Context, seal string) (Outcome, error) {
 		if err != nil {
 			return o, err
 		}
-		if _, err := r.Quorum.collect(ctx, k); err != nil {
+		if err := sleep(ctx, r.pace()-time.Since(r.asked)); err != nil {
+			return o, err
+		}
+		_, err = r.Quorum.collect(ctx, k)
+		if r.asked = time.Now(); err != nil {
 			return o, err
 		}
 		if o, parts, err = j.judge(ctx, plan); err != nil {

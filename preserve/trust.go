@@ -61,22 +61,18 @@ func (t *Trust) Set(p *holdfast.Policy, certs []*x509.Certificate) {
 
 // Pin returns nil if a token counts under the Policy, which it is added to if
 // its operator and root are new there. A token that its operator's entries do
-// not fit wraps [ErrIssuer]: the authority has changed its issuing CA or its
-// policy since, which an Agent must look at.
+// not fit wraps [ErrIssuer] or [ErrPolicy]: the authority has changed its issuing
+// CA or its policy since, which an Agent must look at.
 func (t *Trust) Pin(ctx context.Context, a Authority, ts *Timestamp) error {
 	e := entryOf(a, ts)
-	if known, fits := findEntry(t.Policy(), e, ts.Token.GenTime); fits {
-		return nil
-	} else if known {
-		return errorPinned(e, ts)
+	if known, err := findEntry(t.Policy(), e, ts); known {
+		return err
 	}
 	t.pinning.Lock()
 	defer t.pinning.Unlock()
 	old := t.Policy()
-	if known, fits := findEntry(old, e, ts.Token.GenTime); known && !fits {
-		return errorPinned(e, ts)
-	} else if fits {
-		return nil
+	if known, err := findEntry(old, e, ts); known { // pinned while we waited
+		return err
 	}
 	p := *old
 	p.Authorities = append(slices.Clone(old.Authorities), e)
@@ -96,11 +92,6 @@ func (t *Trust) Pin(ctx context.Context, a Authority, ts *Timestamp) error {
 	return nil
 }
 
-func errorPinned(e holdfast.Authority, ts *Timestamp) error {
-	return fmt.Errorf("%w: %q signs for %s under policy %s; if the operator has announced it, remove the authority and add it again",
-		ErrIssuer, ts.Chain.Issuer.Subject.CommonName, e.Operator, e.Policy)
-}
-
 func entryOf(a Authority, ts *Timestamp) holdfast.Authority {
 	issuer := hashing.Of(ts.Chain.Issuer.RawSubjectPublicKeyInfo)
 	return holdfast.Authority{
@@ -112,18 +103,24 @@ func entryOf(a Authority, ts *Timestamp) holdfast.Authority {
 	}
 }
 
-// findEntry reports whether the Policy knows e's operator with e's root, and
-// whether such an entry fits e and a time.
-func findEntry(p *holdfast.Policy, e holdfast.Authority, at time.Time) (known, fits bool) {
+// findEntry reports whether the Policy knows e's operator with e's root, and if
+// so, why none of its entries fits the token (nil: one does).
+func findEntry(p *holdfast.Policy, e holdfast.Authority, ts *Timestamp) (known bool, err error) {
 	for _, a := range p.Authorities {
 		if a.Operator != e.Operator || a.Root != e.Root {
 			continue
 		}
 		known = true
-		if (a.Issuer == nil || *a.Issuer == *e.Issuer) && (a.Policy == "" || a.Policy == e.Policy) &&
-			!at.Before(a.From.Time) && (a.Until == nil || at.Before(a.Until.Time)) {
-			return true, true
+		switch at := ts.Token.GenTime; {
+		case a.Issuer != nil && *a.Issuer != *e.Issuer:
+			err = fmt.Errorf("%w: %q; if the operator has announced it, remove the authority and add it again", ErrIssuer, ts.Chain.Issuer.Subject.CommonName)
+		case a.Policy != "" && a.Policy != e.Policy:
+			err = fmt.Errorf("%w: %s instead of %s; if the operator has announced it, remove the authority and add it again", ErrPolicy, e.Policy, a.Policy)
+		case at.Before(a.From.Time) || a.Until != nil && !at.Before(a.Until.Time):
+			err = fmt.Errorf("its time %s lies outside the period that the policy gives it", holdfast.At(at))
+		default:
+			return true, nil
 		}
 	}
-	return known, false
+	return known, err
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -265,4 +267,20 @@ func (n *Node) MustSeal(b preserve.Batch) preserve.Outcome {
 		n.t.Fatalf("seal %s is %s: %s", o.Seal, o.State, o.Reason)
 	}
 	return o
+}
+
+// HasPart reports whether a part of a Seal is stored.
+func (n *Node) HasPart(seal, part string) bool {
+	n.t.Helper()
+	f, err := n.Files.OpenName(n.t.Context(), "seals/"+seal+"/"+part)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		n.t.Fatal(err)
+	}
+	return true
 }
