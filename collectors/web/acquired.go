@@ -191,8 +191,10 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	if t := a.Collection.Peer.TLS; t != nil && !t.Verified {
 		because("tls-unverified", t.Verdict)
 	}
-	if n := a.Completeness.Failed + a.Completeness.Truncated + a.Completeness.Blocked; n > 0 && main != nil {
-		because("incomplete", fmt.Sprintf("%d failed, %d truncated, %d blocked of %d requests", a.Completeness.Failed, a.Completeness.Truncated, a.Completeness.Blocked, a.Completeness.Requests))
+	// What the browser itself would not load (a security policy of the page) is
+	// how the page is for everyone: counted, but nothing is missing.
+	if n := x.rec.count; n.Failed+n.Truncated+n.Blocked > 0 && main != nil {
+		because("incomplete", fmt.Sprintf("%d failed, %d truncated, %d blocked of %d requests", n.Failed, n.Truncated, n.Blocked, n.Requests))
 	}
 	a.Outcome = collectors.Complete
 	if len(a.Reasons) > 0 {
