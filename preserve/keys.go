@@ -7,7 +7,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -19,6 +18,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms"
 	"github.com/sigstore/sigstore/pkg/signature/options"
+
+	"holdfast/hashing"
 )
 
 // ErrKey is wrapped by every error that says "this key cannot seal".
@@ -148,8 +149,8 @@ func SigstoreSigner(ctx context.Context, name string, s signature.Signer) (Signe
 	if err != nil {
 		return nil, fmt.Errorf("open seal key %s: ask for its public key: %w", name, err)
 	}
-	return checkedSigner(name, pub, func(ctx context.Context, payload []byte) ([]byte, error) {
-		return s.SignMessage(bytes.NewReader(payload), options.WithContext(ctx))
+	return checkedSigner(name, pub, func(ctx context.Context, digest []byte) ([]byte, error) {
+		return s.SignMessage(nil, options.WithContext(ctx), options.WithDigest(digest), options.WithCryptoSignerOpts(crypto.SHA256))
 	})
 }
 
@@ -157,9 +158,8 @@ func SigstoreSigner(ctx context.Context, name string, s signature.Signer) (Signe
 func CryptoSigner(name string, key crypto.Signer) (Signer, error) { return cryptoSigner(name, key) }
 
 func cryptoSigner(name string, key crypto.Signer) (Signer, error) {
-	return checkedSigner(name, key.Public(), func(_ context.Context, payload []byte) ([]byte, error) {
-		h := sha256.Sum256(payload)
-		return key.Sign(rand.Reader, h[:], crypto.SHA256)
+	return checkedSigner(name, key.Public(), func(_ context.Context, digest []byte) ([]byte, error) {
+		return key.Sign(rand.Reader, digest, crypto.SHA256)
 	})
 }
 
@@ -171,7 +171,7 @@ type checked struct {
 	name string
 	pub  *ecdsa.PublicKey
 	spki []byte
-	sign func(context.Context, []byte) ([]byte, error)
+	sign func(ctx context.Context, digest []byte) ([]byte, error)
 }
 
 func checkedSigner(name string, key crypto.PublicKey, sign func(context.Context, []byte) ([]byte, error)) (Signer, error) {
@@ -192,12 +192,17 @@ func checkedSigner(name string, key crypto.PublicKey, sign func(context.Context,
 func (c *checked) SPKI() []byte { return c.spki }
 
 func (c *checked) Sign(ctx context.Context, payload []byte) ([]byte, error) {
-	sig, err := c.sign(ctx, payload)
+	return c.SignDigest(ctx, hashing.Of(payload))
+}
+
+// SignDigest signs a payload by its SHA-256 alone, for payloads that are not
+// held in memory.
+func (c *checked) SignDigest(ctx context.Context, digest hashing.Digest) ([]byte, error) {
+	sig, err := c.sign(ctx, digest[:])
 	if err != nil {
 		return nil, fmt.Errorf("sign with %s: %w", c.name, err)
 	}
-	h := sha256.Sum256(payload)
-	if !ecdsa.VerifyASN1(c.pub, h[:], sig) {
+	if !ecdsa.VerifyASN1(c.pub, digest[:], sig) {
 		return nil, fmt.Errorf("sign with %s: %w: its signature does not verify with its own public key", c.name, ErrKey)
 	}
 	return sig, nil

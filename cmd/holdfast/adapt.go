@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"io"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/collectors/web"
+	"holdfast/pipeline"
+	"holdfast/preserve"
+	"holdfast/storage"
+	"holdfast/storage/file"
+)
+
+// The rooms on floor 3 do not know each other; here one's words become the
+// other's.
+
+type certificate = x509.Certificate
+
+// planner and carrier are preserve as the pipeline sees it.
+type planner struct {
+	*preserve.Sealer
+	store preserve.PartReader
+}
+
+func (p *planner) Plan(ctx context.Context, b pipeline.Batch) (*holdfast.Plan, error) {
+	return p.Sealer.Plan(ctx, preserve.Batch{Queue: b.Queue, Partition: b.Partition, First: b.First, Last: b.Last, Items: items(b), Skipped: b.Skipped})
+}
+
+func (p *planner) Newest(ctx context.Context, queue string, partition, count int) ([]*holdfast.Plan, error) {
+	return preserve.Newest(ctx, p.store, queue, partition, count)
+}
+
+type carrier struct{ sealer *preserve.Sealer }
+
+func (c *carrier) Carry(ctx context.Context, p *holdfast.Plan, b pipeline.Batch) (pipeline.Outcome, error) {
+	o, err := c.sealer.Carry(ctx, p, items(b))
+	if err != nil || o.Seal == "" {
+		return pipeline.Outcome{}, err
+	}
+	return outcome(o), nil
+}
+
+func items(b pipeline.Batch) []preserve.Item {
+	out := make([]preserve.Item, len(b.Items))
+	for i, it := range b.Items {
+		out[i] = preserve.Item{Position: it.Position, ID: it.ID, Case: it.Case, Manifest: it.Manifest, Small: make([]preserve.Small, len(it.Small))}
+		for j, s := range it.Small {
+			out[i].Small[j] = preserve.Small(s)
+		}
+	}
+	return out
+}
+
+func outcome(o preserve.Outcome) pipeline.Outcome {
+	p := pipeline.Outcome{Captures: o.Captures, Reason: o.Reason, Seal: o.Seal, State: o.State}
+	if o.State == preserve.StateSealed {
+		p.T = &o.T
+	}
+	return p
+}
+
+// indexer is the catalog as the pipeline sees it.
+type indexer struct {
+	cat interface {
+		catalog.Writer
+		catalog.Syncer
+	}
+	store *file.Store
+	log   *slog.Logger
+}
+
+func (x *indexer) Accepted(ctx context.Context, items []pipeline.Item) error {
+	if err := x.cat.Accepted(ctx, accepted(ctx, items, x.log)); err != nil {
+		return err
+	}
+	return x.cat.Sync(ctx)
+}
+
+func accepted(ctx context.Context, items []pipeline.Item, log *slog.Logger) []catalog.Accepted {
+	batch := make([]catalog.Accepted, 0, len(items))
+	for _, it := range items {
+		a, err := catalog.Read(it.Position, it.Manifest)
+		if err != nil {
+			log.ErrorContext(ctx, "message not indexed", "position", it.Position, "err", err)
+			continue
+		}
+		if d, _, ok := a.LineDigest(); ok {
+			for _, s := range it.Small {
+				if s.Digest == d {
+					err = a.ReadLine(s.Bytes)
+				}
+			}
+			if err != nil {
+				log.ErrorContext(ctx, "custody line not indexed", "position", it.Position, "err", err)
+			}
+		}
+		batch = append(batch, a)
+	}
+	return batch
+}
+
+func (x *indexer) Sealed(ctx context.Context, results []pipeline.Outcome) error {
+	batch := make([]catalog.SealState, 0, len(results))
+	for _, o := range results {
+		st, err := catalog.Locate(ctx, x.store, o.Seal)
+		if err != nil && st.Seal == "" {
+			return err
+		}
+		if err != nil {
+			x.log.ErrorContext(ctx, "pack not indexed", "seal", o.Seal, "err", err)
+		}
+		st.State, st.Reason, st.At = o.State, o.Reason, time.Now()
+		if o.T != nil {
+			st.T = o.T.Time
+		}
+		batch = append(batch, st)
+	}
+	if err := x.cat.Sealed(ctx, batch); err != nil {
+		return err
+	}
+	return x.cat.Sync(ctx)
+}
+
+// judge is preserve's judge as the catalog's fold sees it.
+type judge struct{ j *preserve.Judge }
+
+func (j judge) State(ctx context.Context, seal string) (catalog.Judgement, error) {
+	o, err := j.j.State(ctx, seal)
+	if err != nil {
+		return catalog.Judgement{}, err
+	}
+	return catalog.Judgement{State: o.State, Reason: o.Reason, T: o.T.Time}, nil
+}
+
+func (n *node) normalisers() map[string]pipeline.Normaliser {
+	w := &webNormaliser{n.store}
+	return map[string]pipeline.Normaliser{"http": w, "https": w}
+}
+
+// webNormaliser opens a capture's Objects, small or large, for collectors/web.
+type webNormaliser struct{ store storage.Opener }
+
+func (w *webNormaliser) Normalise(ctx context.Context, c *pipeline.Captured) (*pipeline.Derived, error) {
+	page, inputs, err := web.Normaliser{}.Normalise(ctx, address(&c.Manifest), func(name string) (io.ReadCloser, error) {
+		if b, ok := c.Inline[name]; ok {
+			return io.NopCloser(bytes.NewReader(b)), nil
+		}
+		o := c.Manifest.Object(name)
+		if o == nil {
+			return nil, fs.ErrNotExist
+		}
+		r, _, err := w.store.Open(ctx, o.Digest)
+		return r, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if page == nil {
+		return &pipeline.Derived{}, nil // nothing was rendered: there is no page
+	}
+	return &pipeline.Derived{
+		Objects:         []pipeline.DerivedObject{{Name: "page.json", Role: "page", Type: "application/json", Bytes: page}},
+		Transformations: []holdfast.Transformation{{Output: "page.json", Inputs: inputs, Action: "normalise", Tool: "holdfast " + version}},
+	}, nil
+}
+
+// address is where the page was found, against which links are resolved.
+func address(m *holdfast.Manifest) string {
+	if m.Web != nil && m.Web.Final != "" {
+		return string(m.Web.Final)
+	}
+	return string(m.Source)
+}

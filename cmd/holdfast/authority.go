@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/preserve/authority"
+)
+
+func (c *cli) authorityCmd() *cobra.Command {
+	return group("authority", "Time-stamping authorities: those that this node asks, and one of the office's own",
+		c.authorityAddCmd(), c.authorityListCmd(), c.authorityRemoveCmd(), c.authorityServeCmd())
+}
+
+func (c *cli) authorityAddCmd() *cobra.Command {
+	var e authorityEntry
+	var roots string
+	cmd := command("add NAME URL --operator OP --roots FILE.pem [--public]", "Ask one more authority from now on",
+		"holdfast authority add partner https://tsa.partner.example/ --operator 'Partner Office' --roots partner-roots.pem", cobra.ExactArgs(2),
+		func(cmd *cobra.Command, args []string) error {
+			e.Name, e.URL = args[0], args[1]
+			if err := e.check(roots); err != nil {
+				return err
+			}
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			if err := n.addAuthority(cmd.Context(), e); err != nil {
+				return err
+			}
+			if err := n.tryAuthority(cmd.Context(), e.Name); err != nil {
+				fmt.Fprintf(c.errs, "holdfast: added, but it gives no valid token now: %v\n", err)
+			}
+			c.say(map[string]any{"name": e.Name, "operator": e.Operator, "url": e.URL}, "%s of %s is asked from now on", e.Name, e.Operator)
+			return nil
+		})
+	cmd.Long = "The first `authority add` ends the use of the public defaults.\nTwo authorities of one operator count once.\n\nexit status: 0 done  1 could not  2 usage"
+	cmd.Flags().StringVar(&e.Operator, "operator", "", "the legal entity that runs it")
+	cmd.Flags().StringVar(&roots, "roots", "", "PEM file with the root certificates that its tokens must end in")
+	cmd.Flags().BoolVar(&e.Public, "public", false, "a stranger's service: ask it at a polite pace (a Seal every 15 s at most)")
+	return cmd
+}
+
+func (e *authorityEntry) check(roots string) error {
+	u, err := url.Parse(e.URL)
+	switch {
+	case !holdfast.ValidAuthorityName(e.Name) || e.Name == "own":
+		return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -, and not `own`", e.Name)
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return usageError("url %.200q is not http(s)://host/…", e.URL)
+	case e.Operator == "":
+		return usageError("--operator is missing: the legal entity that runs it; a quorum counts operators")
+	case roots == "":
+		return usageError("--roots is missing: the PEM file that the authority publishes (`authority serve` writes DIR/roots.pem)")
+	}
+	text, err := os.ReadFile(roots)
+	if err != nil {
+		return usageError("read roots: %w", err)
+	}
+	if _, err := parseCertificates(text); err != nil {
+		return usageError("read roots %s: %w", roots, err)
+	}
+	e.Roots, e.Added = string(text), holdfast.At(time.Now())
+	return nil
+}
+
+// addAuthority writes the entry, and the Event that says so.
+func (n *node) addAuthority(ctx context.Context, e authorityEntry) error {
+	err := n.changeAuthorities(ctx, func(list []authorityEntry) ([]authorityEntry, error) {
+		if slices.ContainsFunc(list, func(o authorityEntry) bool { return o.Name == e.Name }) {
+			return nil, fmt.Errorf("add authority: %s is there already; choose another name, or `authority remove %s` is what you want", e.Name, e.Name)
+		}
+		return append(list, e), nil
+	})
+	if err != nil {
+		return err
+	}
+	return n.event(ctx, "authority-added", []string{e.Name, e.Operator, e.URL})
+}
+
+// changeAuthorities edits authorities.json under a lock.
+func (n *node) changeAuthorities(ctx context.Context, edit func([]authorityEntry) ([]authorityEntry, error)) error {
+	unlock, err := lockFile(ctx, filepath.Join(n.dir, "authorities.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	list, _, err := n.authorityEntries()
+	if err != nil {
+		return err
+	}
+	if list, err = edit(list); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(n.dir, fileAuthorities), list)
+}
+
+func (c *cli) authorityListCmd() *cobra.Command {
+	return command("list", "Show the authorities", "holdfast authority list", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		n, err := c.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer n.Close()
+		list, defaults, err := n.authoritiesShown()
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			state := "asked"
+			if e.Removed != nil {
+				state = "not asked since " + e.Removed.String()
+			}
+			if defaults {
+				state = "asked (default, until the first `authority add`)"
+			}
+			c.say(map[string]any{"name": e.Name, "operator": e.Operator, "url": e.URL, "public": e.Public, "default": defaults, "removed": e.Removed},
+				"%-14s %-32s %s  %s", e.Name, e.Operator, e.URL, state)
+		}
+		return nil
+	})
+}
+
+func (c *cli) authorityRemoveCmd() *cobra.Command {
+	return command("remove NAME", "Ask an authority no more; the policy keeps it, with an end", "holdfast authority remove partner", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			if err := n.removeAuthority(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			c.say(map[string]any{"name": args[0], "removed": true}, "%s is asked no more; what it stamped so far still counts", args[0])
+			return nil
+		})
+}
+
+func (n *node) removeAuthority(ctx context.Context, name string) error {
+	now := holdfast.At(time.Now())
+	var gone authorityEntry
+	err := n.changeAuthorities(ctx, func(list []authorityEntry) ([]authorityEntry, error) {
+		i := slices.IndexFunc(list, func(e authorityEntry) bool { return e.Name == name && e.Removed == nil })
+		if i < 0 {
+			return nil, fmt.Errorf("remove authority: %.60q is not asked; `authority list` shows those that are", name)
+		}
+		list[i].Removed = &now
+		gone = list[i]
+		return list, nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.endAuthority(ctx, gone, now); err != nil {
+		return err
+	}
+	return n.event(ctx, "authority-removed", []string{gone.Name, gone.Operator, gone.URL})
+}
+
+func (c *cli) authorityServeCmd() *cobra.Command {
+	var o authority.Options
+	var listen, dir string
+	cmd := command("serve --operator OP --listen ADDR --dir DIR", "Run an RFC 3161 authority of the office's own",
+		"holdfast authority serve --operator 'Our Office' --listen 127.0.0.1:3161 --dir /srv/tsa", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+			if o.Operator == "" || listen == "" || dir == "" {
+				return usageError("--operator, --listen and --dir are all needed")
+			}
+			o.Log = c.log()
+			a, err := authority.Open(dir, o)
+			if err != nil {
+				return err
+			}
+			l, err := net.Listen("tcp", listen)
+			if err != nil {
+				return fmt.Errorf("listen: %w", err)
+			}
+			c.say(map[string]any{"url": "http://" + l.Addr().String() + "/", "roots": filepath.Join(dir, "roots.pem"), "policy": a.PolicyOID()},
+				"serving http://%s/  roots in %s  policy %s", l.Addr(), filepath.Join(dir, "roots.pem"), a.PolicyOID())
+			return serve(cmd.Context(), l, a.Handler())
+		})
+	cmd.Flags().StringVar(&o.Operator, "operator", "", "the legal entity that answers for it")
+	cmd.Flags().StringVar(&listen, "listen", "", "address, such as 127.0.0.1:3161")
+	cmd.Flags().StringVar(&dir, "dir", "", "where its keys lie; writes roots.pem there")
+	cmd.Flags().BoolVar(&o.Training, "training", false, "certificates say TRAINING")
+	cmd.Flags().StringVar(&o.Policy, "policy", "", "policy OID that the office has registered")
+	return cmd
+}
+
+// serve answers until ctx ends, with limits on how long a stranger may take.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	s := &http.Server{Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	stop := context.AfterFunc(ctx, func() { s.Close() })
+	defer stop()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}

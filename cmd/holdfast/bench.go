@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/pipeline"
+	"holdfast/preserve/authority"
+)
+
+func (c *cli) benchCmd() *cobra.Command {
+	cmd := command("bench [hash|seal|verify]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			benches := map[string]func(context.Context) error{"hash": c.benchHash, "seal": c.benchSeal, "verify": c.benchVerify}
+			for _, name := range []string{"hash", "seal", "verify"} {
+				if len(args) == 1 && args[0] != name {
+					continue
+				}
+				if err := benches[name](cmd.Context()); err != nil {
+					return fmt.Errorf("bench %s: %w", name, err)
+				}
+				delete(benches, name)
+			}
+			if len(benches) == 3 {
+				return usageError("bench %.40q: it is hash, seal or verify", args[0])
+			}
+			return nil
+		})
+	return cmd
+}
+
+// cpu is the processor time of this process so far.
+func cpu() time.Duration {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// opensslSpeed is the limit: what openssl says for SHA-256 in 16 KB blocks, in
+// bytes a second on one core.
+func opensslSpeed(ctx context.Context) (float64, error) {
+	out, err := exec.CommandContext(ctx, "openssl", "speed", "-seconds", "1", "-bytes", "16384", "-evp", "sha256").Output()
+	if err != nil {
+		return 0, fmt.Errorf("run openssl speed, the limit to measure against: %w", err)
+	}
+	f := regexp.MustCompile(`(?mi)^sha256\s+([0-9.]+)k`).FindSubmatch(out)
+	if f == nil {
+		return 0, fmt.Errorf("openssl speed printed no figure")
+	}
+	k, err := strconv.ParseFloat(string(f[1]), 64)
+	return k * 1000, err
+}
+
+func (c *cli) figure(name string, value float64, unit string, ratio float64, against string) {
+	c.say(map[string]any{"bench": name, "value": value, "unit": unit, "ratio": ratio, "against": against, "cores": runtime.GOMAXPROCS(0)},
+		"%-7s %10.2f %-26s %5.1f %% of %s", name, value, unit, 100*ratio, against)
+}
+
+func (c *cli) benchHash(ctx context.Context) error {
+	limit, err := opensslSpeed(ctx)
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 256<<20)
+	before := cpu()
+	for range 4 {
+		if _, _, err := hashing.Copy(io.Discard, bytes.NewReader(buf)); err != nil {
+			return err
+		}
+	}
+	speed := 4 * float64(len(buf)) / (cpu() - before).Seconds()
+	c.figure("hash", speed/1e9, "GB per CPU-second", speed/limit, fmt.Sprintf("openssl speed sha256 (%.2f GB/s)", limit/1e9))
+	return nil
+}
+
+// benchNode is a training node with two authorities in this process.
+func (c *cli) benchNode(ctx context.Context, dir string) (*node, error) {
+	sub := &cli{in: c.in, out: io.Discard, errs: c.errs, data: filepath.Join(dir, "node")}
+	n, err := sub.initNode(ctx, initOptions{label: "bench", training: true})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"alpha", "beta"} {
+		a, err := authority.Open(filepath.Join(dir, name), authority.Options{Operator: "TRAINING " + name, Training: true})
+		if err != nil {
+			return n, err
+		}
+		l, err := listen()
+		if err != nil {
+			return n, err
+		}
+		go serve(ctx, l, a.Handler())
+		e := authorityEntry{Name: name, URL: "http://" + l.Addr().String() + "/", Operator: "TRAINING " + name}
+		if err := e.check(filepath.Join(dir, name, "roots.pem")); err != nil {
+			return n, err
+		}
+		if err := n.addAuthority(ctx, e); err != nil {
+			return n, err
+		}
+		if err := n.tryAuthority(ctx, name); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// benchSeal times captures of 1 KB from the queue to sealed and durable, the
+// index off, four batches in flight.
+func (c *cli) benchSeal(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	dir, err := os.MkdirTemp("", "holdfast-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	n, err := c.benchNode(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	const batches = 16
+	if err := n.fillQueue(ctx, batches*holdfast.MaxSubjects, 1000); err != nil {
+		return err
+	}
+	unlock, err := lockFile(ctx, n.path("preserve.lock"))
+	if err != nil {
+		return err
+	}
+	s, err := n.startSealing(ctx, unlock)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	before, begun := cpu(), time.Now()
+	if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers()}).Drain(ctx); err != nil {
+		return err
+	}
+	sealed := 0
+	p := s.preserve(n)
+	p.Sealed = func(o pipeline.Outcome) {
+		if o.State == pipeline.StateSealed {
+			sealed += len(o.Captures)
+		}
+	}
+	if err := p.Drain(ctx); err != nil {
+		return err
+	}
+	rate, wall := float64(sealed)/(cpu()-before).Seconds(), float64(sealed)/time.Since(begun).Seconds()
+	if sealed < batches*holdfast.MaxSubjects {
+		return fmt.Errorf("only %d of %d captures were sealed", sealed, batches*holdfast.MaxSubjects)
+	}
+	c.figure("seal", rate, "captures per CPU-second", rate/10_000, fmt.Sprintf("the budget of 10,000 (wall: %.0f/s)", wall))
+	return nil
+}
+
+// fillQueue publishes captures with one inline Object each, through intake's
+// own form.
+func (n *node) fillQueue(ctx context.Context, count, size int) error {
+	head, err := n.outbox.Head(ctx, n.set.Unfiled)
+	if err != nil {
+		return err
+	}
+	now := holdfast.At(time.Now())
+	for done := 0; done < count; {
+		var batch []pipeline.Message
+		for ; done < count && len(batch) < 1000; done++ {
+			body := make([]byte, size)
+			rand.Read(body)
+			cp := &pipeline.Captured{Inline: map[string][]byte{"text.txt": body}, Manifest: holdfast.Manifest{
+				Agent: n.set.Agent, Case: n.set.Unfiled, Custody: head, Started: now, Ended: now, ID: holdfast.NewID(), Kind: holdfast.KindCapture,
+				Nonce: holdfast.NewNonce(), Source: holdfast.Source("https://bench.invalid/" + strconv.Itoa(done)), Training: n.set.Training,
+				Completeness: holdfast.Completeness{Outcome: "complete"}, Found: holdfast.Found{How: "bench"},
+				Collection: holdfast.Collection{Clock: n.facts.Clock, Config: n.facts.Config, Egress: "unknown", Identity: "none", Node: n.facts.Node, Software: n.facts.Software},
+				Objects:    []holdfast.Object{{Digest: hashing.Of(body), Name: "text.txt", Role: "text", Size: int64(size), Type: "text/plain"}},
+			}}
+			msg, err := cp.Encode()
+			if err != nil {
+				return err
+			}
+			batch = append(batch, pipeline.Message{ID: cp.Manifest.ID, Body: msg})
+		}
+		if _, err := n.queue.Publish(ctx, nil, batch...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// benchVerify makes a bundle with large Objects and verifies it.
+func (c *cli) benchVerify(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	limit, err := opensslSpeed(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "holdfast-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	file, p, err := c.benchBundle(ctx, dir)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	var before time.Duration
+	var begun time.Time
+	for range 2 { // the first pass warms the page cache: the disk is not what is measured
+		before, begun = cpu(), time.Now()
+		r, err := holdfast.Verify(ctx, f, st.Size(), p, holdfast.VerifyOptions{})
+		if err != nil {
+			return err
+		}
+		if r.Verdict != holdfast.VerdictProven {
+			return fmt.Errorf("the bundle is %s: %v", r.Verdict, worst(r))
+		}
+	}
+	speed := float64(st.Size()) / (cpu() - before).Seconds()
+	c.figure("verify", speed/1e9, "GB per CPU-second", speed/limit, fmt.Sprintf("openssl speed sha256 (%.2f GB/s); wall %.2f GB/s", limit/1e9, float64(st.Size())/time.Since(begun).Seconds()/1e9))
+	return nil
+}
+
+// benchBundle exports four Objects of 128 MiB.
+func (c *cli) benchBundle(ctx context.Context, dir string) (string, *holdfast.Policy, error) {
+	n, err := c.benchNode(ctx, dir)
+	if err != nil {
+		return "", nil, err
+	}
+	defer n.Close()
+	var got []captured
+	for i := range 4 {
+		id, err := n.publishLarge(ctx, i, 128<<20)
+		if err != nil {
+			return "", nil, err
+		}
+		got = append(got, captured{id: id})
+	}
+	sub := &cli{in: c.in, out: io.Discard, errs: c.errs}
+	if err := sub.seal(ctx, n, time.Minute); err != nil {
+		return "", nil, err
+	}
+	file := filepath.Join(dir, "bench.zip")
+	if err := sub.exportCaptures(ctx, n, n.set.Unfiled, got, file); err != nil {
+		return "", nil, err
+	}
+	p, err := n.policy()
+	return file, p, err
+}
+
+func (n *node) publishLarge(ctx context.Context, i int, size int64) (holdfast.ID, error) {
+	head, err := n.outbox.Head(ctx, n.set.Unfiled)
+	if err != nil {
+		return "", err
+	}
+	seed := strings.NewReader(strconv.Itoa(i))
+	d, _, err := n.store.Put(ctx, io.MultiReader(seed, io.LimitReader(zeros{}, size-1)))
+	if err != nil {
+		return "", err
+	}
+	now := holdfast.At(time.Now())
+	cp := &pipeline.Captured{Manifest: holdfast.Manifest{
+		Agent: n.set.Agent, Case: n.set.Unfiled, Custody: head, Started: now, Ended: now, ID: holdfast.NewID(), Kind: holdfast.KindCapture,
+		Nonce: holdfast.NewNonce(), Source: "https://bench.invalid/large", Training: n.set.Training, Completeness: holdfast.Completeness{Outcome: "complete"},
+		Collection: holdfast.Collection{Clock: n.facts.Clock, Config: n.facts.Config, Egress: "unknown", Identity: "none", Node: n.facts.Node, Software: n.facts.Software},
+		Objects:    []holdfast.Object{{Digest: d, Name: "large.bin", Role: "source", Size: size, Type: "application/octet-stream"}},
+	}}
+	msg, err := cp.Encode()
+	if err != nil {
+		return "", err
+	}
+	_, err = n.queue.Publish(ctx, nil, pipeline.Message{ID: cp.Manifest.ID, Body: msg})
+	return cp.Manifest.ID, err
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

@@ -1,0 +1,363 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/catalog"
+	"holdfast/export"
+	"holdfast/hashing"
+	"holdfast/pipeline"
+	"holdfast/preserve"
+)
+
+type exportOptions struct {
+	caseName   string
+	restricted bool
+	replace    bool
+}
+
+func (c *cli) exportCmd() *cobra.Command {
+	var o exportOptions
+	cmd := command("export (--case NAME | CAPTURE…) FILE", "Write a bundle that a stranger can check", "holdfast export --case 2026-017 2026-017.zip", cobra.MinimumNArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			ids, file := args[:len(args)-1], args[len(args)-1]
+			if (len(ids) > 0) == (o.caseName != "") {
+				return usageError("give --case NAME or captures before FILE, one of them")
+			}
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			if err := n.refresh(cmd.Context()); err != nil {
+				return err
+			}
+			sel, err := n.selection(cmd.Context(), o.caseName, ids)
+			if err != nil {
+				return err
+			}
+			return c.export(cmd.Context(), n, sel, file, o)
+		})
+	cmd.Flags().StringVar(&o.caseName, "case", "", "all captures of this Case")
+	cmd.Flags().BoolVar(&o.restricted, "restricted", false, "include restricted objects: requests with cookies and form fields")
+	cmd.Flags().BoolVar(&o.replace, "replace", false, "replace FILE if it exists")
+	return cmd
+}
+
+// selection groups captures by home Case, oldest first.
+func (n *node) selection(ctx context.Context, caseName string, ids []string) (sel []export.Selection, err error) {
+	if caseName != "" {
+		cs, err := n.cat.Case(ctx, caseName)
+		if err != nil {
+			return nil, fmt.Errorf("export: case %.80q: %w", caseName, err)
+		}
+		s := export.Selection{Case: cs.ID}
+		for cp, err := range n.cat.Captures(ctx, catalog.Query{Case: cs.ID, Kind: holdfast.KindCapture}) {
+			if err != nil {
+				return nil, err
+			}
+			s.Captures = append(s.Captures, cp.ID)
+		}
+		reverse(s.Captures)
+		if len(s.Captures) == 0 {
+			return nil, fmt.Errorf("export: case %s has no captures", caseName)
+		}
+		return []export.Selection{s}, nil
+	}
+	at := map[holdfast.ID]int{}
+	for _, a := range ids {
+		id, err := holdfast.ParseID(a)
+		if err != nil {
+			return nil, usageError("%w; `holdfast list` shows the ids", err)
+		}
+		cp, err := n.cat.Capture(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("export: capture %s: %w", id, err)
+		}
+		if _, ok := at[cp.Case]; !ok {
+			at[cp.Case] = len(sel)
+			sel = append(sel, export.Selection{Case: cp.Case})
+		}
+		s := &sel[at[cp.Case]]
+		s.Captures = append(s.Captures, id)
+	}
+	return sel, nil
+}
+
+func reverse[T any](s []T) {
+	for i, j := 0, len(s)-1; i < j; i, j = i+1, j-1 {
+		s[i], s[j] = s[j], s[i]
+	}
+}
+
+// exportCaptures writes the bundle that `capture --export` asked for.
+func (c *cli) exportCaptures(ctx context.Context, n *node, home holdfast.ID, got []captured, file string) error {
+	if len(got) == 0 {
+		return errors.New("export: nothing was captured, so no bundle is written")
+	}
+	ids := make([]string, len(got))
+	for i, g := range got {
+		ids[i] = string(g.id)
+	}
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	sel, err := n.selection(ctx, "", ids)
+	if err != nil {
+		return err
+	}
+	return c.export(ctx, n, sel, file, exportOptions{})
+}
+
+func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, file string, o exportOptions) error {
+	p, err := n.policy()
+	if err != nil {
+		return err
+	}
+	signer, ok := n.signer.(export.Signer)
+	if !ok {
+		return fmt.Errorf("export: the seal key cannot sign a digest")
+	}
+	bar := c.progress("writing")
+	sum, err := export.WriteFile(ctx, file, export.Options{
+		Cases: sel, Captures: &captures{n}, CaseFacts: &caseFacts{n, map[holdfast.ID]string{}}, Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
+		Certificates: n.certificates(), Agent: n.set.Agent, Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
+		Restricted: o.restricted, Replace: o.replace, Log: n.log,
+		Progress: func(_ int, done int64) { bar.bytes(done, -1) },
+	})
+	bar.done()
+	if errors.Is(err, export.ErrExists) {
+		return fmt.Errorf("%w: choose another name, or --replace", err)
+	}
+	if err != nil {
+		return err
+	}
+	unsealed := 0
+	for _, e := range sum.Exhibits {
+		if e.State != export.Sealed {
+			unsealed++
+		}
+	}
+	for _, note := range sum.Notes {
+		fmt.Fprintf(c.errs, "holdfast: note: %s\n", note)
+	}
+	c.say(map[string]any{"event": "exported", "file": file, "exhibits": len(sum.Exhibits), "unsealed": unsealed, "bytes": sum.Bytes, "withheld": sum.Withheld},
+		"exported  %s  %d exhibits, %d objects withheld%s", file, len(sum.Exhibits), sum.Withheld, unsealedText(unsealed))
+	return nil
+}
+
+func unsealedText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d NOT SEALED, and the bundle says so", n)
+}
+
+// captures gives export the bytes, wherever they lie.
+type captures struct{ n *node }
+
+func (s *captures) Manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
+	cp, err := s.n.cat.Capture(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	if b, err := s.small(ctx, cp.Manifest, holdfast.MaxDocument); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return b, cp.Seal, err
+	}
+	it, err := s.queued(ctx, cp)
+	return it.Manifest, cp.Seal, err
+}
+
+// small reads from a pack; another one serves where the first is damaged.
+func (s *captures) small(ctx context.Context, d hashing.Digest, limit int64) (b []byte, err error) {
+	err = fs.ErrNotExist
+	for ref, rerr := range s.n.cat.Refs(ctx, d) {
+		if rerr != nil {
+			return nil, rerr
+		}
+		if b, err = ref.Read(ctx, s.n.store, d, limit); err == nil {
+			return b, nil
+		}
+	}
+	return nil, err
+}
+
+// queued reads a capture that no plan has taken yet.
+func (s *captures) queued(ctx context.Context, cp catalog.Capture) (pipeline.Item, error) {
+	ms, err := s.n.queue.Receive(ctx, pipeline.StageIndex, 0, cp.Position-1, pipeline.Bounds{Count: 1, NoWait: true})
+	if err != nil {
+		return pipeline.Item{}, err
+	}
+	if len(ms) == 0 || ms[0].ID != cp.ID {
+		return pipeline.Item{}, fmt.Errorf("capture %s is neither in a pack nor in the queue: %w; `holdfast rebuild` looks again", cp.ID, fs.ErrNotExist)
+	}
+	return ms[0].Item()
+}
+
+func (s *captures) OpenObject(ctx context.Context, id holdfast.ID, o holdfast.Object) (io.ReadCloser, error) {
+	if b, err := s.small(ctx, o.Digest, pipeline.MaxInline); err == nil {
+		return io.NopCloser(bytes.NewReader(b)), nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	r, _, err := s.n.store.Open(ctx, o.Digest)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	cp, err := s.n.cat.Capture(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	it, err := s.queued(ctx, cp)
+	for _, sm := range it.Small {
+		if sm.Digest == o.Digest {
+			return io.NopCloser(bytes.NewReader(sm.Bytes)), nil
+		}
+	}
+	return nil, errors.Join(err, fmt.Errorf("object %s of capture %s is not here: %w", o.Name, id, fs.ErrNotExist))
+}
+
+// caseFacts gives export what is known of a Case, and writes the custody line
+// that an export is.
+type caseFacts struct {
+	n     *node
+	given map[holdfast.ID]string
+}
+
+func (f *caseFacts) Facts(ctx context.Context, id holdfast.ID) (export.Facts, error) {
+	cs, err := f.n.cat.Case(ctx, string(id))
+	if err != nil {
+		return export.Facts{}, err
+	}
+	x := export.Facts{Name: cs.Name}
+	for cp, err := range f.n.cat.Captures(ctx, catalog.Query{Case: id, Kind: holdfast.KindCapture}) {
+		if err != nil {
+			return x, err
+		}
+		x.Captures = append(x.Captures, cp.Manifest)
+	}
+	return x, nil
+}
+
+// Numbers gives exhibit numbers that stay: they are in the `exported` line, so
+// they are sealed, and a rebuilt catalog knows them. The lock keeps two exports
+// from giving one number twice.
+func (f *caseFacts) Numbers(ctx context.Context, home holdfast.ID, ids []holdfast.ID) ([]string, error) {
+	unlock, err := lockFile(ctx, f.n.path("exhibits.lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := f.n.refresh(ctx); err != nil {
+		return nil, err
+	}
+	known, last := map[holdfast.ID]string{}, 0
+	for x, err := range f.n.cat.Exhibits(ctx, home) {
+		if err != nil {
+			return nil, err
+		}
+		known[x.Capture] = x.Number
+		if k, err := strconv.Atoi(x.Number); err == nil {
+			last = max(last, k)
+		}
+	}
+	numbers := make([]string, len(ids))
+	for i, id := range ids {
+		if known[id] == "" {
+			last++
+			known[id] = strconv.Itoa(last)
+		}
+		numbers[i] = known[id]
+	}
+	return numbers, f.exported(ctx, home, ids, numbers)
+}
+
+func (f *caseFacts) exported(ctx context.Context, home holdfast.ID, ids []holdfast.ID, numbers []string) error {
+	var x struct {
+		Exhibits []catalog.Given `json:"exhibits"`
+	}
+	objects := make([]string, len(ids))
+	for i, id := range ids {
+		x.Exhibits = append(x.Exhibits, catalog.Given{Capture: id, Number: numbers[i]})
+		objects[i] = string(id)
+	}
+	raw, err := canon.Marshal(x)
+	if err != nil {
+		return err
+	}
+	if _, err := f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.n.set.Agent, Objects: objects, X: raw}); err != nil {
+		return err
+	}
+	return f.n.refresh(ctx)
+}
+
+func (f *caseFacts) Custody(ctx context.Context, home holdfast.ID) iter.Seq2[export.CustodyRow, error] {
+	return func(yield func(export.CustodyRow, error) bool) {
+		stop := errors.New("stop")
+		err := f.n.outbox.Lines(home, func(line []byte, _ holdfast.Head) error {
+			if ctx.Err() != nil || !yield(export.CustodyRow{Line: bytes.Clone(line)}, nil) {
+				return stop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, stop) {
+			yield(export.CustodyRow{}, err)
+		}
+	}
+}
+
+// logs proves how a log grew, from its mirror in the store.
+type logs struct{ n *node }
+
+func (l *logs) mirror(origin string) (*preserve.Mirror, error) {
+	for _, p := range l.n.trust.Policy().Nodes {
+		if p.Name == origin {
+			return &preserve.Mirror{Store: l.n.store, Origin: origin, VKey: p.Log.Key}, nil
+		}
+	}
+	return nil, fmt.Errorf("log %s: %w", origin, fs.ErrNotExist)
+}
+
+func (l *logs) Newest(ctx context.Context, origin string) ([]byte, error) {
+	m, err := l.mirror(origin)
+	if err != nil {
+		return nil, err
+	}
+	text, _, err := m.Newest(ctx)
+	return text, err
+}
+
+func (l *logs) Consistency(ctx context.Context, origin string, from, to int64) (proof [][]byte, err error) {
+	m, err := l.mirror(origin)
+	if err != nil {
+		return nil, err
+	}
+	_, a, err := m.Checkpoint(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	_, b, err := m.Checkpoint(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	p, err := m.Consistency(ctx, a, b)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	for _, h := range p.Hashes {
+		proof = append(proof, h[:])
+	}
+	return proof, nil
+}

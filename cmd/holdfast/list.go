@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/messages"
+	"holdfast/pipeline"
+)
+
+func (c *cli) listCmd() *cobra.Command {
+	var caseName, state string
+	cmd := command("list [--case NAME] [--state pending|signed|sealed]", "List captures, newest first", "holdfast list --case 2026-017 --json", cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			if state != "" && state != pipeline.StatePending && state != pipeline.StateSigned && state != pipeline.StateSealed {
+				return usageError("--state %.40q: it is pending, signed or sealed", state)
+			}
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			return c.list(cmd.Context(), n, caseName, state)
+		})
+	cmd.Flags().StringVar(&caseName, "case", "", "only of this Case")
+	cmd.Flags().StringVar(&state, "state", "", "only in this state")
+	return cmd
+}
+
+func (c *cli) list(ctx context.Context, n *node, caseName, state string) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	q := catalog.Query{State: state, Kind: holdfast.KindCapture}
+	if caseName != "" {
+		cs, err := n.cat.Case(ctx, caseName)
+		if err != nil {
+			return fmt.Errorf("list: case %.80q: %w", caseName, err)
+		}
+		q.Case = cs.ID
+	}
+	names := map[holdfast.ID]string{}
+	for cp, err := range n.cat.Captures(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if _, ok := names[cp.Case]; !ok {
+			cs, err := n.cat.Case(ctx, string(cp.Case))
+			if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+				return err
+			}
+			names[cp.Case] = cs.Name
+		}
+		c.say(listed(cp, names[cp.Case]), "%s  %-7s  %s  %-16s  %s%s", cp.ID, cp.State, cp.Started, messages.Visible(names[cp.Case]),
+			messages.Visible(string(cp.Source)), why(cp))
+	}
+	return nil
+}
+
+func why(cp catalog.Capture) string {
+	s := ""
+	if cp.Outcome != "complete" {
+		s += "  [" + cp.Outcome + "]"
+	}
+	if cp.Reason != "" {
+		s += "  (" + messages.Visible(cp.Reason) + ")"
+	}
+	if len(cp.Conflicts) > 0 {
+		s += fmt.Sprintf("  CONFLICT: %d other manifests have this id", len(cp.Conflicts))
+	}
+	return s
+}
+
+// listed is one row of `list --json`, a contract.
+func listed(cp catalog.Capture, caseName string) map[string]any {
+	m := map[string]any{"id": cp.ID, "source": cp.Source, "case": caseName, "case_id": cp.Case, "started": cp.Started, "ended": cp.Ended, "outcome": cp.Outcome,
+		"state": cp.State, "reason": cp.Reason, "seal": cp.Seal, "manifest": cp.Manifest, "exhibit": cp.Exhibit, "training": cp.Training, "conflicts": len(cp.Conflicts)}
+	if !cp.T.IsZero() {
+		m["not_after"] = holdfast.At(cp.T)
+	}
+	return m
+}
+
+func (c *cli) showCmd() *cobra.Command {
+	return command("show CAPTURE", "Show one capture: its manifest and its state", "holdfast show 0f3c…", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+		id, err := holdfast.ParseID(args[0])
+		if err != nil {
+			return usageError("%w; `holdfast list` shows the ids", err)
+		}
+		n, err := c.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer n.Close()
+		return c.show(cmd.Context(), n, id)
+	})
+}
+
+func (c *cli) show(ctx context.Context, n *node, id holdfast.ID) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	cp, err := n.cat.Capture(ctx, id)
+	if err != nil {
+		return fmt.Errorf("show %s: %w", id, err)
+	}
+	raw, _, err := (&captures{n}).Manifest(ctx, id)
+	if err != nil {
+		return fmt.Errorf("show %s: %w", id, err)
+	}
+	m, err := holdfast.ParseManifest(raw)
+	if err != nil {
+		return fmt.Errorf("show %s: %w", id, err)
+	}
+	cs, err := n.cat.Case(ctx, string(cp.Case))
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		return err
+	}
+	row := listed(cp, cs.Name)
+	row["manifest_json"] = json.RawMessage(raw)
+	c.say(row, "%s", describe(cp, cs.Name, m))
+	return nil
+}
+
+func describe(cp catalog.Capture, caseName string, m *holdfast.Manifest) string {
+	s := fmt.Sprintf("capture  %s\nsource   %s\ncase     %s\nstate    %s%s\nstated   from %s to %s by the clock of %s\nmanifest %s\n", cp.ID, messages.Visible(string(cp.Source)),
+		messages.Visible(caseName), cp.State, why(cp), cp.Started, cp.Ended, cp.Node, cp.Manifest)
+	if !cp.T.IsZero() {
+		s += fmt.Sprintf("proven   not later than %s\nseal     %s\n", holdfast.At(cp.T), cp.Seal)
+	}
+	for _, r := range m.Completeness.Reasons {
+		s += "reason   " + messages.Visible(r) + "\n"
+	}
+	for _, o := range m.Objects {
+		restricted := ""
+		if o.Restricted {
+			restricted = "  restricted"
+		}
+		s += fmt.Sprintf("object   %-22s %12d  %s%s\n", o.Name, o.Size, o.Digest, restricted)
+	}
+	return s[:len(s)-1]
+}

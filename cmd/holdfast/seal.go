@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/catalog"
+	catalogdb "holdfast/catalog/sqlite"
+	"holdfast/pipeline"
+	"holdfast/preserve"
+)
+
+func (c *cli) sealCmd() *cobra.Command {
+	var wait time.Duration
+	cmd := command("seal [--wait 30s]", "Seal what is not sealed yet", "holdfast seal --wait 5m", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		n, err := c.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer n.Close()
+		return c.seal(cmd.Context(), n, wait)
+	})
+	cmd.Long = "Carries out what a stop, a crash or an authority out of reach has left.\n\nexit status: 0 all is sealed  1 could not  2 usage  3 something is still not sealed"
+	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to try")
+	return cmd
+}
+
+func (c *cli) seal(ctx context.Context, n *node, wait time.Duration) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	ids, err := n.unsealed(ctx)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, wait)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- n.work(ctx); stop() }()
+	left, err := n.waitSealed(ctx, ids, func(id holdfast.ID) { c.saySealed(n, id) })
+	stop()
+	if werr := <-done; err == nil {
+		err = werr
+	}
+	if len(left) > 0 {
+		reason := "out of time"
+		if cp, cerr := n.cat.Capture(context.Background(), left[0]); cerr == nil && cp.Reason != "" {
+			reason = cp.Reason
+		}
+		if err != nil {
+			reason = err.Error()
+		}
+		return &exitError{exitUnsealed, fmt.Errorf("%d of %d are still not sealed: %s", len(left), len(ids), reason)}
+	}
+	return err
+}
+
+// unsealed lists captures and Events that are less than sealed.
+func (n *node) unsealed(ctx context.Context) (ids []holdfast.ID, err error) {
+	for _, state := range []string{pipeline.StatePending, pipeline.StateSigned} {
+		for cp, err := range n.cat.Captures(ctx, catalog.Query{State: state}) {
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, cp.ID)
+		}
+	}
+	return ids, nil
+}
+
+func (c *cli) rebuildCmd() *cobra.Command {
+	return command("rebuild", "Make the catalog again from the store", "holdfast rebuild", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		n, err := c.openStore(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer n.Close()
+		f, err := n.rebuild(cmd.Context())
+		if err != nil {
+			return err
+		}
+		c.say(map[string]any{"seals": f.Seals, "captures": f.Captures, "events": f.Events, "problems": f.Problems},
+			"%d seals, %d captures and %d events read from the store", f.Seals, f.Captures, f.Events)
+		if f.Problems > 0 {
+			return fmt.Errorf("%d things in the store could not be read; they are on stderr", f.Problems)
+		}
+		return nil
+	})
+}
+
+// rebuild folds the store, and adds what lies in the queue alone: everything
+// that no plan has taken is still there.
+func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
+	err = catalogdb.Rebuild(ctx, n.path("catalog.db"), catalogdb.Options{}, func(ctx context.Context, w catalog.Writer) error {
+		f, err = catalog.Fold(ctx, n.store, w, judge{&preserve.Judge{Store: n.store, Trust: n.trust}}, catalog.Options{
+			Problem: func(p catalog.Problem) { n.log.ErrorContext(ctx, "store", "problem", p) }})
+		if err != nil {
+			return err
+		}
+		if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Drain(ctx); err != nil {
+			return err
+		}
+		return n.queued(ctx, func(items []pipeline.Item) error { return w.Accepted(ctx, accepted(ctx, items, n.log)) })
+	})
+	return f, err
+}
+
+// queued yields what the preserve stage has not acknowledged.
+func (n *node) queued(ctx context.Context, yield func([]pipeline.Item) error) error {
+	at, err := n.queue.Position(ctx, pipeline.StagePreserve, 0)
+	if err != nil {
+		return err
+	}
+	for {
+		ms, err := n.queue.Receive(ctx, pipeline.StagePreserve, 0, at, pipeline.Bounds{NoWait: true})
+		if err != nil || len(ms) == 0 {
+			return err
+		}
+		items := make([]pipeline.Item, 0, len(ms))
+		for _, m := range ms {
+			at = m.Position
+			if it, err := m.Item(); err == nil {
+				items = append(items, it)
+			}
+		}
+		if err := yield(items); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast"
+	"holdfast/pipeline"
+	"holdfast/preserve"
+	"holdfast/preserve/authority"
+)
+
+// sealing is what only the holder of preserve.lock has open.
+type sealing struct {
+	unlock func()
+	tlog   *preserve.Tlog
+	quorum *preserve.Quorum
+	sealer *preserve.Sealer
+	recon  *preserve.Reconciler
+	public bool
+}
+
+func newClient() *preserve.Client { return &preserve.Client{HTTP: &http.Client{}} }
+
+// work runs the stages until ctx ends: normalise and index in any case, preserve
+// and the reconciler whenever this process gets the lock.
+func (n *node) work(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Run(ctx) })
+	g.Go(func() error { return n.index.Run(ctx) })
+	g.Go(func() error { return n.sealWhenFree(ctx) })
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// sealWhenFree waits for preserve.lock, which its holder's death frees too.
+func (n *node) sealWhenFree(ctx context.Context) error {
+	unlock, err := lockFile(ctx, n.path("preserve.lock"))
+	if err != nil {
+		return err
+	}
+	s, err := n.startSealing(ctx, unlock)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.run(ctx, n)
+}
+
+func (n *node) startSealing(ctx context.Context, unlock func()) (s *sealing, err error) {
+	s = &sealing{unlock: unlock}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	as, public, err := n.asked()
+	if err != nil {
+		return nil, err
+	}
+	s.public = public
+	own, err := n.ownAuthority()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openLog(ctx, n); err != nil {
+		return nil, err
+	}
+	s.quorum, err = preserve.NewQuorum(preserve.QuorumOptions{Authorities: as, Own: own, Client: newClient(), Trust: n.trust, Store: n.store,
+		Newest: n.path("newest.tst"), Log: n.log})
+	if err != nil {
+		return nil, err
+	}
+	s.sealer = preserve.NewSealer(preserve.Options{Node: n.set.Name, Training: n.set.Training, Config: n.facts.Config, Software: n.facts.Software,
+		Signer: n.signer, Tlog: s.tlog, Store: n.store, Quorum: s.quorum, Log: n.log})
+	s.recon = &preserve.Reconciler{Store: n.store, Quorum: s.quorum, Log: n.log, Publish: n.announce}
+	return s, nil
+}
+
+func (s *sealing) openLog(ctx context.Context, n *node) error {
+	skey, err := preserve.OpenLogKey(n.path(fileLogKey))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(n.path("log"), 0o700); err != nil {
+		return fmt.Errorf("make log directory: %w", err)
+	}
+	s.tlog, err = preserve.OpenTlog(ctx, preserve.TlogOptions{Dir: n.path("log/" + n.set.Name), Key: skey, Store: n.store, Log: n.log,
+		Birth: holdfast.Birth{Keys: []holdfast.SPKI{{SPKI: n.signer.SPKI()}}, Training: n.set.Training}})
+	return err
+}
+
+// ownAuthority is the node's own clock as a token: beside the others, never
+// counted.
+func (n *node) ownAuthority() (*preserve.Authority, error) {
+	operator := n.set.Name[:min(len(n.set.Name), 50)]
+	a, err := authority.Open(n.path("own"), authority.Options{Operator: operator, Training: n.set.Training, Log: n.log})
+	if err != nil {
+		return nil, fmt.Errorf("open the node's own authority: %w", err)
+	}
+	return &preserve.Authority{Name: "own", Operator: operator, Roots: []*certificate{a.Root()}, Issue: a.Issue}, nil
+}
+
+// Close frees the lock last.
+func (s *sealing) Close() {
+	if s.quorum != nil {
+		s.quorum.Close()
+	}
+	if s.tlog != nil {
+		s.tlog.Close()
+	}
+	s.unlock()
+}
+
+func (s *sealing) run(ctx context.Context, n *node) error {
+	if err := s.recon.Scan(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.preserve(n).Run(ctx) })
+	g.Go(func() error { return s.recon.Run(ctx) })
+	return g.Wait()
+}
+
+func (s *sealing) preserve(n *node) *pipeline.Preserve {
+	window := pipeline.WindowOwn
+	if s.public {
+		window = pipeline.WindowPublic
+	}
+	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, Window: window, Log: n.log,
+		Sealed: func(o pipeline.Outcome) {
+			if o.State == pipeline.StateSigned {
+				s.recon.Add(o.Seal)
+			}
+		}}
+}
+
+// announce publishes what the reconciler sealed.
+func (n *node) announce(ctx context.Context, o preserve.Outcome) error {
+	b, err := outcome(o).Encode()
+	if err != nil {
+		return err
+	}
+	return n.queue.Announce(ctx, pipeline.Message{Body: b})
+}
+
+// waitSealed polls until every capture is sealed, or ctx ends; told gets each
+// one once, when it is sealed.
+func (n *node) waitSealed(ctx context.Context, ids []holdfast.ID, told func(holdfast.ID)) (open []holdfast.ID, err error) {
+	open = append(open, ids...)
+	for {
+		rest := open[:0]
+		for _, id := range open {
+			c, err := n.cat.Capture(ctx, id)
+			if err != nil && ctx.Err() != nil {
+				return append(rest, open[len(rest):]...), nil
+			}
+			if err == nil && c.State == pipeline.StateSealed {
+				told(id)
+				continue
+			}
+			rest = append(rest, id)
+		}
+		if open = rest; len(open) == 0 {
+			return nil, nil
+		}
+		select {
+		case <-ctx.Done():
+			return open, nil
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

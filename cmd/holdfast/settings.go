@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"holdfast"
+)
+
+// Files of a node's directory; docs/DESIGN.md says what each is for.
+const (
+	fileSettings    = "node.json"
+	filePolicy      = "policy.json"
+	fileAuthorities = "authorities.json"
+	fileSealKey     = "keys/seal.pem"
+	fileLogKey      = "keys/log.key"
+)
+
+// errNoNode is wrapped by the error for a directory that holds no node.
+var errNoNode = errors.New("no node here")
+
+// settings is DIR/node.json: what init drew and what a person may change with
+// an editor. It is no evidence; its digest is stated in every Manifest.
+type settings struct {
+	// Version of this file.
+	Version int `json:"version"`
+	// Name of the node and origin of its log. Drawn by init.
+	Name string `json:"name"`
+	// VKey verifies the log's checkpoints. Drawn by init.
+	VKey string `json:"vkey"`
+	// Training marks everything that the node makes as a rehearsal.
+	Training bool `json:"training"`
+	// Created is when init made the node, and from when its first key is good.
+	Created holdfast.Time `json:"created"`
+	// Agent is who works here; empty members are "not recorded".
+	Agent holdfast.Agent `json:"agent"`
+	// Key is a sigstore KMS URI for the seal key; empty is keys/seal.pem.
+	Key string `json:"key,omitempty"`
+	// Quorum is how many operators must timestamp a Seal. Default 2.
+	Quorum int `json:"quorum"`
+	// Unfiled is the home Case of what no Case was named for. Drawn by init.
+	Unfiled holdfast.ID `json:"unfiled"`
+	// Browser is the path of a Chromium. Default: HOLDFAST_BROWSER, or the one
+	// that the system has.
+	Browser string `json:"browser,omitempty"`
+}
+
+// authorityEntry is one row of DIR/authorities.json.
+type authorityEntry struct {
+	Name     string         `json:"name"`
+	Operator string         `json:"operator"`
+	URL      string         `json:"url"`
+	Public   bool           `json:"public"`
+	Roots    string         `json:"roots"` // PEM
+	Added    holdfast.Time  `json:"added"`
+	Removed  *holdfast.Time `json:"removed,omitempty"` // asked no more since
+}
+
+func readSettings(dir string) (*settings, error) {
+	s := new(settings)
+	err := readJSON(filepath.Join(dir, fileSettings), s)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open %s: %w: `holdfast init` makes one, --data DIR or HOLDFAST_DATA names another directory", dir, errNoNode)
+	}
+	if err == nil && s.Version > 1 {
+		err = fmt.Errorf("%s has version %d: use a newer holdfast", fileSettings, s.Version)
+	}
+	return s, err
+}
+
+func readJSON(name string, v any) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 4<<20))
+	if err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return nil
+}
+
+func writeJSON(name string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(name, append(b, '\n'))
+}
+
+// writeFile replaces a file whole: a crash leaves the old or the new one. Only
+// settings are written so; evidence goes through the store, which never
+// replaces.
+func writeFile(name string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(b)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := os.Rename(tmp.Name(), name); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// parseCertificates reads PEM certificates and nothing else.
+func parseCertificates(text []byte) (cs []*x509.Certificate, err error) {
+	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
+		var b *pem.Block
+		if b, rest = pem.Decode(rest); b == nil || b.Type != "CERTIFICATE" {
+			return nil, errors.New("not a PEM file of certificates")
+		}
+		c, err := x509.ParseCertificate(b.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		cs = append(cs, c)
+	}
+	if len(cs) == 0 {
+		return nil, errors.New("no certificate in it")
+	}
+	return cs, nil
+}
