@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"holdfast/export"
+	"holdfast/messages"
 	"holdfast/storage"
 )
 
@@ -59,4 +60,13 @@ func (w *without) List(ctx context.Context, prefix string) iter.Seq2[storage.Ent
 			}
 		}
 	}
+}
+
+func english(t *testing.T) *messages.Catalogue {
+	t.Helper()
+	c, err := messages.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

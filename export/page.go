@@ -1,5 +1,231 @@
 package export
 
-import "context"
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
-func (w *writer) page(ctx context.Context) error { return w.zip.add(pathReadMe, []byte("x")) }
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/messages"
+)
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+// Bounds of the page: what is longer is listed, or linked to, instead.
+const (
+	maxCards        = 100
+	maxPicture      = 4 << 20
+	maxPictureBytes = 24 << 20 // of all pictures
+)
+
+// page writes 00-READ-ME-FIRST.html: one file without script and without any
+// request, which says what is here and how to check it, and gives no verdict.
+// It escapes every text from outside and makes invisible characters visible.
+func (w *writer) page(ctx context.Context) error {
+	texts, err := messages.Open(w.Languages...)
+	if err != nil {
+		return err
+	}
+	t, err := template.New("page").Parse(pageHTML)
+	if err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	p := &pageView{Catalogue: texts, w: w, ctx: ctx}
+	return w.zip.stream(pathReadMe, -1, func(dst io.Writer) error {
+		if err := t.Execute(dst, p); err != nil {
+			return fmt.Errorf("write page: %w", err)
+		}
+		return p.err
+	})
+}
+
+// pageView is what the template reads. Exhibits are read again one by one, so
+// that the page of a large Bundle needs no more memory than that of a small one.
+type pageView struct {
+	*messages.Catalogue
+	w        *writer
+	ctx      context.Context
+	err      error // of reading an exhibit, while the template ran
+	pictures int64 // bytes shown so far
+}
+
+// Say returns a sentence; pairs are the names and values of its places.
+func (p *pageView) Say(key string, pairs ...any) string { return say(p.Catalogue, key, pairs...) }
+
+func say(c *messages.Catalogue, key string, pairs ...any) string {
+	args := messages.Args{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		args[fmt.Sprint(pairs[i])] = pairs[i+1]
+	}
+	return c.Text(key, args)
+}
+
+func (p *pageView) Lang() string        { return p.Tag() }
+func (p *pageView) Style() template.CSS { return template.CSS(pageCSS) }
+func (p *pageView) Training() bool      { return p.w.Training }
+func (p *pageView) Node() string        { return p.w.Node }
+func (p *pageView) Count() int          { return len(p.w.doc.Exhibits) }
+func (p *pageView) Rest() int           { return max(0, p.Count()-maxCards) }
+func (p *pageView) Exported() string    { return instant(p.w.Exported) }
+func (p *pageView) Agent() string       { return agent(p.Catalogue, p.w.Agent) }
+func (p *pageView) Software() string {
+	return messages.Visible(strings.TrimSpace(p.w.Software.Name + " " + p.w.Software.Version))
+}
+func (p *pageView) Limits() []string    { return limits() }
+func (p *pageView) Operators() []string { return p.w.operators() }
+func (p *pageView) OwnFingerprint() string {
+	for _, n := range p.Nodes() {
+		if n.Name == p.w.Node {
+			return n.Fingerprint
+		}
+	}
+	return ""
+}
+
+// CSP forbids everything but this page's own style and pictures inside it.
+func (p *pageView) CSP() string {
+	h := sha256.Sum256([]byte(pageCSS))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(h[:]) + "'; img-src data:; base-uri 'none'; form-action 'none'"
+}
+
+// Name is the page's heading: the names of the Cases.
+func (p *pageView) Name() string {
+	var names []string
+	for _, c := range p.w.doc.Cases {
+		names = append(names, messages.Visible(c.Name))
+	}
+	return strings.Join(names, " · ")
+}
+
+func (p *pageView) Lines() (n int64) {
+	for _, h := range p.w.doc.Custody {
+		n += h.Length
+	}
+	return n
+}
+
+type caseView struct {
+	Name, ID   string
+	Shown, All int
+}
+
+func (p *pageView) Cases() (out []caseView) {
+	for i, c := range p.w.doc.Cases {
+		out = append(out, caseView{messages.Visible(c.Name), string(c.Case), len(p.w.Options.Cases[i].Captures), len(c.Captures)})
+	}
+	return out
+}
+
+type nodeView struct {
+	Name, Fingerprint string
+	Keys              []string
+}
+
+func (p *pageView) Nodes() (out []nodeView) {
+	for _, name := range slices.Sorted(maps.Keys(p.w.nodes)) {
+		n := p.w.nodes[name]
+		raw, err := n.Encode()
+		if err != nil {
+			p.err = err
+			return nil
+		}
+		v := nodeView{Name: name, Fingerprint: hashing.Of(raw).Hex()}
+		for _, k := range n.Keys {
+			v.Keys = append(v.Keys, holdfast.KeyID(k.SPKI))
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (w *writer) operators() []string {
+	seen := map[string]bool{}
+	for _, s := range w.seals {
+		for _, o := range s.operators {
+			seen[messages.Visible(o)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// Exhibits yields those with a card, Further the others.
+func (p *pageView) Exhibits() iter.Seq[*exhibitView] { return p.exhibits(0, min(p.Count(), maxCards)) }
+func (p *pageView) Further() iter.Seq[*exhibitView] {
+	return p.exhibits(min(p.Count(), maxCards), p.Count())
+}
+
+func (p *pageView) exhibits(from, to int) iter.Seq[*exhibitView] {
+	return func(yield func(*exhibitView) bool) {
+		for i := from; i < to && p.err == nil; i++ {
+			e, err := p.exhibit(i)
+			if err != nil {
+				p.err = fmt.Errorf("exhibit %s: %w", p.w.doc.Exhibits[i].Number, err)
+				return
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+func instant(t holdfast.Time) string {
+	return t.UTC().Format("2006-01-02 15:04:05.000") + " UTC"
+}
+
+// upTo is a time that nothing may lie behind, so it is rounded up.
+func upTo(t time.Time) string {
+	return instant(holdfast.At(t.Add(time.Millisecond - 1)))
+}
+
+func agent(c *messages.Catalogue, a holdfast.Agent) string {
+	var parts []string
+	for _, s := range []string{a.Pseudonym, a.Role, a.Office} {
+		if s != "" {
+			parts = append(parts, messages.Visible(s))
+		}
+	}
+	if len(parts) == 0 {
+		return c.Text("page.none", nil)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func limits() []string {
+	return []string{
+		"page.limit.observer", "page.limit.hash", "page.limit.time", "page.limit.complete",
+		"page.limit.log", "page.limit.revocation", "page.limit.unsigned",
+	}
+}
+
+// Commands are the single commands for the first sealed exhibit.
+func (p *pageView) Commands() string {
+	b := "unzip BUNDLE.zip -d bundle && cd bundle\nsha256sum -c --quiet manifest-sha256.txt tagmanifest-sha256.txt\n"
+	for _, e := range p.w.doc.Exhibits {
+		s := p.w.seals[e.Seal]
+		if s == nil || s.state != Sealed {
+			continue
+		}
+		dir := dirSeals + e.Seal + "/"
+		b += "\nsed 's/.*\"sig\":\"\\([^\"]*\\)\".*/\\1/' " + dir + partStatement + " | openssl base64 -d -A >sig.bin\n"
+		b += "openssl ts -verify -token_in -in " + dir + s.example + " -data sig.bin -attime " + fmt.Sprint(s.exampleTime) + " -CAfile ROOT.pem\n"
+		b += "\ncosign verify-blob-attestation --bundle " + dir + partSigstore + " --trusted-root " + pathTrustedRoot +
+			" --key " + dirNodes + s.key + ".pem --use-signed-timestamps --type " + holdfast.PredicateType + " " + dirExhibits + e.Number + "/manifest.json\n"
+		break
+	}
+	return b
+}

@@ -33,6 +33,11 @@ type seal struct {
 	operators []string
 	t         time.Time
 	why       string // not sealed: what is lacking
+	key       string // key ID
+
+	// For the page: a token that counts, and its genTime in Unix seconds.
+	example     string
+	exampleTime int64
 }
 
 // useSeal writes a Seal's parts at its first use. A Seal without a statement
@@ -70,6 +75,11 @@ func (w *writer) useSeal(ctx context.Context, id string) (*seal, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, t := range tokens {
+		if t.operator != "" && s.example == "" {
+			s.example, s.exampleTime = t.name, t.at
+		}
+	}
 	if r.Logged {
 		if parts[partSigstore], err = w.sigstore(parts, r, tokens); err != nil {
 			return nil, err
@@ -98,7 +108,7 @@ func contradiction(r *holdfast.SealResult) error {
 }
 
 func (s *seal) fill(r *holdfast.SealResult) error {
-	s.state, s.t, s.node, s.operators = Signed, r.T, r.Statement.Predicate.Node, r.Operators
+	s.state, s.t, s.node, s.operators, s.key = Signed, r.T, r.Statement.Predicate.Node, r.Operators, holdfast.KeyID(r.SPKI)
 	if r.Sealed() {
 		s.state = Sealed
 	}

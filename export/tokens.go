@@ -13,6 +13,8 @@ import (
 
 // token is a timestamp of a Seal. CheckSeal has proven it sound before.
 type token struct {
+	name     string // of the part
+	at       int64  // genTime, Unix seconds
 	raw      []byte
 	digest   hashing.Digest
 	operator string // for whom it counts by the node's Policy, "" for nobody
@@ -50,7 +52,7 @@ func (w *writer) tokens(parts holdfast.SealParts) (ts []token, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		t := token{raw: parts[name], digest: hashing.Of(parts[name])}
+		t := token{name: name, at: parsed.GenTime.Unix(), raw: parts[name], digest: hashing.Of(parts[name])}
 		t.operator, t.path = w.judge(parsed)
 		for _, c := range t.path[min(1, len(t.path)):] {
 			w.certs[hashing.Of(c.Raw)] = c

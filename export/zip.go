@@ -112,7 +112,9 @@ func (a *archive) patch(at int64, p []byte) error {
 		if _, err := a.dst.WriteAt(p[:k], at); err != nil {
 			return fmt.Errorf("write bundle: %w", err)
 		}
-		at, p = at+k, p[k:]
+		if at, p = at+k, p[k:]; len(p) == 0 {
+			return nil
+		}
 	}
 	copy(a.buf[at-a.base:], p)
 	return nil
