@@ -21,38 +21,47 @@ import (
 
 var errInjected = errors.New("injected failure")
 
-// breaking is a store whose writes end at the failAt-th, counted from 0, as if
-// the process died there: that one and all after it fail. The mode says how
-// much of it is done: "before" nothing, "partial" the first name only, "after"
-// all of it, unheard, "cancel" all of it and the context is cancelled.
+// breaking is a store that dies, once armed, at the first write of a name that
+// contains at: that one and all after it fail. The mode says how much of it is
+// done: "before" nothing, "partial" the first name only, "after" all of it,
+// unheard, "cancel" all of it and the context is cancelled.
 type breaking struct {
 	preserve.Store
 	mode   string
 	cancel context.CancelFunc
 
-	mu     sync.Mutex
-	failAt int
-	dead   bool
-	writes []string
+	mu   sync.Mutex
+	at   string // "": not armed
+	dead bool
 }
 
-// step counts a write and says whether it is done and whether it is heard of.
+func (b *breaking) arm(at string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.at = at
+}
+
+func (b *breaking) died() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.dead
+}
+
+// step says whether a write is done, and whether it is heard of.
 func (b *breaking) step(name string) (do, heard, first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.dead {
+	switch {
+	case b.dead && b.mode != "cancel":
 		return false, false, false
-	}
-	n := len(b.writes)
-	b.writes = append(b.writes, name)
-	if n != b.failAt {
+	case b.at == "" || b.dead || !strings.Contains(name, b.at):
 		return true, true, false
 	}
+	b.dead = true
 	if b.mode == "cancel" {
 		b.cancel()
 		return true, true, false
 	}
-	b.dead = true
 	return b.mode != "before", false, b.mode == "partial"
 }
 
@@ -108,56 +117,42 @@ func contents(t *testing.T, s preserve.PartReader, prefix string) map[string]has
 // ends in the same Seal, with the bytes that were there, and with exactly its
 // captures. The second batch is larger, as after a redelivery: the plan rules.
 func TestCrashAtEveryWrite(t *testing.T) {
+	steps := []string{"/plan.json", "/packs/", "/notbefore.tst", "/statement.dsse.json", "/tile/", "seals/%/checkpoint/", "/timestamps/own/", "/timestamps/alpha/"}
 	for _, mode := range []string{"before", "partial", "after", "cancel"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			n := sealtest.NewNode(t, sealtest.NodeOptions{})
-			authorities, dir := n.Authorities, n.Dir
+			n := sealtest.NewNode(t, sealtest.NodeOptions{Authorities: []*sealtest.Authority{sealtest.NewAuthority(t, "alpha"), sealtest.NewAuthority(t, "beta")}})
 			n.MustSeal(n.Batch(0, 1, 10)) // so that there is a notBefore
-			n.Close()
-			seen := make(map[string]bool)
-			for k := 0; ; k++ {
-				ctx, cancel := context.WithCancel(t.Context())
-				store := &breaking{mode: mode, cancel: cancel, failAt: -1}
-				n := sealtest.NewNode(t, sealtest.NodeOptions{Dir: dir, Authorities: authorities, Store: func(s preserve.Store) preserve.Store {
-					store.Store = s
-					return store
-				}})
-				batch := n.Batch(int64(1000*(k+1)), 3, 50)
-				store.mu.Lock()
-				store.writes, store.failAt = nil, k
-				store.mu.Unlock()
-				_, err := n.Sealer.Seal(ctx, batch)
-				cancel()
-				n.Quorum.Close() // what was on its way is over, before we look
-				store.mu.Lock()
-				writes := slices.Clone(store.writes)
-				store.mu.Unlock()
-				if len(writes) <= k {
-					if k < 9 {
-						t.Errorf("a seal has only %d writes: %v", k, writes)
-					}
-					break
-				}
-				if err == nil && mode != "cancel" && !strings.Contains(writes[k], "/timestamps/") {
-					t.Errorf("write %d, %s, failed and nobody said so", k, writes[k])
-				}
-				seen[kind(writes[k])] = true
-				n = recovers(t, n, batch)
-				n.Close()
-			}
-			for _, want := range []string{"plan.json", "packs", "notbefore.tst", "statement.dsse.json", "tile", "checkpoint", "timestamps"} {
-				if !seen[want] {
-					t.Errorf("no write of %s has failed: %v", want, seen)
-				}
+			for k, step := range steps {
+				first := int64(1000 * (k + 1))
+				crash(t, n, mode, strings.Replace(step, "%", holdfast.SealID(sealtest.Queue, 0, first), 1), first)
 			}
 		})
 	}
 }
 
-func kind(name string) string {
-	p := strings.Split(name, "/")
-	return p[2]
+// crash lets one Seal of a node fail at a step, and recovers it.
+func crash(t *testing.T, n *sealtest.Node, mode, at string, first int64) {
+	t.Helper()
+	n.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	store := &breaking{mode: mode, cancel: cancel}
+	n = sealtest.NewNode(t, sealtest.NodeOptions{Dir: n.Dir, Authorities: n.Authorities, Store: func(s preserve.Store) preserve.Store {
+		store.Store = s
+		return store
+	}})
+	batch := n.Batch(first, 3, 50)
+	store.arm(at)
+	_, err := n.Sealer.Seal(ctx, batch)
+	n.Quorum.Close() // what was on its way is over, before we look
+	if !store.died() {
+		t.Fatalf("no write of %s", at)
+	}
+	if err == nil && mode != "cancel" {
+		t.Errorf("write of %s failed and nobody said so", at)
+	}
+	recovers(t, n, batch).Close()
 }
 
 // recovers opens the node again and seals what a crash left, with more captures
@@ -210,6 +205,7 @@ func recovers(t *testing.T, n *sealtest.Node, batch preserve.Batch) *sealtest.No
 // Many sealers race for one Seal, with batches of different length. One plan,
 // one statement, and all say the same.
 func TestRaceEndsInOneStatement(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	items := n.Batch(5, 8, 100).Items
 	outcomes := make([]preserve.Outcome, 8)
@@ -246,15 +242,14 @@ func TestRaceEndsInOneStatement(t *testing.T) {
 
 // Another node, with a key and a log of its own, finishes what the first began.
 func TestAnotherNodeFinishes(t *testing.T) {
+	t.Parallel()
 	var store *breaking
 	n := sealtest.NewNode(t, sealtest.NodeOptions{Store: func(s preserve.Store) preserve.Store {
-		store = &breaking{Store: s, mode: "before", failAt: -1}
+		store = &breaking{Store: s, mode: "before"}
 		return store
 	}})
 	b := n.Batch(1, 2, 10)
-	store.mu.Lock()
-	store.failAt = len(store.writes) + 3 // plan, pack, statement are written
-	store.mu.Unlock()
+	store.arm("/tile/") // plan, pack, statement are written
 	if _, err := n.Sealer.Seal(t.Context(), b); !errors.Is(err, errInjected) {
 		t.Fatalf("%v", err)
 	}
@@ -287,6 +282,7 @@ func TestAnotherNodeFinishes(t *testing.T) {
 // The loser of a race had a token and the winner none: what the loser wrote
 // belongs to nothing, and the Seal is none the worse.
 func TestLeftoverNotBefore(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	o := n.MustSeal(n.Batch(1, 1, 10)) // the first Seal: no token is older
 	token := []byte("whatever a loser wrote")

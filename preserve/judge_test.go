@@ -31,6 +31,7 @@ func rewrite(t *testing.T, n *sealtest.Node, name string, change func([]byte) []
 
 // One flipped bit in any part, and the Seal is no more than pending or signed.
 func TestJudgeSeesEveryChange(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	n.MustSeal(n.Batch(0, 1, 10))
 	o := n.MustSeal(n.Batch(1, 3, 10))
@@ -58,6 +59,7 @@ func TestJudgeSeesEveryChange(t *testing.T) {
 
 // What is sealed depends on the Policy, and on nothing that was remembered.
 func TestJudgeFollowsThePolicy(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	o := n.MustSeal(n.Batch(0, 1, 10))
 	n.Quorum.Close()
@@ -102,6 +104,7 @@ func TestJudgeFollowsThePolicy(t *testing.T) {
 // Every capture of a plan must be in the statement: one that only says the same
 // Seal ID is not enough.
 func TestStatementOfOtherManifestsIsRefused(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	a, b := n.MustSeal(n.Batch(0, 2, 10)), n.MustSeal(n.Batch(2, 2, 10))
 	var foreign []byte

@@ -26,6 +26,7 @@ import (
 )
 
 func TestKeyFile(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "seal.pem")
 	if err := preserve.CreateKey(path, true); err != nil {
 		t.Fatal(err)
@@ -78,6 +79,7 @@ func verifies(t *testing.T, s preserve.Signer) {
 }
 
 func TestOtherKeysAreRefused(t *testing.T) {
+	t.Parallel()
 	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	small, _ := rsa.GenerateKey(rand.Reader, 2048)
 	_, ed, _ := ed25519.GenerateKey(rand.Reader)
@@ -107,6 +109,7 @@ func TestOtherKeysAreRefused(t *testing.T) {
 }
 
 func TestKMS(t *testing.T) {
+	t.Parallel()
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	s, err := preserve.OpenKMS(context.WithValue(t.Context(), fake.KmsCtxKey{}, key), "fakekms://key")
 	if err != nil {
@@ -127,6 +130,7 @@ func (f faulty) Sign(r io.Reader, d []byte, o crypto.SignerOpts) ([]byte, error)
 }
 
 func TestWrongSignatureNeverLeaves(t *testing.T) {
+	t.Parallel()
 	a, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	b, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	s, err := preserve.CryptoSigner("faulty", faulty{a, b})
@@ -139,6 +143,7 @@ func TestWrongSignatureNeverLeaves(t *testing.T) {
 }
 
 func TestLogKey(t *testing.T) {
+	t.Parallel()
 	for range 64 { // about half of all keys have a + in their base64
 		name, skey, vkey, err := preserve.NewLogKey("node")
 		if err != nil {

@@ -65,13 +65,14 @@ func TestKillChild(t *testing.T) {
 // kill -9 at random instants; then every capture is in exactly one Seal, and the
 // log is the one that it was.
 func TestKill(t *testing.T) {
-	kills := 5
+	t.Parallel()
+	kills := 4
 	if os.Getenv("HOLDFAST_LONG") != "" {
 		kills = 100
 	}
 	dir := t.TempDir()
 	n := killNode(t, dir)
-	batches := make([]preserve.Batch, 40)
+	batches := make([]preserve.Batch, 20)
 	for i := range batches {
 		batches[i] = n.Batch(int64(i*3), 3, 200)
 	}

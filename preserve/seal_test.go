@@ -8,6 +8,7 @@ import (
 )
 
 func TestSeal(t *testing.T) {
+	t.Parallel()
 	n := sealtest.NewNode(t, sealtest.NodeOptions{})
 	o := n.MustSeal(n.Batch(1, 3, 100))
 	if len(o.Captures) != 3 || o.T.IsZero() || o.Reason != "" {

@@ -87,6 +87,7 @@ func grow(t *testing.T, l *preserve.Tlog, from, n int) (trees []holdfast.Tree) {
 }
 
 func TestLogBeginsWithItsBirth(t *testing.T) {
+	t.Parallel()
 	d := newLogDir(t)
 	l := d.mustOpen(t)
 	e, err := l.Append(t.Context(), leaf(1))
@@ -105,6 +106,7 @@ func TestLogBeginsWithItsBirth(t *testing.T) {
 // Proofs from the mirror alone hold between any two sizes, also across the edge
 // of a tile of 256, and also for sizes at which nothing was mirrored.
 func TestProofsFromTheMirror(t *testing.T) {
+	t.Parallel()
 	d := newLogDir(t)
 	l := d.mustOpen(t)
 	first, _ := l.Newest()
@@ -141,6 +143,7 @@ func TestProofsFromTheMirror(t *testing.T) {
 
 // The mirror's proofs agree with a log that is not Tessera's.
 func TestProofsAgreeWithAnotherLog(t *testing.T) {
+	t.Parallel()
 	d := newLogDir(t)
 	l := d.mustOpen(t)
 	other := sealtest.NewLog(t, d.skey)
@@ -166,6 +169,7 @@ func TestProofsAgreeWithAnotherLog(t *testing.T) {
 }
 
 func TestForkIsSeenOnlyWithBothViews(t *testing.T) {
+	t.Parallel()
 	a := sealtest.NewLog(t, "")
 	a.Add(leaf(1))
 	b := a.Fork()
@@ -187,6 +191,7 @@ func TestForkIsSeenOnlyWithBothViews(t *testing.T) {
 }
 
 func TestLogContinues(t *testing.T) {
+	t.Parallel()
 	d := newLogDir(t)
 	l := d.mustOpen(t)
 	before := grow(t, l, 1, 5)
@@ -205,6 +210,7 @@ func TestLogContinues(t *testing.T) {
 
 // A log that has lost entries that its mirror holds is never continued.
 func TestLogBehindItsMirror(t *testing.T) {
+	t.Parallel()
 	d := newLogDir(t)
 	l := d.mustOpen(t)
 	grow(t, l, 1, 3)
@@ -255,6 +261,7 @@ func TestLogBehindItsMirror(t *testing.T) {
 // An old snapshot that has grown on by itself, to the mirror's size or beyond,
 // has signed a second history: that is a fork, and is said.
 func TestForkedDirectoryIsRefused(t *testing.T) {
+	t.Parallel()
 	d := newLogDir(t)
 	l := d.mustOpen(t)
 	grow(t, l, 1, 3)
@@ -277,12 +284,13 @@ func TestForkedDirectoryIsRefused(t *testing.T) {
 
 // The log went on, the store did not: the next open mirrors what is missing.
 func TestMirrorCatchesUp(t *testing.T) {
+	t.Parallel()
 	d := newLogDir(t)
 	good := d.store
 	l := d.mustOpen(t)
 	grow(t, l, 1, 2)
 	l.Close()
-	bad := &breaking{Store: good, failAt: 0, mode: "before"}
+	bad := &breaking{Store: good, at: "/tile/", mode: "before"}
 	l, err := preserve.OpenTlog(t.Context(), preserve.TlogOptions{Dir: filepath.Join(d.dir, "log"), Key: d.skey, Store: bad})
 	if err != nil {
 		t.Fatal(err)
@@ -302,6 +310,7 @@ func TestMirrorCatchesUp(t *testing.T) {
 }
 
 func TestAppendEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	l := newLogDir(t).mustOpen(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
