@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,7 +78,8 @@ func method(m string) string {
 var wwwPrefix = regexp.MustCompile(`^www\d*\.`)
 
 // SURT is the sort-friendly form of an http or https URL: host reversed, also
-// an IPv4 address, path and query in lower case, parameters sorted. Everything
+// an IPv4 address, path and query in lower case, empty steps of the path left
+// out, parameters sorted. Everything
 // else is returned as it is.
 func SURT(url string) string {
 	scheme, rest, ok := strings.Cut(url, "://")
@@ -86,11 +88,11 @@ func SURT(url string) string {
 	}
 	rest, _, _ = strings.Cut(rest, "#")
 	rest, query, _ := strings.Cut(rest, "?")
-	host, path, _ := strings.Cut(rest, "/")
+	host, name, _ := strings.Cut(rest, "/")
 	if i := strings.LastIndexByte(host, '@'); i >= 0 {
 		host = host[i+1:]
 	}
-	out := surtHost(strings.ToLower(host), scheme) + ")/" + strings.Trim(recode(path), "/")
+	out := surtHost(strings.ToLower(host), scheme) + ")" + path.Clean("/"+recode(name))
 	if query != "" {
 		params := strings.Split(recode(query), "&")
 		slices.Sort(params)

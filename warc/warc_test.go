@@ -195,6 +195,8 @@ func TestSURT(t *testing.T) {
 		"http://example.com:8080/x?":                "com,example:8080)/x",
 		"https://[::1]:8443/x":                      "::1:8443)/x",
 		"http://example.com/a%20b/%C3%A9?q=%2F&A=b": "com,example)/a%20b/%c3%a9?a=b&q=/",
+		"http://example.com/a/../b//c":              "com,example)/b/c",
+		"http://example.com/a//":                    "com,example)/a",
 		"http://www2.example.com/?":                 "com,example)/",
 		"http://example.com":                        "com,example)/",
 		"http://user:pw@example.com/x#frag":         "com,example)/x",

@@ -121,7 +121,7 @@ func hostileSite() http.Handler {
 func TestHostile(t *testing.T) {
 	s := serve(t, hostileSite(), nil)
 	c := newCollector(t, Options{})
-	short := collectors.Budget{Time: 6 * time.Second, Bytes: 20 << 20, Requests: 100}
+	short := collectors.Budget{Time: 4 * time.Second, Bytes: 4 << 20, Requests: 100}
 	for _, test := range []struct {
 		path    string
 		outcome collectors.Outcome
@@ -155,7 +155,7 @@ func TestHostile(t *testing.T) {
 			}
 			begin := time.Now()
 			a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + test.path, AllowPrivate: true, Budget: short})
-			if d := time.Since(begin); d > short.Time+6*time.Second {
+			if d := time.Since(begin); d > short.Time+10*time.Second {
 				t.Errorf("took %s", d)
 			}
 			if a.Outcome != test.outcome || test.reason != "" && !hasReason(a, test.reason) {
@@ -225,7 +225,7 @@ func checkScriptRedirect(t *testing.T, a *collectors.Acquired, k *collectorstest
 }
 
 func checkMany(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper) {
-	if a.Completeness.Requests != 100 || a.Completeness.Blocked < 150 {
+	if a.Completeness.Requests != 100 || a.Completeness.Blocked < 50 {
 		t.Errorf("completeness: %d requests, %d blocked", a.Completeness.Requests, a.Completeness.Blocked)
 	}
 }

@@ -30,7 +30,7 @@ const (
 
 	// scrollScript goes down a screen a frame, so that lazy content is asked
 	// for, waits at the end for more, and returns to the top. It gives false if
-	// a limit ended it.
+	// a limit ended it before the end of the page.
 	scrollScript = `(async (ms, pixels) => {
   const page = () => document.scrollingElement || document.documentElement, wait = ms => new Promise(r => setTimeout(r, ms));
   const frame = () => Promise.race([new Promise(requestAnimationFrame), wait(60)]);
@@ -41,8 +41,9 @@ const (
     if (bottom < 2) break;
     if (y < bottom) { y = Math.min(bottom, y + innerHeight * .9); patience = 0; scrollTo(0, y); await frame() } else { patience++; await wait(60) }
   }
+  const seen = y + 1 >= page().scrollHeight - innerHeight;
   scrollTo(0, 0);
-  return Date.now() < end && y < pixels;
+  return seen;
 })(%d, %d)`
 )
 

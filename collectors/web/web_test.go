@@ -207,6 +207,31 @@ func inflate(t *testing.T, name string, b []byte) []byte {
 	return out
 }
 
+// Pages that nobody here wrote: the addresses in HOLDFAST_PAGES are captured and
+// judged. With HOLDFAST_KEEP the Objects are left in that folder.
+func TestPages(t *testing.T) {
+	list := strings.Fields(os.Getenv("HOLDFAST_PAGES"))
+	if len(list) == 0 {
+		t.Skip("set HOLDFAST_PAGES to addresses, separated by spaces")
+	}
+	c := newCollector(t, Options{})
+	for i, u := range list {
+		t.Run(u, func(t *testing.T) {
+			a, k := collect(t, c, collectors.Request{Source: u, AllowPrivate: true})
+			answers := readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+			judge(t, a, k, len(answers), len(readWarc(t, object(t, a, k, "requests.warc.gz"))))
+			for _, o := range a.Objects {
+				t.Log(o.Name, o.Size, o.Kept)
+				if dir := os.Getenv("HOLDFAST_KEEP"); dir != "" {
+					if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d-%s", i, o.Name)), object(t, a, k, o.Name), 0o600); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // judge asks strangers' tools. Those that are not there are named.
 func judge(t *testing.T, a *collectors.Acquired, k *collectorstest.Keeper, answers, requests int) {
 	dir := t.TempDir()
