@@ -87,14 +87,6 @@ func (p *pageView) Software() string {
 }
 func (p *pageView) Limits() []string    { return limits() }
 func (p *pageView) Operators() []string { return p.w.operators() }
-func (p *pageView) OwnFingerprint() string {
-	for _, n := range p.Nodes() {
-		if n.Name == p.w.Node {
-			return n.Fingerprint
-		}
-	}
-	return ""
-}
 
 // CSP forbids everything but this page's own style and pictures inside it.
 func (p *pageView) CSP() string {
