@@ -23,7 +23,7 @@ type Open func(t *testing.T, dir string) catalog.Catalog
 func Test(t *testing.T, open Open) {
 	for name, test := range map[string]func(*testing.T, Open){
 		"answers": testAnswers, "order": testOrder, "monotone": testMonotone, "early seal": testEarlySeal,
-		"conflict": testConflict, "two seals": testTwoSeals, "queries": testQueries, "cases": testCases,
+		"conflict": testConflict, "position": testPosition, "two seals": testTwoSeals, "queries": testQueries, "cases": testCases,
 		"refused": testRefused, "handles": testHandles, "canceled": testCanceled,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,6 +186,30 @@ func testConflict(t *testing.T, open Open) {
 		want := catalog.Conflict{Manifest: hashing.Of(second.Manifest), Position: second.Position, State: catalog.Pending}
 		if len(list) != 1 || list[0].Manifest != hashing.Of(first.Manifest) || list[0].State != catalog.Sealed || !slices.Equal(list[0].Conflicts, []catalog.Conflict{want}) {
 			t.Errorf("listed %+v, want the first with conflict %+v", list, want)
+		}
+	}
+}
+
+// testPosition: a plan may know a smaller position than the message that was
+// indexed (it was delivered twice). That decides which Manifest of an ID is shown.
+func testPosition(t *testing.T, open Open) {
+	w := New(10, 1, 100)
+	m := w.Messages[len(w.Messages)-1]
+	other := w.capture(w.caseOf(m.Case), m.ID)
+	first, second := must(m.Accepted()), must(other.Accepted())
+	second.Position = 9000
+	st := catalog.SealState{Seal: w.Batches[0].Plan.Seal, State: catalog.Signed, Members: []catalog.Member{{ID: m.ID, Manifest: second.Manifest, Position: first.Position - 1}}}
+	accepted := func(ctx context.Context, c catalog.Writer) error {
+		return c.Accepted(ctx, []catalog.Accepted{first, second})
+	}
+	sealed := func(ctx context.Context, c catalog.Writer) error { return c.Sealed(ctx, []catalog.SealState{st}) }
+	for _, order := range []Facts{{accepted, sealed}, {sealed, accepted}, {accepted, sealed, accepted}} {
+		c := open(t, t.TempDir())
+		give(t, c, order)
+		got, err := c.Capture(t.Context(), m.ID)
+		if err != nil || got.Manifest != second.Manifest || got.Position != first.Position-1 || got.State != catalog.Signed ||
+			len(got.Conflicts) != 1 || got.Conflicts[0].Manifest != first.Manifest || got.Conflicts[0].State != catalog.Pending {
+			t.Errorf("capture %+v, %v", got, err)
 		}
 	}
 }

@@ -35,6 +35,9 @@ type Catalog struct {
 	read   *sql.DB // query_only
 }
 
+// errBlank says that there is no file, or one in which nothing was ever kept.
+var errBlank = fmt.Errorf("there is none: %w", catalog.ErrRebuild)
+
 // Open opens the catalog at path. Errors wrap catalog.ErrRebuild if there is
 // none, or it is damaged, older or half made, and catalog.ErrNewer.
 func Open(ctx context.Context, path string, o Options) (*Catalog, error) {
@@ -57,7 +60,12 @@ func Create(ctx context.Context, path string, o Options) (*Catalog, error) {
 		return nil, err
 	}
 	defer unlock()
-	if fi, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == 0 {
+	c, err := open(ctx, path, o)
+	if err == nil {
+		c.Close()
+	}
+	// Blank is also what a crash leaves that came before the first commit.
+	if errors.Is(err, errBlank) {
 		if err := layOut(ctx, path, o, 1); err != nil {
 			return nil, fmt.Errorf("create catalog %s: %w", path, err)
 		}
@@ -123,9 +131,18 @@ func empty(ctx context.Context, path string, o Options) error {
 }
 
 // layOut drops every table and makes the schema, in one transaction: other
-// processes see the old catalog or the new one.
+// processes see the old catalog or the new one. The file is for its owner alone,
+// and SQLite gives its WAL the same mode.
 func layOut(ctx context.Context, path string, o Options, complete int) error {
-	db, err := connect(path, o, "rwc", 1, "_txlock=immediate", pragma("synchronous(FULL)"))
+	// Only a new file: closing one that another handle of this process has open
+	// would drop that handle's POSIX locks.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		f.Close()
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	db, err := connect(path, o, "rw", 1, "_txlock=immediate", pragma("synchronous(FULL)"))
 	if err != nil {
 		return err
 	}
@@ -151,7 +168,7 @@ func layOut(ctx context.Context, path string, o Options, complete int) error {
 
 func open(ctx context.Context, path string, o Options) (*Catalog, error) {
 	if fi, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == 0 {
-		return nil, fmt.Errorf("there is none: %w", catalog.ErrRebuild)
+		return nil, errBlank
 	}
 	if o.Readers <= 0 {
 		o.Readers = 4
@@ -173,11 +190,14 @@ func open(ctx context.Context, path string, o Options) (*Catalog, error) {
 }
 
 func (c *Catalog) checkVersion(ctx context.Context) error {
-	var app, version int
-	if err := c.read.QueryRowContext(ctx, `SELECT a.application_id, v.user_version FROM pragma_application_id a, pragma_user_version v`).Scan(&app, &version); err != nil {
+	var app, version, tables int
+	if err := c.read.QueryRowContext(ctx, `SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema)
+		FROM pragma_application_id a, pragma_user_version v`).Scan(&app, &version, &tables); err != nil {
 		return explain(err)
 	}
 	switch {
+	case app == 0 && version == 0 && tables == 0:
+		return errBlank
 	case app != applicationID:
 		return fmt.Errorf("the file is another program's database: %w", catalog.ErrRebuild)
 	case version > schemaVersion:

@@ -207,6 +207,41 @@ func TestRebuildsWait(t *testing.T) {
 	}
 }
 
+// TestCreateAgain: a crash before the first commit leaves a blank database, which
+// is made anew; a catalog that is there is kept.
+func TestCreateAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	raw(t, path, `PRAGMA journal_mode = WAL`)
+	if fi, err := os.Stat(path); err != nil || fi.Size() == 0 {
+		t.Fatalf("not a blank database: %v", err)
+	}
+	w := catalogtest.New(1, 10, 16)
+	for range 2 {
+		c, err := sqlite.Create(t.Context(), path, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Straight(t).Give(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	path, w, dump := filled(t)
+	c, err := sqlite.Create(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := catalogtest.Dump(t, c, w); got != dump {
+		t.Error(catalogtest.Diff(dump, got))
+	}
+	for _, end := range []string{"", "-wal", "-shm", ".lock"} {
+		if fi, err := os.Stat(path + end); err != nil || fi.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", path+end, fi.Mode(), err)
+		}
+	}
+}
+
 // TestCreateAtOnce: several processes may find that there is none.
 func TestCreateAtOnce(t *testing.T) {
 	dir, w := t.TempDir(), catalogtest.New(1, 10, 16)
