@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"k8s.io/klog/v2"
 
 	"holdfast/messages"
 )
@@ -52,7 +53,9 @@ func (c *cli) log() *slog.Logger {
 	if c.verbose {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(c.errs, &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(c.errs, &slog.HandlerOptions{Level: level}))
+	klog.SetSlogLogger(log) // Tessera's logger is a global of its own
+	return log
 }
 
 // say prints a line for people, or with --json the object.
