@@ -110,7 +110,8 @@ func (c Capture) Cursor() Cursor { return Cursor{c.Started, c.ID} }
 // Writer takes facts in. Both methods are all or nothing, idempotent, and
 // commute; see the package comment. They may be called concurrently, from
 // several processes. What they return is visible to every reader, and durable
-// after [Syncer.Sync]. Batches of about 1,000 are fastest; there is no limit.
+// after [Syncer.Sync]. They keep nothing of the slices that they get. Batches of
+// about 1,000 are fastest; there is no limit.
 type Writer interface {
 	Accepted(ctx context.Context, batch []Accepted) error
 	Sealed(ctx context.Context, batch []SealState) error

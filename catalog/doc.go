@@ -23,6 +23,13 @@
 //   - the name of a Case, and an exhibit's number, are those of the earliest
 //     custody line that gives one.
 //
+// # The index stage
+//
+// For each batch of normalised messages: [Read], for an Event ReadLine, then
+// Accepted. For each message about a Seal: [Locate] the first time, set state,
+// reason, T and At from the message, then Sealed. Then Sync, then acknowledge.
+// A crash in between repeats the batch, which changes nothing.
+//
 // # What a rebuild cannot know
 //
 // Captures that are in no plan yet live in the queue alone; after a fold the
