@@ -149,11 +149,14 @@ func (z *waczWriter) datapackage(a Archive) any {
 	return d
 }
 
-// pagesFile gives every line the same members: a table reader in the validator
-// fails on others.
+// pagesFile gives every line the same members and a title: the common validator
+// reads a table by the first line's columns and refuses a row that is blank.
 func pagesFile(pages []Page) []byte {
 	b := bytes.NewBufferString(`{"format":"json-pages-1.0","id":"pages","title":"All Pages"}` + "\n")
 	for _, p := range pages {
+		if p.Title == "" {
+			p.Title = p.URL
+		}
 		b.Write(marshal(struct {
 			URL   string `json:"url"`
 			Date  string `json:"ts"`

@@ -220,7 +220,7 @@ func waczOf(t *testing.T) []byte {
 	}
 	var z bytes.Buffer
 	off, err := WriteWACZ(&z, Archive{Warc: bytes.NewReader(b), WarcSize: int64(len(b)), WarcCRC: crc32.ChecksumIEEE(b), Index: index,
-		Pages: []Page{{"http://example.com/", when, "T"}}, Title: "t", Created: when, Software: "test",
+		Pages: []Page{{"http://example.com/", when, ""}}, Title: "t", Created: when, Software: "test",
 		Extra: []Extra{{"holdfast/x.json", []byte("{}")}}})
 	if err != nil {
 		t.Fatal(err)

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -67,6 +69,7 @@ func hostileSite() http.Handler {
 	html("/popup", `<title>opener</title><p>opener page<script>window.open('/popped');window.open('/popped2','','noopener')</script>`)
 	html("/popped", "popped")
 	html("/popped2", "popped")
+	html("/reload", `<p>again and again<script>setTimeout(()=>location.reload(),10)</script>`)
 	html("/spin", `<p>seen<script>setTimeout(()=>{while(true);},50)</script>`)
 	html("/oom", `<p>oom<script>setTimeout(()=>{let a=[];for(;;)a.push(new Array(1e7).fill(a.length))},50)</script>`)
 	html("/ok", "<title>fine</title><p>fine")
@@ -135,6 +138,7 @@ func TestHostile(t *testing.T) {
 		{"/flood", collectors.Partial, "byte-budget", "source.bin", false},
 		{"/dialogs", collectors.Complete, "", "screenshot.png", false},
 		{"/popup", collectors.Complete, "", "screenshot.png", false},
+		{"/reload", collectors.Partial, "", "source.html", true},
 		{"/spin", collectors.Partial, "page-failed", "source.html", true},
 		{"/oom", collectors.Partial, "", "source.html", true},
 		{"/basic", collectors.Failed, "login-wall", "page.wacz source.txt", false},
@@ -164,7 +168,10 @@ func TestHostile(t *testing.T) {
 			for name := range strings.FieldsSeq(test.objects) {
 				object(t, a, k, name)
 			}
-			readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+			answers := readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+			if test.path == "/cut" || test.path == "/endless" || test.path == "/never" {
+				judge(t, a, k, len(answers), len(readWarc(t, object(t, a, k, "requests.warc.gz"))))
+			}
 			special := map[string]func(*testing.T, *collectors.Acquired, *collectorstest.Keeper){"/popup": checkPopup, "/download": checkDownload,
 				"/loop": checkLoop, "/endless": checkEndless, "/latin": checkLatin, "/dialogs": checkDialogs, "/jsredirect": checkScriptRedirect, "/many": checkMany}[test.path]
 			if special != nil {
@@ -432,6 +439,46 @@ func TestPopupClosed(t *testing.T) {
 	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true})
 	if string(object(t, a, k, "text.txt")) != "opener page" || !strings.Contains(strings.Join(a.Collection.Notes, " "), "2 windows that the page opened were closed") {
 		t.Errorf("%s %v %q", a.Outcome, a.Reasons, a.Collection.Notes)
+	}
+}
+
+// When the spool cannot be written the capture is an error, never a find.
+func TestSpoolFails(t *testing.T) {
+	var c *Collector
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		dirs, _ := filepath.Glob(filepath.Join(c.opts.Dir, "capture-*"))
+		for _, d := range dirs {
+			os.RemoveAll(d)
+		}
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<p>there is no room for this")
+	}), nil)
+	c = newCollector(t, Options{})
+	a, err := c.Collect(context.Background(), collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true}, &collectorstest.Keeper{})
+	if err == nil || a != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v, %v", a, err)
+	}
+}
+
+// Nothing leaves beside the proxy: WebRTC would like to, over UDP.
+func TestNoUDP(t *testing.T) {
+	u, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<p>x<script>const c=new RTCPeerConnection({iceServers:[{urls:'stun:%s'}]});c.createDataChannel('d');
+c.onicegatheringstatechange=()=>fetch('/ice-'+c.iceGatheringState);c.createOffer().then(o=>c.setLocalDescription(o))</script>`, u.LocalAddr())
+	}), nil)
+	collect(t, newCollector(t, Options{}), collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true})
+	if !slices.ContainsFunc(s.asked(), func(h string) bool { return strings.Contains(h, "/ice-") }) {
+		t.Errorf("the page never tried: %v", s.asked())
+	}
+	u.SetReadDeadline(time.Now().Add(time.Second))
+	if n, from, err := u.ReadFrom(make([]byte, 100)); err == nil {
+		t.Errorf("%d bytes from %s went past the proxy", n, from)
 	}
 }
 

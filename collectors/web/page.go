@@ -104,7 +104,7 @@ func (t *tab) load(ctx context.Context, address string, limit time.Duration, m *
 	nav, err := proto.PageNavigate{URL: address}.Call(t.session.with(lctx))
 	if err == nil && nav.ErrorText != "" {
 		if nav.ErrorText == "net::ERR_ABORTED" {
-			t.drain(lctx, m) // a download: the proxy goes on recording it
+			t.drain(ctx, m) // a download: the proxy goes on recording it
 			return nil
 		}
 		v.because(codeNavigation, errors.New(nav.ErrorText))

@@ -17,6 +17,16 @@
 //	page.mhtml        the page as one file
 //	screenshot.png    the whole page; screenshot-2.png … when it is higher than 16,000 pixels
 //
+// # Reasons
+//
+// An outcome other than complete has one or more of: dns-failed,
+// connect-failed, tls-failed, tls-unverified, address-refused,
+// connection-closed, bad-answer, unfinished, abandoned, no-answer, http-status,
+// login-wall, navigation-failed, load-unfinished, page-crashed, page-failed,
+// browser-died, time-budget, byte-budget, request-budget, incomplete,
+// scroll-failed, scroll-bounded, screenshot-clipped, source-undecoded,
+// source-cut, and ROLE-failed for a view that could not be made.
+//
 // # What the method changes
 //
 // Sites are spoken to in HTTP/1.1 with Go's TLS, not the browser's. Plain

@@ -69,7 +69,7 @@ func TestComplete(t *testing.T) {
 	answers := readWarc(t, waczMember(t, object(t, got, k, "page.wacz"), warc.ArchiveName))
 	requests := readWarc(t, object(t, got, k, "requests.warc.gz"))
 	for name, s := range map[string]*site{"localhost:" + a.port(): a, "other.test:" + b.port(): b} {
-		compare(t, name, s, answers, requests)
+		compare(t, name, got.Collection.UserAgent, s, answers, requests)
 	}
 	for _, must := range []string{"/img/lazy333.png", "/img/bg.png", "/more?4", "/cached-by-worker", "/socket", "/events", "/range.bin", "/form", "/old", "/sw.js"} {
 		if !slices.ContainsFunc(a.asked(), func(h string) bool { return strings.HasSuffix(h, " "+must) }) {
@@ -93,12 +93,15 @@ func TestComplete(t *testing.T) {
 
 // compare checks each exchange of the site's account once, and each record's
 // bytes against what went over the site's connections.
-func compare(t *testing.T, host string, s *site, answers, requests []record) {
+func compare(t *testing.T, host, agent string, s *site, answers, requests []record) {
 	t.Helper()
 	recorded := map[string]int{}
 	for _, r := range requests {
 		method, _, _ := strings.Cut(r.head.Start, " ")
 		if path, ok := strings.CutPrefix(r.url, "http://"+host); ok && r.kind == warc.Request {
+			if ua := r.head.Fields.Get("User-Agent"); ua != agent {
+				t.Errorf("%s: user agent %q, stated %q", r.url, ua, agent)
+			}
 			recorded[method+" "+path]++
 			if !s.sent(r.block, false) {
 				t.Errorf("request for %s is not what the site received:\n%q", r.url, r.block)
@@ -297,7 +300,7 @@ func compareIndex(t *testing.T, ours, theirs string) {
 		}
 		n++
 	}
-	if n != len(want) || n == 0 {
+	if n != len(want) {
 		t.Errorf("%d lines, cdxj-indexer has %d", n, len(want))
 	}
 }
