@@ -23,7 +23,7 @@ type Open func(t *testing.T, dir string) catalog.Catalog
 func Test(t *testing.T, open Open) {
 	for name, test := range map[string]func(*testing.T, Open){
 		"answers": testAnswers, "order": testOrder, "monotone": testMonotone, "early seal": testEarlySeal,
-		"conflict": testConflict, "position": testPosition, "two seals": testTwoSeals, "queries": testQueries, "cases": testCases,
+		"conflict": testConflict, "position": testPosition, "refs": testRefs, "two seals": testTwoSeals, "queries": testQueries, "cases": testCases,
 		"refused": testRefused, "handles": testHandles, "canceled": testCanceled,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,6 +211,27 @@ func testPosition(t *testing.T, open Open) {
 			len(got.Conflicts) != 1 || got.Conflicts[0].Manifest != first.Manifest || got.Conflicts[0].State != catalog.Pending {
 			t.Errorf("capture %+v, %v", got, err)
 		}
+	}
+}
+
+// testRefs: one small Object may lie in more packs than fit on a page.
+func testRefs(t *testing.T, open Open) {
+	c, d := open(t, t.TempDir()), hashing.Of([]byte("shared"))
+	var want []catalog.Ref
+	var batch []catalog.SealState
+	for i := range int64(600) {
+		seal := holdfast.SealID("00112233445566aa", 0, i)
+		want = append(want, catalog.Ref{Name: holdfast.PackName("00000000000000000000000000000001", seal), Offset: 100 + i, Size: 6})
+		batch = append(batch, catalog.SealState{Seal: seal, State: catalog.Pending, Placed: []catalog.Placed{{Digest: d, Ref: want[i]}}})
+	}
+	slices.Reverse(batch)
+	for range 2 {
+		if err := c.Sealed(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := Collect(t, c.Refs(t.Context(), d)); !slices.Equal(got, want) {
+		t.Errorf("%d refs, want %d, sorted by pack", len(got), len(want))
 	}
 }
 
