@@ -7,6 +7,7 @@
 package hashing
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -65,7 +66,7 @@ func (d Digest) Hex() string { return hex.EncodeToString(d[:]) }
 func (d Digest) IsZero() bool { return d == Digest{} }
 
 // Compare orders Digests by their bytes, as `LC_ALL=C sort` orders their hex.
-func (d Digest) Compare(e Digest) int { return strings.Compare(string(d[:]), string(e[:])) }
+func (d Digest) Compare(e Digest) int { return bytes.Compare(d[:], e[:]) }
 
 // MarshalText implements encoding.TextMarshaler with the form of String.
 func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

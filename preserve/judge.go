@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"holdfast"
+	"holdfast/hashing"
 	"holdfast/rfc3161"
 )
 
@@ -87,13 +89,19 @@ func findings(r *holdfast.SealResult, o holdfast.Outcome) string {
 	return strings.Join(all, "; ")
 }
 
-// covers reports whether the subjects are exactly the plan's Manifests.
+// covers reports whether the subjects are exactly the plan's Manifests; subjects
+// are sorted.
 func covers(s *holdfast.Statement, p *holdfast.Plan) bool {
 	if len(s.Subject) != len(p.Captures) {
 		return false
 	}
-	for _, c := range p.Captures {
-		if !s.Has(c.Manifest) { // both are unique, so equal numbers make them equal
+	planned := make([]hashing.Digest, len(p.Captures))
+	for i, c := range p.Captures {
+		planned[i] = c.Manifest
+	}
+	slices.SortFunc(planned, hashing.Digest.Compare)
+	for i, sub := range s.Subject {
+		if d, err := hashing.ParseHex(sub.Digest.SHA256); err != nil || d != planned[i] {
 			return false
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"holdfast"
 	"holdfast/preserve"
@@ -319,5 +320,21 @@ func TestAppendEndsWithItsContext(t *testing.T) {
 	}
 	if _, err := l.Append(t.Context(), leaf(1)); err != nil {
 		t.Errorf("append the same again: %v", err)
+	}
+}
+
+// The clock was set back by an hour: Tessera's newest checkpoint is from the
+// future, and the log goes on all the same.
+func TestLogSurvivesAClockThatIsSetBack(t *testing.T) {
+	t.Parallel()
+	d := newLogDir(t)
+	l := d.mustOpen(t)
+	future := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(d.dir, "log", "checkpoint"), future, future); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if _, err := l.Append(t.Context(), leaf(1)); err != nil || time.Since(begin) > 20*time.Second {
+		t.Errorf("after %s: %v", time.Since(begin), err)
 	}
 }
