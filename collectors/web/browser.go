@@ -23,6 +23,9 @@ const (
 	startTimeout = 60 * time.Second // the very first start of a machine takes 10
 	// recycleAfter captures a browser is replaced: what leaks in it is bounded.
 	recycleAfter = 200
+	// maxTempPath leaves room for the socket that the browser makes below it;
+	// the system allows 107 bytes for the path of one.
+	maxTempPath = 60
 )
 
 // browser is one running browser process with a profile of its own, which holds
@@ -78,6 +81,9 @@ func (b *browser) launch(path, pin string) error {
 	b.cmd.ExtraFiles = []*os.File{fromUs, toUs} // descriptors 3 and 4
 	b.cmd.Env = []string{"HOME=" + b.dir, "XDG_CONFIG_HOME=" + b.dir, "XDG_CACHE_HOME=" + b.dir,
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC"}
+	if len(b.dir) <= maxTempPath {
+		b.cmd.Env = append(b.cmd.Env, "TMPDIR="+b.dir)
+	}
 	b.cmd.Stderr = b.stderr
 	b.cmd.WaitDelay = time.Second
 	ownGroup(b.cmd)

@@ -35,7 +35,7 @@ func (c *Collector) once(ctx context.Context, req collectors.Request, address st
 	}
 	defer c.release(b)
 	x := &capture{c: c, req: req, address: address, browser: b, started: time.Now()}
-	if x.dir, err = os.MkdirTemp(c.opts.Dir, "capture-*"); err != nil {
+	if x.dir, err = os.MkdirTemp(c.work.path, "capture-*"); err != nil {
 		return nil, fmt.Errorf("make spool folder: %w", err)
 	}
 	defer os.RemoveAll(x.dir)

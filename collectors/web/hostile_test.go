@@ -446,7 +446,7 @@ func TestPopupClosed(t *testing.T) {
 func TestSpoolFails(t *testing.T) {
 	var c *Collector
 	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		dirs, _ := filepath.Glob(filepath.Join(c.opts.Dir, "capture-*"))
+		dirs, _ := filepath.Glob(filepath.Join(c.work.path, "capture-*"))
 		for _, d := range dirs {
 			os.RemoveAll(d)
 		}
@@ -457,6 +457,34 @@ func TestSpoolFails(t *testing.T) {
 	a, err := c.Collect(context.Background(), collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true}, &collectorstest.Keeper{})
 	if err == nil || a != nil || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v, %v", a, err)
+	}
+}
+
+// What a killed process left is removed, what a living one uses is not.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	dead := filepath.Join(dir, "holdfast-web-dead")
+	os.Mkdir(dead, 0o700)
+	os.WriteFile(filepath.Join(dead, lockName), nil, 0o600)
+	strange := filepath.Join(dir, "holdfast-web-strange") // no lock: perhaps being made
+	os.Mkdir(strange, 0o700)
+	a, err := New(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if want := []string{a.work.path, b.work.path, strange}; len(left) != 3 || !slices.Contains(left, want[0]) || !slices.Contains(left, want[1]) || !slices.Contains(left, want[2]) {
+		t.Errorf("left %v, want %v", left, want)
+	}
+	a.Close()
+	a.Close()
+	b.Close()
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
+		t.Errorf("left %v", left)
 	}
 }
 

@@ -62,7 +62,7 @@ const (
 // Options say how a Collector works. The zero value works.
 type Options struct {
 	Browser  string         // path of a Chromium or Chrome. Optional: chromium, chromium-browser, google-chrome from /usr/bin.
-	Dir      string         // for spools and the browser's profile; needs room for Budget.Bytes three times over. Optional: the system's temporary folder.
+	Dir      string         // in which the Collector makes a folder for spools and the browser's profile; several may share it, and it may stay: what killed processes left there is removed. Needs room for three times Budget.Bytes. Optional: the system's temporary folder.
 	Tabs     int            // captures at once. Optional: 2.
 	Resolver Resolver       // Optional: the system's.
 	Roots    *x509.CertPool // that verdicts are made with. Optional: the system's.
@@ -75,6 +75,7 @@ type Options struct {
 type Collector struct {
 	opts  Options
 	cas   *interception
+	work  *workdir
 	slots chan struct{}
 
 	mu      sync.Mutex
@@ -107,7 +108,11 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make web collector: %w", err)
 	}
-	return &Collector{opts: o, cas: cas, slots: make(chan struct{}, o.Tabs)}, nil
+	work, err := newWorkdir(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("make web collector: %w", err)
+	}
+	return &Collector{opts: o, cas: cas, work: work, slots: make(chan struct{}, o.Tabs)}, nil
 }
 
 // find looks where distributions put it. The search path is not consulted.
@@ -132,7 +137,8 @@ func (c *Collector) Warm(ctx context.Context) (string, error) {
 	return b.version.Product, nil
 }
 
-// Close waits for running captures and ends the browser.
+// Close waits for running captures, ends the browser and removes the folder. A
+// second call does nothing.
 func (c *Collector) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -144,6 +150,7 @@ func (c *Collector) Close() error {
 		c.browser.close()
 		c.browser = nil
 	}
+	c.work.remove()
 	return nil
 }
 
@@ -161,7 +168,7 @@ func (c *Collector) acquire(ctx context.Context) (*browser, error) {
 		c.condemn(b)
 	}
 	if c.browser == nil {
-		b, err := start(ctx, c.opts.Browser, c.cas.pin, c.opts.Dir)
+		b, err := start(ctx, c.opts.Browser, c.cas.pin, c.work.path)
 		if err != nil {
 			return nil, err
 		}
