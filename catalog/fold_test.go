@@ -196,6 +196,7 @@ func TestFoldDamaged(t *testing.T) {
 		"pack lost":          {pack, lost, -1, []string{pack, plan}},
 		"pack cut":           {pack, func(b []byte) []byte { return b[:len(b)/2] }, -1, []string{pack, plan}},
 		"manifest flipped":   {pack, flip(`"id":"`+string(victim.ID), `"id":"`+strings.Repeat("9", 32)), 1, []string{pack, plan}},
+		"a byte flipped":     {pack, flip(`"office":"office"`, `"office":"Office"`), 1, []string{pack, plan}},
 		"line flipped":       {pack, nil, 0, []string{"event "}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -223,6 +224,31 @@ func TestFoldDamaged(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFoldForeignPack: a pack that a changed plan gives to another Case brings
+// nothing into that Case.
+func TestFoldForeignPack(t *testing.T) {
+	w := catalogtest.New(44, 40, 200)
+	s, _ := newStore(t)
+	p, other := w.Batches[0].Plan, w.Cases[1]
+	for i, k := range p.Packs {
+		if k.Case == w.Cases[0] {
+			w.Batches[0].Packs[holdfast.PackName(other, p.Seal)] = w.Batches[0].Packs[k.Name]
+			p.Packs[i] = holdfast.Pack{Case: other, Digest: k.Digest, Name: holdfast.PackName(other, p.Seal)}
+			p.Packs = p.Packs[i : i+1]
+			break
+		}
+	}
+	w.Batches[0].Plan = p
+	if err := w.Write(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	c := newCatalog(t)
+	n, ps := fold(t, s, c, w)
+	if got := catalogtest.Collect(t, c.Captures(t.Context(), catalog.Query{})); len(got) != 0 || n.Captures != 0 || len(ps) == 0 {
+		t.Errorf("%d captures, met %+v", len(got), n)
 	}
 }
 

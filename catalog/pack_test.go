@@ -3,9 +3,11 @@ package catalog_test
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"holdfast/catalog"
@@ -90,6 +92,49 @@ func TestReadPackRefuses(t *testing.T) {
 		w.Close()
 		if ps, err := readPack(buf.Bytes()); !errors.Is(err, catalog.ErrPack) {
 			t.Errorf("%s: %v, %v", name, ps, err)
+		}
+	}
+}
+
+// TestReadPackGaps: no byte of a pack lies outside an entry.
+func TestReadPackGaps(t *testing.T) {
+	z, _ := pack(1)
+	end := len(z) - 22
+	dir := int(binary.LittleEndian.Uint32(z[end+16:]))
+	behind := slices.Insert(bytes.Clone(z), end, 1, 2, 3)
+	between := slices.Insert(bytes.Clone(z), dir, 1, 2, 3)
+	binary.LittleEndian.PutUint32(between[len(between)-6:], uint32(dir+3))
+	for name, bad := range map[string][]byte{"behind the directory": behind, "between entry and directory": between} {
+		if ps, err := readPack(bad); !errors.Is(err, catalog.ErrPack) {
+			t.Errorf("bytes %s: %v, %v", name, ps, err)
+		}
+	}
+}
+
+// TestRefRead: bytes come out only if they are the named ones.
+func TestRefRead(t *testing.T) {
+	s, _ := newStore(t)
+	z, objects := pack(3)
+	if err := s.Create(t.Context(), "p.zip", bytes.NewReader(z)); err != nil {
+		t.Fatal(err)
+	}
+	ps, err := readPack(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, d := ps[1].Ref, ps[1].Digest
+	if b, err := ref.Read(t.Context(), s, d, ref.Size); err != nil || !bytes.Equal(b, objects[d]) {
+		t.Errorf("read %q, %v", b, err)
+	}
+	if b, err := ref.Read(t.Context(), s, ps[0].Digest, 100); !errors.Is(err, hashing.ErrMismatch) {
+		t.Errorf("another digest: %q, %v", b, err)
+	}
+	for name, r := range map[string]catalog.Ref{
+		"above the limit": ref, "behind the end": {Name: ref.Name, Offset: int64(len(z)), Size: 1}, "negative size": {Name: ref.Name, Size: -1},
+		"negative offset": {Name: ref.Name, Offset: -1, Size: 1}, "offset that overflows": {Name: ref.Name, Offset: 1<<63 - 1, Size: 1},
+	} {
+		if b, err := r.Read(t.Context(), s, d, ref.Size-1); !errors.Is(err, catalog.ErrPack) {
+			t.Errorf("%s: %q, %v", name, b, err)
 		}
 	}
 }
