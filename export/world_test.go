@@ -273,13 +273,21 @@ func picture(seed int) []byte {
 // seal puts one Seal over captures, with the tokens of the first n operators.
 func (w *world) seal(n int, ids ...holdfast.ID) string {
 	w.t.Helper()
-	id := holdfast.SealID("00112233445566aa", 0, w.batches)
-	w.batches += int64(len(ids))
 	var digests []hashing.Digest
 	for _, c := range ids {
 		digests = append(digests, hashing.Of(w.captures[c].manifest))
+	}
+	id := w.sealDigests(n, digests)
+	for _, c := range ids {
 		w.captures[c].seal = id
 	}
+	return id
+}
+
+func (w *world) sealDigests(n int, digests []hashing.Digest) string {
+	w.t.Helper()
+	id := holdfast.SealID("00112233445566aa", 0, w.batches)
+	w.batches += int64(len(digests))
 	p := holdfast.Predicate{
 		Checkpoint: w.tree(w.leaves), Config: hashing.Of([]byte("config")), Node: w.node.Name, Seal: id, Training: true,
 		Software: holdfast.Software{Name: "holdfast", Version: "0.1.0", Digest: hashing.Of([]byte("program"))},
