@@ -110,13 +110,17 @@ func findEntry(p *holdfast.Policy, e holdfast.Authority, ts *Timestamp) (known b
 		if a.Operator != e.Operator || a.Root != e.Root {
 			continue
 		}
+		at := ts.Token.GenTime
+		if a.Until != nil && !at.Before(a.Until.Time) {
+			continue // ended; that it is asked again is an Agent's doing, and opens a new entry
+		}
 		known = true
-		switch at := ts.Token.GenTime; {
+		switch {
 		case a.Issuer != nil && *a.Issuer != *e.Issuer:
 			err = fmt.Errorf("%w: %q; if the operator has announced it, remove the authority and add it again", ErrIssuer, ts.Chain.Issuer.Subject.CommonName)
 		case a.Policy != "" && a.Policy != e.Policy:
 			err = fmt.Errorf("%w: %s instead of %s; if the operator has announced it, remove the authority and add it again", ErrPolicy, e.Policy, a.Policy)
-		case at.Before(a.From.Time) || a.Until != nil && !at.Before(a.Until.Time):
+		case at.Before(a.From.Time):
 			err = fmt.Errorf("its time %s lies outside the period that the policy gives it", holdfast.At(at))
 		default:
 			return true, nil

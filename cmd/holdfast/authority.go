@@ -20,6 +20,7 @@ import (
 
 func (c *cli) authorityCmd() *cobra.Command {
 	return group("authority", "Time-stamping authorities: those that this node asks, and one of the office's own",
+		"holdfast authority list",
 		c.authorityAddCmd(), c.authorityListCmd(), c.authorityRemoveCmd(), c.authorityServeCmd())
 }
 
@@ -80,8 +81,8 @@ func (e *authorityEntry) check(roots string) error {
 // addAuthority writes the entry, and the Event that says so.
 func (n *node) addAuthority(ctx context.Context, e authorityEntry) error {
 	err := n.changeAuthorities(ctx, func(list []authorityEntry) ([]authorityEntry, error) {
-		if slices.ContainsFunc(list, func(o authorityEntry) bool { return o.Name == e.Name }) {
-			return nil, fmt.Errorf("add authority: %s is there already; choose another name, or `authority remove %s` is what you want", e.Name, e.Name)
+		if slices.ContainsFunc(list, func(o authorityEntry) bool { return o.Name == e.Name && o.Removed == nil }) {
+			return nil, fmt.Errorf("add authority: %s is asked already; choose another name, or `holdfast authority remove %s` first", e.Name, e.Name)
 		}
 		return append(list, e), nil
 	})

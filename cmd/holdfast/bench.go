@@ -172,26 +172,32 @@ func (c *cli) benchSeal(ctx context.Context) error {
 	return nil
 }
 
-// fillQueue publishes captures with one inline Object each, through intake's
-// own form.
+// benchCapture is a Captured with one Object.
+func (n *node) benchCapture(head holdfast.Head, source string, o holdfast.Object) *pipeline.Captured {
+	now := holdfast.At(time.Now())
+	return &pipeline.Captured{Manifest: holdfast.Manifest{
+		Agent: n.set.Agent, Case: n.set.Unfiled, Custody: head, Started: now, Ended: now, ID: holdfast.NewID(), Kind: holdfast.KindCapture,
+		Nonce: holdfast.NewNonce(), Source: holdfast.Source("https://bench.invalid/" + source), Training: n.set.Training,
+		Completeness: holdfast.Completeness{Outcome: "complete"}, Found: holdfast.Found{How: "bench"},
+		Collection: holdfast.Collection{Clock: n.facts.Clock, Config: n.facts.Config, Egress: "unknown", Identity: "none", Node: n.facts.Node, Software: n.facts.Software},
+		Objects:    []holdfast.Object{o},
+	}}
+}
+
+// fillQueue publishes captures with one inline Object each, in intake's own
+// form.
 func (n *node) fillQueue(ctx context.Context, count, size int) error {
 	head, err := n.outbox.Head(ctx, n.set.Unfiled)
 	if err != nil {
 		return err
 	}
-	now := holdfast.At(time.Now())
 	for done := 0; done < count; {
 		var batch []pipeline.Message
 		for ; done < count && len(batch) < 1000; done++ {
 			body := make([]byte, size)
 			rand.Read(body)
-			cp := &pipeline.Captured{Inline: map[string][]byte{"text.txt": body}, Manifest: holdfast.Manifest{
-				Agent: n.set.Agent, Case: n.set.Unfiled, Custody: head, Started: now, Ended: now, ID: holdfast.NewID(), Kind: holdfast.KindCapture,
-				Nonce: holdfast.NewNonce(), Source: holdfast.Source("https://bench.invalid/" + strconv.Itoa(done)), Training: n.set.Training,
-				Completeness: holdfast.Completeness{Outcome: "complete"}, Found: holdfast.Found{How: "bench"},
-				Collection: holdfast.Collection{Clock: n.facts.Clock, Config: n.facts.Config, Egress: "unknown", Identity: "none", Node: n.facts.Node, Software: n.facts.Software},
-				Objects:    []holdfast.Object{{Digest: hashing.Of(body), Name: "text.txt", Role: "text", Size: int64(size), Type: "text/plain"}},
-			}}
+			cp := n.benchCapture(head, strconv.Itoa(done), holdfast.Object{Digest: hashing.Of(body), Name: "text.txt", Role: "text", Size: int64(size), Type: "text/plain"})
+			cp.Inline = map[string][]byte{"text.txt": body}
 			msg, err := cp.Encode()
 			if err != nil {
 				return err
@@ -268,7 +274,7 @@ func (c *cli) benchBundle(ctx context.Context, dir string) (string, *holdfast.Po
 		return "", nil, err
 	}
 	file := filepath.Join(dir, "bench.zip")
-	if err := sub.exportCaptures(ctx, n, n.set.Unfiled, got, file); err != nil {
+	if err := sub.exportCaptures(ctx, n, got, file); err != nil {
 		return "", nil, err
 	}
 	p, err := n.policy()
@@ -285,13 +291,7 @@ func (n *node) publishLarge(ctx context.Context, i int, size int64) (holdfast.ID
 	if err != nil {
 		return "", err
 	}
-	now := holdfast.At(time.Now())
-	cp := &pipeline.Captured{Manifest: holdfast.Manifest{
-		Agent: n.set.Agent, Case: n.set.Unfiled, Custody: head, Started: now, Ended: now, ID: holdfast.NewID(), Kind: holdfast.KindCapture,
-		Nonce: holdfast.NewNonce(), Source: "https://bench.invalid/large", Training: n.set.Training, Completeness: holdfast.Completeness{Outcome: "complete"},
-		Collection: holdfast.Collection{Clock: n.facts.Clock, Config: n.facts.Config, Egress: "unknown", Identity: "none", Node: n.facts.Node, Software: n.facts.Software},
-		Objects:    []holdfast.Object{{Digest: d, Name: "large.bin", Role: "source", Size: size, Type: "application/octet-stream"}},
-	}}
+	cp := n.benchCapture(head, "large", holdfast.Object{Digest: d, Name: "large.bin", Role: "source", Size: size, Type: "application/octet-stream"})
 	msg, err := cp.Encode()
 	if err != nil {
 		return "", err

@@ -3,25 +3,21 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/nlnwa/whatwg-url/url"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"holdfast"
-	"holdfast/catalog"
 	"holdfast/collectors"
-	"holdfast/collectors/web"
-	"holdfast/messages"
-	"holdfast/pipeline"
 )
 
 // Exit codes of capture and seal, besides the shared ones.
@@ -50,9 +46,12 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := c.initNode(cmd.Context(), initOptions{label: "node"})
-			if err != nil {
+			if err := freePath(o.export); err != nil {
 				return err
+			}
+			n, err := c.captureNode(cmd.Context())
+			if err != nil {
+				return &exitError{exitUsage, err} // nothing was accepted
 			}
 			defer n.Close()
 			return c.capture(cmd.Context(), n, sources, o)
@@ -74,6 +73,31 @@ exit status: 2 usage or refused, nothing accepted
 	return cmd
 }
 
+// captureNode opens the node, or makes one and says so.
+func (c *cli) captureNode(ctx context.Context) (*node, error) {
+	_, err := readSettings(c.data)
+	n, oerr := c.initNode(ctx, initOptions{label: "node"})
+	if oerr == nil && errors.Is(err, errNoNode) {
+		fmt.Fprintf(c.errs, "holdfast: made a node in %s: %s\n", c.data, n.set.Name)
+	}
+	return n, oerr
+}
+
+// freePath refuses a bundle's name that is taken or cannot be, before anything
+// is captured for it.
+func freePath(file string) error {
+	if file == "" {
+		return nil
+	}
+	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+		return usageError("--export %s exists: choose another name", file)
+	}
+	if st, err := os.Stat(filepath.Dir(file)); err != nil || !st.IsDir() {
+		return usageError("--export %s: there is no folder %s: make it, or choose another name", file, filepath.Dir(file))
+	}
+	return nil
+}
+
 // sources reads and checks everything before anything is accepted.
 func (c *cli) sources(args []string, o captureOptions) ([]holdfast.Source, error) {
 	if len(args) == 0 && !o.resume {
@@ -84,6 +108,9 @@ func (c *cli) sources(args []string, o captureOptions) ([]holdfast.Source, error
 		if args, err = readLines(c.in); err != nil {
 			return nil, err
 		}
+	}
+	if len(args) == 0 && !o.resume {
+		return nil, usageError("no URL on stdin: give one a line; empty lines and lines that begin with # are skipped")
 	}
 	var sources []holdfast.Source
 	for _, a := range args {
@@ -139,7 +166,7 @@ func privateHost(h string) bool {
 	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
 }
 
-// run of capture: what it accepted, and what went wrong.
+// captured is one capture that this call made: its ID and what came of it.
 type captured struct {
 	id      holdfast.ID
 	source  holdfast.Source
@@ -150,36 +177,36 @@ type captured struct {
 func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o captureOptions) error {
 	home, err := n.caseNamed(ctx, o.caseName)
 	if err != nil {
-		return err
+		return &exitError{exitUsage, err}
 	}
 	tasks, err := n.addTasks(ctx, home, sources, o)
 	if err != nil {
-		return err
+		return &exitError{exitUsage, err}
+	}
+	if len(tasks) == 0 {
+		c.say(map[string]any{"event": "nothing-waits"}, "nothing waits to be captured")
+		return nil
 	}
 	work, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- n.work(work) }()
 	defer func() { stop(); <-done }()
 
-	got, failed := c.collect(ctx, n, tasks, o)
+	got, failed := c.collect(ctx, n, tasks)
 	if len(got) == 0 && failed != nil {
-		return failed
+		return &exitError{exitUsage, failed}
 	}
 	left := c.await(ctx, n, got, o.wait, done)
-	var exported error
-	if o.export != "" {
-		exported = c.exportCaptures(ctx, n, home, got, o.export)
+	if o.export != "" && ctx.Err() == nil {
+		failed = errors.Join(failed, c.exportCaptures(ctx, n, got, o.export))
 	}
-	return c.captureVerdict(n, got, left, errors.Join(failed, exported))
+	return c.captureVerdict(n, got, left, failed)
 }
 
 // captureVerdict turns what happened into the exit code.
 func (c *cli) captureVerdict(n *node, got []captured, left []holdfast.ID, err error) error {
 	if len(left) > 0 {
-		why := "the stages have not got to it yet"
-		if cp, cerr := n.cat.Capture(context.Background(), left[0]); cerr == nil && cp.Reason != "" {
-			why = cp.Reason
-		}
+		why := n.whyOpen(left[0], "the stages have not got to it yet")
 		return &exitError{exitUnsealed, errors.Join(err, fmt.Errorf("%d of %d captures are not sealed yet: %s; `holdfast seal` goes on", len(left), len(got), why))}
 	}
 	if err != nil {
@@ -191,172 +218,4 @@ func (c *cli) captureVerdict(n *node, got []captured, left []holdfast.ID, err er
 		}
 	}
 	return nil
-}
-
-// taskOptions rides in the Task, so a resumed one is done as it was asked.
-type taskOptions struct {
-	AllowPrivate bool `json:"allow_private,omitempty"`
-}
-
-func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfast.Source, o captureOptions) ([]holdfast.ID, error) {
-	opts, err := json.Marshal(taskOptions{o.allowPrivate})
-	if err != nil {
-		return nil, err
-	}
-	tasks := make([]pipeline.Task, len(sources))
-	for i, s := range sources {
-		tasks[i] = pipeline.Task{Source: s, Case: home, Agent: n.set.Agent, Found: holdfast.Found{How: "command", Why: o.note}, Options: opts}
-	}
-	var ids []holdfast.ID
-	if len(tasks) > 0 {
-		if ids, err = n.queue.AddTasks(ctx, tasks...); err != nil {
-			return nil, err
-		}
-	}
-	if o.resume {
-		waiting, err := n.queue.Tasks(ctx, "", maxSources)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range waiting {
-			ids = append(ids, t.ID)
-		}
-	}
-	return ids, nil
-}
-
-// collect takes the Tasks and captures them, tabs at a time. The error is the
-// last one of those that could not even be tried.
-func (c *cli) collect(ctx context.Context, n *node, ids []holdfast.ID, o captureOptions) ([]captured, error) {
-	spool, err := os.MkdirTemp(n.dir, "spool-")
-	if err != nil {
-		return nil, fmt.Errorf("make a spool: %w", err)
-	}
-	defer os.RemoveAll(spool)
-	browser := n.set.Browser
-	if browser == "" {
-		browser = os.Getenv("HOLDFAST_BROWSER")
-	}
-	w, err := web.New(web.Options{Browser: browser, Dir: spool, Tabs: tabs, Log: n.log})
-	if err != nil {
-		return nil, err
-	}
-	defer w.Close()
-	results := make(chan captured)
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(tabs)
-	var got []captured
-	collected := make(chan struct{})
-	go func() {
-		for r := range results {
-			got = append(got, r)
-			c.sayAccepted(r)
-		}
-		close(collected)
-	}()
-	for _, id := range ids {
-		g.Go(func() error { return n.captureTask(gctx, w, id, results) })
-	}
-	err = g.Wait()
-	close(results)
-	<-collected
-	if ctx.Err() != nil && len(got) < len(ids) {
-		err = fmt.Errorf("stopped; %d captures still wait: `holdfast capture --resume` goes on", len(ids)-len(got))
-	}
-	return got, err
-}
-
-func (c *cli) sayAccepted(r captured) {
-	c.say(map[string]any{"event": "accepted", "id": r.id, "source": r.source, "outcome": r.outcome, "reasons": append([]string{}, r.reasons...)},
-		"accepted  %s  %s  %s", r.id, r.outcome, messages.Visible(string(r.source)))
-}
-
-const lease = 2 * time.Minute
-
-// captureTask does one Task under its lease. A Task that somebody else has is
-// left to him; one whose capture could not be tried stays, and waits.
-func (n *node) captureTask(ctx context.Context, w collectors.Collector, id holdfast.ID, out chan<- captured) error {
-	ts, err := n.queue.Take(ctx, pipeline.Want{IDs: []holdfast.ID{id}, Max: 1, Lease: lease})
-	if err != nil || len(ts) == 0 {
-		return err
-	}
-	t := ts[0]
-	intake := &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}
-	if err := intake.Ready(ctx); err != nil {
-		return err
-	}
-	var opts taskOptions
-	if err := json.Unmarshal(t.Options, &opts); err != nil {
-		return fmt.Errorf("read options of task %s: %w", t.ID, err)
-	}
-	stop := n.keepLease(ctx, t)
-	a, err := w.Collect(ctx, collectors.Request{Source: string(t.Source), AllowPrivate: opts.AllowPrivate}, n.store)
-	stop()
-	if err != nil {
-		return fmt.Errorf("capture %s: %w", t.Source, err)
-	}
-	acc, err := intake.Accept(ctx, t, a, t.Finish())
-	if err != nil {
-		return err
-	}
-	r := captured{id: acc.ID, source: t.Source, outcome: a.Outcome}
-	for _, reason := range a.Reasons {
-		r.reasons = append(r.reasons, strings.TrimSuffix(reason.Code+": "+reason.Detail, ": "))
-	}
-	out <- r
-	return nil
-}
-
-// keepLease renews the lease while a slow page is captured.
-func (n *node) keepLease(ctx context.Context, t pipeline.Task) (stop func()) {
-	ctx, stop = context.WithCancel(ctx)
-	go func() {
-		for tick := time.NewTicker(lease / 4); ; {
-			select {
-			case <-ctx.Done():
-				tick.Stop()
-				return
-			case <-tick.C:
-				if err := n.queue.Renew(ctx, t, lease); err != nil {
-					n.log.WarnContext(ctx, "lease not renewed", "task", t.ID, "err", err)
-				}
-			}
-		}
-	}()
-	return stop
-}
-
-// await waits for the Seals, and says so of each. It ends early if the stages
-// fail: then nothing will be sealed here.
-func (c *cli) await(ctx context.Context, n *node, got []captured, wait time.Duration, failed chan error) []holdfast.ID {
-	ctx, stop := context.WithTimeout(ctx, wait)
-	defer stop()
-	go func() {
-		select {
-		case err := <-failed:
-			if err != nil {
-				n.log.ErrorContext(ctx, "sealing stopped", "err", err)
-			}
-			failed <- err
-			stop()
-		case <-ctx.Done():
-		}
-	}()
-	ids := make([]holdfast.ID, len(got))
-	for i, g := range got {
-		ids[i] = g.id
-	}
-	left, err := n.waitSealed(ctx, ids, func(id holdfast.ID) { c.saySealed(n, id) })
-	if err != nil {
-		n.log.ErrorContext(ctx, "wait for seals", "err", err)
-	}
-	return left
-}
-
-func (c *cli) saySealed(n *node, id holdfast.ID) {
-	cp, err := n.cat.Capture(context.Background(), id)
-	if err != nil {
-		cp = catalog.Capture{ID: id}
-	}
-	c.say(map[string]any{"event": "sealed", "id": id, "seal": cp.Seal, "not_after": holdfast.At(cp.T)}, "sealed    %s  not later than %s", id, holdfast.At(cp.T))
 }

@@ -87,8 +87,8 @@ func command(use, short, example string, args cobra.PositionalArgs, do func(cmd 
 }
 
 // group is a command that only holds others.
-func group(use, short string, sub ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+func group(use, short, example string, sub ...*cobra.Command) *cobra.Command {
+	g := &cobra.Command{Use: use, Short: short, Example: "  " + example, RunE: func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return usageError("no command %.40q; `%s --help` lists them", args[0], cmd.CommandPath())
 		}

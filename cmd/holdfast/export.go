@@ -61,7 +61,7 @@ func (n *node) selection(ctx context.Context, caseName string, ids []string) (se
 	if caseName != "" {
 		cs, err := n.cat.Case(ctx, caseName)
 		if err != nil {
-			return nil, fmt.Errorf("export: case %.80q: %w", caseName, err)
+			return nil, fmt.Errorf("export: case %.80q: %w; `holdfast list` shows the cases", caseName, err)
 		}
 		s := export.Selection{Case: cs.ID}
 		for cp, err := range n.cat.Captures(ctx, catalog.Query{Case: cs.ID, Kind: holdfast.KindCapture}) {
@@ -72,7 +72,7 @@ func (n *node) selection(ctx context.Context, caseName string, ids []string) (se
 		}
 		reverse(s.Captures)
 		if len(s.Captures) == 0 {
-			return nil, fmt.Errorf("export: case %s has no captures", caseName)
+			return nil, fmt.Errorf("export: case %.80q has no captures", caseName)
 		}
 		return []export.Selection{s}, nil
 	}
@@ -84,7 +84,7 @@ func (n *node) selection(ctx context.Context, caseName string, ids []string) (se
 		}
 		cp, err := n.cat.Capture(ctx, id)
 		if err != nil {
-			return nil, fmt.Errorf("export: capture %s: %w", id, err)
+			return nil, fmt.Errorf("export: capture %s: %w; `holdfast list` shows the ids", id, err)
 		}
 		if _, ok := at[cp.Case]; !ok {
 			at[cp.Case] = len(sel)
@@ -103,7 +103,7 @@ func reverse[T any](s []T) {
 }
 
 // exportCaptures writes the bundle that `capture --export` asked for.
-func (c *cli) exportCaptures(ctx context.Context, n *node, home holdfast.ID, got []captured, file string) error {
+func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file string) error {
 	if len(got) == 0 {
 		return errors.New("export: nothing was captured, so no bundle is written")
 	}
@@ -139,7 +139,7 @@ func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, file 
 	})
 	bar.done()
 	if errors.Is(err, export.ErrExists) {
-		return fmt.Errorf("%w: choose another name, or --replace", err)
+		return fmt.Errorf("export to %s: %w: choose another name, or --replace", file, export.ErrExists)
 	}
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func (c *cli) list(ctx context.Context, n *node, caseName, state string) error {
 	if caseName != "" {
 		cs, err := n.cat.Case(ctx, caseName)
 		if err != nil {
-			return fmt.Errorf("list: case %.80q: %w", caseName, err)
+			return fmt.Errorf("list: case %.80q: %w; `holdfast list` shows the cases", caseName, err)
 		}
 		q.Case = cs.ID
 	}
@@ -108,7 +108,7 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID) error {
 	}
 	cp, err := n.cat.Capture(ctx, id)
 	if err != nil {
-		return fmt.Errorf("show %s: %w", id, err)
+		return fmt.Errorf("show %s: %w; `holdfast list` shows the ids", id, err)
 	}
 	raw, _, err := (&captures{n}).Manifest(ctx, id)
 	if err != nil {

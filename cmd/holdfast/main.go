@@ -24,6 +24,7 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once, which is safe too
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -57,13 +58,17 @@ func usageError(format string, a ...any) error {
 
 // run is main without the process: tests call it.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	c := &cli{in: in, out: out, errs: errs}
+	w := &resultWriter{w: out}
+	c := &cli{in: in, out: w, errs: errs}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
+	root.SetOut(w)
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
+	if err == nil && w.err != nil {
+		err = fmt.Errorf("write the result: %w", w.err)
+	}
 	if err == nil {
 		return exitDone
 	}
@@ -77,10 +82,26 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	return code
 }
 
+// resultWriter remembers the first error, so that a list cut short by a full
+// disk is not taken for the whole one.
+type resultWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (w *resultWriter) Write(b []byte) (int, error) {
+	n, err := w.w.Write(b)
+	if w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "holdfast",
 		Short:         "Record what was public online, seal it, and let a court check it",
+		Example:       "  holdfast capture https://host/page --case 2026-017 --export 2026-017.zip",
 		Version:       version,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +100,14 @@ func (n *node) openParts(ctx context.Context) (err error) {
 // begin opens the Case for what is filed nowhere, once in a node's life, and
 // publishes what a crash left in the outbox.
 func (n *node) begin(ctx context.Context) error {
+	if _, err := n.outbox.Head(ctx, n.set.Unfiled); !errors.Is(err, fs.ErrNotExist) {
+		return n.outbox.Recover(ctx, false)
+	}
+	unlock, err := lockFile(ctx, n.path("cases.lock")) // two processes may be the first at once
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if _, err := n.outbox.Head(ctx, n.set.Unfiled); errors.Is(err, fs.ErrNotExist) {
 		if err := n.openCase(ctx, n.set.Unfiled, "unfiled"); err != nil {
 			return err
@@ -163,170 +169,6 @@ func (n *node) fingerprint() (string, error) {
 	e := n.entry()
 	b, err := e.Encode()
 	return hashing.Of(b).Hex(), err
-}
-
-// openTrust reads policy.json, which the first token makes.
-func (n *node) openTrust() (*preserve.Trust, error) {
-	p := &holdfast.Policy{Kind: "policy", Version: holdfast.Version, Training: n.set.Training, Quorum: max(n.set.Quorum, 1),
-		Nodes: []holdfast.PolicyNode{n.entry()}, Authorities: []holdfast.Authority{}}
-	b, err := os.ReadFile(n.path(filePolicy))
-	if err == nil {
-		var was *holdfast.Policy
-		if was, err = holdfast.ParsePolicy(b); err == nil {
-			p.Authorities = was.Authorities
-		}
-	} else if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", n.path(filePolicy), err)
-	}
-	certs, err := n.allRoots()
-	if err != nil {
-		return nil, err
-	}
-	return preserve.NewTrust(p, certs, n.savePolicy), nil
-}
-
-func (n *node) savePolicy(_ context.Context, p *holdfast.Policy) error {
-	b, err := p.Encode()
-	if err != nil {
-		return err
-	}
-	return writeFile(n.path(filePolicy), b)
-}
-
-func (n *node) policy() (*holdfast.Policy, error) {
-	p := n.trust.Policy()
-	_, err := p.Encode()
-	return p, err
-}
-
-func (n *node) certificates() []*x509.Certificate { return n.trust.Material().Certs }
-
-// authorityEntries returns the configured authorities; known is false while the
-// public defaults are in use.
-func (n *node) authorityEntries() (list []authorityEntry, known bool, err error) {
-	err = readJSON(n.path(fileAuthorities), &list)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
-	return list, len(list) > 0, err
-}
-
-// authoritiesShown adds the defaults while they are in use.
-func (n *node) authoritiesShown() (list []authorityEntry, defaults bool, err error) {
-	list, known, err := n.authorityEntries()
-	if err != nil || known {
-		return list, false, err
-	}
-	as, err := preserve.Defaults()
-	for _, a := range as {
-		var roots []byte
-		for _, r := range a.Roots {
-			roots = append(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Raw})...)
-		}
-		list = append(list, authorityEntry{Name: a.Name, Operator: a.Operator, URL: a.URL, Public: a.Public, Roots: string(roots)})
-	}
-	return list, true, err
-}
-
-// asked returns the authorities that are asked now, with the Policy's pins.
-func (n *node) asked() (as []preserve.Authority, public bool, err error) {
-	list, _, err := n.authoritiesShown()
-	if err != nil {
-		return nil, false, err
-	}
-	for _, e := range list {
-		if e.Removed != nil {
-			continue
-		}
-		roots, err := parseCertificates([]byte(e.Roots))
-		if err != nil {
-			return nil, false, fmt.Errorf("read roots of authority %s: %w", e.Name, err)
-		}
-		public = public || e.Public
-		as = append(as, preserve.Pinned(n.trust.Policy(), preserve.Authority{Name: e.Name, Operator: e.Operator, URL: e.URL, Roots: roots, Public: e.Public}))
-	}
-	return as, public, nil
-}
-
-// allRoots collects the roots of every authority that was ever asked.
-func (n *node) allRoots() (cs []*x509.Certificate, err error) {
-	list, known, err := n.authorityEntries()
-	if err != nil {
-		return nil, err
-	}
-	defaults, err := preserve.Defaults()
-	for _, a := range defaults {
-		cs = append(cs, a.Roots...)
-	}
-	if !known || err != nil {
-		return cs, err
-	}
-	for _, e := range list {
-		roots, err := parseCertificates([]byte(e.Roots))
-		if err != nil {
-			return nil, fmt.Errorf("read roots of authority %s: %w", e.Name, err)
-		}
-		cs = append(cs, roots...)
-	}
-	return cs, nil
-}
-
-// endAuthority sets `until` on the Policy's entries of an operator's roots, if
-// no other authority of the operator uses them.
-func (n *node) endAuthority(ctx context.Context, gone authorityEntry, at holdfast.Time) error {
-	list, _, err := n.authorityEntries()
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		if e.Removed == nil && e.Operator == gone.Operator {
-			return nil
-		}
-	}
-	p := *n.trust.Policy()
-	p.Authorities = append([]holdfast.Authority{}, p.Authorities...)
-	for i := range p.Authorities {
-		if p.Authorities[i].Operator == gone.Operator && p.Authorities[i].Until == nil {
-			p.Authorities[i].Until = &at
-		}
-	}
-	if err := n.savePolicy(ctx, &p); err != nil {
-		return err
-	}
-	n.trust.Set(&p, n.certificates())
-	return nil
-}
-
-// tryAuthority asks for one token, so that a wrong URL or root shows at once and
-// the issuing CA is pinned.
-func (n *node) tryAuthority(ctx context.Context, name string) error {
-	as, _, err := n.asked()
-	if err != nil {
-		return err
-	}
-	for _, a := range as {
-		if a.Name == name {
-			_, err := n.stamp(ctx, a)
-			return err
-		}
-	}
-	return fmt.Errorf("authority %s is not asked", name)
-}
-
-func (n *node) stamp(ctx context.Context, a preserve.Authority) (*preserve.Timestamp, error) {
-	certs, err := n.allRoots()
-	if err != nil {
-		return nil, err
-	}
-	n.trust.Set(n.trust.Policy(), certs)
-	ts, err := newClient().Stamp(ctx, a, []byte(holdfast.NewNonce()))
-	if err != nil {
-		return nil, err
-	}
-	return ts, n.trust.Pin(ctx, a, ts)
 }
 
 // event writes a custody line of the node's own affairs, into `unfiled`.

@@ -13,7 +13,7 @@ import (
 )
 
 func (c *cli) policyCmd() *cobra.Command {
-	return group("policy", "Whom this node trusts, for those who verify", c.policyShowCmd(), c.policyExportCmd())
+	return group("policy", "Whom this node trusts, for those who verify", "holdfast policy show", c.policyShowCmd(), c.policyExportCmd())
 }
 
 func (c *cli) policyShowCmd() *cobra.Command {
@@ -87,7 +87,11 @@ func (c *cli) policyExportCmd() *cobra.Command {
 				return err
 			}
 			if dir != "" {
-				return export.WritePolicyDir(dir, p, n.certificates())
+				if err := export.WritePolicyDir(dir, p, n.certificates()); err != nil {
+					return err
+				}
+				c.say(map[string]any{"dir": dir}, "%s holds the policy as PEM and text files, for `bash verify.sh --trust %s`", dir, dir)
+				return nil
 			}
 			b, err := p.Encode()
 			if err != nil {

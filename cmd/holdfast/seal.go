@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,29 +35,31 @@ func (c *cli) seal(ctx context.Context, n *node, wait time.Duration) error {
 		return err
 	}
 	ids, err := n.unsealed(ctx)
-	if err != nil || len(ids) == 0 {
+	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithTimeout(ctx, wait)
+	if len(ids) == 0 {
+		c.say(map[string]any{"event": "all-sealed"}, "all is sealed")
+		return nil
+	}
+	wctx, stop := context.WithTimeout(ctx, wait)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- n.work(ctx); stop() }()
-	left, err := n.waitSealed(ctx, ids, func(id holdfast.ID) { c.saySealed(n, id) })
+	go func() { done <- n.work(wctx); stop() }()
+	left := n.waitSealed(wctx, ids, func(id holdfast.ID) { c.saySealed(n, id) })
 	stop()
-	if werr := <-done; err == nil {
-		err = werr
+	err = <-done
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // --wait is over, which is no failure of the stages
 	}
-	if len(left) > 0 {
-		reason := "out of time"
-		if cp, cerr := n.cat.Capture(context.Background(), left[0]); cerr == nil && cp.Reason != "" {
-			reason = cp.Reason
-		}
-		if err != nil {
-			reason = err.Error()
-		}
-		return &exitError{exitUnsealed, fmt.Errorf("%d of %d are still not sealed: %s", len(left), len(ids), reason)}
+	if len(left) == 0 {
+		return err
 	}
-	return err
+	reason := n.whyOpen(left[0], "out of time; give it more with --wait")
+	if err != nil {
+		reason = err.Error()
+	}
+	return &exitError{exitUnsealed, fmt.Errorf("%d of %d are still not sealed: %s", len(left), len(ids), reason)}
 }
 
 // unsealed lists captures and Events that are less than sealed.
@@ -94,7 +97,14 @@ func (c *cli) rebuildCmd() *cobra.Command {
 
 // rebuild folds the store, and adds what lies in the queue alone: everything
 // that no plan has taken is still there.
+//
+// Other processes may accept and seal meanwhile. What is sealed after the fold
+// looked was in the queue before it looked: so the position is read first.
 func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
+	at, err := n.queue.Position(ctx, pipeline.StagePreserve, 0)
+	if err != nil {
+		return f, err
+	}
 	err = catalogdb.Rebuild(ctx, n.path("catalog.db"), catalogdb.Options{}, func(ctx context.Context, w catalog.Writer) error {
 		f, err = catalog.Fold(ctx, n.store, w, judge{&preserve.Judge{Store: n.store, Trust: n.trust}}, catalog.Options{
 			Problem: func(p catalog.Problem) { n.log.ErrorContext(ctx, "store", "problem", p) }})
@@ -104,17 +114,13 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Drain(ctx); err != nil {
 			return err
 		}
-		return n.queued(ctx, func(items []pipeline.Item) error { return w.Accepted(ctx, accepted(ctx, items, n.log)) })
+		return n.queued(ctx, at, func(items []pipeline.Item) error { return w.Accepted(ctx, accepted(ctx, items, n.log)) })
 	})
 	return f, err
 }
 
-// queued yields what the preserve stage has not acknowledged.
-func (n *node) queued(ctx context.Context, yield func([]pipeline.Item) error) error {
-	at, err := n.queue.Position(ctx, pipeline.StagePreserve, 0)
-	if err != nil {
-		return err
-	}
+// queued yields what lies in the queue behind a position.
+func (n *node) queued(ctx context.Context, at int64, yield func([]pipeline.Item) error) error {
 	for {
 		ms, err := n.queue.Receive(ctx, pipeline.StagePreserve, 0, at, pipeline.Bounds{NoWait: true})
 		if err != nil || len(ms) == 0 {

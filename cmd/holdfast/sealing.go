@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -152,30 +153,48 @@ func (n *node) announce(ctx context.Context, o preserve.Outcome) error {
 	return n.queue.Announce(ctx, pipeline.Message{Body: b})
 }
 
-// waitSealed polls until every capture is sealed, or ctx ends; told gets each
-// one once, when it is sealed.
-func (n *node) waitSealed(ctx context.Context, ids []holdfast.ID, told func(holdfast.ID)) (open []holdfast.ID, err error) {
-	open = append(open, ids...)
+// pollAtOnce bounds how many open captures one look at the catalog asks for.
+const pollAtOnce = 64
+
+// waitSealed polls until every capture is sealed, or ctx ends, and returns those
+// that are not; told gets each one once, when it is sealed.
+func (n *node) waitSealed(ctx context.Context, ids []holdfast.ID, told func(holdfast.ID)) []holdfast.ID {
+	open := slices.Clone(ids)
 	for {
-		rest := open[:0]
-		for _, id := range open {
-			c, err := n.cat.Capture(ctx, id)
-			if err != nil && ctx.Err() != nil {
-				return append(rest, open[len(rest):]...), nil
-			}
-			if err == nil && c.State == pipeline.StateSealed {
-				told(id)
-				continue
-			}
-			rest = append(rest, id)
-		}
-		if open = rest; len(open) == 0 {
-			return nil, nil
+		if open = n.stillOpen(ctx, open, pollAtOnce, told); len(open) == 0 {
+			return nil
 		}
 		select {
-		case <-ctx.Done():
-			return open, nil
+		case <-ctx.Done(): // a last look, at all of them
+			return n.stillOpen(context.WithoutCancel(ctx), open, len(open), told)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// stillOpen drops what is sealed from open. It stops looking after limit of
+// them that are not: a long list is sealed from its front, and to ask for all
+// of it at every look would cost more than sealing it.
+func (n *node) stillOpen(ctx context.Context, open []holdfast.ID, limit int, told func(holdfast.ID)) []holdfast.ID {
+	var rest []holdfast.ID
+	for i, id := range open {
+		if len(rest) == limit {
+			return append(rest, open[i:]...)
+		}
+		c, err := n.cat.Capture(ctx, id)
+		if err == nil && c.State == pipeline.StateSealed {
+			told(id)
+			continue
+		}
+		rest = append(rest, id) // an error too: another look may tell
+	}
+	return rest
+}
+
+// whyOpen says why a capture is not sealed, as far as the catalog knows.
+func (n *node) whyOpen(id holdfast.ID, otherwise string) string {
+	if cp, err := n.cat.Capture(context.Background(), id); err == nil && cp.Reason != "" {
+		return cp.Reason
+	}
+	return otherwise
 }

@@ -41,12 +41,12 @@ type Options struct {
 func Run(ctx context.Context, o Options, out, errs io.Writer) int {
 	p, err := policy(o)
 	if err != nil {
-		fmt.Fprintf(errs, "holdfast: %v\n", err)
+		fmt.Fprintf(errs, "holdfast: %s\n", messages.Visible(err.Error()))
 		return ExitUsage
 	}
 	f, err := os.Open(o.File)
 	if err != nil {
-		fmt.Fprintf(errs, "holdfast: open bundle: %v\n", err)
+		fmt.Fprintf(errs, "holdfast: open bundle: %s\n", messages.Visible(err.Error()))
 		return ExitUsage
 	}
 	defer f.Close()
@@ -55,12 +55,12 @@ func Run(ctx context.Context, o Options, out, errs io.Writer) int {
 		err = fmt.Errorf("%s is not a regular file: give the .zip itself", o.File)
 	}
 	if err != nil {
-		fmt.Fprintf(errs, "holdfast: open bundle: %v\n", err)
+		fmt.Fprintf(errs, "holdfast: open bundle: %s\n", messages.Visible(err.Error()))
 		return ExitUsage
 	}
 	r, err := holdfast.Verify(ctx, f, st.Size(), p, holdfast.VerifyOptions{Node: o.Node, Progress: o.Progress})
 	if err != nil {
-		fmt.Fprintf(errs, "holdfast: verify %s: %v%s\n", messages.Visible(o.File), err, hint(err))
+		fmt.Fprintf(errs, "holdfast: verify %s: %s%s\n", messages.Visible(o.File), messages.Visible(err.Error()), hint(err))
 		return ExitUsage
 	}
 	if o.JSON {
