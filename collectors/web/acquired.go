@@ -114,6 +114,7 @@ func (x *capture) collection() collectors.Collection {
 			"A recording proxy stood between browser and site: the site saw HTTP/1.1 and the TLS of Go's standard library, not the browser's.",
 			"The browser accepted the proxy's certificates by a pinned key; the site's own certificates were verified by the proxy without revocation, and accepted whatever the verdict.",
 			"Plain requests had request line and Proxy- fields rewritten to the form sent directly; nothing else was changed.",
+			"The browser said that it is automated: HeadlessChrome in its user agent, navigator.webdriver true.",
 			"Dialogs were accepted, new windows closed, downloads refused in the browser and recorded by the proxy.",
 			"The page was scrolled to its end, within bounds, and back before it was looked at.",
 		},

@@ -190,6 +190,10 @@ func (l *link) ask(ctx context.Context, session, method string, params any) (rep
 	if err != nil {
 		return reply{}, err
 	}
+	return l.await(ctx, method, id, ch)
+}
+
+func (l *link) await(ctx context.Context, method string, id int, ch chan reply) (reply, error) {
 	select {
 	case m := <-ch:
 		return m, nil
@@ -246,6 +250,32 @@ func (s session) GetSessionID() proto.TargetSessionID { return proto.TargetSessi
 func (s session) GetContext() context.Context         { return s.ctx }
 
 func (s session) with(ctx context.Context) session { s.ctx = ctx; return s }
+
+// all sends commands at once and waits for all answers; the first error counts.
+func (s session) all(rs ...proto.Request) (first error) {
+	type sent struct {
+		id int
+		ch chan reply
+	}
+	var out []sent
+	for _, r := range rs {
+		id, ch, err := s.post(s.id, r.ProtoReq(), r)
+		if err != nil {
+			return err
+		}
+		out = append(out, sent{id, ch})
+	}
+	for i, o := range out {
+		m, err := s.await(s.ctx, rs[i].ProtoReq(), o.id, o.ch)
+		if err == nil {
+			_, err = result(rs[i].ProtoReq(), m.json)
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
 
 // tell sends a command whose answer nobody needs; safe in an event handler.
 func (s session) tell(r proto.Request) {

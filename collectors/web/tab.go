@@ -73,19 +73,12 @@ func (b *browser) openTab(ctx context.Context, proxyURL string) (_ *tab, err err
 
 func (t *tab) prepare(top session) error {
 	kb := 1 << 10
-	for _, r := range []interface{ Call(proto.Client) error }{
-		proto.BrowserSetDownloadBehavior{Behavior: proto.BrowserSetDownloadBehaviorBehaviorDeny, BrowserContextID: t.context},
-		proto.PageEnable{}, proto.InspectorEnable{},
+	top.tell(proto.BrowserSetDownloadBehavior{Behavior: proto.BrowserSetDownloadBehaviorBehaviorDeny, BrowserContextID: t.context})
+	err := t.session.all(proto.PageEnable{}, proto.InspectorEnable{},
 		proto.NetworkEnable{MaxTotalBufferSize: &kb, MaxResourceBufferSize: &kb}, // the proxy keeps the bodies
-		proto.EmulationSetDeviceMetricsOverride{Width: viewWidth, Height: viewHeight, DeviceScaleFactor: 1},
-	} {
-		s := t.session
-		if _, ok := r.(proto.BrowserSetDownloadBehavior); ok {
-			s = top
-		}
-		if err := r.Call(s); err != nil {
-			return fmt.Errorf("open page: %w", err)
-		}
+		proto.EmulationSetDeviceMetricsOverride{Width: viewWidth, Height: viewHeight, DeviceScaleFactor: 1})
+	if err != nil {
+		return fmt.Errorf("open page: %w", err)
 	}
 	return nil
 }
