@@ -120,7 +120,7 @@ func (n *Normalise) note(ctx context.Context, by Normaliser, m Message) ([]byte,
 	}
 	limited, cancel := context.WithTimeout(ctx, NormaliseTime)
 	defer cancel()
-	note, err := derive(limited, by, c)
+	note, err := derive(limited, by, c, m.Body)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // stopped, not failed: somebody does it again
 	}
@@ -128,10 +128,6 @@ func (n *Normalise) note(ctx context.Context, by Normaliser, m Message) ([]byte,
 		return note, nil
 	}
 	n.log().WarnContext(ctx, "normaliser failed, the capture is kept without what it derives", "capture", c.Manifest.ID, "error", err)
-	// c may have been changed by the Normaliser: begin anew from the bytes.
-	if c, err = ParseCaptured(m.Body); err != nil {
-		return nil, nil
-	}
 	c.Manifest.Completeness.Reasons = append(c.Manifest.Completeness.Reasons, "normalise-failed")
 	draft, err := c.Manifest.Encode()
 	if err != nil {
@@ -141,14 +137,19 @@ func (n *Normalise) note(ctx context.Context, by Normaliser, m Message) ([]byte,
 }
 
 // derive turns a panic of the Normaliser, which reads hostile pages, into an
-// error: it must not take the node down with it.
-func derive(ctx context.Context, by Normaliser, c *Captured) (note []byte, err error) {
+// error: it must not take the node down with it. It works on a copy: what was
+// acquired is not its to change.
+func derive(ctx context.Context, by Normaliser, c *Captured, body []byte) (note []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			note, err = nil, fmt.Errorf("normalise: panic: %v", r)
 		}
 	}()
-	d, err := by.Normalise(ctx, c)
+	own, err := ParseCaptured(bytes.Clone(body))
+	if err != nil {
+		return nil, err
+	}
+	d, err := by.Normalise(ctx, own)
 	if err != nil {
 		return nil, fmt.Errorf("normalise: %w", err)
 	}
@@ -158,9 +159,8 @@ func derive(ctx context.Context, by Normaliser, c *Captured) (note []byte, err e
 	return d.add(c.Manifest)
 }
 
-// add makes the Note: the Manifest with the derived Objects, and their bytes.
-// What was acquired is not the Normaliser's to change: its own copy of the
-// Manifest is not looked at, and a name that is taken is refused.
+// add makes the Note: the Manifest with the derived Objects, and their bytes. A
+// name that is taken is refused.
 func (d *Derived) add(m holdfast.Manifest) ([]byte, error) {
 	m.Objects = slices.Clone(m.Objects)
 	inline, total := map[string][]byte{}, 0

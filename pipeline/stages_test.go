@@ -16,6 +16,7 @@ import (
 
 	"holdfast"
 	"holdfast/pipeline"
+	"holdfast/pipeline/sqlite"
 )
 
 var errCrash = errors.New("crash")
@@ -55,7 +56,7 @@ func (c crasher) Advance(ctx context.Context, a pipeline.Ack, out ...pipeline.Me
 
 // life runs publishers and all stages on one data directory until something
 // crashes: the first crash ends everything at once, as kill -9 does.
-func life(t *testing.T, dir string, cat *catalog, accept chan holdfast.ID, odds float64, todo func() holdfast.ID) {
+func life(t *testing.T, dir string, cat *catalog, accept chan holdfast.ID, odds float64, todo func() holdfast.ID, quiet func() bool) {
 	ctx, kill := context.WithCancelCause(t.Context())
 	defer kill(nil)
 	crash := func(string) error {
@@ -102,22 +103,29 @@ func life(t *testing.T, dir string, cat *catalog, accept chan holdfast.ID, odds 
 			}
 		})
 	}
-	if odds == 0 { // the last life ends when all is done
-		go func() {
-			for ctx.Err() == nil {
-				end, _ := q.End(ctx, 0)
-				at, _ := q.Position(ctx, pipeline.StageIndex, 0)
-				from, _ := q.Position(ctx, pipeline.StageResults, 0)
-				left, _ := q.Receive(ctx, pipeline.StageResults, 0, from, pipeline.Bounds{NoWait: true})
-				done, _ := q.Position(ctx, pipeline.StagePreserve, 0)
-				if at == end && done == end && len(left) == 0 {
-					kill(errCrash)
-				}
-				time.Sleep(5 * time.Millisecond)
+	wg.Go(func() { // or until all is done
+		for ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond)
+			if idle(q) && quiet() {
+				kill(errCrash)
 			}
-		}()
-	}
+		}
+	})
 	wg.Wait()
+}
+
+// idle reports whether every stage is at its end.
+func idle(q *sqlite.Queue) bool {
+	ctx := context.Background()
+	end, _ := q.End(ctx, 0)
+	for _, s := range []pipeline.Stage{pipeline.StageNormalise, pipeline.StagePreserve, pipeline.StageIndex} {
+		if at, err := q.Position(ctx, s, 0); err != nil || at != end {
+			return false
+		}
+	}
+	from, _ := q.Position(ctx, pipeline.StageResults, 0)
+	left, err := q.Receive(ctx, pipeline.StageResults, 0, from, pipeline.Bounds{NoWait: true})
+	return err == nil && len(left) == 0
 }
 
 // pager derives something different at each call, as a newer program might: then
@@ -152,24 +160,35 @@ func TestCrashes(t *testing.T) {
 	odds := []float64{0.002, 0.01, 0.03, 0.1}
 	for i := range lives {
 		var mu sync.Mutex
-		fresh := per
+		fresh, busy := per, 0
 		todo := func() holdfast.ID {
 			mu.Lock()
 			defer mu.Unlock()
 			if n := len(retry); n > 0 {
 				id := retry[n-1]
 				retry = retry[:n-1]
+				busy++
 				return id
 			}
-			if fresh--; fresh < 0 {
+			if fresh <= 0 {
 				return ""
 			}
+			fresh--
+			busy++
 			return holdfast.NewID()
+		}
+		quiet := func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return fresh <= 0 && len(retry) == 0 && busy == 0
 		}
 		answers, done := make(chan holdfast.ID, 1), make(chan []holdfast.ID)
 		go func() {
 			var again []holdfast.ID
 			for id := range answers {
+				mu.Lock()
+				busy--
+				mu.Unlock()
 				if old, ok := strings.CutPrefix(string(id), "again "); ok {
 					again = append(again, holdfast.ID(old))
 				} else {
@@ -182,7 +201,7 @@ func TestCrashes(t *testing.T) {
 		if i == lives-1 {
 			p, fresh = 0, 0
 		}
-		life(t, dir, cat, answers, p, todo)
+		life(t, dir, cat, answers, p, todo, quiet)
 		close(answers)
 		retry = append(retry, <-done...)
 	}
