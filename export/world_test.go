@@ -49,6 +49,7 @@ type world struct {
 	roots  map[int64]tlog.Hash
 
 	operators []*authority.Authority
+	extra     map[string]issuer // more authorities, by name
 	own       *authority.Authority
 	policy    *holdfast.Policy
 	last      []byte // newest token of the quorum
@@ -314,11 +315,19 @@ func (w *world) sealDigests(n int, digests []hashing.Digest) string {
 	for i, a := range w.operators[:n] {
 		w.last = w.stamp(id, []string{"alpha", "beta", "gamma"}[i], a, env.Signatures[0].Sig)
 	}
+	for name, a := range w.extra {
+		w.last = w.stamp(id, name, a, env.Signatures[0].Sig)
+	}
 	w.put(id, "plan.json", []byte("{}"))
 	return id
 }
 
-func (w *world) stamp(seal, name string, a *authority.Authority, sig []byte) []byte {
+// issuer answers a TimeStampReq.
+type issuer interface {
+	Issue(ctx context.Context, request []byte) []byte
+}
+
+func (w *world) stamp(seal, name string, a issuer, sig []byte) []byte {
 	imprint := sha256.Sum256(sig)
 	req := must(rfc3161.NewRequest(imprint[:], must(rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))).SetBit(big.NewInt(0), 100, 1), ""))
 	token := must(rfc3161.ParseResponse(a.Issue(w.ctx, req))).Raw
