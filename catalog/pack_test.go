@@ -111,6 +111,28 @@ func TestReadPackGaps(t *testing.T) {
 	}
 }
 
+// TestReadPackOrder: entries are sorted, once each, from byte 0.
+func TestReadPackOrder(t *testing.T) {
+	for name, d := range map[string]struct {
+		first  int64
+		digits []byte
+	}{"repeated": {0, []byte{1, 1}}, "out of order": {0, []byte{2, 1}}, "behind other bytes": {5, []byte{1, 2}}} {
+		var buf bytes.Buffer
+		buf.Write(make([]byte, d.first))
+		w := zip.NewWriter(&buf)
+		w.SetOffset(d.first)
+		for _, b := range d.digits {
+			if _, err := w.CreateRaw(&zip.FileHeader{Name: hashing.Digest{b}.Hex()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.Close()
+		if ps, err := readPack(buf.Bytes()); !errors.Is(err, catalog.ErrPack) {
+			t.Errorf("%s: %v, %v", name, ps, err)
+		}
+	}
+}
+
 // TestRefRead: bytes come out only if they are the named ones.
 func TestRefRead(t *testing.T) {
 	s, _ := newStore(t)

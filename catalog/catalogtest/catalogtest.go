@@ -197,6 +197,17 @@ func testPosition(t *testing.T, open Open) {
 	m := w.Messages[len(w.Messages)-1]
 	other := w.capture(w.caseOf(m.Case), m.ID)
 	first, second := must(m.Accepted()), must(other.Accepted())
+	late := first
+	late.Position += 7
+	again := open(t, t.TempDir())
+	for _, a := range []catalog.Accepted{late, first, late} {
+		if err := again.Accepted(t.Context(), []catalog.Accepted{a}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := again.Capture(t.Context(), m.ID); err != nil || got.Position != first.Position || len(got.Conflicts) != 0 {
+		t.Errorf("delivered twice: %+v, %v", got, err)
+	}
 	second.Position = 9000
 	st := catalog.SealState{Seal: w.Batches[0].Plan.Seal, State: catalog.Signed, Members: []catalog.Member{{ID: m.ID, Manifest: second.Manifest, Position: first.Position - 1}}}
 	accepted := func(ctx context.Context, c catalog.Writer) error {
