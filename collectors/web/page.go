@@ -55,7 +55,7 @@ func (t *tab) visit(ctx context.Context, address string, budget time.Duration, m
 	if err == nil && t.committed() {
 		v.committed = true
 		t.scroll(ctx, min(budget/8, 4*time.Second), v)
-		quiet(ctx, m, min(budget/8, 3*time.Second))
+		t.quiet(ctx, m, min(budget/8, 3*time.Second))
 		err = t.look(ctx, dir, v)
 	}
 	if !t.b.alive() {
@@ -113,7 +113,7 @@ func (t *tab) load(ctx context.Context, address string, limit time.Duration, m *
 	if err == nil {
 		select {
 		case <-t.loaded:
-			quiet(lctx, m, time.Second)
+			t.quiet(lctx, m, time.Second)
 			return nil
 		case <-lctx.Done():
 		}
@@ -144,12 +144,12 @@ const (
 	silentFor = 900 * time.Millisecond // something in flight, but nothing came
 )
 
-// quiet waits until the network is.
-func quiet(ctx context.Context, m *meter, limit time.Duration) {
+// quiet waits until the network is: by the proxy's count and by the browser's.
+func (t *tab) quiet(ctx context.Context, m *meter, limit time.Duration) {
 	end := time.Now().Add(limit)
 	for ctx.Err() == nil && time.Now().Before(end) {
 		idle, busy := m.idle()
-		if busy <= 0 && idle >= quietFor || idle >= silentFor {
+		if busy <= 0 && idle >= quietFor && t.expects() == 0 || idle >= silentFor {
 			return
 		}
 		pause(ctx, 20*time.Millisecond)

@@ -30,13 +30,14 @@ type tab struct {
 	crashed  chan struct{}          // closed when the page's process is gone: send it nothing more
 	dialogs  int
 	popups   int
-	refused  map[proto.NetworkRequestID]string // asked by the page, stopped by the browser itself
+	waiting  map[proto.NetworkRequestID]string // addresses the page waits for, streams without an end left out
 	blocked  []collectors.Miss
 }
 
 const (
 	maxHops    = 50
-	maxRefused = 500
+	maxWaiting = 5000
+	maxBlocked = 500
 )
 
 // openTab makes the context and the page. On error everything is undone.
@@ -47,7 +48,7 @@ func (b *browser) openTab(ctx context.Context, proxyURL string) (_ *tab, err err
 		return nil, fmt.Errorf("open page: %w", err)
 	}
 	t := &tab{b: b, context: c.BrowserContextID, loaded: make(chan struct{}), crashed: make(chan struct{}),
-		refused: map[proto.NetworkRequestID]string{}}
+		waiting: map[proto.NetworkRequestID]string{}}
 	defer func() {
 		if err != nil {
 			t.close()
@@ -107,8 +108,8 @@ func (t *tab) event(method string, params json.RawMessage) {
 	switch method {
 	case "Network.requestWillBeSent":
 		t.requested(params)
-	case "Network.loadingFailed":
-		t.failed(params)
+	case "Network.loadingFailed", "Network.loadingFinished":
+		t.ended(params)
 	case "Page.frameNavigated":
 		t.navigated(params)
 	case "Page.loadEventFired":
@@ -138,8 +139,8 @@ func (t *tab) requested(params json.RawMessage) {
 		return
 	}
 	if e.Type != "Document" || e.FrameID != string(t.target) {
-		if len(t.refused) < maxRefused {
-			t.refused[proto.NetworkRequestID(e.RequestID)] = e.Request.URL
+		if len(t.waiting) < maxWaiting && e.Type != "EventSource" {
+			t.waiting[proto.NetworkRequestID(e.RequestID)] = clean(e.Request.URL)
 		}
 		return
 	}
@@ -152,15 +153,23 @@ func (t *tab) requested(params json.RawMessage) {
 	t.current, t.loader = e.Request.URL, proto.NetworkRequestID(e.RequestID)
 }
 
+// expects counts what the page still waits for, as the browser sees it: also
+// what it has not sent yet.
+func (t *tab) expects() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.waiting)
+}
+
 func (t *tab) hop(url string, status int) {
 	if len(t.hops) < maxHops {
 		t.hops = append(t.hops, collectors.Hop{URL: clean(url), Status: status})
 	}
 }
 
-// failed notes what the browser itself would not load: mixed content, a
-// content security policy. The proxy never saw those.
-func (t *tab) failed(params json.RawMessage) {
+// ended notes what the browser itself would not load: mixed content, a content
+// security policy. The proxy never saw those.
+func (t *tab) ended(params json.RawMessage) {
 	var e struct {
 		RequestID     proto.NetworkRequestID
 		BlockedReason string
@@ -168,10 +177,10 @@ func (t *tab) failed(params json.RawMessage) {
 	if json.Unmarshal(params, &e) != nil {
 		return
 	}
-	url := t.refused[e.RequestID]
-	delete(t.refused, e.RequestID)
-	if e.BlockedReason != "" && url != "" && len(t.blocked) < maxRefused {
-		t.blocked = append(t.blocked, collectors.Miss{URL: clean(url), Why: "browser: " + clean(e.BlockedReason)})
+	url := t.waiting[e.RequestID]
+	delete(t.waiting, e.RequestID)
+	if e.BlockedReason != "" && url != "" && len(t.blocked) < maxBlocked {
+		t.blocked = append(t.blocked, collectors.Miss{URL: url, Why: "browser: " + clean(e.BlockedReason)})
 	}
 }
 
