@@ -117,7 +117,7 @@ func contents(t *testing.T, s preserve.PartReader, prefix string) map[string]has
 // ends in the same Seal, with the bytes that were there, and with exactly its
 // captures. The second batch is larger, as after a redelivery: the plan rules.
 func TestCrashAtEveryWrite(t *testing.T) {
-	steps := []string{"/plan.json", "/packs/", "/notbefore.tst", "/statement.dsse.json", "/tile/", "seals/%/checkpoint/", "/timestamps/own/", "/timestamps/alpha/"}
+	steps := []string{"/plan.json", "/packs/", "/statement.dsse.json", "/tile/", "seals/%/checkpoint/", "/timestamps/own/", "/timestamps/alpha/"}
 	for _, mode := range []string{"before", "partial", "after", "cancel"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()

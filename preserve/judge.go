@@ -12,7 +12,6 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
-	"holdfast/rfc3161"
 )
 
 const (
@@ -186,23 +185,4 @@ func partNames(ctx context.Context, store PartReader, seal string) (map[string]b
 		}
 	}
 	return names, nil
-}
-
-// newestToken returns the newest token of a sealed Seal that says no later time
-// than T: what a later statement can name as older than itself. A token above T
-// may come from a clock that is ahead, and would contradict later Seals.
-func newestToken(parts holdfast.SealParts, t holdfast.Time) (best *rfc3161.Token) {
-	for name, raw := range parts {
-		if !strings.HasPrefix(name, "timestamps/") || strings.HasPrefix(name, "timestamps/"+OwnName+"/") {
-			continue
-		}
-		token, err := rfc3161.Parse(raw)
-		if err != nil || token.GenTime.After(t.Time) {
-			continue
-		}
-		if best == nil || token.GenTime.After(best.GenTime) {
-			best = token
-		}
-	}
-	return best
 }

@@ -3,6 +3,7 @@ package preserve
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,11 +39,15 @@ func (s *Sealer) plan(ctx context.Context, b Batch) (*holdfast.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	taken, err := s.o.Store.CreateAll(ctx, storage.Item{Name: partName(p.Seal, partPlan), Data: raw})
+	items := []storage.Item{{Name: partName(p.Seal, partPlan), Data: raw}}
+	if token := s.o.Quorum.older(); token != nil { // in one go: it saves a wait for the disk
+		items = append(items, storage.Item{Name: partName(p.Seal, partNotBefore), Data: token.Raw})
+	}
+	taken, err := s.o.Store.CreateAll(ctx, items...)
 	if err != nil {
 		return nil, err
 	}
-	if len(taken) > 0 { // somebody was faster
+	if slices.Contains(taken, items[0].Name) { // somebody was faster
 		return readPlan(ctx, s.o.Store, p.Seal)
 	}
 	s.drawn.keep(p, packs)

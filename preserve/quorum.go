@@ -2,12 +2,8 @@ package preserve
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -283,59 +279,4 @@ func (q *Quorum) note(name string, err error) {
 // reason says why an authority's token is missing, with its name once.
 func reason(name string, err error) string {
 	return name + ": " + strings.TrimPrefix(err.Error(), "timestamp from "+name+": ")
-}
-
-// remember keeps the newest token of a Seal that is sealed now.
-func (q *Quorum) remember(parts holdfast.SealParts, t holdfast.Time) {
-	token := newestToken(parts, t)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if token == nil || ahead(token) || q.newest != nil && !token.GenTime.After(q.newest.GenTime) {
-		return
-	}
-	q.newest = token
-	if q.o.Newest == "" {
-		return
-	}
-	// Not synced: whatever a crash leaves is checked when it is read.
-	tmp := q.o.Newest + ".new"
-	err := os.WriteFile(tmp, token.Raw, 0o600)
-	if err == nil {
-		err = os.Rename(tmp, q.o.Newest)
-	}
-	if err != nil {
-		q.o.Log.WarnContext(q.ctx, "newest token not kept", "file", filepath.Base(q.o.Newest), "err", err)
-	}
-}
-
-// ahead reports whether a token is newer than this node's clock allows. Naming
-// it as notBefore could contradict later Seals, stamped by clocks that are
-// right; naming none never does, so a wrong clock of ours costs only that.
-func ahead(t *rfc3161.Token) bool { return time.Until(t.GenTime) > notBeforeSlack/2 }
-
-// older returns the newest quorum token that the node holds, or nil.
-func (q *Quorum) older() *rfc3161.Token {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.newest
-}
-
-// readNewest reads the hint of an earlier run. A token that is damaged, or that
-// the Policy no longer counts, is as good as none.
-func (q *Quorum) readNewest() *rfc3161.Token {
-	if q.o.Newest == "" {
-		return nil
-	}
-	raw, err := os.ReadFile(q.o.Newest)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			q.o.Log.WarnContext(q.ctx, "newest token not read", "err", err)
-		}
-		return nil
-	}
-	token, err := rfc3161.Parse(raw)
-	if err != nil || ahead(token) || token.Check(token.Imprint, q.o.Trust.Material().Certs...) != nil {
-		return nil
-	}
-	return token
 }

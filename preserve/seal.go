@@ -52,10 +52,11 @@ type Options struct {
 //  1. plan.json. Before it nothing of the batch exists, and it is planned anew,
 //     perhaps otherwise: the queue still has it. From here on the plan says
 //     which captures are in this Seal, so no capture is in two, whoever goes on.
+//     With it, after it, notbefore.tst, if the node holds a token.
 //  2. The packs. They are a function of the plan's captures, and the plan names
 //     their digests. Where one is there already, it is compared, not trusted.
-//  3. notbefore.tst, then statement.dsse.json. Who finds a token there names that
-//     one, so the first statement that is created names the token that is there.
+//  3. statement.dsse.json. Who finds a notbefore.tst names that one, and who has
+//     another creates it first, so a statement names the token that is there.
 //     (One exception: the winner had no token and the loser did. Then the file
 //     belongs to nothing, and [Parts] leaves it out.) Signatures are random, so
 //     two sealers sign different bytes; the second to create adopts the first's.

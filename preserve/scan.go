@@ -1,0 +1,82 @@
+package preserve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"strings"
+
+	"holdfast"
+)
+
+// Scan lists the store for Seals that may lack a quorum. It counts tokens by
+// the names of their authorities, which is cheap; judging is left to Pass.
+func (r *Reconciler) Scan(ctx context.Context) error {
+	need := r.Quorum.o.Trust.Policy().Quorum
+	found, last, parts := make(map[string]bool), "", make(map[string]bool)
+	flush := func() {
+		if last != "" && r.doubtful(parts, need) {
+			found[last] = true
+		}
+		clear(parts)
+	}
+	for e, err := range r.Store.List(ctx, "seals/") {
+		if err != nil {
+			return fmt.Errorf("list seals: %w", err)
+		}
+		seal, part, ok := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
+		if !ok || !holdfast.ValidSealID(seal) {
+			continue
+		}
+		if seal != last {
+			flush()
+			last = seal
+		}
+		parts[part] = true
+	}
+	flush()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.init()
+	maps.Copy(r.todo, found)
+	return nil
+}
+
+// doubtful reports whether the parts' names alone do not show a whole Seal.
+func (r *Reconciler) doubtful(parts map[string]bool, need int) bool {
+	operators := make(map[string]bool)
+	known := make(map[string]string)
+	for _, a := range r.Quorum.o.Authorities {
+		known[a.Name] = a.Operator
+	}
+	logged := false
+	for part := range parts {
+		if rest, ok := strings.CutPrefix(part, "timestamps/"); ok {
+			name, _, _ := strings.Cut(rest, "/")
+			if op := known[name]; op != "" {
+				operators[op] = true
+			}
+		}
+		logged = logged || strings.HasPrefix(part, "inclusion/") && wanted(part, parts)
+	}
+	return !logged || len(operators) < need
+}
+
+// Unfinished returns the plans that have captures and no proof in the log: the
+// queue must give their items again ([Sealer.Carry]), or none if a statement is
+// there. A Seal whose plan was removed is fs.ErrNotExist.
+func (r *Reconciler) Unfinished(ctx context.Context, p Pass) ([]*holdfast.Plan, error) {
+	var plans []*holdfast.Plan
+	for _, seal := range p.Unfinished {
+		plan, err := readPlan(ctx, r.Store, seal)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err == nil {
+			plans = append(plans, plan)
+		}
+	}
+	return plans, nil
+}
