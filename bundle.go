@@ -23,8 +23,8 @@ const ReadMe = "00-READ-ME-FIRST.html"
 const (
 	maxEntries   = 4 << 20
 	maxEntryName = 512
-	maxRatio     = 1032 // DEFLATE cannot do better, so more is a lie
-	maxExport    = 1 << 30
+	maxRatio     = 1032      // DEFLATE cannot do better, so more is a lie
+	maxExport    = 256 << 20 // held in memory: about a million files
 )
 
 // bundle is a ZIP file whose structure was checked, not its content.

@@ -40,6 +40,9 @@ func (v *verifier) exhibit(x Exhibit) {
 		v.find("capture-twice", Contradicted, Proven, subject, "capture %s has two manifests", m.ID)
 	}
 	v.captures[m.ID] = e.digest
+	if !v.inCase[string(m.Case)+e.digest.Hex()] {
+		v.find("case-count", Contradicted, Stated, subject, "the export statement does not count this capture in its case %s", m.Case)
+	}
 	v.report.Training = v.report.Training || m.Training
 	v.inSeal(x, e.digest, m, &r)
 	v.objects(dir, x, m)

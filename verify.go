@@ -35,7 +35,7 @@ type VerifyOptions struct {
 // error. Everything that is wrong with the Bundle is a Finding. Memory grows
 // with the number of entries, not with their size; several cores hash at once.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyOptions) (*Report, error) {
-	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, seals: map[string]*SealResult{}, heads: map[ID][]Head{}, captures: map[ID]hashing.Digest{}}
+	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, inCase: map[string]bool{}, seals: map[string]*SealResult{}, heads: map[ID][]Head{}, captures: map[ID]hashing.Digest{}}
 	pc := *p
 	pc.Nodes = slices.Clone(p.Nodes)
 	v.p = &pc
@@ -57,19 +57,21 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyO
 }
 
 type verifier struct {
-	b         *bundle
-	p         *Policy
-	m         Material
-	report    *Report
-	x         *Export
-	seals     map[string]*SealResult
-	trees     []Tree
-	heads     map[ID][]Head // that sealed Manifests anchor
-	captures  map[ID]hashing.Digest
-	byExhibit map[string][]*entry
-	withheld  map[string]WithheldObject // by exhibit/name
-	global    bool                      // a contradiction that concerns the whole file
-	bad       map[string]bool           // exhibits with a contradiction of their own
+	b           *bundle
+	p           *Policy
+	m           Material
+	report      *Report
+	x           *Export
+	seals       map[string]*SealResult
+	trees       []Tree
+	heads       map[ID][]Head // that sealed Manifests anchor
+	captures    map[ID]hashing.Digest
+	byExhibit   map[string][]*entry
+	withheld    map[string]WithheldObject // by exhibit/name
+	inCase      map[string]bool           // case ID and Manifest digest, as the exporter states
+	global      bool                      // a contradiction that concerns the whole file
+	bad         map[string]bool           // exhibits with a contradiction of their own
+	exportKnown bool                      // the exporter's key is in the Policy
 }
 
 func (v *verifier) find(finding string, o Outcome, b Basis, subject, format string, a ...any) {
@@ -106,6 +108,11 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 	v.files()
 	for _, w := range v.x.Withheld {
 		v.withheld[w.Exhibit+"/"+w.Name] = w
+	}
+	for _, c := range v.x.Cases {
+		for _, d := range c.Captures {
+			v.inCase[string(c.Case)+d.Hex()] = true
+		}
 	}
 	v.checkSeals()
 	for _, e := range v.x.Exhibits {
@@ -272,16 +279,28 @@ func (v *verifier) export() error {
 	}
 	v.x = x
 	v.report.Training = x.Training
-	for _, n := range append(slices.Clone(v.p.Nodes), v.m.Nodes...) {
+	v.exporter(env)
+	return nil
+}
+
+// exporter checks who signed the export statement. By a node that the Policy
+// does not name it can be nobody's word, so no exhibit is then `proven`.
+func (v *verifier) exporter(env *Envelope) {
+	for i, n := range append(slices.Clone(v.p.Nodes), v.m.Nodes...) {
 		for _, k := range n.Keys {
-			if n.Name == x.Node && env.Verify(k.SPKI) == nil {
-				v.find("export-signature", OK, Stated, exportName, "exported %s by node %s", x.Exported, x.Node)
-				return nil
+			if n.Name != v.x.Node || env.Verify(k.SPKI) != nil {
+				continue
 			}
+			v.find("export-signature", OK, Stated, exportName, "exported %s by node %s", v.x.Exported, v.x.Node)
+			if v.exportKnown = i < len(v.p.Nodes); !v.exportKnown {
+				v.find("key-unknown", Note, Stated, exportName, "node %s or its key is not in the policy: who exported this is not checked", v.x.Node)
+			} else if !within(v.x.Exported.Time, k.From, k.Until) {
+				v.find("key-period", Contradicted, Stated, exportName, "key %s was not valid at the stated time %s", KeyID(k.SPKI), v.x.Exported)
+			}
+			return
 		}
 	}
-	v.find("export-signature", Contradicted, Stated, exportName, "no key of node %s signed it", x.Node)
-	return nil
+	v.find("export-signature", Contradicted, Stated, exportName, "no key of node %s signed it", v.x.Node)
 }
 
 // files holds every file under data/ against the export statement.
@@ -422,6 +441,9 @@ func (v *verifier) verdict() {
 	}
 	for i := range v.report.Exhibits {
 		e := &v.report.Exhibits[i]
+		if !v.exportKnown {
+			e.Verdict = worse(e.Verdict, VerdictUnattributed)
+		}
 		if v.global || v.bad[e.Number] {
 			e.Verdict = VerdictContradicted
 		}
