@@ -185,6 +185,12 @@ func (s *sealer) Carry(ctx context.Context, p *holdfast.Plan, b pipeline.Batch) 
 	return o, nil
 }
 
+func (s *sealer) atOnce() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most
+}
+
 // sealed reads the store and returns the position of every sealed ID; each is in
 // one plan, the plans of a queue name follow each other without a gap, and all
 // are carried out.
