@@ -22,6 +22,7 @@ import (
 // Every way to misbehave keeps a Seal from being sealed when the quorum needs
 // that authority, names it, and leaves nothing of it among the parts.
 func TestMisbehavingAuthorityDoesNotCount(t *testing.T) {
+	t.Parallel()
 	modes := []sealtest.Mode{
 		sealtest.WrongImprint, sealtest.WrongNonce, sealtest.NoNonce, sealtest.WrongPolicy, sealtest.BadSignature, sealtest.WrongEKU,
 		sealtest.TwoEKUs, sealtest.LooseEKU, sealtest.Expired, sealtest.NoCertificate, sealtest.OtherRoot, sealtest.OtherIssuer,
