@@ -23,6 +23,9 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 	main := x.mainAnswer()
 	a.Address = x.whereabouts(main)
 	a.Collection.Peer = facts(x.mainPeer(main))
+	if p := x.mainPeer(main); p.tls != nil {
+		a.Collection.Protocols = append(a.Collection.Protocols, tlsProtocol(p.tls.Version))
+	}
 	a.Completeness = x.rec.count
 	a.Completeness.Bytes = x.meter.received()
 	x.fromTab(a)
@@ -38,13 +41,14 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 	return a, nil
 }
 
-// mainAnswer is the exchange that gave the main document: the last one of the
-// address that the page came to.
+// mainAnswer is the exchange that gave the main document: the last visit to the
+// address that the page came to. A page's script may ask for the same address
+// again; that is no visit.
 func (x *capture) mainAnswer() *exchange {
 	address := x.current()
 	var found *exchange
 	for _, e := range x.rec.exchanges {
-		if sameAddress(e.url, address) && (found == nil || e.number > found.number) {
+		if sameAddress(e.url, address) && (found == nil || e.visit && !found.visit || e.visit == found.visit && e.number > found.number) {
 			found = e
 		}
 	}

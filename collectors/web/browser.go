@@ -38,6 +38,7 @@ type browser struct {
 	flags     []string // as recorded
 	exited    chan struct{}
 	stderr    *tail
+	camera    chan struct{} // held by the one page whose picture is made
 	mu        sync.Mutex
 	tabs      map[proto.BrowserBrowserContextID]*tab
 	users     int  // captures running in it; guarded by the Collector
@@ -52,7 +53,7 @@ func start(ctx context.Context, path, pin, tempDir string) (*browser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start browser: %w", err)
 	}
-	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: flags(),
+	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: flags(), camera: make(chan struct{}, 1),
 		tabs: map[proto.BrowserBrowserContextID]*tab{}}
 	if err := b.launch(path, pin); err != nil {
 		os.RemoveAll(dir)

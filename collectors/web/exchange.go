@@ -24,6 +24,7 @@ type exchange struct {
 	status   int
 	fields   warc.Fields // of the response
 	interim  []byte      // 1xx heads, or an answer that is not HTTP, at most maxInterim
+	visit    bool        // the browser asked for a document, not a script for data
 	upgraded bool        // a WebSocket: bytes of both directions follow the heads
 	cut      string      // WARC-Truncated reason
 	fault    *fault      // why there is no answer, or no whole one

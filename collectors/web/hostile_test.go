@@ -72,6 +72,14 @@ func hostileSite() http.Handler {
 	html("/reload", `<p>again and again<script>setTimeout(()=>location.reload(),10)</script>`)
 	html("/spin", `<p>seen<script>setTimeout(()=>{while(true);},50)</script>`)
 	html("/oom", `<p>oom<script>setTimeout(()=>{let a=[];for(;;)a.push(new Array(1e7).fill(a.length))},50)</script>`)
+	mux.HandleFunc("/self", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Again") != "" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<p>myself<script>fetch(location.href,{headers:{'X-Again':'1'}})</script>")
+	})
 	html("/ok", "<title>fine</title><p>fine")
 	html("/jsredirect", `<script>location.replace('/ok')</script>`)
 	html("/many", `<script>for(let i=0;i<300;i++)fetch('/ok?'+i)</script>many`)
@@ -150,6 +158,7 @@ func TestHostile(t *testing.T) {
 		{"/status500", collectors.Failed, "http-status", "page.wacz", false},
 		{"/jsredirect", collectors.Complete, "", "source.html", false},
 		{"/many", collectors.Partial, "incomplete", "screenshot.png", false},
+		{"/self", collectors.Complete, "", "source.html", false},
 		{"/latin", collectors.Complete, "", "text.txt", false},
 		{"/bomb", collectors.Partial, "source-cut", "source.html", true},
 	} {

@@ -245,8 +245,14 @@ func (t *tab) screenshots(ctx context.Context, dir string, v *view) error {
 		if i > 0 {
 			f.name = fmt.Sprintf("screenshot-%d.png", i+1)
 		}
-		shoot := func(ctx context.Context, w io.Writer) error { return t.shoot(ctx, clip, w) }
-		if err := v.save(ctx, dir, f, 20*time.Second, shoot); err != nil {
+		select { // one at a time: a large picture takes the browser hundreds of megabytes
+		case t.b.camera <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		err := v.save(ctx, dir, f, 20*time.Second, func(ctx context.Context, w io.Writer) error { return t.shoot(ctx, clip, w) })
+		<-t.b.camera
+		if err != nil {
 			return err
 		}
 	}

@@ -66,6 +66,7 @@ func (p *proxy) exchange(cl *client, head warc.Head) bool {
 
 func (p *proxy) relay(cl *client, x *exchange, head warc.Head, raw []byte, scheme, site string) (again, counted bool) {
 	x.request.begin(raw)
+	x.visit = head.Fields.Get("Upgrade-Insecure-Requests") == "1" || head.Fields.Get("Sec-Fetch-Mode") == "navigate"
 	answer, err := p.ask(cl, x, head, raw, scheme, site)
 	if err != nil {
 		p.classify(x, err)
