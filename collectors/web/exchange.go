@@ -72,7 +72,8 @@ var (
 // knows when the network was last busy.
 type meter struct {
 	mu       sync.Mutex
-	bytes    int64
+	bytes    int64 // received
+	sent     int64 // of request bodies
 	requests int
 	active   int
 	last     time.Time
@@ -115,6 +116,17 @@ func (m *meter) take(n int, loading bool) error {
 	m.bytes += int64(n)
 	if loading {
 		m.last = time.Now()
+	}
+	return nil
+}
+
+// give counts n bytes that the page sends, against the same limit: a page must
+// not fill the disk with what it makes up.
+func (m *meter) give(n int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sent += int64(n); m.sent > m.maxBytes {
+		return fmt.Errorf("%w: page sent more than %d bytes", errBytes, m.maxBytes)
 	}
 	return nil
 }

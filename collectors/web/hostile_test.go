@@ -70,6 +70,8 @@ func hostileSite() http.Handler {
 	html("/popped", "popped")
 	html("/popped2", "popped")
 	html("/reload", `<p>again and again<script>setTimeout(()=>location.reload(),10)</script>`)
+	html("/upload", `<p>up<script>fetch('/sink',{method:'POST',body:new Uint8Array(6<<20)})</script>`)
+	mux.HandleFunc("/sink", func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	html("/spin", `<p>seen<script>setTimeout(()=>{while(true);},50)</script>`)
 	html("/oom", `<p>oom<script>setTimeout(()=>{let a=[];for(;;)a.push(new Array(1e7).fill(a.length))},50)</script>`)
 	mux.HandleFunc("/self", func(w http.ResponseWriter, r *http.Request) {
@@ -159,6 +161,7 @@ func TestHostile(t *testing.T) {
 		{"/jsredirect", collectors.Complete, "", "source.html", false},
 		{"/many", collectors.Partial, "incomplete", "screenshot.png", false},
 		{"/self", collectors.Complete, "", "source.html", false},
+		{"/upload", collectors.Partial, "incomplete", "source.html", false},
 		{"/latin", collectors.Complete, "", "text.txt", false},
 		{"/bomb", collectors.Partial, "source-cut", "source.html", true},
 	} {

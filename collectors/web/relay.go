@@ -119,7 +119,7 @@ func (p *proxy) send(cl *client, x *exchange, head warc.Head, raw []byte) (warc.
 	}
 	w := bufio.NewWriter(cl.up.conn)
 	w.Write(raw)
-	up := &copier{src: cl.br, spool: x.request, dst: w, meter: func(int) error { return nil }, keep: func() bool { return false }}
+	up := &copier{src: cl.br, spool: x.request, dst: w, meter: p.meter.give, keep: func() bool { return false }}
 	if err := up.body(fr); err != nil && !errors.Is(err, errGone) {
 		return warc.Head{}, err
 	}
@@ -218,7 +218,7 @@ func (p *proxy) both(cl *client, x *exchange) {
 	never := func() bool { return false }
 	wg.Go(func() {
 		defer p.drop(cl.up.conn) // ends the other direction
-		c := &copier{src: cl.br, spool: x.request, dst: bufio.NewWriter(cl.up.conn), meter: func(int) error { return nil }, keep: never}
+		c := &copier{src: cl.br, spool: x.request, dst: bufio.NewWriter(cl.up.conn), meter: p.meter.give, keep: never}
 		_ = c.body(framing{length: untilClose}) // how a stream without an end ends tells nothing
 	})
 	c := &copier{src: cl.up.br, spool: x.response, dst: cl.bw, meter: func(n int) error { return p.meter.take(n, false) }, keep: never}
