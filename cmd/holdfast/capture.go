@@ -151,6 +151,9 @@ func parseURL(s string, allowPrivate bool) (holdfast.Source, error) {
 	if err != nil {
 		return "", fmt.Errorf("capture: %.200q is not a URL: %w", s, err)
 	}
+	if u.Username() != "" || u.Password() != "" {
+		return "", errors.New("capture: a URL has a name or password in it, which would be recorded: leave it out")
+	}
 	if !allowPrivate && privateHost(u.Hostname()) {
 		return "", fmt.Errorf("capture: %s is a private address: add --allow-private if you mean a machine of your own", u.Hostname())
 	}

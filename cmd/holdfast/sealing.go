@@ -56,34 +56,38 @@ func (n *node) sealWhenFree(ctx context.Context) error {
 	return s.run(ctx, n)
 }
 
-func (n *node) startSealing(ctx context.Context, unlock func()) (s *sealing, err error) {
-	s = &sealing{unlock: unlock}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
+// startSealing opens what sealing needs; the lock is freed if that fails.
+func (n *node) startSealing(ctx context.Context, unlock func()) (*sealing, error) {
+	s := &sealing{unlock: unlock}
+	if err := s.open(ctx, n); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *sealing) open(ctx context.Context, n *node) error {
 	as, public, err := n.asked()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.public = public
 	own, err := n.ownAuthority()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.openLog(ctx, n); err != nil {
-		return nil, err
+		return err
 	}
 	s.quorum, err = preserve.NewQuorum(preserve.QuorumOptions{Authorities: as, Own: own, Client: newClient(), Trust: n.trust, Store: n.store,
 		Newest: n.path("newest.tst"), Log: n.log})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.sealer = preserve.NewSealer(preserve.Options{Node: n.set.Name, Training: n.set.Training, Config: n.facts.Config, Software: n.facts.Software,
 		Signer: n.signer, Tlog: s.tlog, Store: n.store, Quorum: s.quorum, Log: n.log})
 	s.recon = &preserve.Reconciler{Store: n.store, Quorum: s.quorum, Log: n.log, Publish: n.announce}
-	return s, nil
+	return nil
 }
 
 func (s *sealing) openLog(ctx context.Context, n *node) error {
