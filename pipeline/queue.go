@@ -76,6 +76,7 @@ type Publisher interface {
 	//
 	// Errors: ErrLease (nothing was done), ErrMessage, ErrStopped. After an
 	// error of ctx it is not known whether it was done; doing it again is right.
+	// The queue may keep the messages: do not change their bytes any more.
 	// Safe for concurrent use: concurrent calls share one wait for the disk.
 	Publish(ctx context.Context, move *Move, messages ...Message) ([]int64, error)
 }

@@ -310,6 +310,8 @@ func TestSkipped(t *testing.T) {
 		must(t, err)
 	}
 	damage(t, dir, `UPDATE captured SET body = substr(body, 1, 60) WHERE position = 5`)
+	must(t, q.Close())
+	q = openQueue(t, dir) // remembers nothing of it
 	drain(t, q, s)
 	b := s.plans[1].batch
 	var why []string

@@ -86,6 +86,9 @@ func (q *Queue) Receive(ctx context.Context, s pipeline.Stage, partition int, af
 }
 
 func (q *Queue) look(ctx context.Context, query string, after int64, b pipeline.Bounds) ([]pipeline.Message, error) {
+	if got, err := q.remembered(ctx, query, after, b); err != nil || len(got) > 0 {
+		return got, err
+	}
 	rows, err := q.read.QueryContext(ctx, query, after, b.Count)
 	if err != nil {
 		return nil, explain(err)
@@ -247,6 +250,9 @@ func (q *Queue) Prune(ctx context.Context, max int, stages ...pipeline.Stage) (i
 	})
 	if err != nil {
 		return 0, fmt.Errorf("prune: %w", err)
+	}
+	if n > 0 {
+		q.recent.forget()
 	}
 	return int(n), nil
 }

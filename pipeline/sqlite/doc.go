@@ -31,4 +31,7 @@
 // change a column of its row. Where normalise had nothing to add there is no
 // Note, and "normalised" is only the stage's position. Prune deletes payloads;
 // IDs stay, in a table of 16-byte keys.
+//
+// A handle remembers the newest 32 MiB that it has published, so that the stages
+// of the same process do not read it again from the file.
 package sqlite

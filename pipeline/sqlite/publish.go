@@ -137,5 +137,8 @@ func (p *publication) write(t *tx, fresh []int) error {
 	for _, i := range fresh {
 		args = append(args, p.at[i], p.ids[i], sum(p.ids[i], p.messages[i].Body), p.messages[i].Body)
 	}
+	for _, i := range fresh {
+		t.published = append(t.published, pipeline.Message{Position: p.at[i], ID: p.messages[i].ID, Body: p.messages[i].Body})
+	}
 	return t.exec(values(`INSERT INTO captured (position, id, crc, body) VALUES `, "(?,?,?,?)", len(fresh)), args...)
 }

@@ -30,6 +30,8 @@ type Queue struct {
 	write *sql.DB
 	w     *writer
 	wake  broadcast
+
+	recent recent
 }
 
 // Open opens the queue in the file path and makes it if it is not there. The
@@ -61,7 +63,10 @@ func Open(ctx context.Context, path string, o Options) (*Queue, error) {
 	}
 	q.read.SetMaxOpenConns(4)
 	q.read.SetMaxIdleConns(4)
-	if q.w, err = startWriter(ctx, q.write, &q.wake); err != nil {
+	if q.w, err = startWriter(ctx, q.write, func(published []pipeline.Message) {
+		q.recent.add(published)
+		q.wake.signal()
+	}); err != nil {
 		return nil, errors.Join(err, q.read.Close(), q.write.Close())
 	}
 	return q, nil

@@ -94,6 +94,9 @@ func TestDamage(t *testing.T) {
 		must(t, err)
 	}
 	must(t, q.Check(t.Context()))
+	q, err = sqlite.Open(t.Context(), path, sqlite.Options{}) // remembers nothing
+	must(t, err)
+	defer q.Close()
 	must(t, script(path, `UPDATE captured SET body = x'00' || substr(body, 2) WHERE position = 2`))
 	got, err := q.Receive(t.Context(), pipeline.StageNormalise, 0, 0, pipeline.Bounds{})
 	must(t, err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+
+	"holdfast/pipeline"
 )
 
 // statements keeps prepared statements of the write connection by their text.
@@ -40,6 +42,8 @@ type tx struct {
 	ctx  context.Context
 	st   *statements
 	ends map[string]int64
+
+	published []pipeline.Message
 }
 
 func (t *tx) exec(text string, args ...any) error {

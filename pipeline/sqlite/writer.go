@@ -31,7 +31,7 @@ type job struct {
 type writer struct {
 	db   *sql.DB
 	conn *sql.Conn
-	wake *broadcast
+	told func([]pipeline.Message) // what a transaction has published, after it
 	st   statements
 
 	jobs   chan *job
@@ -41,12 +41,12 @@ type writer struct {
 	broken error // set by the goroutine only
 }
 
-func startWriter(ctx context.Context, db *sql.DB, wake *broadcast) (*writer, error) {
+func startWriter(ctx context.Context, db *sql.DB, told func([]pipeline.Message)) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", explain(err))
 	}
-	w := &writer{db: db, conn: conn, wake: wake, jobs: make(chan *job, maxGroup), quit: make(chan struct{}), ended: make(chan struct{})}
+	w := &writer{db: db, conn: conn, told: told, jobs: make(chan *job, maxGroup), quit: make(chan struct{}), ended: make(chan struct{})}
 	w.st = statements{conn: conn, made: map[string]*sql.Stmt{}}
 	go w.run()
 	return w, nil
@@ -115,8 +115,6 @@ func (w *writer) group(group []*job) {
 		for i := range answers {
 			answers[i] = err
 		}
-	} else {
-		w.wake.signal()
 	}
 	for i, j := range group {
 		j.done <- answers[i]
@@ -165,5 +163,6 @@ func (w *writer) try(group []*job, answers []error) error {
 		t.exec(`ROLLBACK`) // SQLite may have done it; then this says so, and that is all right
 		return err
 	}
+	w.told(t.published)
 	return nil
 }
