@@ -121,7 +121,7 @@ func TestOutboxRecovers(t *testing.T) {
 	path := filepath.Join(dir, "outbox", string(h.Chain)+".jsonl")
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	must(t, err)
-	f.WriteString(`{"action":"torn`) // a crash in the middle of a write
+	f.WriteString(`{"action":"torn` + strings.Repeat(" ", 2000)) // a crash in the middle of a write
 	must(t, f.Close())
 	q := openQueue(t, dir)
 	o = openOutbox(t, dir, q)
@@ -131,7 +131,7 @@ func TestOutboxRecovers(t *testing.T) {
 	}
 	h, err = o.Append(t.Context(), note(home, "after the torn line"))
 	must(t, err)
-	if b, _ := os.ReadFile(path); h.Length != 261 || strings.Contains(string(b), "torn`") || strings.Count(string(b), "\n") != 261 {
+	if b, _ := os.ReadFile(path); h.Length != 261 || strings.Contains(string(b), `"torn`) || strings.Count(string(b), "\n") != 261 {
 		t.Fatalf("length %d", h.Length)
 	}
 	before := events(t, q)

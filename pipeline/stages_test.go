@@ -429,3 +429,33 @@ func TestFlight(t *testing.T) {
 		}
 	}
 }
+
+// The same, but nothing was accepted since: only the plans past the end show it.
+func TestRestoredQueueAtItsEnd(t *testing.T) {
+	dir := t.TempDir()
+	q, s := openQueue(t, dir), newSealer(openStore(t, dir))
+	publish(t, q, 5)
+	drain(t, q, s)
+	damage(t, dir, `VACUUM INTO '`+filepath.Join(dir, "copy.db")+`'`)
+	publish(t, q, 2) // planned as 6 to 7, and then as 8 to 9
+	drain(t, q, s)
+	publish(t, q, 2)
+	drain(t, q, s)
+	name, err := q.Identity(t.Context())
+	must(t, err)
+	must(t, q.Close())
+	must(t, os.Rename(filepath.Join(dir, "copy.db"), filepath.Join(dir, "queue.db")))
+	must(t, os.RemoveAll(filepath.Join(dir, "store", "seals", holdfast.SealID(name.Queue, 0, 6)))) // a store that lost one as well
+	q = openQueue(t, dir)
+	drain(t, q, s)
+	now, err := q.Identity(t.Context())
+	must(t, err)
+	if now.Queue == name.Queue {
+		t.Error("the name stayed, though plans of it lie past the end")
+	}
+	fresh := publish(t, q, 3)
+	drain(t, q, s)
+	if b := s.plans[len(s.plans)-1].batch; b.Queue != now.Queue || len(b.Items) != len(fresh) || b.First != 6 {
+		t.Errorf("the last batch is %s with %d captures", b.Seal(), len(b.Items))
+	}
+}

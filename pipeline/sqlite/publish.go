@@ -125,12 +125,14 @@ func (p *publication) known(t *tx, from, to int) error {
 	return rows.Err()
 }
 
+// write says OR FAIL because the default would have SQLite copy each page aside,
+// to take back one statement; here an error takes back the whole transaction.
 func (p *publication) write(t *tx, fresh []int) error {
 	args := make([]any, 0, 4*len(fresh))
 	for _, i := range fresh {
 		args = append(args, p.ids[i], p.at[i])
 	}
-	if err := t.exec(values(`INSERT INTO ids (id, position) VALUES `, "(?,?)", len(fresh)), args...); err != nil {
+	if err := t.exec(values(`INSERT OR FAIL INTO ids (id, position) VALUES `, "(?,?)", len(fresh)), args...); err != nil {
 		return err
 	}
 	args = args[:0]
@@ -140,5 +142,5 @@ func (p *publication) write(t *tx, fresh []int) error {
 	for _, i := range fresh {
 		t.published = append(t.published, pipeline.Message{Position: p.at[i], ID: p.messages[i].ID, Body: p.messages[i].Body})
 	}
-	return t.exec(values(`INSERT INTO captured (position, id, crc, body) VALUES `, "(?,?,?,?)", len(fresh)), args...)
+	return t.exec(values(`INSERT OR FAIL INTO captured (position, id, crc, body) VALUES `, "(?,?,?,?)", len(fresh)), args...)
 }
