@@ -158,7 +158,6 @@ printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' | cmp -s - bag
 [ -f bag-info.txt ] || bad bag 'bag-info.txt is missing'
 EXTRA=$(find . -mindepth 1 -maxdepth 1 | grep -Evx '\./(00-READ-ME-FIRST\.html|verify\.sh|bagit\.txt|bag-info\.txt|manifest-sha256\.txt|tagmanifest-sha256\.txt|data)')
 [ -z "$EXTRA" ] || bad file-extra 'a file that no bundle has beside data/'
-sum_of() { awk -v p="$1" '$2 == p { print $1; exit }' "$W/sums"; }
 
 # --- whom to trust -----------------------------------------------------------
 QUORUM=1
@@ -357,7 +356,7 @@ token() {
 }
 # counted FILE HASH: prints the operator for whom the sound token counts.
 counted() {
-	local op root issuer oid from until file cert why=authority-unknown
+	local op root issuer oid from until file why=authority-unknown
 	{ openssl pkcs7 -inform DER -in "$1" -print_certs 2>/dev/null | sed -n '/^-----BEGIN/,/^-----END/p'; cat "$W/all.pem"; } >"$W/chain.pem"
 	while read -r _ op root issuer oid from until; do
 		while read -r file; do
@@ -398,7 +397,7 @@ der_wrap() { # a bare token as TimeStampResp, in base64
 	{ printf '30%s3003020100' "$len" | unhex; cat "$1"; } | b64
 }
 seal() {
-	local d=data/seals/$1 s=$W/seal head n op at nb f origin size known=0 logged=0 imprint leaf body
+	local d=data/seals/$1 s=$W/seal head n op at f origin size known=0 logged=0 imprint leaf body
 	rm -f "$W"/seal.* "$W"/times
 	[ -f "$d/statement.dsse.json" ] || { bad seal-parts "seal $1: statement.dsse.json is missing"; return; }
 	find "$d" -type f | sed "s|^$d/||" >"$s.parts"
@@ -527,55 +526,112 @@ while read -r id; do
 done < <(find data/seals -mindepth 1 -maxdepth 1 2>/dev/null | sed 's|.*/||')
 
 # --- exhibits ----------------------------------------------------------------
-exhibit() { # capture manifest number seal
-	local d=data/exhibits/$3 got h name region sl rest
-	got=$(sum_of "$d/manifest.json")
-	[ -n "$got" ] || { bad manifest-missing "exhibit $3"; return; }
-	[ "$got" = "$2" ] || { bad manifest-digest "exhibit $3"; return; }
-	grep -q "\"id\":\"$1\",\"kind\":\"capture\",\"nonce\":\"" "$d/manifest.json" || bad manifest-form "exhibit $3: not the manifest of capture $1"
-	if [ "$4" = - ]; then
-		lacks seal-missing "exhibit $3: not sealed yet"
-	elif [ ! -f "$W/subjects.$4" ] || ! grep -qx "$2" "$W/subjects.$4"; then
-		bad subject-missing "exhibit $3: seal $4 does not name its manifest"
-	else
-		ok subject "exhibit $3: manifest $2 is in seal $4"
-		grep -oE "\"custody\":\{\"chain\":\"[0-9a-f]{32}\",\"head\":\"sha256:$H\",\"length\":$NUM\}" "$d/manifest.json" | head -n 1 | awk -F'"' '{ n = $13; gsub(/[^0-9]/, "", n); print $6, substr($10, 8), n }' >>"$W/heads"
-	fi
-	between "$d/manifest.json" '"objects":[' '],"source":"' | sed 's/{"digest":"sha256:/\n&/g' | sed '/^$/d' >"$W/objects" || { bad manifest-form "exhibit $3: no objects"; return; }
-	if grep -Evq "^\{\"digest\":\"sha256:$H\",\"name\":\"[a-z0-9][a-z0-9._-]{0,127}\",\"restricted\":(true|false),\"role\":\"" "$W/objects"; then bad manifest-form "exhibit $3: an object"; return; fi
-	printf 'manifest.json\n' >"$W/named"
-	while IFS= read -r region; do
-		h=${region:18:64}
-		name=${region#*\"name\":\"}
-		name=${name%%\"*}
-		printf '%s\n' "$name" >>"$W/named"
-		got=$(sum_of "$d/$name")
-		if [ -z "$got" ]; then
-			if grep -qx "$h $3 $name" "$W/withheld"; then note object-withheld "exhibit $3: $name"; else bad object-missing "exhibit $3: $name"; fi
-		elif [ "$got" = "$h" ]; then
-			! grep -q " $3 $name\$" "$W/withheld" || bad object-withheld "exhibit $3: $name is there, though stated as withheld"
-			ok object "exhibit $3: $name"
-		else
-			bad object-digest "exhibit $3: $name is not what the manifest names"
-		fi
-		[ -d "$d/slices/$name" ] || continue
-		for sl in "$d/slices/$name"/*; do
-			case $sl in *.salt) [ -f "${sl%.salt}" ] || bad slice-form "exhibit $3: a salt without its slice"; continue ;; esac
-			rest=$(grep -oE "\{\"commitment\":\"sha256:$H\",\"length\":[0-9]+,\"name\":\"${sl##*/}\",\"offset\":[0-9]+\}" <<<"$region")
-			[ -n "$rest" ] && [ -f "$sl.salt" ] && [ "$(wc -c <"$sl.salt")" -eq 32 ] || { bad slice-form "exhibit $3: $name"; continue; }
-			if [ "$(cat "$sl.salt" "$sl" | sha256sum | cut -c1-64)" = "${rest:22:64}" ] && [ "$(wc -c <"$sl")" -eq "$(sed 's/.*"length":\([0-9]*\).*/\1/' <<<"$rest")" ]; then ok slice "exhibit $3: part of $name"; else bad slice-commitment "exhibit $3: $name"; fi
-		done
-	done <"$W/objects"
-	find "$d" -mindepth 1 -maxdepth 1 | sed 's|.*/||' | grep -vx slices | sort >"$W/there"
-	[ -z "$(comm -23 "$W/there" <(sort "$W/named"))" ] || bad file-extra "exhibit $3: a file that its manifest does not name"
-	[ ! -d "$d/slices" ] || [ -z "$(find "$d/slices" -mindepth 1 -maxdepth 1 | sed 's|.*/||' | sort | comm -23 - <(sort "$W/named"))" ] || bad slice-form "exhibit $3: parts of an object that its manifest does not name"
+# One pass over all manifests: it prints "<ok|bad|note|lacks> <finding> <text>",
+# and "slice <number> <object> <region>" for objects of which parts are shown.
+cat >"$W/exhibits.awk" <<'AWK'
+function say(kind, finding, text) { printf "%s\t%s\t%s\n", kind, finding, text }
+function hex(s, n) { return length(s) == n && s !~ /[^0-9a-f]/ }
+# after: what follows prefix in s, or "" with BAD set
+function after(s, prefix) { if (substr(s, 1, length(prefix)) != prefix) { BAD = 1; return "" } return substr(s, length(prefix) + 1) }
+function upto(s, mark,  k) { k = index(s, mark); return k ? substr(s, 1, k - 1) : s }
+FILENAME == SUMS { sum[$2] = $1; next }
+FILENAME == WITHHELD { held[$1, $2, $3] = 1; heldname[$2, $3] = 1; next }
+{ exhibit($1, $2, $3, $4) }
+function subjects(seal,  f, d) {
+	if (loaded[seal]++) return
+	f = W "/subjects." seal
+	while ((getline d <f) > 0) subject[seal, d] = 1
+	close(f)
 }
-while read -r capture manifest number seal; do
-	exhibit "$capture" "$manifest" "$number" "$seal"
-done <"$W/exhibits"
-while read -r number; do
-	awk -v n="$number" '$3 == n { f = 1 } END { exit !f }' "$W/exhibits" || bad file-extra 'a folder of an exhibit that is not stated'
-done < <(find data/exhibits -mindepth 1 -maxdepth 1 2>/dev/null | sed 's|.*/||')
+function exhibit(capture, digest, number, seal,  dir, got, line, more, rest, k, n, part, h, name, tail) {
+	dir = "data/exhibits/" number "/"
+	known[number] = 1
+	got = sum[dir "manifest.json"]
+	if (got == "") { say("bad", "manifest-missing", "exhibit " number); return }
+	if (got != digest) { say("bad", "manifest-digest", "exhibit " number); return }
+	line = ""
+	k = (getline line <(dir "manifest.json"))
+	more = (getline rest <(dir "manifest.json"))
+	close(dir "manifest.json")
+	if (k != 1 || more != 0) { say("bad", "manifest-form", "exhibit " number ": more than one line"); return }
+	if (!index(line, "\"id\":\"" capture "\",\"kind\":\"capture\",\"nonce\":\"")) say("bad", "manifest-form", "exhibit " number ": not the manifest of capture " capture)
+	if (seal == "-") say("lacks", "seal-missing", "exhibit " number ": not sealed yet")
+	else {
+		subjects(seal)
+		if (!((seal, digest) in subject)) say("bad", "subject-missing", "exhibit " number ": seal " seal " does not name its manifest")
+		else {
+			say("ok", "subject", "exhibit " number ": manifest " digest " is in seal " seal)
+			k = index(line, "\"custody\":{\"chain\":\"")
+			rest = substr(line, k + 20)
+			tail = substr(rest, 33)
+			h = substr(tail, 18, 64)
+			n = upto(substr(tail, 93), "}")
+			if (!k || !hex(substr(rest, 1, 32), 32) || substr(tail, 1, 17) != "\",\"head\":\"sha256:" || !hex(h, 64) || substr(tail, 82, 11) != "\",\"length\":" || n !~ /^[1-9][0-9]*$/) say("bad", "manifest-form", "exhibit " number ": custody")
+			else print substr(rest, 1, 32), h, n >HEADS
+		}
+	}
+	k = index(line, "\"objects\":[")
+	rest = substr(line, k + 11)
+	n = index(rest, "],\"source\":\"")
+	if (!k || !n) { say("bad", "manifest-form", "exhibit " number ": no objects"); return }
+	n = split(substr(rest, 1, n - 1), part, "[{]\"digest\":\"sha256:")
+	names[number, "manifest.json"] = 1
+	if (part[1] != "") { say("bad", "manifest-form", "exhibit " number ": an object"); return }
+	for (k = 2; k <= n; k++) {
+		h = substr(part[k], 1, 64)
+		BAD = 0
+		tail = after(substr(part[k], 65), "\",\"name\":\"")
+		name = upto(tail, "\"")
+		if (BAD || !hex(h, 64) || name !~ /^[a-z0-9][a-z0-9._-]*$/ || substr(tail, length(name) + 1) !~ /^","restricted":(true|false),"role":"/) { say("bad", "manifest-form", "exhibit " number ": an object"); return }
+		names[number, name] = 1
+		got = sum[dir name]
+		if (got == "") {
+			if ((h, number, name) in held) say("note", "object-withheld", "exhibit " number ": " name)
+			else say("bad", "object-missing", "exhibit " number ": " name)
+		} else if (got != h) say("bad", "object-digest", "exhibit " number ": " name " is not what the manifest names")
+		else if ((number, name) in heldname) say("bad", "object-withheld", "exhibit " number ": " name " is there, though stated as withheld")
+		else say("ok", "object", "exhibit " number ": " name)
+		region[number, name] = part[k]
+	}
+}
+END {
+	for (p in sum) {
+		n = split(p, seg, "/")
+		if (seg[2] != "exhibits") continue
+		if (!(seg[3] in known)) { say("bad", "file-extra", "exhibit " seg[3] " is not stated"); continue }
+		if (n == 4 && !((seg[3], seg[4]) in names)) say("bad", "file-extra", "exhibit " seg[3] ": a file that its manifest does not name")
+		if (n > 4 && (n != 6 || seg[4] != "slices" || !((seg[3], seg[5]) in region))) { say("bad", "slice-form", "exhibit " seg[3] ": a part of no object"); continue }
+		if (n == 6) parts(seg[3], seg[5], seg[6], p)
+	}
+}
+function parts(number, object, name, path,  k, r, c, len) {
+	if (name ~ /\.salt$/) { if (sum[substr(path, 1, length(path) - 5)] == "") say("bad", "slice-form", "exhibit " number ": a salt without its part"); return }
+	r = region[number, object]
+	k = index(r, "\"name\":\"" name "\",\"offset\":")
+	c = substr(r, 1, k - 1)
+	while (k = index(c, "{\"commitment\":\"sha256:")) c = substr(c, k + 22)
+	if (!hex(substr(c, 1, 64), 64) || substr(c, 65, 11) != "\",\"length\":" || sum[path ".salt"] == "") { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
+	len = substr(c, 76)
+	sub(/,$/, "", len)
+	if (len !~ /^[0-9]+$/) { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
+	printf "slice\t%s\t%s\t%s\t%s\n", path, substr(c, 1, 64), len, "exhibit " number ": part of " object
+}
+AWK
+# slice PATH COMMITMENT LENGTH TEXT
+slice() {
+	if [ "$(wc -c <"$1.salt")" -eq 32 ] && [ "$(wc -c <"$1")" -eq "$3" ] && [ "$(cat "$1.salt" "$1" | sha256sum | cut -c1-64)" = "$2" ]; then ok slice "$4"; else bad slice-commitment "$4"; fi
+}
+awk -v SUMS="$W/sums" -v WITHHELD="$W/withheld" -v HEADS="$W/heads" -v W="$W" -f "$W/exhibits.awk" "$W/sums" "$W/withheld" "$W/exhibits" >"$W/said" || bad manifest-form 'the manifests cannot be read'
+while IFS=$'\t' read -r kind finding text length more; do
+	case $kind in
+	ok) ok "$finding" "$text" ;;
+	note) note "$finding" "$text" ;;
+	lacks) lacks "$finding" "$text" ;;
+	slice) slice "$finding" "$text" "$length" "$more" ;;
+	*) bad "$finding" "$text" ;;
+	esac
+done <"$W/said"
+[ ! -s "$W/exhibits" ] || [ -s "$W/said" ] || bad manifest-form 'no exhibit could be read'
 
 # --- custody -----------------------------------------------------------------
 custody() {
