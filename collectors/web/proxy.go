@@ -205,18 +205,19 @@ func (p *proxy) hangUp(cl *client) {
 	}
 }
 
-// connect gives the client's upstream for scheme and site, dialling if the
-// kept one is for another.
-func (p *proxy) connect(cl *client, scheme, site string) (*peer, error) {
-	if cl.up != nil && cl.up.key == scheme+" "+site {
+// connect gives the client's upstream for an order, dialling if the kept one is
+// for another site.
+func (p *proxy) connect(cl *client, o order) (*peer, error) {
+	key := o.scheme + " " + o.site
+	if cl.up != nil && cl.up.key == key {
 		return cl.up.peer, nil
 	}
 	p.hangUp(cl)
-	host, port, err := net.SplitHostPort(site)
+	host, port, err := net.SplitHostPort(o.site)
 	if err != nil {
-		return &peer{host: site}, &fault{code: "address-refused", blocked: true, err: err}
+		return &peer{host: o.site}, &fault{code: "address-refused", blocked: true, err: err}
 	}
-	conn, pr, err := p.dial.dial(p.ctx, host, port, scheme == "https")
+	conn, pr, err := p.dial.dial(p.ctx, host, port, o.scheme == "https")
 	if err != nil {
 		return pr, err
 	}
@@ -224,23 +225,30 @@ func (p *proxy) connect(cl *client, scheme, site string) (*peer, error) {
 		conn.Close()
 		return pr, errStopped
 	}
-	cl.up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 32<<10), peer: pr, key: scheme + " " + site}
+	cl.up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 32<<10), peer: pr, key: key}
 	return pr, nil
 }
 
-// origin splits a request into where it goes and how its head reads there.
-func (cl *client) origin(h warc.Head) (method, scheme, site, addr string, head []byte, err error) {
+// order is a request as it will go to the site.
+type order struct {
+	method, scheme, site, url string
+	raw                       []byte // the head
+	fields                    warc.Fields
+}
+
+// order reads where a request goes and how its head reads there.
+func (cl *client) order(h warc.Head) (order, error) {
 	method, rest, _ := strings.Cut(h.Start, " ")
 	target, version, ok := strings.Cut(rest, " ")
 	if !ok || method == "" {
-		return "", "", "", "", nil, fmt.Errorf("request line %.80q: %w", h.Start, warc.ErrFormat)
+		return order{}, fmt.Errorf("request line %.80q: %w", h.Start, warc.ErrFormat)
 	}
 	if cl.scheme != "" {
-		return method, cl.scheme, cl.site, cl.scheme + "://" + bareHost(cl.scheme, cl.site) + target, h.Raw, nil
+		return order{method, cl.scheme, cl.site, cl.scheme + "://" + bareHost(cl.scheme, cl.site) + target, h.Raw, h.Fields}, nil
 	}
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" || u.Host == "" {
-		return "", "", "", "", nil, fmt.Errorf("request target %.80q: %w", target, warc.ErrFormat)
+		return order{}, fmt.Errorf("request target %.80q: %w", target, warc.ErrFormat)
 	}
 	path := target[len("http://"):]
 	if i := strings.IndexAny(path, "/?"); i < 0 {
@@ -248,7 +256,7 @@ func (cl *client) origin(h warc.Head) (method, scheme, site, addr string, head [
 	} else if path = path[i:]; path[0] == '?' {
 		path = "/" + path
 	}
-	return method, "http", withPort(u.Host, "80"), target, direct(h, method+" "+path+" "+version), nil
+	return order{method, "http", withPort(u.Host, "80"), target, direct(h, method+" "+path+" "+version), h.Fields}, nil
 }
 
 // direct is a proxied request's head as the browser would have sent it to the

@@ -51,23 +51,24 @@ func (p *proxy) finish(x *exchange, counted bool) {
 // exchange relays one request and its answer; it reports whether the client's
 // connection can carry another.
 func (p *proxy) exchange(cl *client, head warc.Head) bool {
-	method, scheme, site, addr, raw, err := cl.origin(head)
+	o, err := cl.order(head)
 	if err != nil {
 		return false // not HTTP: the browser never sends this
 	}
-	x, err := p.begin(method, addr)
+	x, err := p.begin(o.method, o.url)
 	if err != nil {
 		return false
 	}
-	again, counted := p.relay(cl, x, head, raw, scheme, site)
+	again, counted := p.relay(cl, x, o)
 	p.finish(x, counted)
 	return again
 }
 
-func (p *proxy) relay(cl *client, x *exchange, head warc.Head, raw []byte, scheme, site string) (again, counted bool) {
-	x.request.begin(raw)
-	x.visit = head.Fields.Get("Upgrade-Insecure-Requests") == "1" || head.Fields.Get("Sec-Fetch-Mode") == "navigate"
-	answer, err := p.ask(cl, x, head, raw, scheme, site)
+// relay reports too whether the meter still counts the exchange as active.
+func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
+	x.request.begin(o.raw)
+	x.visit = o.fields.Get("Upgrade-Insecure-Requests") == "1" || o.fields.Get("Sec-Fetch-Mode") == "navigate"
+	answer, err := p.ask(cl, x, o)
 	if err != nil {
 		p.classify(x, err)
 		return false, true
@@ -94,16 +95,16 @@ func (p *proxy) relay(cl *client, x *exchange, head warc.Head, raw []byte, schem
 // ask sends the request and reads the head of the answer. A kept-alive
 // connection may have been closed by the site just now: then the request is
 // sent once more on a fresh one, as browsers do.
-func (p *proxy) ask(cl *client, x *exchange, head warc.Head, raw []byte, scheme, site string) (warc.Head, error) {
+func (p *proxy) ask(cl *client, x *exchange, o order) (warc.Head, error) {
 	for {
-		pr, err := p.connect(cl, scheme, site)
+		pr, err := p.connect(cl, o)
 		x.peer = pr
 		if err != nil {
 			return warc.Head{}, err
 		}
 		stale := cl.up.used && replayable(x.method)
 		cl.up.used = true
-		answer, err := p.send(cl, x, head, raw)
+		answer, err := p.send(cl, x, o)
 		if err != nil && stale && len(answer.Raw) == 0 && x.request.body == 0 && p.ctx.Err() == nil {
 			p.hangUp(cl)
 			continue
@@ -112,13 +113,13 @@ func (p *proxy) ask(cl *client, x *exchange, head warc.Head, raw []byte, scheme,
 	}
 }
 
-func (p *proxy) send(cl *client, x *exchange, head warc.Head, raw []byte) (warc.Head, error) {
-	fr, err := fieldFraming(head.Fields)
+func (p *proxy) send(cl *client, x *exchange, o order) (warc.Head, error) {
+	fr, err := fieldFraming(o.fields)
 	if err != nil {
 		return warc.Head{}, err
 	}
 	w := bufio.NewWriter(cl.up.conn)
-	w.Write(raw)
+	w.Write(o.raw)
 	up := &copier{src: cl.br, spool: x.request, dst: w, meter: p.meter.give, keep: func() bool { return false }}
 	if err := up.body(fr); err != nil && !errors.Is(err, errGone) {
 		return warc.Head{}, err
