@@ -64,7 +64,7 @@ func web(a collectors.Address) *holdfast.Web {
 	return w
 }
 
-// completeness sorts what is missing by how it begins; the numbers, which count
+// completeness sorts what is missing by its code, the word before the colon; the numbers, which count
 // also what a cut list leaves out, stand among the reasons.
 func completeness(a *collectors.Acquired) holdfast.Completeness {
 	k := a.Completeness
@@ -81,10 +81,10 @@ func completeness(a *collectors.Acquired) holdfast.Completeness {
 	}
 	for _, m := range k.Missing {
 		miss := holdfast.Missing{Reason: clean(m.Why), URL: canon.Text(m.URL)}
-		switch {
-		case strings.HasPrefix(m.Why, "blocked"):
+		switch code, _, _ := strings.Cut(m.Why, ":"); code {
+		case "blocked", "browser", "address-refused", "request-budget", "byte-budget": // our own rules
 			c.Blocked = append(c.Blocked, miss)
-		case strings.HasPrefix(m.Why, "truncated"):
+		case "truncated", "unfinished", "connection-closed": // began to come
 			c.Truncated = append(c.Truncated, miss)
 		default:
 			c.Failed = append(c.Failed, miss)
