@@ -38,6 +38,7 @@ type SealResult struct {
 	NotBefore time.Time  // zero: no counted token in notbefore.tst
 	Logged    bool       // an inclusion proof holds
 	Known     bool       // node, key and log are in the Policy
+	Newer     bool       // a part has a larger format version: [ErrNewer], no verdict
 	Trees     []Tree     // every log state that the parts hold
 	Operators []string   // that count, sorted
 	Findings  []Finding
@@ -123,7 +124,7 @@ func (c *sealCheck) statement() bool {
 		err = malformed("the statement is of seal %s", c.Statement.Predicate.Seal)
 	}
 	if err != nil {
-		c.Statement = nil
+		c.Statement, c.Newer = nil, errors.Is(err, ErrNewer)
 		c.find("statement-form", Contradicted, "%v", err)
 		return false
 	}
@@ -184,6 +185,7 @@ func (c *sealCheck) log() {
 		c.find("checkpoint-signature", OK, "log %s of size %d", tree.Origin, tree.Size)
 		c.Trees = append(c.Trees, tree)
 		p, err := ParseInclusion(c.parts[part])
+		c.Newer = c.Newer || errors.Is(err, ErrNewer)
 		if err == nil && (p.Size != tree.Size || tree.Origin == c.Statement.Predicate.Checkpoint.Origin && p.Index < c.Statement.Predicate.Checkpoint.Size) {
 			err = malformed("entry %d of %d, but the statement was signed when the log had %d", p.Index, p.Size, c.Statement.Predicate.Checkpoint.Size)
 		}

@@ -154,6 +154,13 @@ func (x *Export) check() error {
 		}
 		numbers[e.Number] = true
 	}
+	chains := make(map[ID]bool, len(x.Custody))
+	for _, h := range x.Custody {
+		if !isHex(string(h.Chain), 32) || h.Length < 1 || chains[h.Chain] {
+			return malformed("export: custody head of %.40q at length %d", h.Chain, h.Length)
+		}
+		chains[h.Chain] = true
+	}
 	for _, c := range x.Cases {
 		for i, d := range c.Captures {
 			if i > 0 && c.Captures[i-1].Compare(d) >= 0 {

@@ -1,7 +1,10 @@
 package holdfast
 
 import (
+	"bytes"
 	"crypto/x509"
+	"encoding/pem"
+	"strings"
 	"time"
 
 	"holdfast/canon"
@@ -173,3 +176,56 @@ func within(t time.Time, from Time, until *Time) bool {
 
 // spkiDigest names a certificate's key.
 func spkiDigest(c *x509.Certificate) hashing.Digest { return hashing.Of(c.RawSubjectPublicKeyInfo) }
+
+// trust reads certificates and node entries. They are material; only an entry
+// whose fingerprint the person gave joins the Policy.
+func (v *verifier) trust(fingerprint string) {
+	const nodes, certs = "data/trust/nodes/", "data/trust/certs/"
+	for _, e := range v.under("data/trust/") {
+		switch {
+		case strings.HasPrefix(e.name, nodes) && strings.HasSuffix(e.name, ".json"):
+			v.nodeEntry(e, fingerprint)
+		case strings.HasPrefix(e.name, nodes):
+			v.pemFile(e, nodes, "PUBLIC KEY")
+		case strings.HasPrefix(e.name, certs):
+			if c, err := x509.ParseCertificate(v.pemFile(e, certs, "CERTIFICATE")); err == nil && len(v.m.Certs) < 1024 {
+				v.m.Certs = append(v.m.Certs, c)
+			}
+		case e.name != "data/trust/trusted_root.json":
+			v.find("trust-form", Contradicted, Stated, e.name, "no file of this name belongs here")
+		}
+	}
+}
+
+func (v *verifier) nodeEntry(e *entry, fingerprint string) {
+	raw, err := e.read(MaxPolicy)
+	n := new(PolicyNode)
+	if err == nil {
+		n, err = ParsePolicyNode(raw)
+	}
+	if err == nil && e.name != "data/trust/nodes/"+n.Name+".json" {
+		err = malformed("entry of node %s", n.Name)
+	}
+	if err != nil {
+		if !v.isNewer(err) {
+			v.find("trust-form", Contradicted, Stated, e.name, "%v", err)
+		}
+		return
+	}
+	v.m.Nodes = append(v.m.Nodes, *n)
+	if e.digest.Hex() == strings.TrimPrefix(fingerprint, "sha256:") && v.p.node(n.Name) == nil {
+		v.p.Nodes = append(v.p.Nodes, *n)
+	}
+}
+
+// pemFile returns the DER of a file that must be one PEM block, spelled in the
+// one way, and be named by the SHA-256 of its content: others are told to use it.
+func (v *verifier) pemFile(e *entry, dir, kind string) []byte {
+	raw, err := e.read(64 << 10)
+	block, _ := pem.Decode(raw)
+	if err != nil || block == nil || block.Type != kind || e.name != dir+hashing.Of(block.Bytes).Hex()+".pem" || !bytes.Equal(pem.EncodeToMemory(block), raw) {
+		v.find("trust-form", Contradicted, Stated, e.name, "not one PEM %s named by its SHA-256", strings.ToLower(kind))
+		return nil
+	}
+	return block.Bytes
+}

@@ -3,8 +3,6 @@ package holdfast
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +50,9 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyO
 	if err := v.run(ctx, o); err != nil {
 		return nil, err
 	}
+	if v.newer && !v.global && len(v.bad) == 0 {
+		return nil, ErrNewer
+	}
 	v.verdict()
 	return v.report, nil
 }
@@ -72,6 +73,14 @@ type verifier struct {
 	global      bool                      // a contradiction that concerns the whole file
 	bad         map[string]bool           // exhibits with a contradiction of their own
 	exportKnown bool                      // the exporter's key is in the Policy
+	newer       bool                      // a document has a larger version: no verdict but contradicted
+}
+
+// isNewer notes that a document is for a newer program. Whoever only changed
+// the file has contradicted its digest too, so no refusal becomes this.
+func (v *verifier) isNewer(err error) bool {
+	v.newer = v.newer || errors.Is(err, ErrNewer)
+	return errors.Is(err, ErrNewer)
 }
 
 func (v *verifier) find(finding string, o Outcome, b Basis, subject, format string, a ...any) {
@@ -205,43 +214,6 @@ func sortLines(b []byte) []byte {
 	return bytes.Join(lines, nil)
 }
 
-// trust reads certificates and node entries. They are material; only an entry
-// whose fingerprint the person gave joins the Policy.
-func (v *verifier) trust(fingerprint string) {
-	for _, e := range v.under("data/trust/nodes/") {
-		if !strings.HasSuffix(e.name, ".json") {
-			continue
-		}
-		raw, err := e.read(MaxPolicy)
-		n := new(PolicyNode)
-		if err == nil {
-			n, err = ParsePolicyNode(raw)
-		}
-		if err == nil && e.name != "data/trust/nodes/"+n.Name+".json" {
-			err = malformed("entry of node %s", n.Name)
-		}
-		if err != nil {
-			v.find("trust-form", Contradicted, Stated, e.name, "%v", err)
-			continue
-		}
-		v.m.Nodes = append(v.m.Nodes, *n)
-		if e.digest.Hex() == strings.TrimPrefix(fingerprint, "sha256:") && v.p.node(n.Name) == nil {
-			v.p.Nodes = append(v.p.Nodes, *n)
-		}
-	}
-	for _, e := range v.under("data/trust/certs/") {
-		raw, err := e.read(64 << 10)
-		block, rest := pem.Decode(raw)
-		if err != nil || block == nil || block.Type != "CERTIFICATE" || len(rest) > 0 || e.name != "data/trust/certs/"+hashing.Of(block.Bytes).Hex()+".pem" {
-			v.find("trust-form", Contradicted, Stated, e.name, "not one PEM certificate named by its SHA-256")
-			continue
-		}
-		if c, err := x509.ParseCertificate(block.Bytes); err == nil && len(v.m.Certs) < 1024 {
-			v.m.Certs = append(v.m.Certs, c)
-		}
-	}
-}
-
 // under returns the entries below a prefix, in the order of their names.
 func (v *verifier) under(prefix string) (es []*entry) {
 	for _, e := range v.b.entries {
@@ -305,7 +277,10 @@ func (v *verifier) exporter(env *Envelope) {
 
 // files holds every file under data/ against the export statement.
 func (v *verifier) files() {
-	stated := make(map[string]bool, len(v.x.Files))
+	stated, numbers := make(map[string]bool, len(v.x.Files)), make(map[string]bool, len(v.x.Exhibits))
+	for _, e := range v.x.Exhibits {
+		numbers[e.Number] = true
+	}
 	for _, f := range v.x.Files {
 		stated[f.Path] = true
 		switch e := v.b.byName[f.Path]; {
@@ -316,10 +291,29 @@ func (v *verifier) files() {
 		}
 	}
 	for _, e := range v.b.entries {
-		if strings.HasPrefix(e.name, "data/") && !stated[e.name] && e.name != exportName {
+		switch {
+		case !strings.HasPrefix(e.name, "data/"):
+		case !stated[e.name] && e.name != exportName:
 			v.find("file-extra", Contradicted, Stated, e.name, "not in the export statement")
+		case !belongs(e.name, numbers):
+			v.find("file-extra", Contradicted, Stated, e.name, "no file of this name belongs here")
 		}
 	}
+}
+
+// belongs knows the places of bundle.md section 11, so that nothing rides along
+// beside the exhibits. Seals, trust and each exhibit look at their own folders.
+func belongs(name string, numbers map[string]bool) bool {
+	s := strings.Split(name, "/")
+	switch s[1] {
+	case "seals", "trust":
+		return len(s) > 2
+	case "tlog":
+		return len(s) == 4
+	case "exhibits":
+		return len(s) > 3 && numbers[s[2]]
+	}
+	return name == exportName || name == "data/custody.jsonl"
 }
 
 // checkSeals runs CheckSeal on each folder under data/seals/.
@@ -344,6 +338,9 @@ func (v *verifier) checkSeals() {
 		r := CheckSeal(id, parts[id], v.p, v.m)
 		v.seals[id] = r
 		v.trees = append(v.trees, r.Trees...)
+		if v.newer = v.newer || r.Newer; r.Newer {
+			continue
+		}
 		for _, f := range r.Findings {
 			v.find(f.Finding, f.Outcome, f.Basis, f.Subject, "%s", f.Detail)
 		}
@@ -426,11 +423,13 @@ func (v *verifier) link(a, b Tree) {
 	if err == nil {
 		err = p.Check(a.Root, b.Root)
 	}
-	if err != nil {
+	switch {
+	case v.isNewer(err):
+	case err != nil:
 		v.find("log-fork", Contradicted, Proven, subject, "%v", err)
-		return
+	default:
+		v.find("log-fork", OK, Proven, subject, "size %d grew into %d", a.Size, b.Size)
 	}
-	v.find("log-fork", OK, Proven, subject, "size %d grew into %d", a.Size, b.Size)
 }
 
 // verdict takes the worst exhibit; a contradiction of the whole file is on all.
