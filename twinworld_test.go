@@ -116,6 +116,7 @@ type world struct {
 	node   holdfast.PolicyNode
 	key    *ecdsa.PrivateKey
 	log    *sealtest.Log
+	skey   string // of the log
 	tsas   []*tsa
 	policy *holdfast.Policy
 	now    time.Time
@@ -144,7 +145,7 @@ func newWorld(t testing.TB, now time.Time, tsas ...*tsa) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, key: newKey(), log: sealtest.NewLog(t, skey), tsas: tsas, now: now, parts: map[string][]byte{}, home: holdfast.NewID(), chain: holdfast.NewID(), made: map[holdfast.ID]*exhibit{}}
+	w := &world{t: t, key: newKey(), skey: skey, log: sealtest.NewLog(t, skey), tsas: tsas, now: now, parts: map[string][]byte{}, home: holdfast.NewID(), chain: holdfast.NewID(), made: map[holdfast.ID]*exhibit{}}
 	from := holdfast.At(time.Now().AddDate(-1, 0, 0))
 	w.node = holdfast.PolicyNode{Name: w.log.Origin, Log: holdfast.PolicyLog{Key: w.log.VKey, Origin: w.log.Origin}, Keys: []holdfast.PolicyKey{{SPKI: w.SPKI(), From: from}}}
 	w.policy = &holdfast.Policy{Quorum: 2, Nodes: []holdfast.PolicyNode{w.node}, Training: true}
@@ -210,7 +211,6 @@ type sealing struct {
 	change    func(*holdfast.Statement) // before it is signed
 	key       *ecdsa.PrivateKey
 	log       *sealtest.Log
-	nodeKey   bool // false: of the world
 }
 
 // sealParts makes the parts of a Seal over Manifests.
