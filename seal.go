@@ -1,7 +1,6 @@
 package holdfast
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -11,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"holdfast/canon"
 	"holdfast/hashing"
@@ -214,7 +214,7 @@ func (s *Statement) check() error {
 // Has reports whether d is a subject.
 func (s *Statement) Has(d hashing.Digest) bool {
 	_, ok := slices.BinarySearchFunc(s.Subject, d.Hex(), func(a Subject, h string) int {
-		return bytes.Compare([]byte(a.Digest.SHA256), []byte(h))
+		return strings.Compare(a.Digest.SHA256, h)
 	})
 	return ok
 }
