@@ -131,7 +131,7 @@ func TestOutboxRecovers(t *testing.T) {
 	}
 	h, err = o.Append(t.Context(), note(home, "after the torn line"))
 	must(t, err)
-	if b, _ := os.ReadFile(path); h.Length != 261 || strings.Contains(string(b), `"torn`) || strings.Count(string(b), "\n") != 261 {
+	if b, _ := os.ReadFile(path); h.Length != 261 || strings.Contains(string(b), `"torn`) || !strings.HasSuffix(string(b), "}\n") || strings.Count(string(b), "\n") != 261 {
 		t.Fatalf("length %d", h.Length)
 	}
 	before := events(t, q)
@@ -183,6 +183,38 @@ func TestOutboxTampered(t *testing.T) {
 			}
 		} else if !errors.Is(err, pipeline.ErrChain) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A Case that many begin at the same time gets one chain.
+func TestOutboxBegins(t *testing.T) {
+	dir := t.TempDir()
+	q := openQueue(t, dir)
+	handles := make([]*pipeline.Outbox, 6)
+	for i := range handles {
+		handles[i] = openOutbox(t, dir, q)
+	}
+	for range 10 {
+		home := holdfast.NewID()
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for _, o := range handles {
+			wg.Go(func() {
+				<-start
+				if _, err := o.Append(t.Context(), note(home, "first")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		for _, o := range append(handles, openOutbox(t, dir, q)) {
+			h, err := o.Head(t.Context(), home)
+			must(t, err)
+			if h.Length != int64(len(handles)) {
+				t.Fatalf("chain of %d lines, %d were acknowledged", h.Length, len(handles))
+			}
 		}
 	}
 }
