@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -43,7 +42,8 @@ func ParseSource(s string) (Source, error) {
 		return "", malformed("source has %d bytes, 1 to %d are allowed", len(s), MaxSource)
 	}
 	if rest, ok := strings.CutPrefix(s, "holdfast:"); ok {
-		if !regexp.MustCompile(`^[a-z-]+/[a-z0-9._-]+$`).MatchString(rest) {
+		kind, id, _ := strings.Cut(rest, "/")
+		if !validName(kind, 64, "-") || !validName(id, 128, "._-") {
 			return "", malformed("source %.80q is not holdfast:<kind>/<id>", s)
 		}
 		return Source(s), nil
