@@ -74,6 +74,7 @@ func (c *commercial) Issue(_ context.Context, request []byte) []byte {
 // A token under an intermediate CA, of a unit that has expired, counts for Verify
 // and verify.sh, and Sigstore's verifiers read it.
 func TestIntermediateAndExpiredUnit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := newCommercial(time.Now().Add(-30 * time.Second).Truncate(time.Second))
 	w.extra = map[string]issuer{"commercial": c}
@@ -164,6 +165,7 @@ func (w *two) Consistency(ctx context.Context, origin string, from, to int64) ([
 }
 
 func TestTwoCasesOfTwoNodes(t *testing.T) {
+	t.Parallel()
 	a, b := newWorld(t), newWorld(t)
 	b.store, b.operators = a.store, a.operators
 	b.batches = 500

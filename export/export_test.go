@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"holdfast"
 	"holdfast/export"
@@ -55,6 +57,7 @@ func wantVerdict(t *testing.T, r *holdfast.Report, want holdfast.Verdict) {
 }
 
 func TestOneExhibitIsProven(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.page("https://example.org/quay")
 	w.seal(3, id)
@@ -70,6 +73,7 @@ func TestOneExhibitIsProven(t *testing.T) {
 }
 
 func TestStates(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	sealed, signed, pending := w.page("https://example.org/a"), w.page("https://example.org/b"), w.page("https://example.org/c")
 	w.seal(2, sealed)
@@ -94,6 +98,7 @@ func TestStates(t *testing.T) {
 }
 
 func TestWithoutLogProofItIsNotSealed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.page("https://example.org/quay")
 	seal := w.seal(3, id)
@@ -107,6 +112,7 @@ func TestWithoutLogProofItIsNotSealed(t *testing.T) {
 }
 
 func TestSlicesAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.page("https://example.org/quay")
 	w.seal(2, id)
@@ -137,6 +143,7 @@ func TestSlicesAlone(t *testing.T) {
 }
 
 func TestRestrictedIsWithheldUnlessAskedFor(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.page("https://example.org/quay")
 	w.seal(2, id)
@@ -158,6 +165,7 @@ func TestRestrictedIsWithheldUnlessAskedFor(t *testing.T) {
 
 // Wrong bytes, wrong sizes and an interrupt leave no file.
 func TestNothingIsMisnamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.page("https://example.org/quay")
 	w.seal(2, id)
@@ -176,6 +184,7 @@ func TestNothingIsMisnamed(t *testing.T) {
 }
 
 func TestExistingFileIsKept(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.page("https://example.org/quay")
 	path := filepath.Join(t.TempDir(), "b.zip")
@@ -194,4 +203,26 @@ func TestExistingFileIsKept(t *testing.T) {
 		t.Error(err)
 	}
 	wantVerdict(t, verify(t, path, w.policy), holdfast.VerdictUnsealed)
+}
+
+// A key that the node's own Policy has ended is no reason to keep evidence back,
+// but what it sealed afterwards is not called sealed; damaged parts are.
+func TestEndedKeyAndDamagedParts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.page("https://example.org/quay")
+	seal := w.seal(3, id)
+	ended := holdfast.At(w.now.Add(-time.Minute))
+	good := w.policy.Nodes[0].Keys
+	w.policy.Nodes[0].Keys = []holdfast.PolicyKey{{From: good[0].From, SPKI: good[0].SPKI, Until: &ended}}
+	path, sum := write(t, w.options(id))
+	if sum.Exhibits[0].State != export.Signed {
+		t.Errorf("state %s", sum.Exhibits[0].State)
+	}
+	wantVerdict(t, verify(t, path, w.policy), holdfast.VerdictContradicted)
+	w.policy.Nodes[0].Keys = good
+	w.put(seal, "timestamps/alpha/"+hashing.Of([]byte("x")).Hex()+".tst", []byte("x"))
+	if _, err := export.Write(t.Context(), new(memory), w.options(id)); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("damaged token: %v", err)
+	}
 }

@@ -42,6 +42,7 @@ func zipWith(t *testing.T, f files, name string, mode fs.FileMode, body string) 
 // Names of a hostile bundle never reach a command, and nothing is unpacked
 // beside the folder made for it.
 func TestVerifyScriptOnHostileArchives(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.page("https://example.org/a")
 	w.seal(2, id)
@@ -98,6 +99,7 @@ func TestVerifyScriptOnHostileArchives(t *testing.T) {
 
 // A script that was cut short must not end well.
 func TestTruncatedScriptRunsNothing(t *testing.T) {
+	t.Parallel()
 	whole := export.VerifyScript()
 	for _, part := range []int{2, 3, 5, 10} {
 		path := filepath.Join(t.TempDir(), "verify.sh")
@@ -110,6 +112,7 @@ func TestTruncatedScriptRunsNothing(t *testing.T) {
 
 // An interrupt in the middle of an Object leaves nothing behind.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	id := w.page("https://example.org/a")
 	w.seal(2, id)
@@ -123,6 +126,7 @@ func TestInterrupt(t *testing.T) {
 }
 
 func TestPolicyDir(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir := filepath.Join(t.TempDir(), "p")
 	if err := export.WritePolicyDir(dir, w.policy, nil); !errors.Is(err, export.ErrOptions) {

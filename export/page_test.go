@@ -66,6 +66,7 @@ func TestPage(t *testing.T) {
 
 // The picture is shown byte for byte or not at all.
 func TestLargePictureIsLinked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	big := append(picture(1), make([]byte, 5<<20)...)
 	id := w.capture("https://example.org/", nil, object{name: "screenshot.png", role: "screenshot", kind: "image/png", body: big})
@@ -78,6 +79,7 @@ func TestLargePictureIsLinked(t *testing.T) {
 
 // Every sentence that the page asks for exists.
 func TestPageSentences(t *testing.T) {
+	t.Parallel()
 	var used []string
 	for _, f := range []string{"page.html", "page.go", "card.go"} {
 		b, err := os.ReadFile(f)

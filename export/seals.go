@@ -94,10 +94,11 @@ func (w *writer) useSeal(ctx context.Context, id string) (*seal, error) {
 }
 
 // contradiction refuses to pass on a Seal whose parts are damaged: the reader
-// would see a forgery where there is a broken disk.
+// would see a forgery where there is a broken disk. What only the Policy says
+// against sound parts (a key past its time) is for the reader to judge.
 func contradiction(r *holdfast.SealResult) error {
 	for _, f := range r.Findings {
-		if f.Outcome == holdfast.Contradicted {
+		if f.Outcome == holdfast.Contradicted && !judged(f) {
 			return fmt.Errorf("its parts are damaged or the policy lacks its maker (%s: %s): repair them from a copy of the store", f.Finding, f.Detail)
 		}
 	}
@@ -107,13 +108,15 @@ func contradiction(r *holdfast.SealResult) error {
 	return nil
 }
 
+func judged(f holdfast.Finding) bool { return f.Finding == "key-period" || f.Finding == "not-before" }
+
 func (s *seal) fill(r *holdfast.SealResult) error {
 	s.state, s.t, s.node, s.operators, s.key = Signed, r.T, r.Statement.Predicate.Node, r.Operators, holdfast.KeyID(r.SPKI)
 	if r.Sealed() {
 		s.state = Sealed
 	}
 	for _, f := range r.Findings {
-		if f.Outcome == holdfast.Absent {
+		if f.Outcome == holdfast.Absent || f.Outcome == holdfast.Contradicted {
 			s.why = f.Detail
 		}
 	}

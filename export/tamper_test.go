@@ -250,6 +250,7 @@ func (f files) flipB64(path string) {
 
 // Every forgery is found by verify.sh and by Verify, which agree.
 func TestForgeries(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := w.page("https://example.org/a"), w.page("https://example.org/b")
 	one, two := w.seal(3, a), w.seal(3, b)
@@ -288,13 +289,15 @@ func TestForgeries(t *testing.T) {
 		if want := map[int]holdfast.Verdict{1: holdfast.VerdictContradicted, 3: holdfast.VerdictUnsealed}[c.code]; r.Verdict != want && c.finding != "trust-form" {
 			t.Errorf("%s: Verify says %s, want %s", name, r.Verdict, want)
 		}
-		// Each run takes a second or two: without HOLDFAST_LONG a few do.
-		if os.Getenv("HOLDFAST_LONG") == "" && i%8 != 0 {
-			continue
+		if os.Getenv("HOLDFAST_LONG") == "" && i%12 != 0 {
+			continue // a second each
 		}
-		out, code := offline(t, "/", "bash", sh, "--trust", dir, f.unpacked(t))
-		if code != c.code || !strings.Contains(out, c.finding) || strings.Contains(out, "verify.sh: line") {
-			t.Errorf("%s: verify.sh exits %d, want %d and %s\n%s", name, code, c.code, c.finding, out)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, code := offline(t, "/", "bash", sh, "--trust", dir, f.unpacked(t))
+			if code != c.code || !strings.Contains(out, c.finding) || strings.Contains(out, "verify.sh: line") {
+				t.Errorf("verify.sh exits %d, want %d and %s\n%s", code, c.code, c.finding, out)
+			}
+		})
 	}
 }
