@@ -191,4 +191,18 @@ type Completeness struct {
 }
 
 // Miss is one address that did not come whole.
-type Miss struct{ URL, Why string }
+type Miss struct {
+	Kind     MissKind // "" is MissFailed
+	URL, Why string
+}
+
+// MissKind says how it did not come.
+type MissKind string
+
+// The kinds. What began to come and was cut is MissTruncated; what our own
+// rules refused is MissBlocked.
+const (
+	MissFailed    MissKind = "failed"
+	MissTruncated MissKind = "truncated"
+	MissBlocked   MissKind = "blocked"
+)

@@ -64,8 +64,8 @@ func web(a collectors.Address) *holdfast.Web {
 	return w
 }
 
-// completeness sorts what is missing by its code, the word before the colon; the numbers, which count
-// also what a cut list leaves out, stand among the reasons.
+// completeness sorts what is missing by its kind; the numbers, which count also
+// what a cut list leaves out, stand among the reasons.
 func completeness(a *collectors.Acquired) holdfast.Completeness {
 	k := a.Completeness
 	c := holdfast.Completeness{Asked: int64(k.Requests), Outcome: string(a.Outcome)}
@@ -81,10 +81,10 @@ func completeness(a *collectors.Acquired) holdfast.Completeness {
 	}
 	for _, m := range k.Missing {
 		miss := holdfast.Missing{Reason: clean(m.Why), URL: canon.Text(m.URL)}
-		switch code, _, _ := strings.Cut(m.Why, ":"); code {
-		case "blocked", "browser", "address-refused", "request-budget", "byte-budget": // our own rules
+		switch m.Kind {
+		case collectors.MissBlocked:
 			c.Blocked = append(c.Blocked, miss)
-		case "truncated", "unfinished", "connection-closed": // began to come
+		case collectors.MissTruncated:
 			c.Truncated = append(c.Truncated, miss)
 		default:
 			c.Failed = append(c.Failed, miss)

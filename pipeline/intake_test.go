@@ -53,7 +53,7 @@ func acquired(o ...collectors.Object) *collectors.Acquired {
 		Collection: collectors.Collection{Software: "web 1", Browser: "Chromium 120.0.1", Flags: []string{"--headless"}, Protocols: []string{"http/1.1"},
 			Peer: collectors.Peer{Host: "example.org", Address: "192.0.2.1:443", Resolved: []string{"192.0.2.1"},
 				TLS: &collectors.TLS{Version: "TLS 1.3", Chain: []hashing.Digest{hashing.Of([]byte("leaf"))}, Verdict: "ok", Verified: true}}},
-		Completeness: collectors.Completeness{Requests: 7, Missing: []collectors.Miss{{URL: "https://a/", Why: "no answer"}, {URL: "https://b/", Why: "blocked: private"}}}}
+		Completeness: collectors.Completeness{Requests: 7, Missing: []collectors.Miss{{URL: "https://a/", Why: "no answer"}, {Kind: collectors.MissBlocked, URL: "https://b/", Why: "blocked: private"}}}}
 }
 
 func TestIntake(t *testing.T) {

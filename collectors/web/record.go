@@ -92,20 +92,21 @@ func (r *recorder) tally(x *exchange) {
 	if x.fault == nil {
 		return
 	}
+	kind := collectors.MissFailed
 	switch {
 	case x.fault.blocked:
+		kind = collectors.MissBlocked
 		r.count.Blocked++
+	case x.fault.code == "unfinished" && x.endless():
+		return // a stream without an end was ended: nothing is missing
 	case x.answered():
+		kind = collectors.MissTruncated
 		r.count.Truncated++
 	default:
 		r.count.Failed++
 	}
-	if x.fault.code == "unfinished" && x.endless() {
-		r.count.Truncated-- // a stream without an end was ended: nothing is missing
-		return
-	}
 	if len(r.count.Missing) < maxNoted {
-		r.count.Missing = append(r.count.Missing, collectors.Miss{URL: clean(x.url), Why: clean(x.fault.Error())})
+		r.count.Missing = append(r.count.Missing, collectors.Miss{Kind: kind, URL: clean(x.url), Why: clean(x.fault.Error())})
 	} else {
 		r.count.Cut = true
 	}

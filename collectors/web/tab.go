@@ -180,7 +180,7 @@ func (t *tab) ended(params json.RawMessage) {
 	url := t.waiting[e.RequestID]
 	delete(t.waiting, e.RequestID)
 	if e.BlockedReason != "" && url != "" && len(t.blocked) < maxBlocked {
-		t.blocked = append(t.blocked, collectors.Miss{URL: url, Why: "browser: " + clean(e.BlockedReason)})
+		t.blocked = append(t.blocked, collectors.Miss{Kind: collectors.MissBlocked, URL: url, Why: "browser: " + clean(e.BlockedReason)})
 	}
 }
 
