@@ -50,11 +50,7 @@ func (x *Index) Drain(ctx context.Context) (total int, err error) {
 // step reads results first and tells them last: a result is written after its
 // captures were normalised, so all of these are told before it.
 func (x *Index) step(ctx context.Context) (n int, err error) {
-	from, err := x.Queue.Position(ctx, StageResults, x.Partition)
-	if err != nil {
-		return 0, err
-	}
-	results, err := x.Queue.Receive(ctx, StageResults, x.Partition, from, Bounds{NoWait: true})
+	from, results, err := receive(ctx, x.Queue, StageResults, x.Partition, Bounds{NoWait: true})
 	if err != nil {
 		return 0, err
 	}
@@ -77,11 +73,7 @@ func (x *Index) step(ctx context.Context) (n int, err error) {
 }
 
 func (x *Index) accepted(ctx context.Context) (int, error) {
-	from, err := x.Queue.Position(ctx, StageIndex, x.Partition)
-	if err != nil {
-		return 0, err
-	}
-	got, err := x.Queue.Receive(ctx, StageIndex, x.Partition, from, Bounds{NoWait: true})
+	from, got, err := receive(ctx, x.Queue, StageIndex, x.Partition, Bounds{NoWait: true})
 	if err != nil || len(got) == 0 {
 		return 0, err
 	}
@@ -131,10 +123,7 @@ func (x *Index) wait(ctx context.Context) error {
 	first := make(chan error, len(stages))
 	for _, s := range stages {
 		go func() {
-			from, err := x.Queue.Position(ctx, s, x.Partition)
-			if err == nil {
-				_, err = x.Queue.Receive(ctx, s, x.Partition, from, Bounds{Count: 1})
-			}
+			_, _, err := receive(ctx, x.Queue, s, x.Partition, Bounds{Count: 1})
 			first <- err
 		}()
 	}

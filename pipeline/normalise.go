@@ -46,11 +46,7 @@ func (n *Normalise) Drain(ctx context.Context) (int, error) { return n.run(ctx, 
 
 func (n *Normalise) run(ctx context.Context, b Bounds) (total int, err error) {
 	for {
-		at, err := n.Queue.Position(ctx, StageNormalise, n.Partition)
-		if err != nil {
-			return total, err
-		}
-		got, err := n.Queue.Receive(ctx, StageNormalise, n.Partition, at, b)
+		at, got, err := receive(ctx, n.Queue, StageNormalise, n.Partition, b)
 		if err != nil || len(got) == 0 {
 			return total, err
 		}
@@ -63,6 +59,20 @@ func (n *Normalise) run(ctx context.Context, b Bounds) (total int, err error) {
 			return total, err
 		}
 		total += len(got)
+	}
+}
+
+// receive reads on from where a stage is. Where several processes run it, one
+// may wait at a position that the others go past and prune; it reads the
+// position again.
+func receive(ctx context.Context, q Consumer, s Stage, partition int, b Bounds) (from int64, got []Message, err error) {
+	for {
+		if from, err = q.Position(ctx, s, partition); err != nil {
+			return 0, nil, err
+		}
+		if got, err = q.Receive(ctx, s, partition, from, b); !errors.Is(err, ErrStale) {
+			return from, got, err
+		}
 	}
 }
 

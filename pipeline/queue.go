@@ -90,7 +90,9 @@ type Consumer interface {
 
 	// Receive returns the messages that follow position after, in order and
 	// without a gap. It blocks until there is one or ctx ends (then its error
-	// is ctx's). It does not move the stage, so a stage may read ahead.
+	// is ctx's). It does not move the stage, so a stage may read ahead. ErrStale
+	// if another process has moved the stage past after, and has pruned what
+	// followed it.
 	Receive(ctx context.Context, s Stage, partition int, after int64, b Bounds) ([]Message, error)
 
 	// Advance makes durable what the stage made of the messages up to a.To, and

@@ -66,7 +66,7 @@ func (q *Queue) Receive(ctx context.Context, s pipeline.Stage, partition int, af
 	}
 	for {
 		woken := q.wake.wait()
-		got, err := q.look(ctx, query, after, b)
+		got, err := q.look(ctx, s, query, after, b)
 		if err != nil {
 			return nil, fmt.Errorf("receive for %s: %w", s, err)
 		}
@@ -85,7 +85,7 @@ func (q *Queue) Receive(ctx context.Context, s pipeline.Stage, partition int, af
 	}
 }
 
-func (q *Queue) look(ctx context.Context, query string, after int64, b pipeline.Bounds) ([]pipeline.Message, error) {
+func (q *Queue) look(ctx context.Context, s pipeline.Stage, query string, after int64, b pipeline.Bounds) ([]pipeline.Message, error) {
 	if got, err := q.remembered(ctx, query, after, b); err != nil || len(got) > 0 {
 		return got, err
 	}
@@ -101,7 +101,8 @@ func (q *Queue) look(ctx context.Context, query string, after int64, b pipeline.
 			return nil, explain(err)
 		}
 		if want := after + int64(len(got)) + 1; m.Position != want {
-			return nil, fmt.Errorf("%w: position %d is gone, the next is %d: it was pruned, or the file is damaged", pipeline.ErrForeign, want, m.Position)
+			rows.Close()
+			return nil, q.gap(ctx, s, want, m.Position)
 		}
 		if size += len(m.Body) + len(m.Note); size > b.Bytes && len(got) > 0 {
 			break
@@ -109,6 +110,19 @@ func (q *Queue) look(ctx context.Context, query string, after int64, b pipeline.
 		got = append(got, m)
 	}
 	return got, explain(rows.Err())
+}
+
+// gap says why the messages from want to next are not there. Only what every
+// stage has gone past is pruned: so if this one has, another process moved it
+// while we waited, and nothing is lost.
+func (q *Queue) gap(ctx context.Context, s pipeline.Stage, want, next int64) error {
+	at, err := q.Position(ctx, s, 0)
+	if err == nil && at >= next-1 {
+		err = fmt.Errorf("position %d was pruned: %w", want, pipeline.ErrStale)
+	} else if err == nil {
+		err = fmt.Errorf("%w: position %d is gone, the next is %d, and %s is at %d: the file is damaged", pipeline.ErrForeign, want, next, s, at)
+	}
+	return err
 }
 
 func scanMessage(rows *sql.Rows) (m pipeline.Message, err error) {
