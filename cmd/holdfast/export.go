@@ -169,6 +169,14 @@ func unsealedText(n int) string {
 type captures struct{ n *node }
 
 func (s *captures) Manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
+	b, seal, err := s.manifest(ctx, id)
+	if errors.Is(err, fs.ErrNotExist) { // sealed, and pruned, between the two looks
+		b, seal, err = s.manifest(ctx, id)
+	}
+	return b, seal, err
+}
+
+func (s *captures) manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
 	cp, err := s.n.cat.Capture(ctx, id)
 	if err != nil {
 		return nil, "", err
@@ -197,7 +205,7 @@ func (s *captures) small(ctx context.Context, d hashing.Digest, limit int64) (b 
 // queued reads a capture that no plan has taken yet.
 func (s *captures) queued(ctx context.Context, cp catalog.Capture) (pipeline.Item, error) {
 	ms, err := s.n.queue.Receive(ctx, pipeline.StageIndex, 0, cp.Position-1, pipeline.Bounds{Count: 1, NoWait: true})
-	if err != nil {
+	if err != nil && !errors.Is(err, pipeline.ErrStale) {
 		return pipeline.Item{}, err
 	}
 	if len(ms) == 0 || ms[0].ID != cp.ID {
@@ -221,6 +229,11 @@ func (s *captures) OpenObject(ctx context.Context, id holdfast.ID, o holdfast.Ob
 		return nil, err
 	}
 	it, err := s.queued(ctx, cp)
+	if errors.Is(err, fs.ErrNotExist) { // sealed, and pruned, between the two looks
+		if b, serr := s.small(ctx, o.Digest, pipeline.MaxInline); serr == nil {
+			return io.NopCloser(bytes.NewReader(b)), nil
+		}
+	}
 	for _, sm := range it.Small {
 		if sm.Digest == o.Digest {
 			return io.NopCloser(bytes.NewReader(sm.Bytes)), nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,6 +85,9 @@ func (c *cli) rebuildCmd() *cobra.Command {
 		}
 		defer n.Close()
 		f, err := n.rebuild(cmd.Context())
+		for i := 0; i < 5 && errors.Is(err, pipeline.ErrStale); i++ { // others sealed and pruned while we looked
+			f, err = n.rebuild(cmd.Context())
+		}
 		if err != nil {
 			return err
 		}
@@ -99,15 +104,29 @@ func (c *cli) rebuildCmd() *cobra.Command {
 // that no plan has taken is still there.
 //
 // Other processes may accept and seal meanwhile. What is sealed after the fold
-// looked was in the queue before it looked: so the position is read first.
+// looked was in the queue before it looked: so the position is read first. A
+// plan behind it is at work, or a crash has left it to the next who seals: its
+// packs may not be there yet, and its captures are in the queue.
 func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 	at, err := n.queue.Position(ctx, pipeline.StagePreserve, 0)
 	if err != nil {
 		return f, err
 	}
+	q, err := n.queue.Identity(ctx)
+	if err != nil {
+		return f, err
+	}
+	open := int64(0)
+	problem := func(p catalog.Problem) {
+		if planFrom(p.Name, q.Queue) > at {
+			open++
+			n.log.DebugContext(ctx, "not carried out yet", "name", p.Name, "err", p.Err)
+			return
+		}
+		n.log.ErrorContext(ctx, "store", "problem", p.Name, "err", p.Err)
+	}
 	err = catalogdb.Rebuild(ctx, n.path("catalog.db"), catalogdb.Options{}, func(ctx context.Context, w catalog.Writer) error {
-		f, err = catalog.Fold(ctx, n.store, w, judge{&preserve.Judge{Store: n.store, Trust: n.trust}}, catalog.Options{
-			Problem: func(p catalog.Problem) { n.log.ErrorContext(ctx, "store", "problem", p) }})
+		f, err = catalog.Fold(ctx, n.store, w, judge{&preserve.Judge{Store: n.store, Trust: n.trust}}, catalog.Options{Problem: problem})
 		if err != nil {
 			return err
 		}
@@ -116,7 +135,22 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		}
 		return n.queued(ctx, at, func(items []pipeline.Item) error { return w.Accepted(ctx, accepted(ctx, items, n.log)) })
 	})
+	f.Problems -= open
 	return f, err
+}
+
+// planFrom returns the first position of the plan of our queue that a file of
+// the store belongs to, or 0.
+func planFrom(name, queue string) int64 {
+	for part := range strings.SplitSeq(name, "/") {
+		seal := strings.TrimSuffix(part, ".zip")
+		i := strings.LastIndexByte(seal, '-')
+		first, err := strconv.ParseInt(seal[i+1:], 10, 64)
+		if err == nil && seal == holdfast.SealID(queue, 0, first) {
+			return first
+		}
+	}
+	return 0
 }
 
 // queued yields what lies in the queue behind a position.
