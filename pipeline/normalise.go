@@ -123,16 +123,23 @@ func scheme(m Message) string {
 // note returns the Note of one message, or nil if the draft stands. Only the end
 // of ctx is an error: whatever else goes wrong, the capture goes on.
 func (n *Normalise) note(ctx context.Context, by Normaliser, m Message) ([]byte, error) {
-	c, err := ParseCaptured(m.Body)
-	if err != nil {
-		n.log().WarnContext(ctx, "message cannot be read, it will be skipped as poison", "position", m.Position, "error", err)
-		return nil, nil
-	}
 	limited, cancel := context.WithTimeout(ctx, NormaliseTime)
 	defer cancel()
-	note, err := derive(limited, by, c, m.Body)
+	d, err := derive(limited, by, m.Body)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx) // stopped, not failed: somebody does it again
+	}
+	if err == nil && (d == nil || len(d.Objects) == 0) {
+		return nil, nil
+	}
+	c, perr := ParseCaptured(m.Body)
+	if perr != nil {
+		n.log().WarnContext(ctx, "message cannot be read, it will be skipped as poison", "position", m.Position, "error", perr)
+		return nil, nil
+	}
+	var note []byte
+	if err == nil {
+		note, err = d.add(c.Manifest)
 	}
 	if err == nil {
 		return note, nil
@@ -148,25 +155,22 @@ func (n *Normalise) note(ctx context.Context, by Normaliser, m Message) ([]byte,
 
 // derive turns a panic of the Normaliser, which reads hostile pages, into an
 // error: it must not take the node down with it. It works on a copy: what was
-// acquired is not its to change.
-func derive(ctx context.Context, by Normaliser, c *Captured, body []byte) (note []byte, err error) {
+// acquired is not its to change. The caller reads the message again, if there is
+// something to add: reading costs more than all else in a capture's way.
+func derive(ctx context.Context, by Normaliser, body []byte) (d *Derived, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			note, err = nil, fmt.Errorf("normalise: panic: %v", r)
+			d, err = nil, fmt.Errorf("normalise: panic: %v", r)
 		}
 	}()
 	own, err := ParseCaptured(bytes.Clone(body))
 	if err != nil {
 		return nil, err
 	}
-	d, err := by.Normalise(ctx, own)
-	if err != nil {
+	if d, err = by.Normalise(ctx, own); err != nil {
 		return nil, fmt.Errorf("normalise: %w", err)
 	}
-	if d == nil || len(d.Objects) == 0 {
-		return nil, nil
-	}
-	return d.add(c.Manifest)
+	return d, nil
 }
 
 // add makes the Note: the Manifest with the derived Objects, and their bytes. A
