@@ -126,8 +126,8 @@ func TestRootIsSmall(t *testing.T) {
 			}
 		}
 	}
-	if files > 13 || lines > 2700 {
-		t.Errorf("root has %d files and %d lines of code, at most 13 and 2,700", files, lines)
+	if files > 13 || lines > 2800 {
+		t.Errorf("root has %d files and %d lines of code, at most 13 and 2,800", files, lines)
 	}
 	t.Logf("%d files, %d lines of code", files, lines)
 }

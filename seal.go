@@ -235,7 +235,20 @@ type EnvelopeSignature struct {
 // PAE is DSSE's pre-authentication encoding, the bytes that are signed: type
 // and length are inside, so no payload can pass for one of another type.
 func PAE(payloadType string, payload []byte) []byte {
-	return append(fmt.Appendf(nil, "DSSEv1 %d %s %d ", len(payloadType), payloadType, len(payload)), payload...)
+	return append(paeHead(payloadType, len(payload)), payload...)
+}
+
+func paeHead(payloadType string, size int) []byte {
+	return fmt.Appendf(nil, "DSSEv1 %d %s %d ", len(payloadType), payloadType, size)
+}
+
+// digest is the SHA-256 of the PAE, which is not built for it: the payload of
+// an export may be large.
+func (e *Envelope) digest() []byte {
+	h := sha256.New()
+	h.Write(paeHead(e.PayloadType, len(e.Payload)))
+	h.Write(e.Payload)
+	return h.Sum(nil)
 }
 
 // Encode returns the canonical bytes.
@@ -263,8 +276,7 @@ func (e *Envelope) Verify(spki []byte) error {
 	if err != nil {
 		return err
 	}
-	h := sha256.Sum256(PAE(e.PayloadType, e.Payload))
-	if !ecdsa.VerifyASN1(pub, h[:], e.Signatures[0].Sig) {
+	if !ecdsa.VerifyASN1(pub, e.digest(), e.Signatures[0].Sig) {
 		return malformed("signature is not by key %s", KeyID(spki))
 	}
 	return nil
@@ -289,10 +301,9 @@ func sealKey(spki []byte) (*ecdsa.PublicKey, error) {
 // the signed bytes, the signature and the key (bundle.md, section 8).
 func (e *Envelope) Leaf(spki []byte) []byte {
 	b64 := base64.StdEncoding.EncodeToString
-	h := sha256.Sum256(PAE(e.PayloadType, e.Payload))
 	return fmt.Appendf(nil, `{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{"hashedRekordV002":{"data":{"algorithm":"SHA2_256","digest":"%s"},`+
 		`"signature":{"content":"%s","verifier":{"keyDetails":"PKIX_ECDSA_P256_SHA_256","publicKey":{"rawBytes":"%s"}}}}}}`,
-		b64(h[:]), b64(e.Signatures[0].Sig), b64(spki))
+		b64(e.digest()), b64(e.Signatures[0].Sig), b64(spki))
 }
 
 // LogID is the Sigstore log ID of an Ed25519 checkpoint key: the whole hash of

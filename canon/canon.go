@@ -99,24 +99,36 @@ func unmarshal(b []byte, v any, noNull bool) error {
 	if _, err := dec.Token(); err != io.EOF {
 		return fmt.Errorf("decode %T: %w: bytes after the end", v, ErrForm)
 	}
-	again, err := Append(make([]byte, 0, len(b)+1), v)
-	if err != nil {
-		return err
+	again := &comparer{rest: b}
+	enc := json.NewEncoder(again)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode %T: %w", v, err)
 	}
-	if !bytes.Equal(again, b) {
-		return fmt.Errorf("decode %T: %w: a member is misspelt, missing or empty near byte %d", v, ErrForm, differ(again, b))
+	if again.differs || len(again.rest) > 0 {
+		return fmt.Errorf("decode %T: %w: a member is misspelt, missing or empty near byte %d", v, ErrForm, len(b)-len(again.rest))
 	}
 	return nil
 }
 
-func differ(a, b []byte) int {
-	n := min(len(a), len(b))
-	for i := range n {
-		if a[i] != b[i] {
-			return i
+// comparer holds an encoding against the bytes that were read, so that a large
+// document is not in memory once more. Encode gives it the whole in one call.
+type comparer struct {
+	rest    []byte
+	differs bool
+}
+
+func (c *comparer) Write(p []byte) (int, error) {
+	again := unescape(p[:max(len(p)-1, 0)]) // Encode ends with a line feed
+	n := min(len(again), len(c.rest))
+	same := n
+	if !bytes.Equal(again[:n], c.rest[:n]) {
+		for same = 0; again[same] == c.rest[same]; same++ {
 		}
 	}
-	return n
+	c.differs = c.differs || same < len(again)
+	c.rest = c.rest[same:]
+	return len(p), nil
 }
 
 // Text is bytes from outside that are usually, not always, UTF-8. It encodes
