@@ -11,8 +11,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 
@@ -28,24 +30,29 @@ exit status: 0 proven  1 contradicted  2 usage, missing, not a ZIP, newer format
              3 not sealed under the policy  4 sealed by a maker that no policy names
 `
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-func run(args []string) int {
+func run(args []string, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var o verifycmd.Options
 	fs := flag.NewFlagSet("holdfast-verify", flag.ContinueOnError)
-	fs.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	fs.SetOutput(errs)
+	fs.Usage = func() { fmt.Fprint(errs, usage) }
 	fs.StringVar(&o.Policy, "policy", "", "")
 	fs.StringVar(&o.Node, "node", "", "")
 	fs.BoolVar(&o.JSON, "json", false, "")
 	fs.BoolVar(&o.All, "all", false, "")
-	if err := fs.Parse(args); err != nil || fs.NArg() != 1 {
-		if err == nil {
-			fs.Usage()
-		}
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return verifycmd.ExitProven
+	case err != nil:
+		return verifycmd.ExitUsage
+	case fs.NArg() != 1:
+		fmt.Fprintf(errs, "holdfast-verify: %d bundles: give one, after the flags\n", fs.NArg())
+		fs.Usage()
 		return verifycmd.ExitUsage
 	}
 	o.File = fs.Arg(0)
-	return verifycmd.Run(ctx, o, os.Stdout, os.Stderr)
+	return verifycmd.Run(ctx, o, out, errs)
 }

@@ -151,10 +151,19 @@ func (c *cli) authorityRemoveCmd() *cobra.Command {
 		})
 }
 
+// removeAuthority waits until nobody seals: a process that still asked it would
+// call sealed, by its token, what the Policy does not count any more.
 func (n *node) removeAuthority(ctx context.Context, name string) error {
+	lctx, stop := context.WithTimeout(ctx, sealerPatience)
+	defer stop()
+	unlock, err := lockFile(lctx, n.path("preserve.lock"))
+	if err != nil {
+		return fmt.Errorf("remove authority: another process is sealing; try again when it has ended: %w", err)
+	}
+	defer unlock()
 	now := holdfast.At(time.Now())
 	var gone authorityEntry
-	err := n.changeAuthorities(ctx, func(list []authorityEntry) ([]authorityEntry, error) {
+	err = n.changeAuthorities(ctx, func(list []authorityEntry) ([]authorityEntry, error) {
 		i := slices.IndexFunc(list, func(e authorityEntry) bool { return e.Name == name && e.Removed == nil })
 		if i < 0 {
 			return nil, fmt.Errorf("remove authority: %.60q is not asked; `authority list` shows those that are", name)
@@ -200,6 +209,8 @@ func (c *cli) authorityServeCmd() *cobra.Command {
 	cmd.Flags().StringVar(&o.Policy, "policy", "", "policy OID that the office has registered")
 	return cmd
 }
+
+const sealerPatience = 30 * time.Second
 
 // serve answers until ctx ends, with limits on how long a stranger may take.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {

@@ -297,7 +297,24 @@ func (f *caseFacts) Numbers(ctx context.Context, home holdfast.ID, ids []holdfas
 	return numbers, f.exported(ctx, home, ids, numbers)
 }
 
+// perLine is how many captures one `exported` line names: a line is bounded.
+const perLine = 1000
+
+// exported writes the custody lines that say what was given out, under which
+// number. A crash between two of them leaves numbers given that no bundle has,
+// and that the next export gives again, to the same captures.
 func (f *caseFacts) exported(ctx context.Context, home holdfast.ID, ids []holdfast.ID, numbers []string) error {
+	for len(ids) > 0 {
+		n := min(len(ids), perLine)
+		if err := f.exportedLine(ctx, home, ids[:n], numbers[:n]); err != nil {
+			return err
+		}
+		ids, numbers = ids[n:], numbers[n:]
+	}
+	return f.n.refresh(ctx)
+}
+
+func (f *caseFacts) exportedLine(ctx context.Context, home holdfast.ID, ids []holdfast.ID, numbers []string) error {
 	var x struct {
 		Exhibits []catalog.Given `json:"exhibits"`
 	}
@@ -310,10 +327,8 @@ func (f *caseFacts) exported(ctx context.Context, home holdfast.ID, ids []holdfa
 	if err != nil {
 		return err
 	}
-	if _, err := f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.n.set.Agent, Objects: objects, X: raw}); err != nil {
-		return err
-	}
-	return f.n.refresh(ctx)
+	_, err = f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.n.set.Agent, Objects: objects, X: raw})
+	return err
 }
 
 func (f *caseFacts) Custody(ctx context.Context, home holdfast.ID) iter.Seq2[export.CustodyRow, error] {

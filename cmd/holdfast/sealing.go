@@ -67,6 +67,9 @@ func (n *node) startSealing(ctx context.Context, unlock func()) (*sealing, error
 }
 
 func (s *sealing) open(ctx context.Context, n *node) error {
+	if err := n.reloadTrust(); err != nil { // it may be long since n was opened
+		return err
+	}
 	as, public, err := n.asked()
 	if err != nil {
 		return err

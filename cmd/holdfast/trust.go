@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 
 	"holdfast"
+	"holdfast/hashing"
 	"holdfast/preserve"
 )
 
@@ -81,7 +83,20 @@ func joinAuthorities(saved, ours []holdfast.Authority) []holdfast.Authority {
 	return joined
 }
 
+// reloadTrust takes up what other processes have pinned or ended since this one
+// read policy.json.
+func (n *node) reloadTrust() error {
+	t, err := n.openTrust()
+	if err == nil {
+		n.trust.Set(t.Policy(), t.Material().Certs)
+	}
+	return err
+}
+
 func (n *node) policy() (*holdfast.Policy, error) {
+	if err := n.reloadTrust(); err != nil {
+		return nil, err
+	}
 	p := n.trust.Policy()
 	_, err := p.Encode()
 	return p, err
@@ -166,15 +181,27 @@ func (n *node) endAuthority(ctx context.Context, gone authorityEntry, at holdfas
 	if err != nil {
 		return err
 	}
+	ends, err := rootKeys(gone)
+	if err != nil {
+		return err
+	}
 	for _, e := range list {
-		if e.Removed == nil && e.Operator == gone.Operator {
-			return nil
+		if e.Removed != nil || e.Operator != gone.Operator {
+			continue
 		}
+		kept, err := rootKeys(e)
+		if err != nil {
+			return err
+		}
+		maps.DeleteFunc(ends, func(k hashing.Digest, _ bool) bool { return kept[k] })
+	}
+	if err := n.reloadTrust(); err != nil {
+		return err
 	}
 	p := *n.trust.Policy()
-	p.Authorities = append([]holdfast.Authority{}, p.Authorities...)
-	for i := range p.Authorities {
-		if p.Authorities[i].Operator == gone.Operator && p.Authorities[i].Until == nil {
+	p.Authorities = slices.Clone(p.Authorities)
+	for i, a := range p.Authorities {
+		if a.Operator == gone.Operator && ends[a.Root] && a.Until == nil {
 			p.Authorities[i].Until = &at
 		}
 	}
@@ -183,6 +210,19 @@ func (n *node) endAuthority(ctx context.Context, gone authorityEntry, at holdfas
 	}
 	n.trust.Set(&p, n.certificates())
 	return nil
+}
+
+// rootKeys are the digests by which a Policy knows an authority's roots.
+func rootKeys(e authorityEntry) (map[hashing.Digest]bool, error) {
+	cs, err := parseCertificates([]byte(e.Roots))
+	if err != nil {
+		return nil, fmt.Errorf("read roots of authority %s: %w", e.Name, err)
+	}
+	keys := map[hashing.Digest]bool{}
+	for _, c := range cs {
+		keys[hashing.Of(c.RawSubjectPublicKeyInfo)] = true
+	}
+	return keys, nil
 }
 
 // tryAuthority asks for one token, so that a wrong URL or root shows at once and

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/preserve/authority"
+)
+
+// TestJoinAuthorities guards that no process undoes what another has written
+// into the Policy: not a pin, not an end.
+func TestJoinAuthorities(t *testing.T) {
+	at := func(sec int64) holdfast.Time { return holdfast.At(time.Unix(sec, 0)) }
+	end := at(50)
+	entry := func(op string, from int64, until *holdfast.Time) holdfast.Authority {
+		issuer := hashing.Of([]byte(op + " CA"))
+		return holdfast.Authority{Operator: op, Root: hashing.Of([]byte(op)), Issuer: &issuer, From: at(from), Until: until}
+	}
+	type list = []holdfast.Authority
+	for name, c := range map[string]struct{ saved, ours, want list }{
+		"pins of both":               {list{entry("a", 1, nil)}, list{entry("b", 2, nil)}, list{entry("a", 1, nil), entry("b", 2, nil)}},
+		"one pin by two at once":     {list{entry("a", 1, nil)}, list{entry("a", 2, nil)}, list{entry("a", 1, nil)}},
+		"an end is written":          {list{entry("a", 1, nil)}, list{entry("a", 1, &end)}, list{entry("a", 1, &end)}},
+		"an end is not undone":       {list{entry("a", 1, &end)}, list{entry("a", 1, nil)}, list{entry("a", 1, &end)}},
+		"asked again after its end":  {list{entry("a", 1, &end)}, list{entry("a", 1, &end), entry("a", 60, nil)}, list{entry("a", 1, &end), entry("a", 60, nil)}},
+		"another issuing CA of both": {list{entry("a", 1, nil)}, list{{Operator: "a", Root: hashing.Of([]byte("a")), From: at(1)}}, list{entry("a", 1, nil), {Operator: "a", Root: hashing.Of([]byte("a")), From: at(1)}}},
+	} {
+		got := joinAuthorities(c.saved, c.ours)
+		if len(got) != len(c.want) {
+			t.Errorf("%s: %d entries, want %d", name, len(got), len(c.want))
+			continue
+		}
+		for i, a := range got {
+			if w := c.want[i]; a.Operator != w.Operator || !a.From.Equal(w.From.Time) || (a.Until == nil) != (w.Until == nil) {
+				t.Errorf("%s: entry %d is %+v, want %+v", name, i, a, w)
+			}
+		}
+	}
+}
+
+// TestPolicyOfTwoProcesses guards that a node opened before another process
+// pinned an authority counts that authority's tokens when it exports.
+func TestPolicyOfTwoProcesses(t *testing.T) {
+	dir := t.TempDir()
+	c := &cli{out: io.Discard, errs: io.Discard, data: filepath.Join(dir, "node")}
+	one, err := c.initNode(t.Context(), initOptions{label: "two"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	two, err := c.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.Close()
+	for name, n := range map[string]*node{"alpha": one, "beta": two} {
+		addLocal(t, n, dir, name)
+	}
+	for name, n := range map[string]*node{"one": one, "two": two} {
+		p, err := n.policy()
+		if err != nil || len(p.Authorities) != 2 {
+			t.Errorf("%s knows %+v, %v; want two authorities", name, p, err)
+		}
+	}
+	if err := two.removeAuthority(t.Context(), "alpha"); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := one.policy(); err != nil || ended(p, "alpha") != 1 || ended(p, "beta") != 0 {
+		t.Errorf("after the end of alpha: %+v, %v", p, err)
+	}
+}
+
+func ended(p *holdfast.Policy, operator string) (n int) {
+	for _, a := range p.Authorities {
+		if a.Operator == operator && a.Until != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func addLocal(t *testing.T, n *node, dir, name string) {
+	t.Helper()
+	a, err := authority.Open(filepath.Join(dir, name), authority.Options{Operator: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go serve(t.Context(), l, a.Handler())
+	e := authorityEntry{Name: name, URL: "http://" + l.Addr().String() + "/", Operator: name}
+	if err := e.check(filepath.Join(dir, name, "roots.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.addAuthority(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.tryAuthority(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSweepSpools guards that what dead processes left goes, and what live ones
+// have stays.
+func TestSweepSpools(t *testing.T) {
+	data := t.TempDir()
+	live, err := openSpool(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	long := time.Now().Add(-2 * spoolGrace)
+	for name, old := range map[string]bool{"spool-dead/lock": false, "spool-dead/browser/x": false, "spool-young/x": false, "spool-old/x": true, ".new-young": false, ".new-old": true, "other": true} {
+		file := filepath.Join(data, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if old {
+			for f := file; f != data; f = filepath.Dir(f) {
+				if err := os.Chtimes(f, long, long); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if err := sweepSpools(data); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{filepath.Base(live.dir) + "/lock": true, "spool-dead": false, "spool-young": true, "spool-old": false, ".new-young": true, ".new-old": false, "other": true} {
+		if _, err := os.Lstat(filepath.Join(data, name)); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", name, err == nil, want)
+		}
+	}
+}
+
+// TestPlanFrom guards which files rebuild takes for those of a plan that is not
+// carried out yet.
+func TestPlanFrom(t *testing.T) {
+	const q = "0123456789abcdef"
+	seal := holdfast.SealID(q, 0, 77)
+	for name, want := range map[string]int64{
+		"seals/" + seal + "/plan.json":             77,
+		"cases/x/packs/" + seal + ".zip":           77,
+		"seals/" + seal:                            77,
+		"seals/fedcba9876543210-0-77/plan.json":    0,
+		"seals/0123456789abcdef-0-77/plan.json":    0,
+		"seals/0123456789abcdef-1-" + seal[19:]:    0,
+		"objects/sha256/00/" + q + "-not-a-number": 0,
+	} {
+		if got := planFrom(name, q); got != want {
+			t.Errorf("planFrom(%s) = %d, want %d", name, got, want)
+		}
+	}
+}
