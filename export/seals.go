@@ -164,7 +164,14 @@ func (w *writer) readParts(ctx context.Context, id string) (holdfast.SealParts, 
 	return parts, nil
 }
 
+// pair drops what a crash or a lost race left over: a checkpoint without its
+// inclusion, and notbefore.tst where the statement that won names none.
 func pair(parts holdfast.SealParts) {
+	if e, err := holdfast.ParseEnvelope(parts[partStatement], holdfast.PayloadStatement, holdfast.MaxDocument); err == nil {
+		if s, err := holdfast.ParseStatement(e.Payload); err == nil && s.Predicate.NotBefore == nil {
+			delete(parts, partNotBefore)
+		}
+	}
 	for name := range parts {
 		if place, ok := strings.CutPrefix(name, "checkpoint/"); ok && parts["inclusion/"+place+".json"] == nil {
 			delete(parts, name)

@@ -235,8 +235,21 @@ signer() {
 }
 
 # --- export statement --------------------------------------------------------
+# exporter PAYLOAD NODE: is the signer in DIR, and was its key good at the
+# stated time?
+exporter() {
+	local at
+	if [ "$KNOWN" != 1 ]; then
+		UNKNOWN=1
+		[ -z "$TRUST" ] || note key-unknown "key $KEY of $2, which signed the export statement, is not in DIR"
+		return
+	fi
+	at=$(ms_of "$(grep -oE '"exported":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z","files":' "$1" | tail -n 1 | cut -d'"' -f4)")
+	if [ "$at" -lt "$FROM" ] || { [ "$UNTIL" != - ] && [ "$at" -ge "$UNTIL" ]; }; then bad key-period "key $KEY was not valid at the stated time of the export"; fi
+}
 : >"$W/exhibits"
 : >"$W/withheld"
+: >"$W/counted"
 export_statement() {
 	local x=$W/export tail
 	[ -f data/export.dsse.json ] || { bad export-missing 'nothing says what this bundle holds'; return; }
@@ -247,7 +260,13 @@ export_statement() {
 	[ "${BASH_REMATCH[3]}" = 1 ] || die 'the bundle has a newer format: use a newer script'
 	TRAINING=${BASH_REMATCH[2]}
 	local node=${BASH_REMATCH[1]}
-	if signer "$x" "$node"; then ok export-signature "by key $KEY of $node (stated)"; else bad export-signature "no key of $node signed the export statement"; fi
+	if signer "$x" "$node"; then
+		ok export-signature "by key $KEY of $node (stated)"
+		exporter "$x.payload" "$node"
+	else
+		bad export-signature "no key of $node signed the export statement"
+	fi
+	between "$x.payload" '"cases":[' '],"custody":[' | grep -oE "\"sha256:$H\"" | cut -c9-72 >"$W/counted" || :
 	# files
 	tr '{' '\n' <"$W/files.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/files.lines"
 	if grep -Evq "^\"digest\":\"sha256:$H\",\"path\":\"data/[a-z0-9._/-]+\",\"size\":(0|$NUM)\$" "$W/files.lines"; then bad export-form 'the list of files'; return; fi
@@ -535,6 +554,7 @@ function hex(s, n) { return length(s) == n && s !~ /[^0-9a-f]/ }
 function after(s, prefix) { if (substr(s, 1, length(prefix)) != prefix) { BAD = 1; return "" } return substr(s, length(prefix) + 1) }
 function upto(s, mark,  k) { k = index(s, mark); return k ? substr(s, 1, k - 1) : s }
 FILENAME == SUMS { sum[$2] = $1; next }
+FILENAME == COUNTED { counted[$1] = 1; next }
 FILENAME == WITHHELD { held[$1, $2, $3] = 1; heldname[$2, $3] = 1; next }
 { exhibit($1, $2, $3, $4) }
 function subjects(seal,  f, d) {
@@ -549,6 +569,7 @@ function exhibit(capture, digest, number, seal,  dir, got, line, more, rest, k, 
 	got = sum[dir "manifest.json"]
 	if (got == "") { say("bad", "manifest-missing", "exhibit " number); return }
 	if (got != digest) { say("bad", "manifest-digest", "exhibit " number); return }
+	if (!(digest in counted)) say("bad", "case-count", "exhibit " number ": the export statement does not count it in a case")
 	line = ""
 	k = (getline line <(dir "manifest.json"))
 	more = (getline rest <(dir "manifest.json"))
@@ -621,7 +642,7 @@ AWK
 slice() {
 	if [ "$(wc -c <"$1.salt")" -eq 32 ] && [ "$(wc -c <"$1")" -eq "$3" ] && [ "$(cat "$1.salt" "$1" | sha256sum | cut -c1-64)" = "$2" ]; then ok slice "$4"; else bad slice-commitment "$4"; fi
 }
-awk -v SUMS="$W/sums" -v WITHHELD="$W/withheld" -v HEADS="$W/heads" -v W="$W" -f "$W/exhibits.awk" "$W/sums" "$W/withheld" "$W/exhibits" >"$W/said" || bad manifest-form 'the manifests cannot be read'
+awk -v SUMS="$W/sums" -v COUNTED="$W/counted" -v WITHHELD="$W/withheld" -v HEADS="$W/heads" -v W="$W" -f "$W/exhibits.awk" "$W/sums" "$W/counted" "$W/withheld" "$W/exhibits" >"$W/said" || bad manifest-form 'the manifests cannot be read'
 while IFS=$'\t' read -r kind finding text length more; do
 	case $kind in
 	ok) ok "$finding" "$text" ;;
