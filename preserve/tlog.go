@@ -131,7 +131,7 @@ func (l *Tlog) notBehind(mirrored int64) error {
 		size, _ = checkpointSize(text)
 	}
 	if size < mirrored {
-		return fmt.Errorf("%w: %s has %d entries, the mirror %d: draw a new log key and begin a new log that names this one's last checkpoint", ErrLogBehind, l.o.Dir, size, mirrored)
+		return fmt.Errorf("%w: %s has %d entries, the mirror %d: `holdfast init --new-log` begins another log that names this one's last checkpoint", ErrLogBehind, l.o.Dir, size, mirrored)
 	}
 	return nil
 }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"holdfast"
+	"holdfast/preserve"
+)
+
+// formerLog is a log that this node kept and continues no more: its name and
+// key stay in the Policy, for what was sealed under it.
+type formerLog struct {
+	Name string `json:"name"`
+	VKey string `json:"vkey"`
+}
+
+// firstName is what init called the node; its own authority keeps that name.
+func (s *settings) firstName() string {
+	if len(s.Former) > 0 {
+		return s.Former[0].Name
+	}
+	return s.Name
+}
+
+// beginLog gives the node a new log, and so a new name, because the old one's
+// directory is lost or an old copy: continuing it would sign a second history.
+// Entry 0 of the new log will name the old one's last checkpoint.
+//
+// node.json is written last: a crash before leaves a key file that nothing
+// names, and the old log as it was.
+func (c *cli) beginLog(ctx context.Context) (*settings, error) {
+	s, err := readSettings(c.data)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := lockFile(ctx, filepath.Join(c.data, "preserve.lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	last, err := c.lastTree(ctx, s.VKey)
+	if err != nil {
+		return nil, err
+	}
+	label, _, _ := strings.Cut(s.Name, ".")
+	s.Former = append(s.Former, formerLog{s.Name, s.VKey})
+	s.Previous, s.LogKey = last, fmt.Sprintf("keys/log-%d.key", len(s.Former)+1)
+	if err := s.drawLogKey(filepath.Join(c.data, s.LogKey), label); err != nil {
+		return nil, err
+	}
+	return s, writeJSON(filepath.Join(c.data, fileSettings), s)
+}
+
+// lastTree is what the store knows of a log; nil if it never held one.
+func (c *cli) lastTree(ctx context.Context, vkey string) (*holdfast.Tree, error) {
+	n, err := c.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	t, err := preserve.LastTree(ctx, n.store, vkey)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return t, err
+}
+
+// entries are the node's own Policy entries: under its name, and under those
+// that it had.
+func (n *node) entries() []holdfast.PolicyNode {
+	es := []holdfast.PolicyNode{n.entry()}
+	for _, f := range n.set.Former {
+		e := n.entry()
+		e.Name, e.Log = f.Name, holdfast.PolicyLog{Key: f.VKey, Origin: f.Name}
+		es = append(es, e)
+	}
+	return es
+}
+
+// beginChains opens a Custody chain under the new name for every Case: a chain
+// is of one Case and one node, so the old ones are shown and not continued.
+func (n *node) beginChains(ctx context.Context) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	for cs, err := range n.cat.Cases(ctx) {
+		if err != nil {
+			return err
+		}
+		if _, err := n.outbox.Head(ctx, cs.ID); !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := n.openCase(ctx, cs.ID, cs.Name); err != nil {
+			return err
+		}
+	}
+	return n.event(ctx, "log-begun", []string{n.set.Name})
+}
