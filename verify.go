@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"holdfast/hashing"
 )
@@ -177,13 +179,23 @@ func unsigned(name string) bool {
 	return false
 }
 
+// validBagInfo accepts what every bag validator reads in one way: UTF-8, one
+// label and value a line, and the one Payload-Oxum that is right.
+func validBagInfo(e *entry, oxum string) bool {
+	raw, err := e.read(1 << 20)
+	form := regexp.MustCompile(`^([A-Za-z-]+: [^\p{Cc}\p{Zl}\p{Zp}]+\n)+$`)
+	return err == nil && utf8.Valid(raw) && form.Match(raw) && strings.Contains(string(raw), oxum) && strings.Count(strings.ToLower(string(raw)), "payload-oxum") == 1
+}
+
 // bag checks the BagIt 1.0 files against the entries (RFC 8493).
 func (v *verifier) bag() {
 	payload, tags := hashing.NewWriter(io.Discard), hashing.NewWriter(io.Discard)
+	var octets, count int64
 	for _, e := range v.under("") {
 		switch {
 		case strings.HasPrefix(e.name, "data/"):
 			fmt.Fprintf(payload, "%s  %s\n", e.digest.Hex(), e.name)
+			octets, count = octets+e.size, count+1
 		case !unsigned(e.name):
 			v.find("file-extra", Contradicted, Proven, e.name, "no file of this name belongs here")
 		default:
@@ -196,8 +208,8 @@ func (v *verifier) bag() {
 	v.bagFile("manifest-sha256.txt", payload.Digest())
 	v.bagFile("tagmanifest-sha256.txt", tags.Digest())
 	v.bagFile("bagit.txt", hashing.Of([]byte("BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")))
-	if e := v.b.byName["bag-info.txt"]; e == nil {
-		v.find("bag", Contradicted, Stated, "bag-info.txt", "is missing")
+	if e := v.b.byName["bag-info.txt"]; e == nil || !validBagInfo(e, fmt.Sprintf("\nPayload-Oxum: %d.%d\n", octets, count)) {
+		v.find("bag", Contradicted, Stated, "bag-info.txt", "is missing, not of lines `Label: value`, or has not the one right Payload-Oxum")
 	}
 	v.find("unsigned", Note, Stated, "bundle", "under no signature: %s", strings.Join(v.report.Unsigned, ", "))
 }
