@@ -69,18 +69,19 @@ func newCast(t testing.TB) *cast {
 	return c
 }
 
-// since: two days ago everything was valid; a day ago its time ended.
+// since: everything is valid for some seconds more. Not of the past, because the
+// encoder of the tokens writes the true time of signing into them.
 func (c *cast) since() {
-	then, ended := time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	then, ended := time.Now(), time.Now().Add(20*time.Second)
 	var old []*tsa
 	for _, op := range []string{"Alpha Notaries", "Beta Timestamping"} {
 		old = append(old, newTSA(op, tsaOptions{rootUntil: ended, unitUntil: ended}))
 	}
 	w := newWorld(c.t, then, old...)
-	w.seal(sealing{}, w.capture(nil))
+	w.seal(sealing{at: then}, w.capture(nil))
 	c.good("expired-since", w, nil)
-	w = newWorld(c.t, then, c.tsas...)
-	w.seal(sealing{}, w.capture(nil))
+	w = newWorld(c.t, then.Add(-90*time.Second), c.tsas...)
+	w.seal(sealing{at: then}, w.capture(nil))
 	c.good("key-retired-since", w, nil)
 	until := holdfast.At(ended)
 	c.policy["key-retired-since"].Nodes[0].Keys[0].Until = &until
@@ -369,6 +370,14 @@ func (c *cast) unproven() []twin {
 		"timestamp-expired--root": newTSA("Alpha Notaries", tsaOptions{rootUntil: c.w.now.Add(-time.Hour)}),
 	} {
 		list = append(list, c.expired(name, old, nil))
+	}
+	for name, info := range map[string]string{"payload-oxum-wrong": "\nPayload-Oxum: 1.1", "info-not-utf-8": "\nX: \xff\nPayload-Oxum: ", "info-without-label": "\nx\nPayload-Oxum: "} {
+		list = append(list, twin{name: "bag--" + name, base: "world", once: true, why: byBag, whole: func() []byte {
+			b := open(c.t, c.bundles["world"])
+			b.put("bag-info.txt", bytes.Replace(b.get("bag-info.txt"), []byte("\nPayload-Oxum: "), []byte(info), 1))
+			b.put("tagmanifest-sha256.txt", b.list(func(n string) bool { return !strings.HasPrefix(n, "data/") && n != "tagmanifest-sha256.txt" }))
+			return b.pack()
+		}})
 	}
 	old := newTSA("Alpha Notaries", tsaOptions{rootUntil: c.w.now.Add(-time.Hour)})
 	stranger := newKey() // writes a certificate around the root's key, with other dates

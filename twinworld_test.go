@@ -263,7 +263,7 @@ func (w *world) sealParts(o sealing, manifests ...[]byte) (string, holdfast.Seal
 		if o.names == nil {
 			names = append(names, []string{"alpha", "beta", "gamma", "delta"}[i%4])
 		}
-		token := a.stamp(env.Signatures[0].Sig, o.at)
+		token := a.stamp(env.Signatures[0].Sig, o.at.Add(time.Duration(i/3)*time.Second)) // two of one second are taken for one by a reader
 		parts["timestamps/"+names[i]+"/"+hashing.Of(token).Hex()+".tst"] = token
 		w.newest = token
 	}

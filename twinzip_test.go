@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -214,8 +215,24 @@ func (b *box) crcs() {
 // mend recomputes everything that no signature covers: CRCs and the bag.
 func (b *box) mend() {
 	b.crcs()
+	b.oxum()
 	b.put("manifest-sha256.txt", b.list(func(n string) bool { return strings.HasPrefix(n, "data/") }))
 	b.put("tagmanifest-sha256.txt", b.list(func(n string) bool { return !strings.HasPrefix(n, "data/") && n != "tagmanifest-sha256.txt" }))
+}
+
+// oxum writes the number and size of the payload's files into bag-info.txt.
+func (b *box) oxum() {
+	var size, n int
+	for _, e := range b.entries {
+		if strings.HasPrefix(e.name, "data/") {
+			size, n = size+int(e.size), n+1
+		}
+	}
+	line := regexp.MustCompile(`(?m)^Payload-Oxum: .*$`)
+	if i := b.index("bag-info.txt"); i >= 0 {
+		b.put("bag-info.txt", line.ReplaceAll(b.entries[i].content(b.t), fmt.Appendf(nil, "Payload-Oxum: %d.%d", size, n)))
+		b.entries[i].method = 0
+	}
 }
 
 func (b *box) list(want func(string) bool) []byte {
