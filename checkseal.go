@@ -218,7 +218,7 @@ func (c *sealCheck) checkpoint(origin, size string) (t Tree, known bool, err err
 			if fmt.Sprint(t.Size) != size {
 				err = malformed("checkpoint %s/%s is of size %d", origin, size, t.Size)
 			}
-			return t, c.p.node(origin) != nil, err
+			return t, n == c.p.node(origin), err
 		}
 	}
 	return t, false, err
