@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"holdfast/cmd/internal/verifycmd"
 )
@@ -30,7 +31,16 @@ exit status: 0 proven  1 contradicted  2 usage, missing, not a ZIP, newer format
              3 not sealed under the policy  4 sealed by a maker that no policy names
 `
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+// memoryLimit in bytes makes the garbage collector work harder near it; nothing
+// fails beyond it.
+const memoryLimit = 180 << 20
+
+func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 func run(args []string, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,7 +17,6 @@ import (
 	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/export"
-	"holdfast/hashing"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
@@ -44,11 +43,11 @@ func (c *cli) exportCmd() *cobra.Command {
 			if err := n.refresh(cmd.Context()); err != nil {
 				return err
 			}
-			sel, err := n.selection(cmd.Context(), o.caseName, ids)
+			sel, at, err := n.selection(cmd.Context(), o.caseName, ids)
 			if err != nil {
 				return err
 			}
-			return c.export(cmd.Context(), n, sel, file, o)
+			return c.export(cmd.Context(), n, sel, at, file, o)
 		})
 	cmd.Flags().StringVar(&o.caseName, "case", "", "all captures of this Case")
 	cmd.Flags().BoolVar(&o.restricted, "restricted", false, "include restricted objects: requests with cookies and form fields")
@@ -56,50 +55,48 @@ func (c *cli) exportCmd() *cobra.Command {
 	return cmd
 }
 
-// selection groups captures by home Case, oldest first.
-func (n *node) selection(ctx context.Context, caseName string, ids []string) (sel []export.Selection, err error) {
+// selection groups captures by home Case, oldest first, and says where their
+// Manifests lie.
+func (n *node) selection(ctx context.Context, caseName string, ids []string) (sel []export.Selection, at places, err error) {
+	at = places{}
 	if caseName != "" {
 		cs, err := n.cat.Case(ctx, caseName)
 		if err != nil {
-			return nil, fmt.Errorf("export: case %.80q: %w; `holdfast list` shows the cases", caseName, err)
+			return nil, nil, fmt.Errorf("export: case %.80q: %w; `holdfast list` shows the cases", caseName, err)
 		}
 		s := export.Selection{Case: cs.ID}
 		for cp, err := range n.cat.Captures(ctx, catalog.Query{Case: cs.ID, Kind: holdfast.KindCapture}) {
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
+			at.add(cp)
 			s.Captures = append(s.Captures, cp.ID)
 		}
-		reverse(s.Captures)
+		slices.Reverse(s.Captures)
 		if len(s.Captures) == 0 {
-			return nil, fmt.Errorf("export: case %.80q has no captures", caseName)
+			return nil, nil, fmt.Errorf("export: case %.80q has no captures", caseName)
 		}
-		return []export.Selection{s}, nil
+		return []export.Selection{s}, at, nil
 	}
-	at := map[holdfast.ID]int{}
+	group := map[holdfast.ID]int{}
 	for _, a := range ids {
 		id, err := holdfast.ParseID(a)
 		if err != nil {
-			return nil, usageError("%w; `holdfast list` shows the ids", err)
+			return nil, nil, usageError("%w; `holdfast list` shows the ids", err)
 		}
 		cp, err := n.cat.Capture(ctx, id)
 		if err != nil {
-			return nil, fmt.Errorf("export: capture %s: %w; `holdfast list` shows the ids", id, err)
+			return nil, nil, fmt.Errorf("export: capture %s: %w; `holdfast list` shows the ids", id, err)
 		}
-		if _, ok := at[cp.Case]; !ok {
-			at[cp.Case] = len(sel)
+		if _, ok := group[cp.Case]; !ok {
+			group[cp.Case] = len(sel)
 			sel = append(sel, export.Selection{Case: cp.Case})
 		}
-		s := &sel[at[cp.Case]]
+		at.add(cp)
+		s := &sel[group[cp.Case]]
 		s.Captures = append(s.Captures, id)
 	}
-	return sel, nil
-}
-
-func reverse[T any](s []T) {
-	for i, j := 0, len(s)-1; i < j; i, j = i+1, j-1 {
-		s[i], s[j] = s[j], s[i]
-	}
+	return sel, at, nil
 }
 
 // exportCaptures writes the bundle that `capture --export` asked for.
@@ -114,14 +111,14 @@ func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file 
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
-	sel, err := n.selection(ctx, "", ids)
+	sel, at, err := n.selection(ctx, "", ids)
 	if err != nil {
 		return err
 	}
-	return c.export(ctx, n, sel, file, exportOptions{})
+	return c.export(ctx, n, sel, at, file, exportOptions{})
 }
 
-func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, file string, o exportOptions) error {
+func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at places, file string, o exportOptions) error {
 	p, err := n.policy()
 	if err != nil {
 		return err
@@ -132,7 +129,7 @@ func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, file 
 	}
 	bar := c.progress("writing")
 	sum, err := export.WriteFile(ctx, file, export.Options{
-		Cases: sel, Captures: &captures{n}, CaseFacts: &caseFacts{n, map[holdfast.ID]string{}}, Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
+		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: &caseFacts{n, map[holdfast.ID]string{}}, Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
 		Certificates: n.certificates(), Agent: n.set.Agent, Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
 		Restricted: o.restricted, Replace: o.replace, Log: n.log,
 		Progress: func(_ int, done int64) { bar.bytes(done, -1) },
@@ -163,83 +160,6 @@ func unsealedText(n int) string {
 		return ""
 	}
 	return fmt.Sprintf("; %d NOT SEALED, and the bundle says so", n)
-}
-
-// captures gives export the bytes, wherever they lie.
-type captures struct{ n *node }
-
-func (s *captures) Manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
-	b, seal, err := s.manifest(ctx, id)
-	if errors.Is(err, fs.ErrNotExist) { // sealed, and pruned, between the two looks
-		b, seal, err = s.manifest(ctx, id)
-	}
-	return b, seal, err
-}
-
-func (s *captures) manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
-	cp, err := s.n.cat.Capture(ctx, id)
-	if err != nil {
-		return nil, "", err
-	}
-	if b, err := s.small(ctx, cp.Manifest, holdfast.MaxDocument); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return b, cp.Seal, err
-	}
-	it, err := s.queued(ctx, cp)
-	return it.Manifest, cp.Seal, err
-}
-
-// small reads from a pack; another one serves where the first is damaged.
-func (s *captures) small(ctx context.Context, d hashing.Digest, limit int64) (b []byte, err error) {
-	err = fs.ErrNotExist
-	for ref, rerr := range s.n.cat.Refs(ctx, d) {
-		if rerr != nil {
-			return nil, rerr
-		}
-		if b, err = ref.Read(ctx, s.n.store, d, limit); err == nil {
-			return b, nil
-		}
-	}
-	return nil, err
-}
-
-// queued reads a capture that no plan has taken yet.
-func (s *captures) queued(ctx context.Context, cp catalog.Capture) (pipeline.Item, error) {
-	ms, err := s.n.queue.Receive(ctx, pipeline.StageIndex, 0, cp.Position-1, pipeline.Bounds{Count: 1, NoWait: true})
-	if err != nil && !errors.Is(err, pipeline.ErrStale) {
-		return pipeline.Item{}, err
-	}
-	if len(ms) == 0 || ms[0].ID != cp.ID {
-		return pipeline.Item{}, fmt.Errorf("capture %s is neither in a pack nor in the queue: %w; `holdfast rebuild` looks again", cp.ID, fs.ErrNotExist)
-	}
-	return ms[0].Item()
-}
-
-func (s *captures) OpenObject(ctx context.Context, id holdfast.ID, o holdfast.Object) (io.ReadCloser, error) {
-	if b, err := s.small(ctx, o.Digest, pipeline.MaxInline); err == nil {
-		return io.NopCloser(bytes.NewReader(b)), nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	r, _, err := s.n.store.Open(ctx, o.Digest)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return r, err
-	}
-	cp, err := s.n.cat.Capture(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	it, err := s.queued(ctx, cp)
-	if errors.Is(err, fs.ErrNotExist) { // sealed, and pruned, between the two looks
-		if b, serr := s.small(ctx, o.Digest, pipeline.MaxInline); serr == nil {
-			return io.NopCloser(bytes.NewReader(b)), nil
-		}
-	}
-	for _, sm := range it.Small {
-		if sm.Digest == o.Digest {
-			return io.NopCloser(bytes.NewReader(sm.Bytes)), nil
-		}
-	}
-	return nil, errors.Join(err, fmt.Errorf("object %s of capture %s is not here: %w", o.Name, id, fs.ErrNotExist))
 }
 
 // caseFacts gives export what is known of a Case, and writes the custody line

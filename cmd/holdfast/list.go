@@ -110,7 +110,7 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID) error {
 	if err != nil {
 		return fmt.Errorf("show %s: %w; `holdfast list` shows the ids", id, err)
 	}
-	raw, _, err := (&captures{n}).Manifest(ctx, id)
+	raw, _, err := (&captures{n: n}).Manifest(ctx, id)
 	if err != nil {
 		return fmt.Errorf("show %s: %w", id, err)
 	}
