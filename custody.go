@@ -139,8 +139,8 @@ func ParseExport(b []byte) (*Export, error) {
 }
 
 func (x *Export) check() error {
-	if x.Version != Version || x.Kind != "export" || !validNode(x.Node) {
-		return malformed("export: version, kind or node")
+	if x.Version != Version || x.Kind != "export" || !validNode(x.Node) || len(x.Exhibits) == 0 {
+		return malformed("export: version, kind, node, or no exhibit")
 	}
 	for i, f := range x.Files {
 		if !validPath(f.Path) || f.Size < 0 || i > 0 && x.Files[i-1].Path >= f.Path {
