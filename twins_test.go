@@ -207,3 +207,17 @@ func (c *cast) form(w twin, mended bool) []byte {
 	}
 	return out
 }
+
+// TestNothingShown: a Bundle of nothing is refused, and says why.
+func TestNothingShown(t *testing.T) {
+	c := newCast(t)
+	b := open(t, c.bundles["world"])
+	b.entries = slices.DeleteFunc(b.entries, func(e zipEntry) bool {
+		return strings.HasPrefix(e.name, "data/exhibits/") || strings.HasPrefix(e.name, "data/seals/")
+	})
+	out := c.finish(b, c.w.key, func(x *holdfast.Export) { x.Exhibits, x.Withheld = []holdfast.Exhibit{}, []holdfast.WithheldObject{} })
+	r, err := judge(t, out, c.policy["world"])
+	if exitCode(t, r, err) != 1 || !slices.ContainsFunc(r.Findings, func(f holdfast.Finding) bool { return f.Outcome == holdfast.Contradicted }) {
+		t.Errorf("%v %s", err, sum(r))
+	}
+}
