@@ -161,10 +161,15 @@ func (w *killWorld) export() {
 }
 
 // rebuild that is killed leaves a catalog that refuses questions, not one that
-// answers half: the next one ends it.
+// answers half: the next one ends it. One beside a process that accepts and
+// seals disturbs neither.
 func (w *killWorld) rebuild() {
 	w.start("", w.bin, "rebuild").kill(300 * time.Millisecond)
 	w.must("rebuild")
+	v := w.feeder("kill-a")
+	time.Sleep(time.Second)
+	w.must("rebuild")
+	v.kill(300 * time.Millisecond)
 }
 
 func (w *killWorld) web() {

@@ -48,7 +48,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
-	n.index = &pipeline.Index{Queue: n.queue, Indexer: &indexer{n.cat, n.store, n.log}, Prune: n.queue, Log: n.log}
+	n.index = &pipeline.Index{Queue: n.queue, Indexer: &indexer{n.cat, n.store, n.log}, Prune: pruner{n}, Log: n.log}
 	if err := n.begin(ctx); err != nil {
 		n.Close()
 		return nil, err

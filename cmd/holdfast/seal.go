@@ -85,9 +85,6 @@ func (c *cli) rebuildCmd() *cobra.Command {
 		}
 		defer n.Close()
 		f, err := n.rebuild(cmd.Context())
-		for i := 0; i < 5 && errors.Is(err, pipeline.ErrStale); i++ { // others sealed and pruned while we looked
-			f, err = n.rebuild(cmd.Context())
-		}
 		if err != nil {
 			return err
 		}
@@ -104,10 +101,15 @@ func (c *cli) rebuildCmd() *cobra.Command {
 // that no plan has taken is still there.
 //
 // Other processes may accept and seal meanwhile. What is sealed after the fold
-// looked was in the queue before it looked: so the position is read first. A
-// plan behind it is at work, or a crash has left it to the next who seals: its
+// looked was in the queue before it looked: so the position is read first, and
+// nobody prunes the queue until it was read. A plan behind it is at work, or a crash has left it to the next who seals: its
 // packs may not be there yet, and its captures are in the queue.
 func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
+	unlock, err := lockFile(ctx, n.path(fileNoPrune))
+	if err != nil {
+		return f, err
+	}
+	defer unlock()
 	at, err := n.queue.Position(ctx, pipeline.StagePreserve, 0)
 	if err != nil {
 		return f, err
@@ -151,6 +153,18 @@ func planFrom(name, queue string) int64 {
 		}
 	}
 	return 0
+}
+
+// pruner frees the queue, but not while a rebuild reads it.
+type pruner struct{ n *node }
+
+func (p pruner) Prune(ctx context.Context, limit int, stages ...pipeline.Stage) (int, error) {
+	unlock, err := tryLock(p.n.path(fileNoPrune))
+	if err != nil || unlock == nil {
+		return 0, err // the next one prunes it
+	}
+	defer unlock()
+	return p.n.queue.Prune(ctx, limit, stages...)
 }
 
 // queued yields what lies in the queue behind a position.

@@ -22,6 +22,7 @@ const (
 	fileAuthorities = "authorities.json"
 	fileSealKey     = "keys/seal.pem"
 	fileLogKey      = "keys/log.key"
+	fileNoPrune     = "prune.lock"
 )
 
 // errNoNode is wrapped by the error for a directory that holds no node.
@@ -36,12 +37,6 @@ type settings struct {
 	Name string `json:"name"`
 	// VKey verifies the log's checkpoints. Drawn by init.
 	VKey string `json:"vkey"`
-	// LogKey is the file of the log's secret key.
-	LogKey string `json:"log_key"`
-	// Former are the logs that this one follows, oldest first, and Previous the
-	// last state of the newest of them. Written by `init --new-log`.
-	Former   []formerLog    `json:"former,omitempty"`
-	Previous *holdfast.Tree `json:"previous,omitempty"`
 	// Training marks everything that the node makes as a rehearsal.
 	Training bool `json:"training"`
 	// Created is when init made the node, and from when its first key is good.
