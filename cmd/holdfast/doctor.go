@@ -90,7 +90,7 @@ func (d *doctor) browser(ctx context.Context, path string) {
 // modes looks at the node's directory and at what is secret in it.
 func (d *doctor) modes(n *node) error {
 	var bad []error
-	for _, name := range []string{".", "keys", fileSealKey, fileLogKey, "own", "queue.db", "outbox"} {
+	for _, name := range []string{".", "keys", fileSealKey, n.set.LogKey, "own", "queue.db", "outbox"} {
 		st, err := os.Stat(n.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a key in a KMS, or nothing was sealed yet; a missing key has failed before

@@ -18,13 +18,24 @@ import (
 
 func (c *cli) initCmd() *cobra.Command {
 	var o initOptions
+	var newLog bool
 	cmd := command("init", "Make a node: its keys, its log, its store", "holdfast init --data /srv/holdfast --label office-7", cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
+			if newLog {
+				if _, err := c.beginLog(cmd.Context()); err != nil {
+					return err
+				}
+			}
 			n, err := c.initNode(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
 			defer n.Close()
+			if newLog {
+				if err := n.beginChains(cmd.Context()); err != nil {
+					return err
+				}
+			}
 			fp, err := n.fingerprint()
 			if err != nil {
 				return err
@@ -36,6 +47,7 @@ func (c *cli) initCmd() *cobra.Command {
 	cmd.Long = "Makes the directory --data into a node. A node that is there already is left as it is.\n\nexit status: 0 done  1 could not  2 usage"
 	cmd.Flags().StringVar(&o.label, "label", "node", "beginning of the node's name: 1 to 40 of a-z, 0-9 and -")
 	cmd.Flags().BoolVar(&o.training, "training", false, "a rehearsal: everything is marked TRAINING")
+	cmd.Flags().BoolVar(&newLog, "new-log", false, "the log was lost or is an old copy: begin another, under a new name, that names the old one's last state")
 	cmd.Flags().StringVar(&o.key, "key", "", "sigstore KMS URI of the seal key (awskms://, gcpkms://, hashivault://, …); default: a key file")
 	return cmd
 }
@@ -83,7 +95,7 @@ func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
 }
 
 func (c *cli) drawNode(o initOptions) (*settings, error) {
-	s := &settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: 2, Unfiled: holdfast.NewID()}
+	s := &settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: 2, Unfiled: holdfast.NewID(), LogKey: fileLogKey}
 	label := o.label
 	if o.training {
 		label = "training-" + label

@@ -94,7 +94,7 @@ func (s *sealing) open(ctx context.Context, n *node) error {
 }
 
 func (s *sealing) openLog(ctx context.Context, n *node) error {
-	skey, err := preserve.OpenLogKey(n.path(fileLogKey))
+	skey, err := preserve.OpenLogKey(n.path(n.set.LogKey))
 	if err != nil {
 		return err
 	}
@@ -102,14 +102,15 @@ func (s *sealing) openLog(ctx context.Context, n *node) error {
 		return fmt.Errorf("make log directory: %w", err)
 	}
 	s.tlog, err = preserve.OpenTlog(ctx, preserve.TlogOptions{Dir: n.path("log/" + n.set.Name), Key: skey, Store: n.store, Log: n.log,
-		Birth: holdfast.Birth{Keys: []holdfast.SPKI{{SPKI: n.signer.SPKI()}}, Training: n.set.Training}})
+		Birth: holdfast.Birth{Keys: []holdfast.SPKI{{SPKI: n.signer.SPKI()}}, Training: n.set.Training, Previous: n.set.Previous}})
 	return err
 }
 
 // ownAuthority is the node's own clock as a token: beside the others, never
 // counted.
 func (n *node) ownAuthority() (*preserve.Authority, error) {
-	operator := n.set.Name[:min(len(n.set.Name), 50)]
+	operator := n.set.firstName()
+	operator = operator[:min(len(operator), 50)]
 	a, err := authority.Open(n.path("own"), authority.Options{Operator: operator, Training: n.set.Training, Log: n.log})
 	if err != nil {
 		return nil, fmt.Errorf("open the node's own authority: %w", err)

@@ -37,6 +37,12 @@ type settings struct {
 	Name string `json:"name"`
 	// VKey verifies the log's checkpoints. Drawn by init.
 	VKey string `json:"vkey"`
+	// LogKey is the file of the log's secret key.
+	LogKey string `json:"log_key"`
+	// Former are the logs that this one follows, oldest first, and Previous the
+	// last state of the newest of them. Written by `init --new-log`.
+	Former   []formerLog    `json:"former,omitempty"`
+	Previous *holdfast.Tree `json:"previous,omitempty"`
 	// Training marks everything that the node makes as a rehearsal.
 	Training bool `json:"training"`
 	// Created is when init made the node, and from when its first key is good.

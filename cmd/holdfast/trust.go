@@ -19,7 +19,7 @@ import (
 // openTrust reads policy.json, which the first token makes.
 func (n *node) openTrust() (*preserve.Trust, error) {
 	p := &holdfast.Policy{Kind: "policy", Version: holdfast.Version, Training: n.set.Training, Quorum: max(n.set.Quorum, 1),
-		Nodes: []holdfast.PolicyNode{n.entry()}, Authorities: []holdfast.Authority{}}
+		Nodes: n.entries(), Authorities: []holdfast.Authority{}}
 	b, err := os.ReadFile(n.path(filePolicy))
 	if err == nil {
 		var was *holdfast.Policy
