@@ -17,7 +17,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 
 	"holdfast/cmd/internal/verifycmd"
 )
@@ -31,14 +30,8 @@ exit status: 0 proven  1 contradicted  2 usage, missing, not a ZIP, newer format
              3 not sealed under the policy  4 sealed by a maker that no policy names
 `
 
-// memoryLimit in bytes makes the garbage collector work harder near it; nothing
-// fails beyond it.
-const memoryLimit = 180 << 20
-
 func main() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	verifycmd.LimitMemory()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

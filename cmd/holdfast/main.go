@@ -14,10 +14,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"holdfast/cmd/internal/verifycmd"
 )
 
 // version is set by the linker from `git describe`.
@@ -25,18 +26,12 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
+	verifycmd.LimitMemory()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once, which is safe too
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
-
-// memoryLimit in bytes makes the garbage collector work harder near it; nothing
-// fails beyond it. A Case of 100,000 captures is exported and verified in it.
-const memoryLimit = 180 << 20
 
 // Exit codes shared by all commands; verify and capture have more.
 const (
