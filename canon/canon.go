@@ -49,16 +49,16 @@ func Append(dst []byte, v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
-	b := w.Bytes()
-	return append(dst, unescape(b[len(dst):len(b)-1])...), nil
+	b := bytes.TrimSuffix(w.Bytes(), []byte("\n")) // dst, and behind it v
+	if !bytes.Contains(b[len(dst):], []byte(`\u202`)) {
+		return b, nil
+	}
+	return append(dst, unescape(b[len(dst):])...), nil
 }
 
 // unescape turns encoding/json's \u2028 and \u2029, the only escapes in which
 // it differs from RFC 8785 section 3.2.2.2, into the characters themselves.
 func unescape(b []byte) []byte {
-	if !bytes.Contains(b, []byte(`\u202`)) {
-		return b
-	}
 	out := make([]byte, 0, len(b))
 	for i := 0; i < len(b); i++ {
 		if b[i] != '\\' || i+1 >= len(b) {
