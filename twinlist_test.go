@@ -95,6 +95,10 @@ func bits() []twin {
 	for _, o := range []string{"dom.html", "page.json", "page.mhtml", "page.wacz", "screenshot.png", "source.html", "text.txt"} {
 		list = append(list, bit("object-digest--"+strings.ReplaceAll(o, ".", "-"), exhibit1+o, "", -10, byObject))
 	}
+	list = append(list, twin{name: "object-digest--warc-payload-bit", why: byObject, change: func(b *box) {
+		w := exhibit1 + "page.wacz" // in the first member of the archive that is stored in it
+		b.flip(w, bytes.Index(b.get(w), []byte("archive/"))+300)
+	}})
 	for _, o := range []string{holdfast.ReadMe, "verify.sh", "bag-info.txt"} {
 		short := map[string]string{holdfast.ReadMe: "read-me", "verify.sh": "verify-sh", "bag-info.txt": "bag-info"}[o]
 		list = append(list, twin{name: "bag--" + short + "-bit", why: byBag, pass: true, mended: "unsigned", change: func(b *box) { b.inflate(o); b.flip(o, 20) }})
