@@ -431,13 +431,16 @@ func TestScriptOnRawTwins(t *testing.T) {
 		if form != "raw" || !paired(name) {
 			continue
 		}
-		trust := filepath.Join(t.TempDir(), "trust")
-		if err := export.WritePolicyDir(trust, readPolicy(t, badDir+w.Policy), j.certs); err != nil {
-			t.Fatal(err)
-		}
-		if code, said := j.run(t.TempDir(), "", "bash", j.sh, "--trust", trust, must(filepath.Abs(badDir+w.File))); code != w.Exit {
-			t.Errorf("%s: verify.sh exits %d, want %d\n%s", w.File, code, w.Exit, said)
-		}
+		t.Run(w.File, func(t *testing.T) {
+			t.Parallel()
+			trust := filepath.Join(t.TempDir(), "trust")
+			if err := export.WritePolicyDir(trust, readPolicy(t, badDir+w.Policy), j.certs); err != nil {
+				t.Fatal(err)
+			}
+			if code, said := j.run(t.TempDir(), "", "bash", j.sh, "--trust", trust, must(filepath.Abs(badDir+w.File))); code != w.Exit {
+				t.Errorf("verify.sh exits %d, want %d\n%s", code, w.Exit, said)
+			}
+		})
 	}
 }
 
