@@ -108,7 +108,7 @@ func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file 
 	for i, g := range got {
 		ids[i] = string(g.id)
 	}
-	if err := n.refresh(ctx); err != nil {
+	if err := errors.Join(n.afterRebuild(ctx), n.refresh(ctx)); err != nil {
 		return err
 	}
 	sel, at, err := n.selection(ctx, "", ids)

@@ -44,6 +44,10 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.afterRebuild(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
 	if n.cat, err = catalogdb.Open(ctx, n.path("catalog.db"), catalogdb.Options{}); err != nil {
 		n.Close()
 		return nil, err
@@ -54,6 +58,16 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// afterRebuild waits for a rebuild that is at work: until it ends the catalog
+// refuses every question. One that was killed is waited for by nobody.
+func (n *node) afterRebuild(ctx context.Context) error {
+	unlock, err := lockFile(ctx, n.path(fileNoPrune))
+	if err == nil {
+		unlock()
+	}
+	return err
 }
 
 // openStore opens everything but the catalog, which rebuild makes again.
