@@ -172,6 +172,7 @@ func TestEnvelope(t *testing.T) {
 	spki, _ := x509.MarshalPKIXPublicKey(&k.PublicKey)
 	h := sha256.Sum256(holdfast.PAE(holdfast.PayloadStatement, []byte("{}")))
 	sig, _ := ecdsa.SignASN1(rand.Reader, k, h[:])
+	sig, _ = holdfast.LowS(sig)
 	e := &holdfast.Envelope{Payload: []byte("{}"), PayloadType: holdfast.PayloadStatement, Signatures: []holdfast.EnvelopeSignature{{Sig: sig}}}
 	b, err := e.Encode()
 	if err != nil {
@@ -313,6 +314,35 @@ func BenchmarkManifestParse(b *testing.B) {
 	for b.Loop() {
 		if _, err := holdfast.ParseManifest(raw); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestSignatureHasOneSpelling(t *testing.T) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki, _ := x509.MarshalPKIXPublicKey(&k.PublicKey)
+	e := &holdfast.Envelope{Payload: []byte("{}"), PayloadType: holdfast.PayloadExport}
+	h := sha256.Sum256(holdfast.PAE(e.PayloadType, e.Payload))
+	for seen := 0; seen != 3; {
+		sig, err := ecdsa.SignASN1(rand.Reader, k, h[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		low, err := holdfast.LowS(sig)
+		if err != nil || !ecdsa.VerifyASN1(&k.PublicKey, h[:], low) {
+			t.Fatal("the low spelling does not verify", err)
+		}
+		e.Signatures = []holdfast.EnvelopeSignature{{Sig: sig}}
+		if bytes.Equal(low, sig) != (e.Verify(spki) == nil) {
+			t.Fatal("the high spelling passes, or the low one does not")
+		}
+		if bytes.Equal(low, sig) {
+			seen |= 1
+		} else {
+			seen |= 2
 		}
 	}
 }

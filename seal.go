@@ -1,13 +1,16 @@
 package holdfast
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -276,10 +279,26 @@ func (e *Envelope) Verify(spki []byte) error {
 	if err != nil {
 		return err
 	}
-	if !ecdsa.VerifyASN1(pub, e.digest(), e.Signatures[0].Sig) {
+	sig := e.Signatures[0].Sig
+	if low, err := LowS(sig); err != nil || !bytes.Equal(low, sig) || !ecdsa.VerifyASN1(pub, e.digest(), sig) {
 		return malformed("signature is not by key %s", KeyID(spki))
 	}
 	return nil
+}
+
+// LowS gives a P-256 signature its one spelling. Of (r, s) and (r, n-s), which
+// both verify, documents hold the one with the smaller s, in DER: else whoever
+// has the file could write another one that says the same.
+func LowS(sig []byte) ([]byte, error) {
+	var v struct{ R, S *big.Int }
+	if rest, err := asn1.Unmarshal(sig, &v); err != nil || len(rest) > 0 {
+		return nil, malformed("signature is not one DER sequence of two integers")
+	}
+	n := elliptic.P256().Params().N
+	if v.S.Cmp(new(big.Int).Rsh(n, 1)) > 0 {
+		v.S.Sub(n, v.S)
+	}
+	return asn1.Marshal(v)
 }
 
 // KeyID is the lowercase hex SHA-256 of the SubjectPublicKeyInfo.

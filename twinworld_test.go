@@ -159,7 +159,11 @@ func newWorld(t testing.TB, now time.Time, tsas ...*tsa) *world {
 func (w *world) SPKI() []byte { return must(x509.MarshalPKIXPublicKey(w.key.Public())) }
 
 func (w *world) SignDigest(_ context.Context, d hashing.Digest) ([]byte, error) {
-	return ecdsa.SignASN1(rand.Reader, w.key, d[:])
+	sig, err := ecdsa.SignASN1(rand.Reader, w.key, d[:])
+	if err != nil {
+		return nil, err
+	}
+	return holdfast.LowS(sig)
 }
 
 func (w *world) line(action string, x json.RawMessage) {
@@ -431,7 +435,7 @@ func (w *world) List(_ context.Context, prefix string) iter.Seq2[storage.Entry, 
 func sign(t testing.TB, key *ecdsa.PrivateKey, payloadType string, payload []byte) []byte {
 	t.Helper()
 	h := sha256.Sum256(holdfast.PAE(payloadType, payload))
-	return must(ecdsa.SignASN1(rand.Reader, key, h[:]))
+	return must(holdfast.LowS(must(ecdsa.SignASN1(rand.Reader, key, h[:]))))
 }
 
 func rsa1024() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 1024)) }

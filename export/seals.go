@@ -222,14 +222,25 @@ func (w *writer) sigstore(parts holdfast.SealParts, r *holdfast.SealResult, toke
 }
 
 // responses wraps the tokens that go into seal.sigstore.json, and remembers the
-// authorities that trusted_root.json must name for them.
+// authorities that trusted_root.json must name for them. Of two tokens of one
+// signer in one second the first goes in: @sigstore/verify takes the second for
+// the same one, and refuses the whole.
 func (w *writer) responses(tokens []token) (out [][]byte) {
 	slices.SortFunc(tokens, func(a, b token) int { return a.digest.Compare(b.digest) })
+	type moment struct {
+		leaf hashing.Digest
+		at   int64
+	}
+	seen := map[moment]bool{}
 	for _, t := range tokens {
 		if t.operator == "" || !t.readable || len(out) == maxSigstore {
 			continue
 		}
 		leaf := hashing.Of(t.path[0].Raw)
+		if seen[moment{leaf, t.at}] {
+			continue
+		}
+		seen[moment{leaf, t.at}] = true
 		w.tsas[leaf] = tsa{operator: t.operator, path: t.path}
 		out = append(out, rfc3161.WrapResponse(t.raw))
 	}

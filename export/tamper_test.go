@@ -82,7 +82,7 @@ func (f files) resign(w *world, change func(*holdfast.Export)) {
 
 func sign(k *ecdsa.PrivateKey, env *holdfast.Envelope) []byte {
 	h := sha256.Sum256(holdfast.PAE(env.PayloadType, env.Payload))
-	env.Signatures[0].Sig = must(ecdsa.SignASN1(rand.Reader, k, h[:]))
+	env.Signatures[0].Sig = must(holdfast.LowS(must(ecdsa.SignASN1(rand.Reader, k, h[:]))))
 	return must(env.Encode())
 }
 

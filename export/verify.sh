@@ -48,7 +48,7 @@ trap 'rm -rf -- "$W"' EXIT
 trap 'exit 130' INT TERM
 
 # --- what is found -----------------------------------------------------------
-BAD=0 UNSEALED=0 UNKNOWN=0
+BAD=0 UNSEALED=0 UNKNOWN=0 NEWER=''
 ok() { printf 'ok            %s: %s\n' "$1" "$2"; }
 note() { printf 'note          %s: %s\n' "$1" "$2"; }
 lacks() { UNSEALED=1; printf 'missing       %s: %s\n' "$1" "$2"; }
@@ -59,6 +59,7 @@ verdict() {
 		printf 'CONTRADICTED: at least one thing here cannot be what it claims to be.\n'
 		exit 1
 	fi
+	[ -z "$NEWER" ] || die "$NEWER has a newer format: use a newer script"
 	[ "${TRAINING:-false}" != true ] || printf 'TRAINING: a rehearsal, not evidence.\n'
 	if [ -z "$TRUST" ]; then
 		printf 'Compare the SHA-256 values above with ones that you got by another way,\nor run this again with --trust DIR.\n'
@@ -422,6 +423,8 @@ seal() {
 	find "$d" -type f | sed "s|^$d/||" >"$s.parts"
 	if grep -Evq "^(statement\.dsse\.json|seal\.sigstore\.json|notbefore\.tst|checkpoint/$NODE/$NUM|inclusion/$NODE/$NUM\.json|timestamps/[a-z0-9][a-z0-9-]{0,39}/$H\.tst)\$" "$s.parts"; then bad seal-parts "seal $1: a part that no seal has"; return; fi
 	envelope "$d/statement.dsse.json" application/vnd.in-toto+json "$s" || { bad statement-form "seal $1: not an envelope"; return; }
+	# numbers named version stand in the predicate alone, and once
+	[ "$(grep -oE '"version":[0-9]+[,}]' "$s.payload" | head -n 1 | tr -cd 0-9)" = 1 ] || { NEWER="seal $1"; return; }
 	head=$(head -c 4096 "$s.payload")
 	local tree="\"checkpoint\":\{\"origin\":\"($NODE)\",\"root\":\"sha256:($H)\",\"size\":($NUM)\}"
 	local nbr="\"notBefore\":(null|\{\"digest\":\"sha256:($H)\",\"time\":\"([0-9T:.Z-]{24})\"\})"
@@ -575,6 +578,7 @@ function exhibit(capture, digest, number, seal,  dir, got, line, more, rest, k, 
 	more = (getline rest <(dir "manifest.json"))
 	close(dir "manifest.json")
 	if (k != 1 || more != 0) { say("bad", "manifest-form", "exhibit " number ": more than one line"); return }
+	if (match(line, /"version":[0-9]+[,}]/) && substr(line, RSTART + 10, RLENGTH - 11) != "1") { say("newer", "manifest-form", "exhibit " number); return }
 	if (!index(line, "\"id\":\"" capture "\",\"kind\":\"capture\",\"nonce\":\"")) say("bad", "manifest-form", "exhibit " number ": not the manifest of capture " capture)
 	if (seal == "-") say("lacks", "seal-missing", "exhibit " number ": not sealed yet")
 	else {
@@ -648,6 +652,7 @@ while IFS=$'\t' read -r kind finding text length more; do
 	ok) ok "$finding" "$text" ;;
 	note) note "$finding" "$text" ;;
 	lacks) lacks "$finding" "$text" ;;
+	newer) NEWER=$text ;;
 	slice) slice "$finding" "$text" "$length" "$more" ;;
 	*) bad "$finding" "$text" ;;
 	esac

@@ -120,7 +120,11 @@ func newWorld(t testing.TB) *world {
 func (w *world) SPKI() []byte { return must(x509.MarshalPKIXPublicKey(&w.key.PublicKey)) }
 
 func (w *world) SignDigest(_ context.Context, d hashing.Digest) ([]byte, error) {
-	return ecdsa.SignASN1(rand.Reader, w.key, d[:])
+	sig, err := ecdsa.SignASN1(rand.Reader, w.key, d[:])
+	if err != nil {
+		return nil, err
+	}
+	return holdfast.LowS(sig)
 }
 
 // The log.
@@ -304,7 +308,7 @@ func (w *world) sealDigests(n int, digests []hashing.Digest) string {
 	}
 	payload := must(st.Encode())
 	sum := sha256.Sum256(holdfast.PAE(holdfast.PayloadStatement, payload))
-	env := &holdfast.Envelope{Payload: payload, PayloadType: holdfast.PayloadStatement, Signatures: []holdfast.EnvelopeSignature{{Sig: must(ecdsa.SignASN1(rand.Reader, w.key, sum[:]))}}}
+	env := &holdfast.Envelope{Payload: payload, PayloadType: holdfast.PayloadStatement, Signatures: []holdfast.EnvelopeSignature{{Sig: must(holdfast.LowS(must(ecdsa.SignASN1(rand.Reader, w.key, sum[:]))))}}}
 	w.put(id, "statement.dsse.json", must(env.Encode()))
 	index := w.appendLog(env.Leaf(w.SPKI()))
 	w.appendLog([]byte("another entry"))

@@ -19,6 +19,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/kms"
 	"github.com/sigstore/sigstore/pkg/signature/options"
 
+	"holdfast"
 	"holdfast/hashing"
 )
 
@@ -205,5 +206,5 @@ func (c *checked) SignDigest(ctx context.Context, digest hashing.Digest) ([]byte
 	if !ecdsa.VerifyASN1(c.pub, digest[:], sig) {
 		return nil, fmt.Errorf("sign with %s: %w: its signature does not verify with its own public key", c.name, ErrKey)
 	}
-	return sig, nil
+	return holdfast.LowS(sig)
 }
