@@ -50,7 +50,10 @@ func ParseLine(b []byte) (*Line, error) {
 }
 
 func (l *Line) check() error {
-	if l.Version != Version || l.Kind != "line" || l.N < 1 || !isHex(string(l.Case), 32) || !isHex(string(l.Chain), 32) ||
+	if l.Version != Version {
+		return wrongVersion("custody line", l.Version)
+	}
+	if l.Kind != "line" || l.N < 1 || !isHex(string(l.Case), 32) || !isHex(string(l.Chain), 32) ||
 		!isHex(l.Nonce, 64) || !validNode(l.Node) || l.Action == "" || !validX(l.X) {
 		return malformed("custody line %d: version, kind, ids, nonce, node, action or x", l.N)
 	}
@@ -139,7 +142,10 @@ func ParseExport(b []byte) (*Export, error) {
 }
 
 func (x *Export) check() error {
-	if x.Version != Version || x.Kind != "export" || !validNode(x.Node) || len(x.Exhibits) == 0 {
+	if x.Version != Version {
+		return wrongVersion("export", x.Version)
+	}
+	if x.Kind != "export" || !validNode(x.Node) || len(x.Exhibits) == 0 {
 		return malformed("export: version, kind, node, or no exhibit")
 	}
 	for i, f := range x.Files {

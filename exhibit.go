@@ -72,7 +72,9 @@ func (v *verifier) inSeal(x Exhibit, d hashing.Digest, m *Manifest, r *ExhibitRe
 	}
 	v.find("subject-missing", OK, Proven, subject, "one of the %d subjects of seal %s", len(s.Statement.Subject), x.Seal)
 	h := m.Custody
-	v.heads[h.Chain] = append(v.heads[h.Chain], h)
+	if hs := v.heads[h.Chain]; len(hs) == 0 || hs[len(hs)-1] != h { // most neighbours share one
+		v.heads[h.Chain] = append(hs, h)
+	}
 	r.Node, r.Known = s.Statement.Predicate.Node, s.Known
 	if !s.NotBefore.IsZero() {
 		r.After = At(s.NotBefore)

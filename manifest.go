@@ -256,20 +256,30 @@ func decode(b []byte, v any) error {
 }
 
 func decodeAny(b []byte, v any) error {
-	var head struct {
-		Version int64 `json:"version"`
-	}
-	if json.Unmarshal(b, &head) == nil && head.Version > Version {
-		return ErrNewer
-	}
 	read := canon.Unmarshal
 	if _, ok := v.(nullable); ok {
 		read = canon.UnmarshalNullable
 	}
 	if err := read(b, v); err != nil {
+		// A newer document may well have members that this program does not know:
+		// only its version says which of the two it is.
+		var head struct {
+			Version int64 `json:"version"`
+		}
+		if json.Unmarshal(b, &head) == nil && head.Version > Version {
+			return ErrNewer
+		}
 		return malformed("%w", err)
 	}
 	return nil
+}
+
+// wrongVersion is the error for a version that is not [Version].
+func wrongVersion(document string, v int) error {
+	if v > Version {
+		return ErrNewer
+	}
+	return malformed("%s version %d", document, v)
 }
 
 // nullable marks the documents that have members which may be null; their
@@ -280,7 +290,7 @@ func (m *Manifest) check() error {
 	c := m.Completeness
 	switch {
 	case m.Version != Version:
-		return malformed("manifest version %d", m.Version)
+		return wrongVersion("manifest", m.Version)
 	case m.Kind != KindCapture && m.Kind != KindEvent:
 		return malformed("manifest kind %.40q", m.Kind)
 	case (m.Kind == KindEvent) != m.Source.IsEvent():

@@ -91,7 +91,10 @@ func ParsePolicy(b []byte) (*Policy, error) {
 }
 
 func (p *Policy) check() error {
-	if p.Version != Version || p.Kind != "policy" || p.Authorities == nil || p.Nodes == nil || p.Quorum < 1 || p.Quorum > 64 {
+	if p.Version != Version {
+		return wrongVersion("policy", p.Version)
+	}
+	if p.Kind != "policy" || p.Authorities == nil || p.Nodes == nil || p.Quorum < 1 || p.Quorum > 64 {
 		return malformed("policy: version, kind, lists or quorum %d", p.Quorum)
 	}
 	owner := make(map[hashing.Digest]string)

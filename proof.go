@@ -92,7 +92,10 @@ func ParseInclusion(b []byte) (*Inclusion, error) {
 	if err := decode(b, p); err != nil {
 		return nil, err
 	}
-	if p.Kind != "inclusion" || p.Version != Version || p.Index < 1 || p.Size <= p.Index || len(p.Hashes) > MaxProof {
+	if p.Version != Version {
+		return nil, wrongVersion("inclusion", p.Version)
+	}
+	if p.Kind != "inclusion" || p.Index < 1 || p.Size <= p.Index || len(p.Hashes) > MaxProof {
 		return nil, malformed("inclusion: kind, version, index %d, size %d or %d hashes", p.Index, p.Size, len(p.Hashes))
 	}
 	return p, nil
@@ -104,7 +107,10 @@ func ParseConsistency(b []byte) (*Consistency, error) {
 	if err := decode(b, p); err != nil {
 		return nil, err
 	}
-	if p.Kind != "consistency" || p.Version != Version || p.From < 1 || p.To <= p.From || len(p.Hashes) > MaxProof {
+	if p.Version != Version {
+		return nil, wrongVersion("consistency", p.Version)
+	}
+	if p.Kind != "consistency" || p.From < 1 || p.To <= p.From || len(p.Hashes) > MaxProof {
 		return nil, malformed("consistency: kind, version, %d to %d or %d hashes", p.From, p.To, len(p.Hashes))
 	}
 	return p, nil

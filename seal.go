@@ -89,7 +89,10 @@ func ParsePlan(b []byte) (*Plan, error) {
 }
 
 func (p *Plan) check() error {
-	if p.Version != Version || p.Kind != "plan" || p.Seal != SealID(p.Queue, p.Partition, p.First) || !ValidSealID(p.Seal) {
+	if p.Version != Version {
+		return wrongVersion("plan", p.Version)
+	}
+	if p.Kind != "plan" || p.Seal != SealID(p.Queue, p.Partition, p.First) || !ValidSealID(p.Seal) {
 		return malformed("plan: version, kind or seal id")
 	}
 	if len(p.Captures) > MaxSubjects || p.Last < p.First || p.First < 0 || p.Last-p.First+1 != int64(len(p.Captures)+len(p.Skipped)) {

@@ -111,7 +111,7 @@ func TestLargeCase(t *testing.T) {
 	if !long() {
 		t.Skip("takes minutes: set HOLDFAST_LONG=1")
 	}
-	const count = 100_000
+	const count = 50_000 // two entries each: manifest.json and one Object
 	w := newBenchWorld(t)
 	n, err := (&cli{out: io.Discard, errs: io.Discard, data: w.data}).open(t.Context())
 	if err != nil {
