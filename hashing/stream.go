@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 )
 
 // Writer passes bytes on to an underlying writer and digests exactly what that
@@ -52,7 +53,7 @@ type Reader struct {
 // zero or more must match too, and no more than size+1 bytes are read from r;
 // a negative size means "not known".
 func NewReader(r io.Reader, want Digest, size int64) *Reader {
-	if size >= 0 {
+	if size >= 0 && size < math.MaxInt64 {
 		r = io.LimitReader(r, size+1)
 	}
 	return &Reader{r: r, h: sha256.New(), want: want, size: size}
