@@ -251,6 +251,7 @@ exporter() {
 : >"$W/exhibits"
 : >"$W/withheld"
 : >"$W/counted"
+: >"$W/newer"
 export_statement() {
 	local x=$W/export tail
 	[ -f data/export.dsse.json ] || { bad export-missing 'nothing says what this bundle holds'; return; }
@@ -424,7 +425,7 @@ seal() {
 	if grep -Evq "^(statement\.dsse\.json|seal\.sigstore\.json|notbefore\.tst|checkpoint/$NODE/$NUM|inclusion/$NODE/$NUM\.json|timestamps/[a-z0-9][a-z0-9-]{0,39}/$H\.tst)\$" "$s.parts"; then bad seal-parts "seal $1: a part that no seal has"; return; fi
 	envelope "$d/statement.dsse.json" application/vnd.in-toto+json "$s" || { bad statement-form "seal $1: not an envelope"; return; }
 	# numbers named version stand in the predicate alone, and once
-	[ "$(grep -oE '"version":[0-9]+[,}]' "$s.payload" | head -n 1 | tr -cd 0-9)" = 1 ] || { NEWER="seal $1"; return; }
+	[ "$(grep -oE '"version":[0-9]+[,}]' "$s.payload" | head -n 1 | tr -cd 0-9)" = 1 ] || { NEWER="seal $1"; printf '%s\n' "$1" >>"$W/newer"; return; }
 	head=$(head -c 4096 "$s.payload")
 	local tree="\"checkpoint\":\{\"origin\":\"($NODE)\",\"root\":\"sha256:($H)\",\"size\":($NUM)\}"
 	local nbr="\"notBefore\":(null|\{\"digest\":\"sha256:($H)\",\"time\":\"([0-9T:.Z-]{24})\"\})"
@@ -557,6 +558,7 @@ function hex(s, n) { return length(s) == n && s !~ /[^0-9a-f]/ }
 function after(s, prefix) { if (substr(s, 1, length(prefix)) != prefix) { BAD = 1; return "" } return substr(s, length(prefix) + 1) }
 function upto(s, mark,  k) { k = index(s, mark); return k ? substr(s, 1, k - 1) : s }
 FILENAME == SUMS { sum[$2] = $1; next }
+FILENAME == NEWER { newer[$1] = 1; next }
 FILENAME == COUNTED { counted[$1] = 1; next }
 FILENAME == WITHHELD { held[$1, $2, $3] = 1; heldname[$2, $3] = 1; next }
 { exhibit($1, $2, $3, $4) }
@@ -578,9 +580,10 @@ function exhibit(capture, digest, number, seal,  dir, got, line, more, rest, k, 
 	more = (getline rest <(dir "manifest.json"))
 	close(dir "manifest.json")
 	if (k != 1 || more != 0) { say("bad", "manifest-form", "exhibit " number ": more than one line"); return }
-	if (match(line, /"version":[0-9]+[,}]/) && substr(line, RSTART + 10, RLENGTH - 11) != "1") { say("newer", "manifest-form", "exhibit " number); return }
+	if (match(line, /"version":[0-9]+[,}]/) && substr(line, RSTART + 10, RLENGTH - 11) != "1") { newer[number] = 1; say("newer", "manifest-form", "exhibit " number); return }
 	if (!index(line, "\"id\":\"" capture "\",\"kind\":\"capture\",\"nonce\":\"")) say("bad", "manifest-form", "exhibit " number ": not the manifest of capture " capture)
-	if (seal == "-") say("lacks", "seal-missing", "exhibit " number ": not sealed yet")
+	if (seal in newer) say("note", "subject-missing", "exhibit " number ": its seal has a newer format")
+	else if (seal == "-") say("lacks", "seal-missing", "exhibit " number ": not sealed yet")
 	else {
 		subjects(seal)
 		if (!((seal, digest) in subject)) say("bad", "subject-missing", "exhibit " number ": seal " seal " does not name its manifest")
@@ -623,6 +626,7 @@ END {
 	for (p in sum) {
 		n = split(p, seg, "/")
 		if (seg[2] != "exhibits") continue
+		if (seg[3] in newer) continue
 		if (!(seg[3] in known)) { say("bad", "file-extra", "exhibit " seg[3] " is not stated"); continue }
 		if (n == 4 && !((seg[3], seg[4]) in names)) say("bad", "file-extra", "exhibit " seg[3] ": a file that its manifest does not name")
 		if (n > 4 && (n != 6 || seg[4] != "slices" || !((seg[3], seg[5]) in region))) { say("bad", "slice-form", "exhibit " seg[3] ": a part of no object"); continue }
@@ -646,7 +650,7 @@ AWK
 slice() {
 	if [ "$(wc -c <"$1.salt")" -eq 32 ] && [ "$(wc -c <"$1")" -eq "$3" ] && [ "$(cat "$1.salt" "$1" | sha256sum | cut -c1-64)" = "$2" ]; then ok slice "$4"; else bad slice-commitment "$4"; fi
 }
-awk -v SUMS="$W/sums" -v COUNTED="$W/counted" -v WITHHELD="$W/withheld" -v HEADS="$W/heads" -v W="$W" -f "$W/exhibits.awk" "$W/sums" "$W/counted" "$W/withheld" "$W/exhibits" >"$W/said" || bad manifest-form 'the manifests cannot be read'
+awk -v SUMS="$W/sums" -v COUNTED="$W/counted" -v NEWER="$W/newer" -v WITHHELD="$W/withheld" -v HEADS="$W/heads" -v W="$W" -f "$W/exhibits.awk" "$W/sums" "$W/counted" "$W/newer" "$W/withheld" "$W/exhibits" >"$W/said" || bad manifest-form 'the manifests cannot be read'
 while IFS=$'\t' read -r kind finding text length more; do
 	case $kind in
 	ok) ok "$finding" "$text" ;;
