@@ -170,12 +170,12 @@ func (n *node) removeAuthority(ctx context.Context, name string) error {
 		}
 		list[i].Removed = &now
 		gone = list[i]
-		return list, nil
+		// The Policy first: a crash between the two leaves an authority whose
+		// tokens do not count, never one that is gone and still counts. To remove
+		// it again ends the matter.
+		return list, n.endAuthority(ctx, list, gone)
 	})
 	if err != nil {
-		return err
-	}
-	if err := n.endAuthority(ctx, gone, now); err != nil {
 		return err
 	}
 	return n.event(ctx, "authority-removed", []string{gone.Name, gone.Operator, gone.URL})

@@ -174,13 +174,9 @@ func (n *node) allRoots() (cs []*x509.Certificate, err error) {
 	return cs, nil
 }
 
-// endAuthority sets `until` on the Policy's entries of an operator's roots, if
-// no other authority of the operator uses them.
-func (n *node) endAuthority(ctx context.Context, gone authorityEntry, at holdfast.Time) error {
-	list, _, err := n.authorityEntries()
-	if err != nil {
-		return err
-	}
+// endAuthority sets `until` on the Policy's entries of gone's roots, if no other
+// authority of its operator in list uses them.
+func (n *node) endAuthority(ctx context.Context, list []authorityEntry, gone authorityEntry) error {
 	ends, err := rootKeys(gone)
 	if err != nil {
 		return err
@@ -202,7 +198,7 @@ func (n *node) endAuthority(ctx context.Context, gone authorityEntry, at holdfas
 	p.Authorities = slices.Clone(p.Authorities)
 	for i, a := range p.Authorities {
 		if a.Operator == gone.Operator && ends[a.Root] && a.Until == nil {
-			p.Authorities[i].Until = &at
+			p.Authorities[i].Until = gone.Removed
 		}
 	}
 	if err := n.savePolicy(ctx, &p); err != nil {
