@@ -172,6 +172,7 @@ func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
 		case <-timeout.C:
 			for name := range hope {
 				why = append(why, fmt.Sprintf("%s: no answer after %s", name, q.o.Wait))
+				q.suspect(name)
 			}
 			slices.Sort(why)
 			return why, nil
@@ -257,6 +258,18 @@ func (q *Quorum) state(name string) (up, due bool, why string) {
 		o.next = now.Add(q.o.Wait) // one question at a time while it is down
 	}
 	return false, due, "down: " + o.why
+}
+
+// suspect opens the circuit of an authority that has not answered in time, so
+// that the next Seal does not wait for it even if the question itself is still
+// on its way; an answer closes it again.
+func (q *Quorum) suspect(name string) {
+	q.mu.Lock()
+	known := q.down[name] != nil
+	q.mu.Unlock()
+	if !known {
+		q.note(name, fmt.Errorf("no answer after %s", q.o.Wait))
+	}
 }
 
 // note opens or closes an authority's circuit.

@@ -14,6 +14,10 @@ const (
 // this machine. They are recorded as they are used.
 func flags() []string {
 	off := []string{
+		// Some versions ask a search engine about each new browser context: that
+		// would be in the record, and tell it of every capture.
+		"AimEnabled", "AimServerEligibilityEnabled", "AimServerRequestOnStartupEnabled", "AimServerRequestOnIdentityChangeEnabled",
+		"AimUrlNavigationFetchEnabled", "AiModeOmniboxEntryPoint",
 		"AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "DialMediaRouteProvider",
 		"HttpsFirstBalancedModeAutoEnable", "HttpsFirstModeV2", "HttpsUpgrades", // what was asked is what is asked
 		"InterestFeedContentSuggestions", "LocalNetworkAccessChecks", // the proxy decides about private addresses
