@@ -14,14 +14,15 @@ const (
 // this machine. They are recorded as they are used.
 func flags() []string {
 	off := []string{
-		// Some versions ask a search engine about each new browser context: that
-		// would be in the record, and tell it of every capture.
+		// Some versions ask their search engine about each new browser context, or
+		// connect to it in advance (PreconnectToSearch): that would be in the
+		// record, and tell it of every capture. Seen with Chromium 150.
 		"AimEnabled", "AimServerEligibilityEnabled", "AimServerRequestOnStartupEnabled", "AimServerRequestOnIdentityChangeEnabled",
 		"AimUrlNavigationFetchEnabled", "AiModeOmniboxEntryPoint",
 		"AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "DialMediaRouteProvider",
 		"HttpsFirstBalancedModeAutoEnable", "HttpsFirstModeV2", "HttpsUpgrades", // what was asked is what is asked
 		"InterestFeedContentSuggestions", "LocalNetworkAccessChecks", // the proxy decides about private addresses
-		"MediaRouter", "OptimizationHints", "PrivacySandboxSettings4", "Translate",
+		"MediaRouter", "OptimizationHints", "PreconnectToSearch", "PrivacySandboxSettings4", "Translate",
 	}
 	f := []string{
 		"--headless=new",
