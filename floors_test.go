@@ -106,7 +106,7 @@ func TestRootIsOffline(t *testing.T) {
 
 // TestRootIsSmall keeps the root what one person can read in a day. The plan
 // asked for 8 files and 2,000 lines; the strict ZIP reader and a separate file
-// per question made it 13 and, counted without blank lines and comments, what
+// per question made it 12 and, counted without blank lines and comments, what
 // stands here.
 func TestRootIsSmall(t *testing.T) {
 	files, lines := 0, 0
@@ -126,8 +126,8 @@ func TestRootIsSmall(t *testing.T) {
 			}
 		}
 	}
-	if files > 13 || lines > 2800 {
-		t.Errorf("root has %d files and %d lines of code, at most 13 and 2,800", files, lines)
+	if files > 12 || lines > 2800 {
+		t.Errorf("root has %d files and %d lines of code, at most 12 and 2,800", files, lines)
 	}
 	t.Logf("%d files, %d lines of code", files, lines)
 }
