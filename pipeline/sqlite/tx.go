@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"strings"
@@ -124,8 +123,6 @@ func chunks(n int, f func(from, to int) error) error {
 func values(text, row string, n int) string {
 	return text + strings.TrimSuffix(strings.Repeat(row+",", n), ",")
 }
-
-func none(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
 // sum is the CRC-32C of parts. It is there to notice that the disk or the file
 // was changed by accident; what somebody changes on purpose, the Digests in the
