@@ -3,6 +3,7 @@ module holdfast
 go 1.26
 
 require (
+	filippo.io/age v1.2.1
 	github.com/andybalholm/brotli v1.0.6
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/digitorus/timestamp v0.0.0-20231217203849-220c5c2851b7
