@@ -84,7 +84,7 @@ func (e *exhibitView) seal(s *seal, state State) {
 		for _, o := range s.operators {
 			ops = append(ops, messages.Visible(o))
 		}
-		e.Seal = e.Say("page.seal.sealed", "time", strings.TrimSuffix(upTo(s.t), " UTC"), "operators", strings.Join(ops, ", "))
+		e.Seal = e.Say("page.seal.sealed", "time", upTo(s.t), "operators", strings.Join(ops, ", "))
 	case Signed:
 		e.Seal = e.Say("page.seal.signed", "why", s.why)
 	default:

@@ -49,7 +49,7 @@ func TestFindingsOfTheSpecification(t *testing.T) {
 
 func TestPlural(t *testing.T) {
 	c := english(t)
-	for n, want := range map[int]string{0: "0 exhibits", 1: "1 exhibit", 2: "2 exhibits", 10_000_001: "10000001 exhibits"} {
+	for n, want := range map[int]string{0: "0 exhibits.", 1: "1 exhibit.", 2: "2 exhibits.", 10_000_001: "10000001 exhibits."} {
 		if got := c.Text("page.exhibits", messages.Args{"n": n}); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
