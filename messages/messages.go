@@ -4,7 +4,8 @@
 // A language is one file in lang/, so that a translator adds a file and changes
 // no code. Sentences are looked up by key; what a language lacks is said in
 // English. Text from outside that is put into a sentence is made visible first
-// (see [Visible]), so that no page that was captured can reorder or hide words.
+// (see [Visible]) and isolated (see [Args]), so that no page that was captured can
+// reorder or hide words.
 package messages
 
 import (
@@ -28,19 +29,20 @@ var files embed.FS
 // fallback is the language that has every key.
 const fallback = "en"
 
-// ErrLanguage is wrapped by errors about a file of sentences.
-var ErrLanguage = errors.New("not a file of sentences")
+// Errors that callers branch on.
+var (
+	// ErrLanguage is wrapped by errors about a file of sentences.
+	ErrLanguage = errors.New("not a file of sentences")
 
-// Args are the values for the places `{name}` of a sentence. A string is made
-// visible. The place `{n}` holds the count that decides between plural forms.
-type Args map[string]any
+	// ErrNoLanguage says that there is no file of a language asked for.
+	ErrNoLanguage = errors.New("no sentences in it")
+)
 
 // Catalogue is the sentences of one language. It is read-only: its methods may
 // be called concurrently.
 type Catalogue struct {
 	tag  language.Tag
-	dir  string
-	own  map[string]sentence
+	file *file
 	base map[string]sentence // English
 }
 
@@ -67,13 +69,17 @@ func (s *sentence) UnmarshalJSON(b []byte) error {
 
 // file is the content of lang/<tag>.json.
 type file struct {
-	Tag   string              `json:"tag"`
-	Dir   string              `json:"dir"`
-	Texts map[string]sentence `json:"texts"`
+	Tag         string              `json:"tag"`
+	Name        string              `json:"name"`         // of the language, in itself
+	EnglishName string              `json:"english_name"` // of the language
+	Dir         string              `json:"dir"`          // ltr or rtl
+	ReviewedBy  string              `json:"reviewed_by"`  // the lawyer who answers for the wording; "" says nobody does yet
+	Texts       map[string]sentence `json:"texts"`
 }
 
 // Open returns the catalogue that fits the wishes (BCP 47 tags, best first)
-// best; without a fit, and without wishes, it is the English one.
+// best; without a fit, and without wishes, it is the English one. A relative is
+// no fit: who reads Ukrainian is not given Russian.
 func Open(wishes ...string) (*Catalogue, error) {
 	english, err := load(fallback)
 	if err != nil {
@@ -89,12 +95,12 @@ func Open(wishes ...string) (*Catalogue, error) {
 	}
 	_, best, sure := language.NewMatcher(tags).Match(parse(wishes)...)
 	chosen := english
-	if sure != language.No {
+	if sure >= language.High {
 		if chosen, err = load(names[best]); err != nil {
 			return nil, err
 		}
 	}
-	return &Catalogue{tag: language.Make(chosen.Tag), dir: chosen.Dir, own: chosen.Texts, base: english.Texts}, nil
+	return &Catalogue{tag: language.Make(chosen.Tag), file: chosen, base: english.Texts}, nil
 }
 
 // parse drops wishes that are no tags: they come from the environment.
@@ -141,47 +147,36 @@ func load(tag string) (*file, error) {
 func (c *Catalogue) Tag() string { return c.tag.String() }
 
 // Dir is ltr or rtl, for a page's dir attribute.
-func (c *Catalogue) Dir() string { return c.dir }
+func (c *Catalogue) Dir() string { return c.file.Dir }
+
+// Name is what the language calls itself, EnglishName what English calls it.
+func (c *Catalogue) Name() string        { return c.file.Name }
+func (c *Catalogue) EnglishName() string { return c.file.EnglishName }
+
+// Reviewer is the lawyer whose name is in the file, who answers for the wording
+// in this language; "" while nobody does.
+func (c *Catalogue) Reviewer() string { return c.file.ReviewedBy }
 
 // Has reports whether there is a sentence under key.
-func (c *Catalogue) Has(key string) bool { return c.own[key] != nil || c.base[key] != nil }
+func (c *Catalogue) Has(key string) bool { return c.file.Texts[key] != nil || c.base[key] != nil }
 
-// Text returns the sentence under key with its places filled. A key that no
-// language has comes back in double brackets: a test finds it, and no reader is
-// left with nothing.
-func (c *Catalogue) Text(key string, args Args) string {
-	s, tag := c.own[key], c.tag
+// pick returns the sentence under key in its right form. A key that no language
+// has comes back in double brackets: a test finds it, and no reader is left
+// with nothing.
+func (c *Catalogue) pick(key string, args Args) string {
+	s, tag := c.file.Texts[key], c.tag
 	if s == nil {
 		s, tag = c.base[key], language.English
 	}
 	if s == nil {
 		return "⟦" + key + "⟧"
 	}
-	text := s["other"]
 	if n, ok := count(args["n"]); ok {
 		if t, ok := s[form(tag, n)]; ok {
-			text = t
+			return t
 		}
 	}
-	return fill(text, args)
-}
-
-// fill puts each value in once: a value that looks like a place stays as it is.
-func fill(text string, args Args) string {
-	if len(args) == 0 {
-		return text
-	}
-	var pairs []string
-	for name, v := range args {
-		s, ok := v.(string)
-		if ok {
-			s = Visible(s)
-		} else {
-			s = fmt.Sprint(v)
-		}
-		pairs = append(pairs, "{"+name+"}", s)
-	}
-	return strings.NewReplacer(pairs...).Replace(text)
+	return s["other"]
 }
 
 func count(v any) (int64, bool) {
