@@ -46,6 +46,8 @@ type QuorumOptions struct {
 	Newest string
 	// Wait bounds the wait for the quorum. Optional, default [StampTimeout].
 	Wait time.Duration
+	// Offline asks nobody but Own: queries and replies travel as files.
+	Offline bool
 	// Retry and MaxRetry bound the back-off of an authority that failed.
 	// Optional, defaults 1 s and 5 min.
 	Retry, MaxRetry time.Duration
@@ -144,6 +146,10 @@ func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
 			got[a.Operator] = true
 			continue
 		}
+		if q.o.Offline {
+			why = append(why, a.Name+": not asked over the network")
+			continue
+		}
 		up, due, reason := q.state(a.Name)
 		if !up {
 			why = append(why, reason)
@@ -224,24 +230,42 @@ func (q *Quorum) one(ctx context.Context, a Authority, k ask) answer {
 	if a.Name != OwnName && q.ctx.Err() == nil {
 		q.note(a.Name, err)
 	}
-	if err == nil && k.notBefore != nil && ts.Token.Latest().Before(k.notBefore.Time.Add(-notBeforeSlack)) {
-		err = fmt.Errorf("its clock is behind: it says %s, and what it stamped was signed after %s", holdfast.At(ts.Token.GenTime), k.notBefore.Time)
-	}
-	if err == nil && a.Name != OwnName {
-		err = q.o.Trust.Pin(ctx, a, ts)
+	if err == nil {
+		err = counts(ctx, q.o.Trust, a, k, ts)
 	}
 	if err != nil {
 		q.o.Log.InfoContext(ctx, "timestamp missing", "seal", k.seal, "authority", a.Name, "err", err)
 		return answer{a: a, why: err}
 	}
-	raw := ts.Token.Raw
-	part := fmt.Sprintf("timestamps/%s/%s.tst", a.Name, hashing.Of(raw).Hex())
 	// A token that came in time is kept, however long the disk takes.
-	_, err = q.o.Store.CreateAll(q.ctx, storage.Item{Name: partName(k.seal, part), Data: raw})
-	if err != nil {
-		return answer{a: a, fatal: fmt.Errorf("keep timestamp of %s: %w", a.Name, err)}
+	if err := keep(q.ctx, q.o.Store, a, k.seal, ts); err != nil {
+		return answer{a: a, fatal: err}
 	}
 	return answer{a: a}
+}
+
+// counts says why a token does not count for a Seal, and pins what is new.
+func counts(ctx context.Context, t *Trust, a Authority, k ask, ts *Timestamp) error {
+	if k.notBefore != nil && ts.Token.Latest().Before(k.notBefore.Time.Add(-notBeforeSlack)) {
+		return fmt.Errorf("its clock is behind: it says %s, and what it stamped was signed after %s", holdfast.At(ts.Token.GenTime), k.notBefore.Time)
+	}
+	if a.Name == OwnName {
+		return nil
+	}
+	return t.Pin(ctx, a, ts)
+}
+
+// keep makes a token a part of a Seal.
+func keep(ctx context.Context, store Store, a Authority, seal string, ts *Timestamp) error {
+	name := partName(seal, stampPart(a.Name, ts.Token.Raw))
+	if _, err := store.CreateAll(ctx, storage.Item{Name: name, Data: ts.Token.Raw}); err != nil {
+		return fmt.Errorf("keep timestamp of %s: %w", a.Name, err)
+	}
+	return nil
+}
+
+func stampPart(authority string, token []byte) string {
+	return fmt.Sprintf("timestamps/%s/%s.tst", authority, hashing.Of(token).Hex())
 }
 
 // state says whether an authority answered last time, and whether it may be

@@ -27,7 +27,8 @@ const publicPace = 15 * time.Second
 type Reconciler struct {
 	Store  Store
 	Quorum *Quorum
-	// Publish tells queue and catalog that a Seal is sealed. It may be told
+	// Publish tells queue and catalog that a Seal is sealed (after replies that
+	// came as files, also why it is not). It may be told
 	// again of the same Seal after a restart. An error is tried again.
 	Publish func(ctx context.Context, o Outcome) error
 	// Pace is the least time between two Seals. Optional, default 15 s if an
@@ -174,15 +175,21 @@ func (r *Reconciler) one(ctx context.Context, seal string) (Outcome, error) {
 			return o, err
 		}
 	}
+	return r.settle(ctx, o, parts)
+}
+
+// settle publishes a Seal that is sealed, and complains of one that is
+// contradicted.
+func (r *Reconciler) settle(ctx context.Context, o Outcome, parts holdfast.SealParts) (Outcome, error) {
 	if o.State == StatePending && parts[partStatement] != nil && strings.HasPrefix(o.Reason, "contradicted") {
-		return o, fmt.Errorf("seal %s: %w: %s", seal, ErrContradicted, o.Reason)
+		return o, fmt.Errorf("seal %s: %w: %s", o.Seal, ErrContradicted, o.Reason)
 	}
 	if o.State != StateSealed {
 		return o, nil
 	}
 	r.Quorum.remember(parts, o.T)
 	if err := r.Publish(ctx, o); err != nil {
-		return o, fmt.Errorf("publish seal %s: %w", seal, err)
+		return o, fmt.Errorf("publish seal %s: %w", o.Seal, err)
 	}
 	return o, nil
 }
@@ -202,6 +209,9 @@ func question(seal string, parts holdfast.SealParts, names map[string]bool) (ask
 }
 
 func (r *Reconciler) pace() time.Duration {
+	if r.Quorum.o.Offline {
+		return 0
+	}
 	if r.Pace == 0 && slices.ContainsFunc(r.Quorum.o.Authorities, func(a Authority) bool { return a.Public }) {
 		return publicPace
 	}

@@ -3,17 +3,14 @@ package preserve
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"mime"
 	"net/http"
-	"slices"
+	"net/netip"
+	"net/url"
 	"time"
 
 	"holdfast/rfc3161"
@@ -29,6 +26,8 @@ var (
 	ErrNonce  = errors.New("token answers another request")
 	ErrPolicy = errors.New("token has another policy than the one pinned")
 	ErrIssuer = errors.New("token comes from another issuing CA than the one pinned")
+	// ErrOpenLine: credentials are configured and the URL is not https.
+	ErrOpenLine = errors.New("credentials are sent over https or to this machine only")
 )
 
 // An Authority is one RFC 3161 service as it is configured here. Whether it
@@ -44,6 +43,9 @@ type Authority struct {
 	// PolicyPin is the dotted OID that tokens must state; it is also asked for.
 	// Optional.
 	PolicyPin string
+	// Authorization is the value of that HTTP header, or "". It is sent over TLS
+	// or to this machine only, and is never shown.
+	Authorization Secret
 	// Public authorities are strangers' servers, asked at a polite pace.
 	Public bool
 	// Issue answers in process, instead of the URL: the node's own authority.
@@ -91,70 +93,22 @@ func (c *Client) Stamp(ctx context.Context, a Authority, signature []byte) (*Tim
 }
 
 func (c *Client) stamp(ctx context.Context, a Authority, signature []byte) (*Timestamp, error) {
-	nonce, err := drawNonce()
+	q, err := NewQuery(a, signature)
 	if err != nil {
 		return nil, err
 	}
-	imprint := sha256.Sum256(signature)
-	request, err := rfc3161.NewRequest(imprint[:], nonce, a.PolicyPin)
+	asked, begin := c.now(), time.Now() // the second one is monotonic: took survives a step of the clock
+	reply, err := c.ask(ctx, a, q.der)
 	if err != nil {
 		return nil, err
 	}
-	asked, begin := c.now(), time.Now() // the second one is monotonic: Took survives a step of the clock
-	reply, err := c.ask(ctx, a, request)
+	took := time.Since(begin)
+	ts, err := q.Accept(a, reply)
 	if err != nil {
 		return nil, err
 	}
-	ts := &Timestamp{Took: time.Since(begin)}
-	if ts.Token, err = rfc3161.ParseResponse(reply); err != nil {
-		return nil, err
-	}
-	if err := ts.check(a, imprint[:], nonce); err != nil {
-		return nil, err
-	}
-	ts.Offset = ts.Token.GenTime.Sub(asked.Add(ts.Took / 2))
+	ts.Took, ts.Offset = took, ts.Token.GenTime.Sub(asked.Add(took/2))
 	return ts, nil
-}
-
-// check fills in the chain. The nonce comes first: a replayed token is named as
-// such, although its imprint is another one as well.
-func (ts *Timestamp) check(a Authority, imprint []byte, nonce *big.Int) error {
-	tok := ts.Token
-	if tok.Nonce == nil || tok.Nonce.Cmp(nonce) != 0 {
-		return ErrNonce
-	}
-	if err := tok.Check(imprint); err != nil {
-		return err
-	}
-	if a.PolicyPin != "" && tok.Policy != a.PolicyPin {
-		return fmt.Errorf("%w: %.80s", ErrPolicy, tok.Policy)
-	}
-	chains, err := tok.Chains(a.Roots, nil)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(chains, func(c rfc3161.Chain) bool { return a.IssuerPin == "" || pin(c.Issuer) == a.IssuerPin })
-	if i < 0 {
-		return fmt.Errorf("%w: %q", ErrIssuer, chains[0].Issuer.Subject)
-	}
-	ts.Chain, ts.IssuerPin = chains[i], pin(chains[i].Issuer)
-	return nil
-}
-
-// pin names a key, whatever certificate it is in.
-func pin(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
-	return hex.EncodeToString(sum[:])
-}
-
-// drawNonce draws 128 bits, of which the first is set: fixed length, no sign.
-func drawNonce() (*big.Int, error) {
-	b := make([]byte, 16)
-	if _, err := rand.Read(b); err != nil {
-		return nil, fmt.Errorf("draw nonce: %w", err)
-	}
-	b[0] = b[0]&0x7f | 0x40
-	return new(big.Int).SetBytes(b), nil
 }
 
 // ask returns the body of an answer that may be a reply.
@@ -173,7 +127,14 @@ func (c *Client) ask(ctx context.Context, a Authority, request []byte) ([]byte, 
 		return nil, err
 	}
 	post.Header.Set("Content-Type", "application/timestamp-query")
-	resp, err := c.HTTP.Do(post)
+	carrier := c.HTTP
+	if a.Authorization != "" {
+		if carrier, err = c.confidential(post.URL); err != nil {
+			return nil, err
+		}
+		post.Header.Set("Authorization", string(a.Authorization))
+	}
+	resp, err := carrier.Do(post)
 	if err != nil {
 		return nil, err
 	}
@@ -191,10 +152,34 @@ func (c *Client) ask(ctx context.Context, a Authority, request []byte) ([]byte, 
 	return body, nil
 }
 
+// confidential returns a client that takes credentials to this one place: over
+// TLS or to this machine, and to nowhere else that an answer redirects to.
+func (c *Client) confidential(u *url.URL) (*http.Client, error) {
+	if !Confidential(u) {
+		return nil, ErrOpenLine
+	}
+	stays := *c.HTTP
+	stays.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &stays, nil
+}
+
+// Confidential reports whether credentials may be sent to a URL: https, or
+// loopback by its address.
+func Confidential(u *url.URL) bool {
+	if u.Scheme == "https" {
+		return true
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
+}
+
 // acceptable refuses answers that say themselves that they are something else.
 // Authorities are not all exact about the content type, and the bytes decide.
 func acceptable(resp *http.Response) error {
-	if resp.StatusCode != http.StatusOK {
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("%w: HTTP status %d: it wants credentials, or other ones (`authority add --auth FILE`)", ErrReply, resp.StatusCode)
+	case resp.StatusCode != http.StatusOK:
 		return fmt.Errorf("%w: HTTP status %d", ErrReply, resp.StatusCode)
 	}
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))

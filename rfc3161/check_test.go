@@ -331,6 +331,24 @@ func TestExchange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		back, number, oid, err := ParseRequest(der)
+		if err != nil || !bytes.Equal(back, imprint[:]) || number.Cmp(nonce) != 0 || oid != policy {
+			t.Errorf("read back %x %v %q %v", back, number, oid, err)
+		}
+		for i := range 8 * len(der) {
+			bad := bytes.Clone(der)
+			bad[i/8] ^= 1 << (i % 8)
+			b, n, p, err := ParseRequest(bad)
+			if err == nil && bytes.Equal(b, imprint[:]) && n.Cmp(nonce) == 0 && p == policy {
+				t.Errorf("policy %q: bit %d does not matter", policy, i)
+			}
+			if err != nil && !errors.Is(err, ErrSyntax) {
+				t.Errorf("bit %d: %v", i, err)
+			}
+		}
+		if _, _, _, err := ParseRequest(append(bytes.Clone(der), 0)); !errors.Is(err, ErrSyntax) {
+			t.Errorf("one byte more: %v", err)
+		}
 		if policy == "2.25.329800735698586629295641978511506172918" {
 			continue // more than encoding/asn1 can hold
 		}

@@ -41,6 +41,32 @@ func NewRequest(imprint []byte, nonce *big.Int, policy string) ([]byte, error) {
 		want, number, []byte{tagBool, 1, 0xff}), nil
 }
 
+// ParseRequest is the exact inverse of [NewRequest]: a request of any other
+// form, even one that asks the same, is [ErrSyntax].
+func ParseRequest(der []byte) (imprint []byte, nonce *big.Int, policy string, err error) {
+	r := &reader{b: der}
+	in := r.inside(tagSequence)
+	in.small(tagInt)
+	hash := in.inside(tagSequence)
+	hash.element(tagSequence)
+	_, imprint = hash.element(tagOctets)
+	in.adopt(hash)
+	if in.peek() == tagOID {
+		policy = in.oid()
+	}
+	nonce = in.integer(tagInt)
+	in.element(tagBool)
+	r.adopt(in)
+	if err := r.end(); err != nil {
+		return nil, nil, "", fmt.Errorf("parse request: %w", err)
+	}
+	again, err := NewRequest(imprint, nonce, policy)
+	if err != nil || !bytes.Equal(again, der) {
+		return nil, nil, "", fmt.Errorf("parse request: %w: not of the form that is asked here", ErrSyntax)
+	}
+	return imprint, nonce, policy, nil
+}
+
 // ParseResponse reads a TimeStampResp (RFC 3161 section 2.4.2) and the token
 // in it. Errors wrap [ErrSyntax], or [ErrRejected] with the authority's own
 // words when its status is not granted (0) or grantedWithMods (1): authorities

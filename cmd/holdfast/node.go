@@ -36,6 +36,8 @@ type node struct {
 	signer preserve.Signer
 	trust  *preserve.Trust
 	index  *pipeline.Index
+
+	offline bool // this process asks no authority over the network
 }
 
 // open opens the node with its catalog.

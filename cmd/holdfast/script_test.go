@@ -38,6 +38,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("HOLDFAST_DATA", filepath.Join(e.WorkDir, "node"))
 			e.Setenv("HOLDFAST_BROWSER", os.Getenv("HOLDFAST_BROWSER"))
 			e.Setenv("VERIFY_SH", filepath.Join(repo, "export", "verify.sh"))
+			e.Values[clockKey{}] = map[string]*http.Server{}
 			return err
 		},
 		Condition: func(cond string) (bool, error) {
@@ -46,10 +47,10 @@ func TestScript(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: stampsCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
 			"setout": cmdSetOut, "flip": cmdFlip, "mkzip": cmdMkzip, "newer": cmdNewer,
-		},
+		}),
 	})
 }
 

@@ -19,16 +19,39 @@ import (
 
 func (c *cli) sealCmd() *cobra.Command {
 	var wait time.Duration
-	cmd := command("seal [--wait 30s]", "Seal what is not sealed yet", "holdfast seal --wait 5m", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+	var requests, replies string
+	cmd := command("seal [--wait 30s] [--requests DIR | --replies DIR]", "Seal what is not sealed yet", "holdfast seal --wait 5m", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		if requests != "" && replies != "" {
+			return usageError("--requests and --replies are two journeys: give one of them")
+		}
 		n, err := c.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer n.Close()
+		switch {
+		case requests != "":
+			return c.writeRequests(cmd.Context(), n, requests, wait)
+		case replies != "":
+			return c.takeReplies(cmd.Context(), n, replies)
+		}
 		return c.seal(cmd.Context(), n, wait)
 	})
-	cmd.Long = "Carries out what a stop, a crash or an authority out of reach has left.\n\nexit status: 0 all is sealed  1 could not  2 usage  3 something is still not sealed"
+	cmd.Long = `Carries out what a stop, a crash or an authority out of reach has left.
+
+Without a line, --requests DIR signs and logs everything, asks nobody, and writes
+a time-stamp query for each Seal and authority into DIR. README.txt there says
+how to send them from another machine. --replies DIR takes the answers, *.tsr
+beside their *.tsq: each is checked as one that came over the network, a wrong
+one is refused by name, and the same answers may be brought twice.
+
+exit status: 0 all is sealed (--requests: the queries are written)
+             1 could not (--replies: a reply was refused; the others were taken)
+             2 usage
+             3 something is still not sealed (--requests: not signed)`
 	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to try")
+	cmd.Flags().StringVar(&requests, "requests", "", "write time-stamp queries into this directory, for a node without a line")
+	cmd.Flags().StringVar(&replies, "replies", "", "take time-stamp replies from this directory")
 	return cmd
 }
 

@@ -29,6 +29,7 @@ type NodeOptions struct {
 	Dir         string                              // of a node that was made before; default: a new one
 	Store       func(preserve.Store) preserve.Store // wraps the node's store, to make writes fail
 	Unpinned    bool                                // the Policy begins without authorities
+	Offline     bool                                // no authority is asked
 }
 
 // Node is everything that seals, in one directory, as a training node: store,
@@ -145,7 +146,7 @@ func (n *Node) wire() error {
 		Authorities: asked,
 		Own:         &preserve.Authority{Name: preserve.OwnName, Operator: "sealtest", Roots: []*x509.Certificate{own.Root()}, Issue: own.Issue},
 		Client:      &preserve.Client{HTTP: &http.Client{}, Timeout: n.o.Wait},
-		Trust:       n.Trust, Store: n.Store, Wait: n.o.Wait, Newest: filepath.Join(n.Dir, "newest.tst"),
+		Trust:       n.Trust, Store: n.Store, Wait: n.o.Wait, Offline: n.o.Offline, Newest: filepath.Join(n.Dir, "newest.tst"),
 		Retry: 20 * time.Millisecond, MaxRetry: 100 * time.Millisecond,
 	})
 	if err != nil {
