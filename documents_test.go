@@ -135,12 +135,12 @@ func TestManifestRefuses(t *testing.T) {
 }
 
 func TestSources(t *testing.T) {
-	for _, s := range []string{"http://a/", "https://a.example:8443/x?y#z", "holdfast:case/00ff"} {
+	for _, s := range []string{"http://a/", "https://a.example:8443/x?y#z", "holdfast:case/00ff", "received:000102030405060708090a0b0c0d0e0f"} {
 		if _, err := holdfast.ParseSource(s); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, s := range []string{"", "a.example/x", "file:///etc/passwd", "javascript:alert(1)", "data:text/html,x", "https://", "holdfast:", "holdfast:a/../b", "ftp://a/", strings.Repeat("x", 9000)} {
+	for _, s := range []string{"", "a.example/x", "file:///etc/passwd", "javascript:alert(1)", "data:text/html,x", "https://", "holdfast:", "holdfast:a/../b", "ftp://a/", "received:", "received:maria", "received:000102030405060708090A0b0c0d0e0f", "received:000102030405060708090a0b0c0d0e0f/x", strings.Repeat("x", 9000)} {
 		if _, err := holdfast.ParseSource(s); !errors.Is(err, holdfast.ErrForm) {
 			t.Errorf("%.60q: %v", s, err)
 		}
@@ -247,6 +247,13 @@ func TestPolicy(t *testing.T) {
 func FuzzManifest(f *testing.F) {
 	b, err := sampleManifest().Encode()
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	given := sampleManifest()
+	given.Source, given.Web = "received:000102030405060708090a0b0c0d0e0f", nil
+	given.Commitments = []holdfast.Commitment{{Digest: hashing.Of(nil), Name: "giver"}}
+	if b, err = given.Encode(); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)

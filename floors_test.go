@@ -18,7 +18,7 @@ import (
 const floors = `
 6 cmd/holdfast cmd/holdfast-verify
 5 cmd/internal/verifycmd collectors/collectorstest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest
-4 pipeline/sqlite collectors/web storage/file catalog/sqlite
+4 pipeline/sqlite collectors/web collectors/received storage/file catalog/sqlite
 3 pipeline preserve catalog export
 2 . storage collectors
 1 hashing warc canon rfc3161 messages preserve/authority preserve/public

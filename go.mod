@@ -7,6 +7,7 @@ require (
 	github.com/andybalholm/brotli v1.0.6
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/digitorus/timestamp v0.0.0-20231217203849-220c5c2851b7
+	github.com/gabriel-vasile/mimetype v1.4.13
 	github.com/go-rod/rod v0.116.2
 	github.com/gowebpki/jcs v1.0.2
 	github.com/klauspost/compress v1.19.1

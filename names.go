@@ -28,13 +28,15 @@ func malformed(format string, a ...any) error {
 	return fmt.Errorf("%w: %w", ErrForm, fmt.Errorf(format, a...))
 }
 
-// Source says what is watched, in text form: a URL or `holdfast:<kind>/<id>`.
+// Source says what is watched, in text form: a URL, `holdfast:<kind>/<id>` for
+// what was done, or `received:<id>` for what a person handed over.
 type Source string
 
 // MaxSource is the longest Source in bytes.
 const MaxSource = 8192
 
-// ParseSource accepts http and https URLs with a host, and holdfast: Sources.
+// ParseSource accepts http and https URLs with a host, holdfast: Sources, and
+// received: with an ID, which names nobody.
 // The caller serialises URLs by the WHATWG rules first; this is the gate that
 // keeps file:, javascript: and the like out of every later stage.
 func ParseSource(s string) (Source, error) {
@@ -45,6 +47,12 @@ func ParseSource(s string) (Source, error) {
 		kind, id, _ := strings.Cut(rest, "/")
 		if !validName(kind, 64, "-") || !validName(id, 128, "._-") {
 			return "", malformed("source %.80q is not holdfast:<kind>/<id>", s)
+		}
+		return Source(s), nil
+	}
+	if id, ok := strings.CutPrefix(s, "received:"); ok {
+		if !isHex(id, 32) {
+			return "", malformed("source %.80q is not received:<32 hex digits>", s)
 		}
 		return Source(s), nil
 	}
@@ -64,6 +72,9 @@ func ParseSource(s string) (Source, error) {
 
 // IsEvent reports whether the Source names something done, not acquired.
 func (s Source) IsEvent() bool { return strings.HasPrefix(string(s), "holdfast:") }
+
+// IsReceived reports whether the Source names what a person handed over.
+func (s Source) IsReceived() bool { return strings.HasPrefix(string(s), "received:") }
 
 // ID is 16 bytes in 32 lowercase hex digits: a capture, Case, chain or Task.
 type ID string

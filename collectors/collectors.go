@@ -88,6 +88,14 @@ type Acquired struct {
 	Collection      Collection
 	Transformations []Transformation
 	Completeness    Completeness
+	Commitments     []Commitment // to what would endanger somebody; sorted by Name
+}
+
+// Commitment hides a value that a restricted Object of role "disclosure" shows:
+// Digest is that of the Object's bytes, which hold a random salt.
+type Commitment struct {
+	Name   string
+	Digest hashing.Digest
 }
 
 // Reason is one thing that went otherwise than asked. Code is a short constant

@@ -30,6 +30,9 @@ func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts) {
 		}
 		m.Transformations = append(m.Transformations, holdfast.Transformation{Action: action, Inputs: append([]string{}, t.Inputs...), Output: t.Output, Tool: clean(t.Tool)})
 	}
+	for _, k := range a.Commitments {
+		m.Commitments = append(m.Commitments, holdfast.Commitment{Digest: k.Digest, Name: k.Name})
+	}
 	if a.Address.Asked != "" {
 		m.Web = web(a.Address)
 	}

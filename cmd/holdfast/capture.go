@@ -144,8 +144,12 @@ func readLines(r io.Reader) (lines []string, err error) {
 // is private by its own text is refused here; one that a name leads to, when it
 // is dialled.
 func parseURL(s string, allowPrivate bool) (holdfast.Source, error) {
-	if _, err := holdfast.ParseSource(s); err != nil {
+	src, err := holdfast.ParseSource(s)
+	if err != nil {
 		return "", fmt.Errorf("capture: %w", err)
+	}
+	if src.IsReceived() || src.IsEvent() {
+		return "", fmt.Errorf("capture: %.80q is no URL: `holdfast add` takes files that a person handed over", s)
 	}
 	u, err := url.Parse(s)
 	if err != nil {

@@ -110,7 +110,8 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID) error {
 	if err != nil {
 		return fmt.Errorf("show %s: %w; `holdfast list` shows the ids", id, err)
 	}
-	raw, _, err := (&captures{n: n}).Manifest(ctx, id)
+	from := &captures{n: n}
+	raw, _, err := from.Manifest(ctx, id)
 	if err != nil {
 		return fmt.Errorf("show %s: %w", id, err)
 	}
@@ -122,9 +123,17 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID) error {
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}
-	row := listed(cp, cs.Name)
+	row, text := listed(cp, cs.Name), describe(cp, cs.Name, m)
 	row["manifest_json"] = json.RawMessage(raw)
-	c.say(row, "%s", describe(cp, cs.Name, m))
+	giver, err := from.giverOf(ctx, m)
+	if err != nil {
+		return fmt.Errorf("show %s: %w", id, err)
+	}
+	if giver != "" {
+		row["giver"] = giver
+		text += "\ngiver    " + messages.Visible(giver) + "  (restricted)"
+	}
+	c.say(row, "%s", text)
 	return nil
 }
 

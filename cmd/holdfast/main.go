@@ -124,7 +124,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w; `%s --help` shows how", err, cmd.CommandPath())
 	})
-	root.AddCommand(c.initCmd(), c.demoCmd(), c.doctorCmd(), c.rebuildCmd(), c.captureCmd(), c.listCmd(), c.showCmd(), c.sealCmd(),
+	root.AddCommand(c.initCmd(), c.demoCmd(), c.doctorCmd(), c.rebuildCmd(), c.captureCmd(), c.addCmd(), c.listCmd(), c.showCmd(), c.sealCmd(),
 		c.authorityCmd(), c.policyCmd(), c.exportCmd(), c.verifyCmd(), c.benchCmd())
 	return root
 }
