@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/preserve"
 	"holdfast/preserve/authority"
 )
 
@@ -27,7 +28,7 @@ func (c *cli) authorityCmd() *cobra.Command {
 func (c *cli) authorityAddCmd() *cobra.Command {
 	var e authorityEntry
 	var roots string
-	cmd := command("add NAME URL --operator OP --roots FILE.pem [--public]", "Ask one more authority from now on",
+	cmd := command("add NAME URL --operator OP --roots FILE.pem [--public] [--auth FILE]", "Ask one more authority from now on",
 		"holdfast authority add partner https://tsa.partner.example/ --operator 'Partner Office' --roots partner-roots.pem", cobra.ExactArgs(2),
 		func(cmd *cobra.Command, args []string) error {
 			e.Name, e.URL = args[0], args[1]
@@ -48,9 +49,10 @@ func (c *cli) authorityAddCmd() *cobra.Command {
 			c.say(map[string]any{"name": e.Name, "operator": e.Operator, "url": e.URL}, "%s of %s is asked from now on", e.Name, e.Operator)
 			return nil
 		})
-	cmd.Long = "The first `authority add` ends the use of the public defaults.\nTwo authorities of one operator count once.\n\nexit status: 0 done  1 could not  2 usage"
+	cmd.Long = "The first `authority add` ends the use of the public defaults.\nTwo authorities of one operator count once.\n\n--auth names a file that only you can read (chmod 600), of one line: `user:password`\nor `Bearer TOKEN`. It is copied beside the keys, never shown, and sent over https or\nto this machine only.\n\nexit status: 0 done  1 could not  2 usage"
 	cmd.Flags().StringVar(&e.Operator, "operator", "", "the legal entity that runs it")
 	cmd.Flags().StringVar(&roots, "roots", "", "PEM file with the root certificates that its tokens must end in")
+	cmd.Flags().StringVar(&e.authFrom, "auth", "", "file with the credentials that it wants")
 	cmd.Flags().BoolVar(&e.Public, "public", false, "a stranger's service: ask it at a polite pace (a Seal every 15 s at most)")
 	return cmd
 }
@@ -58,6 +60,10 @@ func (c *cli) authorityAddCmd() *cobra.Command {
 func (e *authorityEntry) check(roots string) error {
 	u, err := url.Parse(e.URL)
 	switch {
+	case err == nil && u.User != nil:
+		return usageError("url: it has a name or password in it, which would be recorded: put them into a file for --auth")
+	case err == nil && e.authFrom != "" && !preserve.Confidential(u):
+		return usageError("--auth: %w: give an https URL", preserve.ErrOpenLine)
 	case !holdfast.ValidAuthorityName(e.Name) || e.Name == "own":
 		return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -, and not `own`", e.Name)
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
@@ -66,6 +72,11 @@ func (e *authorityEntry) check(roots string) error {
 		return usageError("--operator is missing: the legal entity that runs it; a quorum counts operators")
 	case roots == "":
 		return usageError("--roots is missing: the PEM file that the authority publishes (`authority serve` writes DIR/roots.pem)")
+	}
+	if e.authFrom != "" {
+		if _, err := readCredentials(e.authFrom); err != nil {
+			return &exitError{exitUsage, err}
+		}
 	}
 	text, err := os.ReadFile(roots)
 	if err != nil {
@@ -83,6 +94,9 @@ func (n *node) addAuthority(ctx context.Context, e authorityEntry) error {
 	err := n.changeAuthorities(ctx, func(list []authorityEntry) ([]authorityEntry, error) {
 		if slices.ContainsFunc(list, func(o authorityEntry) bool { return o.Name == e.Name && o.Removed == nil }) {
 			return nil, fmt.Errorf("add authority: %s is asked already; choose another name, or `holdfast authority remove %s` first", e.Name, e.Name)
+		}
+		if err := n.keepCredentials(&e); err != nil {
+			return nil, err
 		}
 		return append(list, e), nil
 	})
@@ -178,16 +192,28 @@ func (n *node) removeAuthority(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if gone.Auth != "" { // what a crash here leaves is replaced by the next of this name
+		if err := os.Remove(n.path(gone.Auth)); err != nil {
+			n.log.WarnContext(ctx, "credentials not removed", "err", err)
+		}
+	}
 	return n.event(ctx, "authority-removed", []string{gone.Name, gone.Operator, gone.URL})
 }
 
 func (c *cli) authorityServeCmd() *cobra.Command {
 	var o authority.Options
-	var listen, dir string
-	cmd := command("serve --operator OP --listen ADDR --dir DIR", "Run an RFC 3161 authority of the office's own",
+	var listen, dir, auth string
+	cmd := command("serve --operator OP --listen ADDR --dir DIR [--auth FILE]", "Run an RFC 3161 authority of the office's own",
 		"holdfast authority serve --operator 'Our Office' --listen 127.0.0.1:3161 --dir /srv/tsa", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
 			if o.Operator == "" || listen == "" || dir == "" {
 				return usageError("--operator, --listen and --dir are all needed")
+			}
+			var want preserve.Secret
+			if auth != "" {
+				var err error
+				if want, err = readCredentials(auth); err != nil {
+					return &exitError{exitUsage, err}
+				}
 			}
 			o.Log = c.log()
 			a, err := authority.Open(dir, o)
@@ -200,8 +226,14 @@ func (c *cli) authorityServeCmd() *cobra.Command {
 			}
 			c.say(map[string]any{"url": "http://" + l.Addr().String() + "/", "roots": filepath.Join(dir, "roots.pem"), "policy": a.PolicyOID()},
 				"serving http://%s/  roots in %s  policy %s", l.Addr(), filepath.Join(dir, "roots.pem"), a.PolicyOID())
-			return serve(cmd.Context(), l, a.Handler())
+			h := a.Handler()
+			if want != "" {
+				h = demand(want, h)
+			}
+			return serve(cmd.Context(), l, h)
 		})
+	cmd.Long = "Answers RFC 3161 over plain HTTP. For other machines put a proxy with TLS before it:\nthe credentials of --auth (a file of one line, `user:password` or `Bearer TOKEN`,\nchmod 600) are sent over https or within one machine only."
+	cmd.Flags().StringVar(&auth, "auth", "", "file with the credentials that it demands; default: anybody may ask")
 	cmd.Flags().StringVar(&o.Operator, "operator", "", "the legal entity that answers for it")
 	cmd.Flags().StringVar(&listen, "listen", "", "address, such as 127.0.0.1:3161")
 	cmd.Flags().StringVar(&dir, "dir", "", "where its keys lie; writes roots.pem there")

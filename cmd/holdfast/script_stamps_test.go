@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // stampsCommands are those of the scripts about time-stamps that travel as
 // files, about wrong clocks and about credentials.
 func stampsCommands(in map[string]func(*testscript.TestScript, bool, []string)) map[string]func(*testscript.TestScript, bool, []string) {
-	in["clock"] = cmdClock
+	in["clock"], in["redirector"] = cmdClock, cmdRedirector
 	return in
 }
 
@@ -58,3 +59,11 @@ func cmdClock(ts *testscript.TestScript, neg bool, args []string) {
 
 // clockKey finds the running authorities of one script.
 type clockKey struct{}
+
+// cmdRedirector is `redirector NAME URL`: $NAME answers every question with a
+// redirect to URL that keeps method and body.
+func cmdRedirector(ts *testscript.TestScript, neg bool, args []string) {
+	s := httptest.NewServer(http.RedirectHandler(args[1], http.StatusTemporaryRedirect))
+	ts.Defer(s.Close)
+	ts.Setenv(args[0], s.URL+"/")
+}

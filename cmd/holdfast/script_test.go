@@ -108,7 +108,7 @@ func cmdSite(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], s.URL)
 }
 
-// cmdTSA is `tsa start NAME` and `tsa stop NAME`: the real `authority serve`,
+// cmdTSA is `tsa start NAME [FLAG…]` and `tsa stop NAME`: the real `authority serve`,
 // at the same address each time. $NAME_url and $NAME_roots say where.
 func cmdTSA(ts *testscript.TestScript, neg bool, args []string) {
 	what, name := args[0], args[1]
@@ -123,7 +123,8 @@ func cmdTSA(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(name+"_addr", addr)
 	}
 	dir := ts.MkAbs("tsa-" + name)
-	cmd := exec.Command("holdfast", "authority", "serve", "--operator", "Operator "+name, "--listen", addr, "--dir", dir)
+	cmd := exec.Command("holdfast", append([]string{"authority", "serve", "--operator", "Operator " + name, "--listen", addr, "--dir", dir}, args[2:]...)...)
+	cmd.Dir = ts.MkAbs(".")
 	cmd.Stderr = ts.Stderr()
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)

@@ -66,9 +66,12 @@ type authorityEntry struct {
 	Operator string         `json:"operator"`
 	URL      string         `json:"url"`
 	Public   bool           `json:"public"`
-	Roots    string         `json:"roots"` // PEM
+	Roots    string         `json:"roots"`          // PEM
+	Auth     string         `json:"auth,omitempty"` // file of its credentials, below the data directory
 	Added    holdfast.Time  `json:"added"`
 	Removed  *holdfast.Time `json:"removed,omitempty"` // asked no more since
+
+	authFrom string // `authority add --auth`, before it is copied
 }
 
 func readSettings(dir string) (*settings, error) {

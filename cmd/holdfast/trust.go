@@ -146,7 +146,7 @@ func (n *node) asked() (as []preserve.Authority, public bool, err error) {
 			return nil, false, fmt.Errorf("read roots of authority %s: %w", e.Name, err)
 		}
 		public = public || e.Public
-		as = append(as, preserve.Pinned(n.trust.Policy(), preserve.Authority{Name: e.Name, Operator: e.Operator, URL: e.URL, Roots: roots, Public: e.Public}))
+		as = append(as, preserve.Pinned(n.trust.Policy(), preserve.Authority{Name: e.Name, Operator: e.Operator, URL: e.URL, Roots: roots, Public: e.Public, Authorization: n.credentials(e)}))
 	}
 	return as, public, nil
 }

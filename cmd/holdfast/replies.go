@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"holdfast"
+	"holdfast/messages"
+	"holdfast/preserve"
+	"holdfast/rfc3161"
+)
+
+// maxReplies bounds how many files of one directory are taken.
+const maxReplies = 100_000
+
+// takeReplies takes every *.tsr of dir. What is wrong is named and refused, and
+// the rest is taken.
+func (c *cli) takeReplies(ctx context.Context, n *node, dir string) error {
+	names, err := replyNames(dir)
+	if err != nil {
+		return err
+	}
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	open, err := n.unsealed(ctx)
+	if err != nil {
+		return err
+	}
+	q, stop, err := n.queries()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	refused := 0
+	touched := map[string]bool{}
+	for _, name := range names {
+		r, err := takeReply(ctx, q, dir, name)
+		if err != nil && ctx.Err() != nil {
+			return err
+		}
+		c.sayReply(name, r, err)
+		if err != nil {
+			refused++
+			continue
+		}
+		touched[r.Seal] = true
+	}
+	if err := n.settle(ctx, q, touched); err != nil {
+		return err
+	}
+	return c.repliesVerdict(ctx, n, open, refused)
+}
+
+// replyNames lists *.tsr.
+func replyNames(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read replies: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".tsr") {
+			names = append(names, e.Name())
+		}
+	}
+	switch {
+	case len(names) == 0:
+		return nil, fmt.Errorf("read replies: no *.tsr in %s: each reply is named like its query, with .tsr in place of .tsq", dir)
+	case len(names) > maxReplies:
+		return nil, fmt.Errorf("read replies: %d files in %s, at most %d are read at once: bring them in parts", len(names), dir, maxReplies)
+	}
+	return names, nil
+}
+
+// takeReply opens regular files only, of at most 64 KiB: the disk comes from
+// outside.
+func takeReply(ctx context.Context, q *preserve.Queries, dir, name string) (preserve.Reply, error) {
+	path := filepath.Join(dir, name)
+	st, err := os.Lstat(path)
+	if err != nil {
+		return preserve.Reply{}, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > rfc3161.MaxSize {
+		return preserve.Reply{}, fmt.Errorf("not a file of at most %d bytes", rfc3161.MaxSize)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return preserve.Reply{}, err
+	}
+	return q.Take(ctx, strings.TrimSuffix(name, ".tsr"), b)
+}
+
+func (c *cli) sayReply(file string, r preserve.Reply, err error) {
+	shown := messages.Visible(file)
+	switch {
+	case err != nil:
+		c.say(map[string]any{"event": "reply", "file": file, "state": "refused", "reason": err.Error()}, "REFUSED   %s: %s", shown, messages.Visible(err.Error()))
+	case r.Stamp == nil:
+		c.say(map[string]any{"event": "reply", "file": file, "state": "had", "seal": r.Seal, "authority": r.Authority.Name}, "had       %s", shown)
+	default:
+		at := holdfast.At(r.Stamp.Token.GenTime)
+		c.say(map[string]any{"event": "reply", "file": file, "state": "taken", "seal": r.Seal, "authority": r.Authority.Name, "time": at},
+			"taken     %s  %s says %s", shown, messages.Visible(r.Authority.Operator), at)
+	}
+}
+
+// settle tells the catalog what the replies have sealed.
+func (n *node) settle(ctx context.Context, q *preserve.Queries, seals map[string]bool) error {
+	for seal := range seals {
+		if _, err := q.Settle(ctx, seal); err != nil {
+			return err
+		}
+	}
+	return n.refresh(ctx)
+}
+
+func (c *cli) repliesVerdict(ctx context.Context, n *node, open []holdfast.ID, refused int) error {
+	left := n.stillOpen(ctx, open, len(open), func(id holdfast.ID) { c.saySealed(n, id) })
+	if refused > 0 {
+		return &exitError{exitCould, fmt.Errorf("%d replies were refused; the others were taken, and %d of %d are still not sealed", refused, len(left), len(open))}
+	}
+	if len(left) > 0 {
+		return &exitError{exitUnsealed, fmt.Errorf("%d of %d are still not sealed: %s", len(left), len(open), n.whyOpen(left[0], "not signed yet: `holdfast seal --requests DIR`"))}
+	}
+	return nil
+}
