@@ -63,6 +63,8 @@ type Case struct {
 	Opened   holdfast.Time // of that line; zero until then
 	Chains   []Chain       // sorted by ID
 	Captures int64         // Captures at home here, without Events
+	Added    int64         // known Captures that are at home elsewhere and were added here
+	Record   Record        // what is recorded of it; zero until a line says more
 }
 
 // Chain is a Case's Custody by one node.
@@ -90,12 +92,18 @@ type Ref struct {
 
 // Query selects captures; a zero field selects all.
 type Query struct {
-	Case   holdfast.ID
+	Case   holdfast.ID // at home there
+	Member holdfast.ID // at home there, or added to it
 	State  string
 	Source holdfast.Source
 	Kind   string
-	After  Cursor // go on behind this one
-	Limit  int    // at most so many; 0: all
+
+	// Unnamed asks for Captures that no `collected` or `received` line of their
+	// home Case names: a crash came between.
+	Unnamed bool
+
+	After Cursor // go on behind this one
+	Limit int    // at most so many; 0: all
 }
 
 // Cursor is a place in the order of Captures, newest first.

@@ -21,7 +21,10 @@
 //   - one capture ID with two Manifests: the one of the smallest position is
 //     shown, then of the smallest Digest, and every other one as a [Conflict];
 //   - the name of a Case, and an exhibit's number, are those of the earliest
-//     custody line that gives one.
+//     custody line that gives one;
+//   - the [Record] of a Case is that of the newest line that holds one: of each
+//     chain the last, since a clock may be set back, of several chains the latest;
+//   - a Capture is named, or added to a Case, once any line says so.
 //
 // # The index stage
 //

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -40,6 +41,10 @@ type Line struct {
 	At    holdfast.Time
 	Name  string  // of the Case, from `opened`
 	Given []Given // exhibit numbers, from `exported`
+
+	Record *Record       // of the Case, from `changed`, and from an `opened` that holds one
+	Named  []holdfast.ID // Captures that `collected` or `received` names
+	Added  []holdfast.ID // Captures of other Cases, from `added`
 }
 
 // Given is a number that an export gave to a capture.
@@ -102,13 +107,23 @@ func (a *Accepted) ReadLine(line []byte) error {
 func (k *Line) take(l *holdfast.Line) error {
 	switch l.Action {
 	case "opened":
-		var x struct {
-			Name string `json:"name"`
+		name, r, err := parseRecord(l.X)
+		if err != nil || name == "" || len(name) > MaxName {
+			return fmt.Errorf("no name of 1 to %d bytes, or no sound record: %w", MaxName, errors.Join(err, holdfast.ErrForm))
 		}
-		if json.Unmarshal(l.X, &x) != nil || x.Name == "" || len(x.Name) > MaxName {
-			return fmt.Errorf("no name of 1 to %d bytes: %w", MaxName, holdfast.ErrForm)
+		if k.Name = name; !r.IsZero() { // a chain begun anew without one takes nothing back
+			k.Record = &r
 		}
-		k.Name = x.Name
+	case "changed":
+		_, r, err := parseRecord(l.X)
+		if err != nil {
+			return err
+		}
+		k.Record = &r
+	case "collected", "received":
+		k.Named = ids(l.Objects)
+	case "added":
+		k.Added = ids(l.Objects)
 	case "exported":
 		var x struct {
 			Exhibits []Given `json:"exhibits"`
@@ -124,6 +139,16 @@ func (k *Line) take(l *holdfast.Line) error {
 		k.Given = x.Exhibits
 	}
 	return nil
+}
+
+// ids returns those of a line's objects that are IDs: the rest names other things.
+func ids(objects []string) (out []holdfast.ID) {
+	for _, o := range objects {
+		if id, err := holdfast.ParseID(o); err == nil {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // validNumber accepts a decimal from 1 without leading zeros. The number is the

@@ -24,7 +24,7 @@ func Test(t *testing.T, open Open) {
 	for name, test := range map[string]func(*testing.T, Open){
 		"answers": testAnswers, "order": testOrder, "monotone": testMonotone, "early seal": testEarlySeal,
 		"conflict": testConflict, "position": testPosition, "refs": testRefs, "two seals": testTwoSeals, "queries": testQueries, "cases": testCases,
-		"refused": testRefused, "handles": testHandles, "canceled": testCanceled,
+		"record": testRecord, "members": testMembers, "refused": testRefused, "handles": testHandles, "canceled": testCanceled,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -31,6 +31,12 @@ func Dump(t *testing.T, c catalog.Catalog, w *World) string {
 		for _, x := range Collect(t, c.Exhibits(ctx, k.ID)) {
 			fmt.Fprintf(out, "exhibit %+v\n", x)
 		}
+		for _, m := range Collect(t, c.Captures(ctx, catalog.Query{Member: k.ID})) {
+			fmt.Fprintf(out, "member %s of %s\n", m.ID, k.ID)
+		}
+	}
+	for _, k := range Collect(t, c.Captures(ctx, catalog.Query{Unnamed: true})) {
+		fmt.Fprintf(out, "unnamed %s\n", k.ID)
 	}
 	for _, d := range w.digests() {
 		for _, r := range Collect(t, c.Refs(ctx, d)) {

@@ -67,6 +67,14 @@ func New(seed uint64, captures, per int) *World {
 			w.Messages = append(w.Messages, m)
 		case 11:
 			w.export(home, m.ID)
+		case 5, 6:
+			w.change(home)
+		case 13: // at home anywhere, this Case too
+			w.line(w.rnd.IntN(len(w.Cases)), "added", []string{string(m.ID), "not-an-id"}, nil)
+		case 19, 20, 21:
+			w.line(home, "collected", []string{string(m.ID)}, nil)
+		case 23: // under a home that it does not have
+			w.line((home+1)%len(w.Cases), "received", []string{string(m.ID)}, nil)
 		case 17: // another Manifest under a taken ID
 			w.capture(home, m.ID)
 		}
@@ -110,10 +118,31 @@ func (w *World) export(home int, ids ...holdfast.ID) {
 	w.event(home, "exported", map[string]any{"exhibits": given})
 }
 
-func (w *World) event(home int, action string, x any) {
+// change draws a record; one in five is empty, and one in five is older by the
+// clock than the line before it.
+func (w *World) change(home int) {
+	x := map[string]any{"reference": fmt.Sprint(w.rnd.IntN(1000)), "keywords": []string{"ü"}, "depth": w.rnd.IntN(3), "until": holdfast.At(w.clock)}
+	switch w.rnd.IntN(5) {
+	case 0:
+		w.line(home, "changed", nil, nil)
+		return
+	case 1:
+		now := w.clock
+		w.clock = now.Add(-time.Hour)
+		defer func() { w.clock = now }()
+	}
+	w.line(home, "changed", nil, x)
+}
+
+func (w *World) event(home int, action string, x any) { w.line(home, action, nil, x) }
+
+func (w *World) line(home int, action string, objects []string, x any) {
 	w.lines[home]++
 	n, chain := w.lines[home], w.chains[home]
-	line := holdfast.Line{Action: action, At: w.tick(), Case: w.Cases[home], Chain: chain, N: n, Node: w.node, Nonce: w.nonce(), X: must(json.Marshal(x))}
+	line := holdfast.Line{Action: action, At: w.tick(), Case: w.Cases[home], Chain: chain, N: n, Node: w.node, Nonce: w.nonce(), Objects: objects}
+	if x != nil {
+		line.X = must(json.Marshal(x))
+	}
 	b := must(line.Encode())
 	id := holdfast.EventID(chain, n)
 	m := w.manifest(home, id, holdfast.KindEvent, holdfast.Source("holdfast:case/"+string(id)))

@@ -63,6 +63,10 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 	if err != nil {
 		return err
 	}
+	named, err := findNamed(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
 	var rows []any
 	again := make(map[key]int64)          // known ones, at a smaller position
 	touched := make(map[holdfast.ID]bool) // IDs with more than one Manifest
@@ -85,7 +89,7 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 			if err != nil {
 				return err
 			}
-			rows = appendRow(rows, a.Capture, s, n, len(have[a.ID]) == 0)
+			rows = appendRow(rows, a.Capture, s, n, len(have[a.ID]) == 0, named[homeKey{a.Case, a.ID}])
 		}
 		have[a.ID][a.Manifest] = a.Position
 		if len(have[a.ID]) > 1 {
@@ -109,18 +113,18 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 }
 
 const (
-	columns = `id, manifest, shown, twice, position, state, seal, event, source, skey, home, started, ended, outcome, who, training`
-	width   = 16
+	columns = `id, manifest, shown, twice, position, state, seal, event, source, skey, home, started, ended, outcome, who, training, named`
+	width   = 17
 )
 
-func appendRow(rows []any, c catalog.Capture, s sealing, who int64, shown bool) []any {
+func appendRow(rows []any, c catalog.Capture, s sealing, who int64, shown, named bool) []any {
 	var seal any
 	if s.seal != 0 {
 		seal = s.seal
 	}
 	return append(rows, rawID(c.ID), c.Manifest[:], shown, false, c.Position, s.state, seal,
 		c.Kind == holdfast.KindEvent, []byte(c.Source), sourceKey(c.Source), rawID(c.Case), c.Started.UnixMilli(), c.Ended.UnixMilli(),
-		outcomeRank(c.Outcome), who, c.Training)
+		outcomeRank(c.Outcome), who, c.Training, named)
 }
 
 // agent is a row of who: there are few, so they are written once.

@@ -55,17 +55,22 @@ func (c *Catalog) Case(ctx context.Context, nameOrID string) (catalog.Case, erro
 func (c *Catalog) cases(ctx context.Context, where string, args ...any) (out []catalog.Case, err error) {
 	err = c.view(ctx, func(tx *sql.Tx) error {
 		err := each(ctx, tx, func(scan func(...any) error) error {
-			var id, name sql.RawBytes
+			var id, name, body sql.RawBytes
 			var opened sql.NullInt64
 			k := catalog.Case{}
-			err := scan(&id, &name, &opened, &k.Captures)
+			err := scan(&id, &name, &opened, &k.Captures, &k.Added, &body)
+			if err == nil {
+				k.Record, err = readRecord(body)
+			}
 			k.ID, k.Name = textID(id), string(name)
 			if opened.Valid {
 				k.Opened = fromMilli(opened.Int64)
 			}
 			out = append(out, k)
 			return err
-		}, `SELECT id, name, opened, (SELECT count(*) FROM capture c WHERE c.shown = 1 AND c.home = h.id AND c.event = 0)
+		}, `SELECT id, name, opened, (SELECT count(*) FROM capture c WHERE c.shown = 1 AND c.home = h.id AND c.event = 0),
+			(SELECT count(*) FROM added a JOIN capture c ON c.id = a.capture WHERE a.home = h.id AND c.shown = 1 AND c.event = 0 AND c.home <> h.id),
+			(SELECT body FROM record r WHERE r.home = h.id ORDER BY r.at DESC, r.chain DESC LIMIT 1)
 			FROM home h WHERE `+where+` ORDER BY coalesce(name, x''), id`, args...)
 		for i := range out {
 			if err == nil {

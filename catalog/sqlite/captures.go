@@ -62,6 +62,18 @@ func (c *Catalog) Capture(ctx context.Context, id holdfast.ID) (catalog.Capture,
 }
 
 func (c *Catalog) page(ctx context.Context, q catalog.Query, limit int) ([]catalog.Capture, error) {
+	if q.Member != "" {
+		return c.members(ctx, q, limit)
+	}
+	where, args, err := conditions(q)
+	if err != nil {
+		return nil, err
+	}
+	return c.captures(ctx, where, args, limit)
+}
+
+// conditions are those of a query but for Member.
+func conditions(q catalog.Query) (string, []any, error) {
 	var where []string
 	var args []any
 	and := func(cond string, a ...any) { where, args = append(where, cond), append(args, a...) }
@@ -69,7 +81,7 @@ func (c *Catalog) page(ctx context.Context, q catalog.Query, limit int) ([]catal
 	if q.Case != "" {
 		id, err := parseID(q.Case)
 		if err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		and(`c.home = ?`, id)
 	}
@@ -79,7 +91,7 @@ func (c *Catalog) page(ctx context.Context, q catalog.Query, limit int) ([]catal
 	switch rank := catalog.Rank(q.State); {
 	case q.State == "":
 	case rank < 0:
-		return nil, fmt.Errorf("state %.20q is none of pending, signed, sealed", q.State)
+		return "", nil, fmt.Errorf("state %.20q is none of pending, signed, sealed", q.State)
 	case rank < 2: // said twice so that the index of unsealed ones may serve
 		and(`c.state < 2 AND c.state = ?`, rank)
 	default:
@@ -92,16 +104,19 @@ func (c *Catalog) page(ctx context.Context, q catalog.Query, limit int) ([]catal
 	case holdfast.KindCapture:
 		and(`c.event = 0`)
 	default:
-		return nil, fmt.Errorf("kind %.20q is neither capture nor event", q.Kind)
+		return "", nil, fmt.Errorf("kind %.20q is neither capture nor event", q.Kind)
+	}
+	if q.Unnamed { // literals again
+		and(`c.event = 0 AND c.named = 0`)
 	}
 	if q.After.ID != "" {
 		id, err := parseID(q.After.ID)
 		if err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		and(`(c.started, c.id) < (?, ?)`, q.After.Started.UnixMilli(), id)
 	}
-	return c.captures(ctx, strings.Join(where, ` AND `), args, limit)
+	return strings.Join(where, ` AND `), args, nil
 }
 
 // captures reads one page, with the conflicts of those that have any.

@@ -76,6 +76,12 @@ func addLine(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Line)
 			return err
 		}
 	}
+	if err := addRecord(ctx, tx, home, l); err != nil {
+		return err
+	}
+	if err := addMembers(ctx, tx, home, l); err != nil {
+		return err
+	}
 	var rows []any
 	for _, g := range l.Given {
 		rows = append(rows, rawID(home), rawID(g.Capture), number(g.Number), at, chain, l.N)

@@ -5,7 +5,7 @@ package sqlite
 // made again from the store.
 const (
 	applicationID = 0x48466361
-	schemaVersion = 1
+	schemaVersion = 2
 )
 
 // IDs and Digests are raw bytes, times of documents milliseconds since 1970,
@@ -14,7 +14,10 @@ const (
 //
 // shown is 1 for the one Manifest of a capture ID that is answered with, twice
 // is 1 if there are others. state and seal of a capture repeat what member and
-// seal say, so that lists need no search; every write keeps them equal.
+// seal say, so that lists need no search; every write keeps them equal. named
+// of a capture repeats whether the table named has it under its home.
+//
+// record holds of each chain the last line that gives a Case's record.
 const schema = `
 CREATE TABLE meta (
 	one      INTEGER PRIMARY KEY CHECK (one = 1),
@@ -38,7 +41,8 @@ CREATE TABLE capture (
 	ended     INTEGER NOT NULL,
 	outcome   INTEGER NOT NULL,
 	who       INTEGER NOT NULL,
-	training  INTEGER NOT NULL
+	training  INTEGER NOT NULL,
+	named     INTEGER NOT NULL
 );
 CREATE TABLE who (
 	n         INTEGER PRIMARY KEY,
@@ -54,6 +58,7 @@ CREATE INDEX capture_home ON capture (home, started, id, event) WHERE shown = 1;
 CREATE INDEX capture_source ON capture (skey, started, id) WHERE shown = 1;
 CREATE INDEX capture_event ON capture (started, id) WHERE shown = 1 AND event = 1;
 CREATE INDEX capture_open ON capture (state, started, id) WHERE shown = 1 AND state < 2;
+CREATE INDEX capture_unnamed ON capture (started, id) WHERE shown = 1 AND event = 0 AND named = 0;
 CREATE TABLE seal (
 	n      INTEGER PRIMARY KEY,
 	id     BLOB NOT NULL UNIQUE,
@@ -106,4 +111,22 @@ CREATE TABLE exhibit (
 	PRIMARY KEY (home, capture)
 ) WITHOUT ROWID;
 CREATE INDEX exhibit_number ON exhibit (home, number);
+CREATE TABLE record (
+	home  BLOB NOT NULL,
+	chain BLOB NOT NULL,
+	line  INTEGER NOT NULL,
+	at    INTEGER NOT NULL,
+	body  BLOB NOT NULL,
+	PRIMARY KEY (home, chain)
+) WITHOUT ROWID;
+CREATE TABLE named (
+	capture BLOB NOT NULL,
+	home    BLOB NOT NULL,
+	PRIMARY KEY (capture, home)
+) WITHOUT ROWID;
+CREATE TABLE added (
+	home    BLOB NOT NULL,
+	capture BLOB NOT NULL,
+	PRIMARY KEY (home, capture)
+) WITHOUT ROWID;
 `
