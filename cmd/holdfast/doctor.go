@@ -56,6 +56,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.check("disk", "more than 5 % is free", n.store.Accept(ctx))
 	d.check("queue", "sound", n.queue.Check(ctx))
 	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))
+	d.mirrors(ctx, n)
 	as, _, err := n.asked()
 	operators := map[string]bool{}
 	for _, a := range as {

@@ -49,7 +49,11 @@ func (c *cli) beginLog(ctx context.Context) (*settings, error) {
 	}
 	label, _, _ := strings.Cut(s.Name, ".")
 	s.Former = append(s.Former, formerLog{s.Name, s.VKey})
-	s.Previous, s.LogKey = last, fmt.Sprintf("keys/log-%d.key", len(s.Former)+1)
+	s.Previous = last
+	if err := s.adoptMirrors(c.data); err != nil {
+		return nil, err
+	}
+	s.LogKey = fmt.Sprintf("keys/log-%d.key", len(s.Former)+1)
 	if err := s.drawLogKey(filepath.Join(c.data, s.LogKey), label); err != nil {
 		return nil, err
 	}

@@ -94,6 +94,9 @@ func (s *sealing) open(ctx context.Context, n *node) error {
 }
 
 func (s *sealing) openLog(ctx context.Context, n *node) error {
+	if err := n.notBehindMirrors(ctx); err != nil {
+		return err
+	}
 	skey, err := preserve.OpenLogKey(n.path(n.set.LogKey))
 	if err != nil {
 		return err

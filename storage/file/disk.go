@@ -21,6 +21,8 @@ type Hooks struct {
 	Sync  func(f *os.File) error // of a file in tmp/, of a found file, or of a folder ("." is the root)
 	Link  func(from, to string, link func() error) error
 	Free  func(dir *os.File) (free, total uint64, err error) // bytes
+
+	SyncAll func(dir *os.File) error // of all that lies on dir's file system
 }
 
 func (h Hooks) withDefaults() Hooks {
@@ -35,6 +37,9 @@ func (h Hooks) withDefaults() Hooks {
 	}
 	if h.Free == nil {
 		h.Free = free
+	}
+	if h.SyncAll == nil {
+		h.SyncAll = syncAll
 	}
 	return h
 }

@@ -22,6 +22,10 @@ type Options struct {
 	// say yes: 0 means 0.05, a negative value means none. At most 1.
 	MinFree float64
 
+	// ReadOnly opens a store that is there and changes nothing in it: it may
+	// lie on a disk that is mounted so. Every write is storage.ErrStopped.
+	ReadOnly bool
+
 	// Log gets what Open tidied up. Optional.
 	Log *slog.Logger
 
@@ -59,7 +63,7 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{path: dir, hooks: o.Hooks.withDefaults(), minFree: o.MinFree}
-	if err := s.open(o.Log); err != nil {
+	if err := s.open(o); err != nil {
 		if s.root != nil {
 			s.root.Close()
 		}
@@ -68,14 +72,17 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open(log *slog.Logger) (err error) {
-	if err = s.mkRoot(); err != nil {
+func (s *Store) open(o Options) (err error) {
+	if o.ReadOnly {
+		err = errors.New("opened for reading")
+		s.stopped.Store(&err)
+	} else if err = s.mkRoot(); err != nil {
 		return err
 	}
 	if s.root, err = os.Open(s.path); err != nil {
 		return err
 	}
-	if err = s.checkTop(); err != nil {
+	if err = s.checkTop(); err != nil || o.ReadOnly {
 		return err
 	}
 	for _, d := range []string{"tmp", objectsDir} {
@@ -88,7 +95,7 @@ func (s *Store) open(log *slog.Logger) (err error) {
 	if err = s.syncDirs([]string{objectsDir}); err != nil {
 		return err
 	}
-	if err = s.sweep(log); err != nil {
+	if err = s.sweep(o.Log); err != nil {
 		return err
 	}
 	s.tmp, err = s.newTmp()
@@ -128,6 +135,9 @@ func (s *Store) mkRoot() error {
 // Close removes the handle's spool. Call it when all other calls have returned;
 // later ones fail with fs.ErrClosed.
 func (s *Store) Close() error {
+	if s.tmp == nil { // opened for reading
+		return s.root.Close()
+	}
 	return errors.Join(s.tmp.close(), s.root.Close())
 }
 

@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/messages"
+	"holdfast/pipeline"
+	"holdfast/preserve"
+	"holdfast/storage"
+	"holdfast/storage/file"
+)
+
+type mirrorOptions struct {
+	to, forget string
+	watch      time.Duration
+	check      bool
+}
+
+func (c *cli) mirrorCmd() *cobra.Command {
+	var o mirrorOptions
+	cmd := command("mirror (--to DIR [--watch D] [--check] | --forget DIR)", "Keep a second copy of the node, without its keys", "holdfast mirror --to /media/safe/holdfast", cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			if (o.to == "") == (o.forget == "") || o.watch < 0 {
+				return usageError("give --to DIR or --forget DIR, one of them")
+			}
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			if o.forget != "" {
+				return c.forgetMirror(cmd.Context(), n, o.forget)
+			}
+			return c.mirror(cmd.Context(), n, o)
+		})
+	cmd.Long = `Copies what is not there yet, and compares digests while it copies. Other
+commands may work meanwhile; what they add is copied by the next run. The copy
+is a node's state at one moment whenever it is cut short, and only a whole run
+makes it a newer one. Keys are not copied: "holdfast key export" writes them.
+
+The node remembers its mirrors, and before it seals it looks whether one in
+reach knows a later state: then the node is an old copy and does not go on.
+
+exit status: 0 done  1 could not, or something was damaged  2 usage`
+	cmd.Flags().StringVar(&o.to, "to", "", "the mirror: an empty directory, or one that `holdfast mirror` made of this node")
+	cmd.Flags().StringVar(&o.forget, "forget", "", "do not look at this mirror any more; nothing in it is changed")
+	cmd.Flags().DurationVar(&o.watch, "watch", 0, "do it again after this while, until stopped")
+	cmd.Flags().BoolVar(&o.check, "check", false, "also read what is there already, on both sides, and compare digests")
+	return cmd
+}
+
+// mirror runs once, or again and again. With --watch a disk that is pulled is
+// said and waited for; a mirror that is not this node's, or newer, is not.
+func (c *cli) mirror(ctx context.Context, n *node, o mirrorOptions) error {
+	dir, err := filepath.Abs(o.to)
+	if err != nil {
+		return err
+	}
+	for {
+		err := c.mirrorOnce(ctx, n, dir, o.check)
+		if o.watch == 0 || errors.Is(err, errNewer) || errors.Is(err, errNoMirror) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			c.complain(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil // it was asked to stop
+		case <-time.After(o.watch):
+		}
+	}
+}
+
+// mirroring is one run.
+type mirroring struct {
+	c    *cli
+	n    *node
+	dir  string
+	mark *mirrorMark
+	bad  []string // the first problems
+	all  int      // problems in all
+}
+
+// badShown bounds the problems that an error names.
+const badShown = 3
+
+func (m *mirroring) problem(name string, err error) {
+	m.n.log.Error("mirror", "problem", name, "err", err)
+	if m.all++; len(m.bad) < badShown {
+		m.bad = append(m.bad, name+": "+err.Error())
+	}
+}
+
+func (c *cli) mirrorOnce(ctx context.Context, n *node, dir string, check bool) error {
+	begun := time.Now()
+	m := &mirroring{c: c, n: n, dir: dir}
+	unlock, err := m.enter(ctx)
+	if err != nil {
+		return m.explain(err)
+	}
+	defer unlock()
+	to, err := file.Open(filepath.Join(dir, "store"), file.Options{Log: n.log, MinFree: -1})
+	if err != nil {
+		return m.explain(err)
+	}
+	defer to.Close()
+	bar := c.progress("mirror")
+	defer bar.done()
+	k := &copier{from: n.store, to: to, check: check, problem: m.problem, told: func(_, done int64) { bar.bytes(done, -1) }}
+	if err := m.run(ctx, k); err != nil {
+		return m.explain(err)
+	}
+	bar.done()
+	took := time.Since(begun)
+	c.say(map[string]any{"event": "mirrored", "to": dir, "objects": k.files, "bytes": k.bytes, "seconds": took.Seconds(), "problems": m.all},
+		"mirrored  %s  %d files, %d bytes in %.1f s", messages.Visible(dir), k.files, k.bytes, took.Seconds())
+	if m.all > 0 {
+		return fmt.Errorf("mirror to %s: %d things are not as they should be: %s", dir, m.all, strings.Join(m.bad, "; "))
+	}
+	return nil
+}
+
+// run writes the mark of the state that it is about to copy, then the state,
+// then the mark as whole. The chains go before the Seals: a Seal holds no line
+// that the mirror's chains lack.
+func (m *mirroring) run(ctx context.Context, k *copier) error {
+	if err := k.look(ctx); err != nil {
+		return err
+	}
+	if err := m.state(ctx, k); err != nil {
+		return err
+	}
+	if err := m.mark.write(m.dir); err != nil {
+		return err
+	}
+	if err := m.nodeFiles(ctx); err != nil {
+		return err
+	}
+	if err := k.run(ctx); err != nil {
+		return err
+	}
+	whole := holdfast.At(time.Now())
+	m.mark.Whole = &whole
+	return m.mark.write(m.dir)
+}
+
+// state fills the mark. The log's state is the one that look ended at, and the
+// queue is asked after that.
+func (m *mirroring) state(ctx context.Context, k *copier) error {
+	set := m.n.set
+	m.mark.Node, m.mark.VKey, m.mark.Former, m.mark.Begun, m.mark.Whole, m.mark.Log = set.Name, set.VKey, set.Former, holdfast.At(time.Now()), nil, nil
+	if size := k.ends[set.Name]; size > 0 {
+		_, t, err := (&preserve.Mirror{Store: m.n.store, Origin: set.Name, VKey: set.VKey}).Checkpoint(ctx, size)
+		if err != nil {
+			return err
+		}
+		m.mark.Log = &t
+	}
+	id, err := m.n.queue.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	q := mirrorQueue{Name: id.Queue}
+	if q.Planned, err = m.n.queue.Position(ctx, pipeline.StagePreserve, 0); err != nil {
+		return err
+	}
+	if q.End, err = m.n.queue.End(ctx, 0); err != nil {
+		return err
+	}
+	for seal := range k.plan.kept {
+		if strings.HasPrefix(seal, id.Queue+"-") && seal > q.Seal {
+			q.Seal = seal
+		}
+	}
+	m.mark.Queue = q
+	return nil
+}
+
+// errNoMirror is wrapped where DIR is not, or no more, a mirror of this node.
+var errNoMirror = errors.New("not a mirror of this node")
+
+// enter takes DIR, which it makes, and the lock in it, and refuses what is not
+// this node's, or newer. A crash in it leaves an empty mirror.
+func (m *mirroring) enter(ctx context.Context) (unlock func(), err error) {
+	home, err := filepath.Abs(m.n.dir)
+	if err != nil {
+		return nil, err
+	}
+	if within(home, m.dir) || within(m.dir, home) {
+		return nil, usageError("--to: the mirror must lie outside the node's directory, better on another disk")
+	}
+	known, err := m.known()
+	if err != nil {
+		return nil, err
+	}
+	mark, err := readMark(m.dir)
+	switch {
+	case err == nil:
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case known != nil:
+		return nil, fmt.Errorf("the mirror that was there is gone: mount its disk, or `holdfast mirror --forget %s` before a new one is made there", m.dir)
+	default:
+		if mark, err = m.make(); err != nil {
+			return nil, err
+		}
+	}
+	if known != nil && known.ID != mark.ID {
+		return nil, fmt.Errorf("%w: another mirror than the one of %s lies there: `holdfast mirror --forget %s` if this is the one to go on with", errNoMirror, known.Added, m.dir)
+	}
+	if unlock, err = tryLock(filepath.Join(m.dir, fileMirrorLock)); err == nil && unlock == nil {
+		err = errors.New("another mirror run is at work there")
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.mark = mark
+	if err = m.mine(ctx); err == nil && known == nil {
+		err = m.remember(ctx)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+func (m *mirroring) mine(ctx context.Context) error {
+	if m.mark.Unfiled != m.n.set.Unfiled {
+		return fmt.Errorf("%w: it is of node %s: name another directory", errNoMirror, m.mark.Node)
+	}
+	err := m.mark.against(ctx, m.n.set, m.n.store)
+	if err == nil { // under a former name too: it must not lose what only it has
+		err = m.mark.holds(ctx, m.n.store)
+	}
+	if err == nil {
+		err = m.chains(nil)
+	}
+	if errors.Is(err, errNewer) || errors.Is(err, preserve.ErrFork) {
+		return fmt.Errorf("%w. Nothing was changed in it. %s", err, whatNow(m.dir, err))
+	}
+	return err
+}
+
+// make begins a mirror in a directory that holds nothing of anybody.
+func (m *mirroring) make() (*mirrorMark, error) {
+	if err := os.MkdirAll(filepath.Join(m.dir, "node", "outbox"), 0o700); err != nil {
+		return nil, err
+	}
+	for dir, mine := range map[string][]string{m.dir: {"node", fileMirrorLock, "lost+found"}, filepath.Join(m.dir, "node"): {"outbox"}} {
+		es, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range es {
+			if !slices.Contains(mine, e.Name()) && !strings.HasPrefix(e.Name(), ".new-") {
+				return nil, fmt.Errorf("%w: %s holds %q, which no mirror has: name an empty directory", errNoMirror, dir, e.Name())
+			}
+		}
+	}
+	mark := &mirrorMark{Version: 1, ID: string(holdfast.NewID()), Unfiled: m.n.set.Unfiled, Node: m.n.set.Name, VKey: m.n.set.VKey,
+		Former: m.n.set.Former, Begun: holdfast.At(time.Now())}
+	return mark, mark.write(m.dir)
+}
+
+func (m *mirroring) known() (*knownMirror, error) {
+	list, err := m.n.mirrors()
+	if i := slices.IndexFunc(list, func(k knownMirror) bool { return k.Path == m.dir }); i >= 0 {
+		return &list[i], err
+	}
+	return nil, err
+}
+
+// remember writes the Event and then the row. There is one Event for each
+// mirror and none for each run: an Event is sealed, so a run that made one would
+// leave every copy one Seal behind. A crash between the two gives a second
+// Event, which says the same.
+func (m *mirroring) remember(ctx context.Context) error {
+	x, err := canon.Marshal(struct {
+		Mirror string `json:"mirror"`
+	}{m.mark.ID})
+	if err != nil {
+		return err
+	}
+	if _, err := m.n.outbox.Append(ctx, pipeline.Entry{Case: m.n.set.Unfiled, Action: "mirrored", Agent: m.n.set.Agent, X: x,
+		Why: "a second copy of the store is kept from now on"}); err != nil {
+		return err
+	}
+	return m.n.changeMirrors(ctx, func(list []knownMirror) []knownMirror {
+		return append(list, knownMirror{ID: m.mark.ID, Path: m.dir, Added: holdfast.At(time.Now())})
+	})
+}
+
+func (n *node) changeMirrors(ctx context.Context, change func([]knownMirror) []knownMirror) error {
+	unlock, err := lockFile(ctx, n.path("mirrors.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	list, err := n.mirrors()
+	if err != nil {
+		return err
+	}
+	return writeJSON(n.path(fileMirrors), change(list))
+}
+
+func (c *cli) forgetMirror(ctx context.Context, n *node, path string) error {
+	dir, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	found := false
+	err = n.changeMirrors(ctx, func(list []knownMirror) []knownMirror {
+		return slices.DeleteFunc(list, func(k knownMirror) bool {
+			found = found || k.Path == dir
+			return k.Path == dir
+		})
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("forget mirror %s: it is none of this node's; `holdfast doctor` lists them", dir)
+	}
+	if err == nil {
+		c.say(map[string]any{"event": "forgotten", "mirror": dir}, "forgotten  %s", messages.Visible(dir))
+	}
+	return err
+}
+
+// explain says what a person can do about the disk.
+func (m *mirroring) explain(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, errNewer), errors.Is(err, errNoMirror):
+	case errors.Is(err, storage.ErrFull):
+		hint = ": what was copied stands; free space there, or use a larger disk, and run it again"
+	case errors.Is(err, fs.ErrPermission):
+		hint = ": it must be writable for this account"
+	case isGone(m.dir):
+		hint = ": the directory is gone: put its disk back and run it again"
+	}
+	return fmt.Errorf("mirror to %s: %w%s", m.dir, err, hint)
+}
+
+func isGone(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, fileMirror))
+	return err != nil
+}

@@ -1,0 +1,437 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/preserve"
+	"holdfast/storage"
+	"holdfast/storage/file"
+)
+
+// copier makes one file store hold what another holds, while the other one
+// grows. What it copies is a state that a working store could have been in:
+//
+//   - The log ends at one checkpoint, `ends`, which is read first. Nothing that
+//     names a later state of the log is taken: no tile, no part, no Seal whose
+//     statement was signed after it.
+//   - A Seal is taken only with its plan and all packs that the plan names.
+//   - Objects and packs are written first, then plans, statements and tokens,
+//     then tiles, then checkpoints, then the Seals' proofs. So whatever cuts the
+//     copy short, a Seal that is there has its packs, and a checkpoint its tiles.
+//
+// What is left out is taken by the next run. Names that are there are not read
+// again unless check is set; their sizes are compared.
+type copier struct {
+	from, to *file.Store
+	check    bool
+	told     func(files, bytes int64) // Optional: progress.
+	problem  func(name string, err error)
+
+	ends  map[string]int64 // size of each log's newest checkpoint
+	plan  copyPlan
+	files int64 // Objects and names written
+	bytes int64
+}
+
+// copyPlan is what the target lacks, in the order of writing. Objects are not
+// in it: each is good by itself, and they are the many.
+type copyPlan struct {
+	packs   []storage.Entry
+	parts   []storage.Entry // plans, statements, tokens
+	tiles   []storage.Entry
+	points  []storage.Entry // checkpoints, by size
+	proofs  []storage.Entry // checkpoints and inclusions of Seals
+	digests map[string]hashing.Digest
+	kept    map[string]bool // Seals that the target has, or gets
+}
+
+// look lists both stores and decides. The order is that of the promise: the
+// log's newest checkpoint before the Seals, the Seals before the packs.
+func (c *copier) look(ctx context.Context) error {
+	c.plan = copyPlan{digests: map[string]hashing.Digest{}, kept: map[string]bool{}}
+	c.ends = map[string]int64{}
+	if err := c.lookLogs(ctx); err != nil {
+		return err
+	}
+	if err := c.lookSeals(ctx); err != nil {
+		return err
+	}
+	return c.both(ctx, "cases/", func(e storage.Entry, there bool) error {
+		if !there && c.packWanted(e.Name) {
+			c.plan.packs = append(c.plan.packs, e)
+		}
+		return nil
+	})
+}
+
+func (c *copier) lookLogs(ctx context.Context) error {
+	var tiles []storage.Entry
+	err := c.both(ctx, "tlog/", func(e storage.Entry, there bool) error {
+		origin, size, ok := preserve.MirrorSize(e.Name)
+		switch {
+		case !ok:
+			c.problem(e.Name, fmt.Errorf("no log makes such a name: %w", storage.ErrForeign))
+		case strings.Contains(e.Name, "/checkpoint/"):
+			c.ends[origin] = max(c.ends[origin], size)
+			if !there {
+				c.plan.points = append(c.plan.points, e)
+			}
+		case !there:
+			tiles = append(tiles, e)
+		}
+		return nil
+	})
+	for _, e := range tiles {
+		if origin, size, _ := preserve.MirrorSize(e.Name); size <= c.ends[origin] {
+			c.plan.tiles = append(c.plan.tiles, e)
+		}
+	}
+	slices.SortFunc(c.plan.points, func(a, b storage.Entry) int {
+		_, m, _ := preserve.MirrorSize(a.Name)
+		_, n, _ := preserve.MirrorSize(b.Name)
+		return int(m - n)
+	})
+	return err
+}
+
+// sealFiles is one Seal as it was listed.
+type sealFiles struct {
+	id    string
+	parts map[string]storage.Entry
+	lacks map[string]bool // those that the target has not
+}
+
+func (c *copier) lookSeals(ctx context.Context) error {
+	s := sealFiles{}
+	flush := func() error {
+		if s.id == "" {
+			return nil
+		}
+		return c.takeSeal(ctx, &s)
+	}
+	err := c.both(ctx, "seals/", func(e storage.Entry, there bool) error {
+		id, part, ok := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
+		if !ok || !holdfast.ValidSealID(id) {
+			c.problem(e.Name, fmt.Errorf("no Seal has such a name: %w", storage.ErrForeign))
+			return nil
+		}
+		if id != s.id {
+			if err := flush(); err != nil {
+				return err
+			}
+			s = sealFiles{id: id, parts: map[string]storage.Entry{}, lacks: map[string]bool{}}
+		}
+		s.parts[part] = e
+		if !there {
+			s.lacks[part] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// takeSeal decides what of a Seal is copied.
+func (c *copier) takeSeal(ctx context.Context, s *sealFiles) error {
+	if len(s.lacks) == 0 {
+		c.plan.kept[s.id] = true
+		return nil
+	}
+	ok, err := c.whole(ctx, s)
+	if err != nil || !ok {
+		return err
+	}
+	c.plan.kept[s.id] = true
+	for _, part := range slices.Sorted(maps.Keys(s.lacks)) {
+		switch kind, state, _ := strings.Cut(part, "/"); {
+		case kind != "checkpoint" && kind != "inclusion":
+			if part == "plan.json" {
+				continue
+			}
+			c.plan.parts = append(c.plan.parts, s.parts[part])
+		case c.within(state):
+			c.plan.proofs = append(c.plan.proofs, s.parts[part])
+		}
+	}
+	if s.lacks["plan.json"] { // first of its Seal
+		at := len(c.plan.parts)
+		for at > 0 && strings.HasPrefix(c.plan.parts[at-1].Name, "seals/"+s.id+"/") {
+			at--
+		}
+		c.plan.parts = slices.Insert(c.plan.parts, at, s.parts["plan.json"])
+	}
+	return nil
+}
+
+// within reports whether a state, `<origin>/<size>` or with `.json`, is one of
+// the log as it is copied.
+func (c *copier) within(state string) bool {
+	origin, size, _ := strings.Cut(strings.TrimSuffix(state, ".json"), "/")
+	n, err := strconv.ParseInt(size, 10, 64)
+	return err == nil && n <= c.ends[origin]
+}
+
+// whole reports whether a Seal can be copied as a state of its own: its packs
+// are all there, and its statement names no state of the log that is not.
+func (c *copier) whole(ctx context.Context, s *sealFiles) (bool, error) {
+	raw, err := c.from.ReadName(ctx, "seals/"+s.id+"/plan.json", holdfast.MaxDocument)
+	var p *holdfast.Plan
+	if err == nil {
+		p, err = holdfast.ParsePlan(raw)
+	}
+	if err != nil {
+		c.problem("seals/"+s.id+"/plan.json", err)
+		return false, ctx.Err()
+	}
+	_, signed := s.parts["statement.dsse.json"]
+	for _, k := range p.Packs {
+		f, err := c.from.OpenName(ctx, k.Name)
+		if err == nil {
+			f.Close()
+			c.plan.digests[k.Name] = k.Digest
+			continue
+		}
+		if signed || !errors.Is(err, fs.ErrNotExist) { // not just being made
+			c.problem(k.Name, err)
+		}
+		return false, ctx.Err()
+	}
+	for part := range s.parts {
+		if state, ok := strings.CutPrefix(part, "inclusion/"); ok && c.within(state) {
+			return true, nil // signed before that state
+		}
+	}
+	if !signed {
+		return true, nil
+	}
+	return c.signedWithin(ctx, s.id)
+}
+
+func (c *copier) signedWithin(ctx context.Context, seal string) (bool, error) {
+	name := "seals/" + seal + "/statement.dsse.json"
+	raw, err := c.from.ReadName(ctx, name, 2*holdfast.MaxDocument)
+	var e *holdfast.Envelope
+	if err == nil {
+		e, err = holdfast.ParseEnvelope(raw, holdfast.PayloadStatement, 2*holdfast.MaxDocument)
+	}
+	var st *holdfast.Statement
+	if err == nil {
+		st, err = holdfast.ParseStatement(e.Payload)
+	}
+	if err != nil {
+		c.problem(name, err)
+		return false, ctx.Err()
+	}
+	at := st.Predicate.Checkpoint
+	return at.Size <= c.ends[at.Origin], nil
+}
+
+// packWanted leaves out packs of Seals that are just being made.
+func (c *copier) packWanted(name string) bool {
+	_, pack, ok := strings.Cut(name, "/packs/")
+	seal := strings.TrimSuffix(pack, ".zip")
+	return !ok || !holdfast.ValidSealID(seal) || c.plan.kept[seal]
+}
+
+// both yields every name of from, and whether to has it, of the same size (and
+// with check: the same bytes). Names that only `to` has are a problem: then it
+// is not a copy of an older state of from.
+func (c *copier) both(ctx context.Context, prefix string, each func(e storage.Entry, there bool) error) error {
+	next, stop := iter.Pull2(c.to.List(ctx, prefix))
+	defer stop()
+	have, herr, ok := next()
+	for e, err := range c.from.List(ctx, prefix) {
+		if errors.Is(err, storage.ErrForeign) {
+			c.problem(e.Name, err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for ok && herr == nil && have.Name < e.Name {
+			c.extra(have.Name)
+			have, herr, ok = next()
+		}
+		if herr != nil {
+			return herr
+		}
+		there := ok && have.Name == e.Name
+		if there {
+			if err := c.same(ctx, e, have); err != nil {
+				c.problem(e.Name, err)
+			}
+			have, herr, ok = next()
+		}
+		if err := each(e, there); err != nil {
+			return err
+		}
+	}
+	for ; ok && herr == nil; have, herr, ok = next() {
+		c.extra(have.Name)
+	}
+	return herr
+}
+
+func (c *copier) extra(name string) {
+	c.problem(name, errors.New("only the copy has it: the original is an older state, or was damaged"))
+}
+
+func (c *copier) same(ctx context.Context, a, b storage.Entry) error {
+	if a.Size != b.Size {
+		return fmt.Errorf("%d bytes, the copy has %d: one of them was changed", a.Size, b.Size)
+	}
+	if !c.check {
+		return nil
+	}
+	x, err := nameDigest(ctx, c.from, a.Name)
+	if err != nil {
+		return err
+	}
+	y, err := nameDigest(ctx, c.to, a.Name)
+	if err == nil && x != y {
+		err = fmt.Errorf("%s, the copy has %s: one of them was changed", x, y)
+	}
+	return err
+}
+
+func nameDigest(ctx context.Context, s *file.Store, name string) (hashing.Digest, error) {
+	f, err := s.OpenName(ctx, name)
+	if err != nil {
+		return hashing.Digest{}, err
+	}
+	defer f.Close()
+	d, _, err := hashing.Copy(io.Discard, io.NewSectionReader(f, 0, f.Size()))
+	return d, err
+}
+
+// importBytes is about how much is written between two waits for the disk.
+const importBytes = 256 << 20
+
+// load collects files until there are enough for one Import.
+type load struct {
+	c     *copier
+	files []file.Incoming
+	bytes int64
+}
+
+func (l *load) add(ctx context.Context, in file.Incoming, size int64) error {
+	l.files, l.bytes = append(l.files, in), l.bytes+size
+	if len(l.files) < file.MaxImport && l.bytes < importBytes {
+		return nil
+	}
+	return l.flush(ctx)
+}
+
+func (l *load) flush(ctx context.Context) error {
+	if len(l.files) == 0 {
+		return nil
+	}
+	n, err := l.c.to.Import(ctx, l.files)
+	l.c.bytes += n
+	if err != nil {
+		return err
+	}
+	l.c.files += int64(len(l.files))
+	l.files, l.bytes = l.files[:0], 0
+	if l.c.told != nil {
+		l.c.told(l.c.files, l.c.bytes)
+	}
+	return nil
+}
+
+// run carries out what look has decided.
+func (c *copier) run(ctx context.Context) error {
+	l := &load{c: c}
+	if err := c.objects(ctx, l); err != nil {
+		return err
+	}
+	for _, step := range [][]storage.Entry{c.plan.packs, c.plan.parts, c.plan.tiles, c.plan.points, c.plan.proofs} {
+		for _, e := range step {
+			in := file.Incoming{Name: e.Name, Open: func() (io.ReadCloser, error) {
+				f, err := c.from.OpenName(ctx, e.Name)
+				if err != nil {
+					return nil, err
+				}
+				return sectioned{io.NewSectionReader(f, 0, f.Size()), f}, nil
+			}}
+			if d, ok := c.plan.digests[e.Name]; ok {
+				in.Digest = &d
+			}
+			if err := l.add(ctx, in, e.Size); err != nil {
+				return err
+			}
+		}
+	}
+	return l.flush(ctx)
+}
+
+type sectioned struct {
+	io.Reader
+	io.Closer
+}
+
+func (c *copier) objects(ctx context.Context, l *load) error {
+	next, stop := iter.Pull2(c.to.Objects(ctx))
+	defer stop()
+	have, herr, ok := next()
+	for e, err := range c.from.Objects(ctx) {
+		if errors.Is(err, storage.ErrForeign) {
+			c.problem("objects", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for ok && herr == nil && have.Digest.Compare(e.Digest) < 0 {
+			have, herr, ok = next()
+		}
+		if herr != nil {
+			return herr
+		}
+		if ok && have.Digest == e.Digest {
+			if err := c.sameObject(ctx, e, have); err != nil {
+				c.problem(e.Digest.String(), err)
+			}
+			continue
+		}
+		in := file.Incoming{Digest: &e.Digest, Open: func() (io.ReadCloser, error) { return c.from.OpenUnread(e.Digest) }}
+		if err := l.add(ctx, in, e.Size); err != nil {
+			return err
+		}
+	}
+	return l.flush(ctx)
+}
+
+func (c *copier) sameObject(ctx context.Context, a, b storage.ObjectEntry) error {
+	if a.Size != b.Size {
+		return fmt.Errorf("%d bytes, the copy has %d: one of them was changed", a.Size, b.Size)
+	}
+	if !c.check {
+		return nil
+	}
+	for _, s := range []*file.Store{c.from, c.to} {
+		r, _, err := s.Open(ctx, a.Digest)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, r)
+		r.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
