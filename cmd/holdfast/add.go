@@ -16,6 +16,7 @@ import (
 
 	"holdfast"
 	"holdfast/canon"
+	"holdfast/collectors"
 	"holdfast/collectors/received"
 	"holdfast/messages"
 	"holdfast/pipeline"
@@ -26,6 +27,8 @@ const maxText = 4096
 
 type addOptions struct {
 	caseName, giver, how, received, device, note string
+	neverKeep                                    string
+	known                                        *collectors.KnownList
 	each                                         bool
 	wait                                         time.Duration
 }
@@ -67,6 +70,7 @@ exit status: 2 usage or refused, nothing accepted
 	f.StringVar(&o.received, "received", "", "when they came: 2026-11-25, or 2026-11-25T14:05:00+01:00")
 	f.StringVar(&o.device, "original-device", "", "on which device they were made, as told")
 	f.StringVar(&o.note, "note", "", "why they are taken")
+	f.StringVar(&o.neverKeep, "never-keep", "", "a list of digests (MD5, SHA-1, SHA-256) of what must never be kept: such a file is named by its digest, and no byte of it is")
 	f.BoolVar(&o.each, "each", false, "one Capture for each file")
 	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for the seal")
 	return cmd
@@ -96,6 +100,11 @@ func (o *addOptions) check(in io.Reader, now time.Time) error {
 		return usageError("--case names the giver, and would be in every bundle: choose another name")
 	}
 	var err error
+	if o.neverKeep != "" {
+		if o.known, err = collectors.OpenKnownList(o.neverKeep); err != nil {
+			return usageError("--never-keep: %w", err)
+		}
+	}
 	o.received, err = statedTime(o.received, now)
 	return err
 }
@@ -176,7 +185,7 @@ func (c *cli) take(ctx context.Context, n *node, home holdfast.ID, files []strin
 	if err := in.Ready(ctx); err != nil {
 		return nil, err
 	}
-	a, err := received.Take(ctx, received.Options{Files: files, Giver: o.giver, How: o.how, Received: o.received, Device: o.device, Training: n.set.Training}, n.store)
+	a, err := received.Take(ctx, received.Options{Files: files, Giver: o.giver, How: o.how, Received: o.received, Device: o.device, Training: n.set.Training, Known: o.known}, n.store)
 	if err != nil {
 		return nil, err
 	}

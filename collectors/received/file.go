@@ -3,8 +3,6 @@ package received
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha1"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,19 +28,6 @@ const (
 // sniffed is how much of a file mimetype looks at.
 const sniffed = 3072
 
-// Known says whether bytes of these sums are on a list of what must never be
-// kept. It is safe for concurrent use.
-type Known interface {
-	Known(sums Sums) bool
-}
-
-// Sums are the digests that such lists are made of.
-type Sums struct {
-	SHA256 hashing.Digest
-	SHA1   [sha1.Size]byte
-	MD5    [md5.Size]byte
-}
-
 // file takes one file. Its size and time of change are compared before and after
 // the reading; where a list is given, it is read twice, first only to be hashed,
 // so that nothing of what is on the list is ever written here, and both readings
@@ -54,19 +39,19 @@ func (t *taker) file(ctx context.Context, path, name string) error {
 	}
 	defer f.Close()
 	var first hashing.Digest
-	if t.o.Known != nil {
-		sums, n, err := sum(ctx, f)
+	if w := t.o.Known.Watch(); w != nil {
+		d, n, err := hashing.Copy(w, &interruptible{ctx, f})
 		if err != nil {
 			return err
 		}
-		if t.o.Known.Known(sums) {
-			t.doc.NotKept = append(t.doc.NotKept, collectors.NotKept{Digest: sums.SHA256.String(), Reason: ReasonNeverKeep, Size: n})
+		if w.Match() != "" {
+			t.doc.NotKept = append(t.doc.NotKept, collectors.NotKept{Digest: d.String(), Reason: ReasonNeverKeep, Size: n})
 			return nil
 		}
 		if _, err := f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		first = sums.SHA256
+		first = d
 	}
 	o, err := t.object(ctx, f, st.Size())
 	if err != nil {
@@ -176,14 +161,6 @@ func mediaType(head []byte) string {
 	}
 	t, _, _ := strings.Cut(mimetype.Detect(head).String(), ";")
 	return t
-}
-
-func sum(ctx context.Context, f io.Reader) (s Sums, n int64, err error) {
-	a, m := sha1.New(), md5.New()
-	s.SHA256, n, err = hashing.Copy(io.MultiWriter(a, m), &interruptible{ctx, f})
-	a.Sum(s.SHA1[:0])
-	m.Sum(s.MD5[:0])
-	return s, n, err
 }
 
 // stamp is a time as documents write it; "" for one that they cannot.

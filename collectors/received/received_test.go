@@ -3,8 +3,10 @@ package received_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -137,15 +139,20 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-type known map[hashing.Digest]bool
-
-func (k known) Known(s received.Sums) bool { return k[s.SHA256] }
+func known(t *testing.T, b []byte) *collectors.KnownList {
+	t.Helper()
+	k, err := collectors.ReadKnownList(strings.NewReader(fmt.Sprintf("%x\n", sha1.Sum(b))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
 
 // TestNeverKeep: no byte of what is on the list reaches the keeper, its name is
 // nowhere, and the other files are taken.
 func TestNeverKeep(t *testing.T) {
 	bad, good := bytes.Repeat([]byte("forbidden"), 50_000), bytes.Repeat([]byte("fine"), 50_000)
-	k := known{hashing.Of(bad): true}
+	k := known(t, bad)
 	s := store(t)
 	a, err := received.Take(t.Context(), received.Options{Files: []string{write(t, "its-name.jpg", bad), write(t, "good.jpg", good)}, Giver: "G", Known: k},
 		keeperFunc(func(ctx context.Context, r io.Reader) (hashing.Digest, int64, error) {
@@ -231,7 +238,7 @@ func TestHugeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	a, err := received.Take(t.Context(), received.Options{Files: []string{path}, Giver: "G", Known: known{}}, store(t))
+	a, err := received.Take(t.Context(), received.Options{Files: []string{path}, Giver: "G", Known: known(t, nil)}, store(t))
 	if err != nil {
 		t.Fatal(err)
 	}
