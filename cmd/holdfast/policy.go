@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -72,6 +71,7 @@ func until(t *holdfast.Time) string {
 
 func (c *cli) policyExportCmd() *cobra.Command {
 	var dir string
+	var replace bool
 	cmd := command("export FILE | export --dir DIR", "Write the policy for others: a file for verify, or PEM and text files for verify.sh",
 		"holdfast policy export office.policy.json", cobra.MaximumNArgs(1), func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (dir != "") {
@@ -97,12 +97,13 @@ func (c *cli) policyExportCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(args[0], b, 0o644); err != nil {
+			if err := giveFile(args[0], b, replace); err != nil {
 				return fmt.Errorf("write policy: %w", err)
 			}
 			c.say(map[string]any{"file": args[0], "digest": hashing.Of(b)}, "%s  %s\nThose who verify compare this digest by another way than the file.", hashing.Of(b), args[0])
 			return nil
 		})
 	cmd.Flags().StringVar(&dir, "dir", "", "write PEM and text files into this directory, for `bash verify.sh --trust DIR`")
+	cmd.Flags().BoolVar(&replace, "replace", false, "replace FILE if it exists")
 	return cmd
 }
