@@ -23,7 +23,7 @@ func TestExit(t *testing.T) {
 		code int
 		says string
 	}{
-		{"--help", 0, "Example:"},
+		{"--help", 0, "Examples:"},
 		{"", 2, "usage:"},
 		{"a b", 2, "give one"},
 		{"--frob " + text, 2, "frob"},
@@ -36,7 +36,7 @@ func TestExit(t *testing.T) {
 		{"--json " + cut, 1, `"verdict":"contradicted"`},
 	} {
 		var out, errs strings.Builder
-		code := run(strings.Fields(c.args), &out, &errs)
+		code := run(strings.Fields(c.args), os.Stdin, &out, &errs)
 		if all := out.String() + errs.String(); code != c.code || !strings.Contains(all, c.says) {
 			t.Errorf("%s: exit %d, want %d and %q:\n%s", c.args, code, c.code, c.says, all)
 		}

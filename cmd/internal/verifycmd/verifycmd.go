@@ -1,16 +1,19 @@
 // Package verifycmd is `holdfast verify` and the whole of `holdfast-verify`: it
-// reads a Bundle and a Policy, prints the Findings and maps the verdict to an
-// exit code. It opens the two files that it is given and nothing else.
+// reads a Bundle and a Policy, prints the Findings in the reader's language and
+// maps the verdict to an exit code.
+//
+// It opens the two files that it is given. If a report is asked for, it also
+// reads the program that it is, to name its SHA-256, and writes the report.
+// Nothing else: no home directory, no settings, no network.
 package verifycmd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"time"
 
 	"holdfast"
 	"holdfast/messages"
@@ -20,55 +23,119 @@ import (
 const (
 	ExitProven       = 0
 	ExitContradicted = 1
-	ExitUsage        = 2 // usage, missing file, not a ZIP, or a newer format
+	ExitUsage        = 2 // usage, missing file, not a ZIP, a newer format, or no report could be written
 	ExitUnsealed     = 3
 	ExitUnattributed = 4
 )
 
 // Options are the command's arguments.
 type Options struct {
-	File   string
-	Policy string // file; "" uses [Builtin]
-	Node   string // fingerprint of a node entry in the Bundle
-	JSON   bool
-	All    bool // print the passed checks too
+	File        string
+	Policy      string   // file; "" uses [Builtin]
+	Node        string   // fingerprint of a node entry in the Bundle; see [Fingerprint]
+	Authorities []string // OPERATOR=ROOT, each joins the Policy
+	JSON        bool
+	All         bool   // print the passed checks, and every line of the others
+	Lang        string // BCP 47 tag or locale; "" is the system's
+	Report      string // file to write a page for people to; "" is none
+	Replace     bool   // Report may exist
+	beside      bool   // the report goes beside the Bundle; see [Drop]
 
+	// Program and Version are named in the report.
+	Program, Version string
+	// Env reads the environment; nil is [os.Getenv].
+	Env func(string) string
 	// Progress is told the bytes hashed; nil when nobody watches.
 	Progress func(done, total int64)
 }
 
+// check is one check that was made: what was asked, and what came out.
+type check struct {
+	Options
+	*messages.Catalogue
+	trust  *trust
+	at     time.Time
+	size   int64
+	report *holdfast.Report
+}
+
 // Run verifies and prints, findings on out and errors on errs.
 func Run(ctx context.Context, o Options, out, errs io.Writer) int {
-	p, err := policy(o)
+	if o.Env == nil {
+		o.Env = os.Getenv
+	}
+	c, err := o.check(ctx, out)
 	if err != nil {
-		fmt.Fprintf(errs, "holdfast: %s\n", messages.Visible(err.Error()))
-		return ExitUsage
+		complain(errs, c, err)
+	}
+	return c.code(err)
+}
+
+// check verifies, writes the report and prints. The check that it returns with
+// an error has its language at best.
+func (o Options) check(ctx context.Context, out io.Writer) (*check, error) {
+	c := &check{Options: o, at: time.Now()}
+	var err error
+	if c.Catalogue, err = o.open(); err != nil {
+		return c, err
+	}
+	if c.trust, err = trusted(o); err != nil {
+		return c, err
 	}
 	f, err := os.Open(o.File)
 	if err != nil {
-		fmt.Fprintf(errs, "holdfast: open bundle: %s\n", messages.Visible(err.Error()))
-		return ExitUsage
+		return c, fmt.Errorf("open bundle: %w", err)
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file: give the .zip itself", o.File)
-	}
-	if err != nil {
-		fmt.Fprintf(errs, "holdfast: open bundle: %s\n", messages.Visible(err.Error()))
-		return ExitUsage
-	}
-	r, err := holdfast.Verify(ctx, f, st.Size(), p, holdfast.VerifyOptions{Node: o.Node, Progress: o.Progress})
-	if err != nil {
-		fmt.Fprintf(errs, "holdfast: verify %s: %s%s\n", messages.Visible(o.File), messages.Visible(err.Error()), hint(err))
-		return ExitUsage
+	if err := c.verify(ctx, f); err != nil {
+		return c, err
 	}
 	if o.JSON {
-		printJSON(out, r)
+		c.printJSON(out)
 	} else {
-		printText(out, o, r)
+		c.printText(out)
 	}
-	return Exit(r.Verdict)
+	return c, c.writeReport(f, out)
+}
+
+func (c *check) verify(ctx context.Context, f *os.File) error {
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file: give the .zip itself", c.File)
+	}
+	if err != nil {
+		return fmt.Errorf("open bundle: %w", err)
+	}
+	if err := c.mayWriteReport(st); err != nil {
+		return err
+	}
+	c.size = st.Size()
+	c.report, err = holdfast.Verify(ctx, f, c.size, c.trust.policy, holdfast.VerifyOptions{Node: c.trust.node, Progress: c.Progress})
+	if err != nil {
+		return fmt.Errorf("verify %s: %w%s", c.File, err, hint(err))
+	}
+	return nil
+}
+
+// code is the exit code. A report that could not be written hides no
+// contradiction.
+func (c *check) code(err error) int {
+	if c.report == nil || err != nil && c.report.Verdict != holdfast.VerdictContradicted {
+		return ExitUsage
+	}
+	return Exit(c.report.Verdict)
+}
+
+// complain says why there is no verdict, or no report.
+func complain(errs io.Writer, c *check, err error) {
+	if c != nil && c.Catalogue != nil {
+		for cause, key := range map[error]string{holdfast.ErrNotBundle: "verify.notbundle", holdfast.ErrNewer: "verify.newer"} {
+			if errors.Is(err, cause) && c.Tag() != "en" {
+				fmt.Fprintln(errs, c.Text(key, nil))
+			}
+		}
+	}
+	fmt.Fprintf(errs, "holdfast: %s\n", messages.Visible(err.Error()))
 }
 
 func hint(err error) string {
@@ -89,112 +156,4 @@ func Exit(v holdfast.Verdict) int {
 		return ExitUnattributed
 	}
 	return ExitContradicted
-}
-
-func policy(o Options) (*holdfast.Policy, error) {
-	if n := strings.TrimPrefix(o.Node, "sha256:"); n != "" && (len(n) != 64 || strings.Trim(n, "0123456789abcdef") != "") {
-		return nil, fmt.Errorf("--node %.80q is not a fingerprint of 64 hex digits: `holdfast policy show` of the other office prints it", o.Node)
-	}
-	if o.Policy == "" {
-		return Builtin()
-	}
-	f, err := os.Open(o.Policy)
-	if err != nil {
-		return nil, fmt.Errorf("open policy: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, holdfast.MaxPolicy+1))
-	if err != nil {
-		return nil, fmt.Errorf("read policy: %w", err)
-	}
-	p, err := holdfast.ParsePolicy(b)
-	if err != nil {
-		return nil, fmt.Errorf("read policy %s: %w; `holdfast policy export FILE` writes one", o.Policy, err)
-	}
-	return p, nil
-}
-
-// printJSON prints one object per Finding and a last one with the verdict.
-func printJSON(out io.Writer, r *holdfast.Report) {
-	enc := json.NewEncoder(out)
-	for _, f := range r.Findings {
-		enc.Encode(f)
-	}
-	type exhibit struct {
-		Number    string           `json:"number"`
-		Capture   holdfast.ID      `json:"capture"`
-		Source    holdfast.Source  `json:"source"`
-		Verdict   holdfast.Verdict `json:"verdict"`
-		Seal      string           `json:"seal"`
-		NotAfter  string           `json:"not_after"`
-		NotBefore string           `json:"not_before"`
-		Node      string           `json:"node"`
-	}
-	last := struct {
-		Verdict  holdfast.Verdict `json:"verdict"`
-		Training bool             `json:"training"`
-		Unsigned []string         `json:"unsigned"`
-		Exhibits []exhibit        `json:"exhibits"`
-	}{r.Verdict, r.Training, append([]string{}, r.Unsigned...), []exhibit{}}
-	for _, e := range r.Exhibits {
-		last.Exhibits = append(last.Exhibits, exhibit{e.Number, e.Capture, e.Source, e.Verdict, e.Seal, when(e.T), when(e.After), e.Node})
-	}
-	enc.Encode(last)
-}
-
-func when(t holdfast.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.String()
-}
-
-func printText(out io.Writer, o Options, r *holdfast.Report) {
-	passed := 0
-	for _, f := range r.Findings {
-		if f.Outcome == holdfast.OK {
-			if passed++; !o.All {
-				continue
-			}
-		}
-		fmt.Fprintf(out, "%-12s %-20s %s: %s\n", f.Outcome, f.Finding, messages.Visible(f.Subject), messages.Visible(f.Detail))
-	}
-	if !o.All {
-		fmt.Fprintf(out, "%d checks passed (--all lists them)\n", passed)
-	}
-	for _, e := range r.Exhibits {
-		printExhibit(out, e)
-	}
-	if r.Training {
-		fmt.Fprintln(out, "TRAINING: this is a rehearsal, not evidence.")
-	}
-	fmt.Fprintf(out, "\n%s: %s\n", strings.ToUpper(string(r.Verdict)), meaning(r.Verdict))
-}
-
-func printExhibit(out io.Writer, e holdfast.ExhibitReport) {
-	fmt.Fprintf(out, "\nexhibit %s  %s\n  %s\n", e.Number, e.Verdict, messages.Visible(string(e.Source)))
-	switch {
-	case e.T.IsZero():
-		fmt.Fprintf(out, "  proven: no time; no quorum of timestamps counts under this policy\n")
-	case e.After.IsZero():
-		fmt.Fprintf(out, "  proven: these bytes existed not later than %s\n", e.T)
-	default:
-		fmt.Fprintf(out, "  proven: signed after %s, these bytes existed not later than %s\n", e.After, e.T)
-	}
-	if !e.Ended.IsZero() {
-		fmt.Fprintf(out, "  stated: captured from %s to %s by the clock of %s; outcome %s\n", e.Started, e.Ended, e.Node, e.Result)
-	}
-}
-
-// meaning says in one sentence what a verdict is, and what it is not.
-func meaning(v holdfast.Verdict) string {
-	switch v {
-	case holdfast.VerdictProven:
-		return "a key that the policy names signed exactly these bytes, not later than the times above. That the content is true, or who wrote it, is not claimed."
-	case holdfast.VerdictUnattributed:
-		return "the bytes are unchanged since the times above; who sealed them is not checked, since the policy does not name the node. Give --policy, or --node with a fingerprint that you got from the office by another way."
-	case holdfast.VerdictUnsealed:
-		return "nothing contradicts, but the quorum of independent timestamps that the policy asks for is not here."
-	}
-	return "at least one check failed: do not rely on this file. The lines above that begin with `contradicted` say where."
 }

@@ -1,0 +1,78 @@
+package verifycmd
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"holdfast"
+)
+
+// printText prints the verdict, what was found, each exhibit, and the verdict
+// again: whoever sees only the first or the last line sees it.
+func (c *check) printText(out io.Writer) {
+	c.printVerdict(out)
+	fmt.Fprintf(out, "\n%s: %s\n", c.Say("report.file"), c.isolate(filepath.Base(c.File)))
+	for _, line := range c.basis() {
+		fmt.Fprintf(out, "%s: %s\n", c.Say("report.policy"), line)
+	}
+	fmt.Fprintf(out, "\n%s\n", c.Say("report.findings"))
+	rows := maxLines
+	if c.All {
+		rows = len(c.report.Findings)
+	}
+	gs := c.groups(rows, c.All)
+	for _, g := range gs {
+		c.printGroup(out, g)
+	}
+	if n := c.passed(); len(gs) == 0 {
+		fmt.Fprintf(out, "  %s\n", c.Say("report.nofindings"))
+	} else if !c.All {
+		fmt.Fprintf(out, "  %s. %s\n", c.Say("report.passed", "n", n), c.Say("report.all"))
+	}
+	for _, e := range c.report.Exhibits {
+		c.printExhibit(out, e)
+	}
+	fmt.Fprintln(out)
+	if c.report.Training {
+		fmt.Fprintln(out, c.Say("report.training"))
+	}
+	if a := c.advice(); a != "" {
+		fmt.Fprintf(out, "%s\n\n", a)
+	}
+	c.printVerdict(out)
+}
+
+func (c *check) printVerdict(out io.Writer) {
+	fmt.Fprintf(out, "%s: %s\n", upper(c.Tag(), c.word(c.report.Verdict)), c.sentence(c.report.Verdict))
+}
+
+// upper writes a word in capitals, as its language has them.
+func upper(tag, s string) string {
+	if tag == "tr" || tag == "az" {
+		return strings.ToUpperSpecial(unicode.TurkishCase, s)
+	}
+	return strings.ToUpper(s)
+}
+
+func (c *check) printGroup(out io.Writer, g *group) {
+	fmt.Fprintf(out, "  %s · %s · %s\n", c.Text("outcome."+string(g.Outcome), nil), c.Text("basis."+string(g.Basis), nil), c.isolate(g.Finding.Finding))
+	if g.Meaning != "" {
+		fmt.Fprintf(out, "    %s\n    %s: %s\n", g.Meaning, c.Say("report.causes"), g.Causes)
+	}
+	for _, f := range g.Rows {
+		fmt.Fprintf(out, "    - %s: %s\n", c.isolate(f.Subject), c.isolate(f.Detail))
+	}
+	if g.More > 0 {
+		fmt.Fprintf(out, "    - … %s\n", c.Say("report.more", "n", g.More))
+	}
+}
+
+func (c *check) printExhibit(out io.Writer, e holdfast.ExhibitReport) {
+	fmt.Fprintf(out, "\n%s: %s\n  %s\n  %s\n", c.Say("report.exhibit", "number", e.Number), c.word(e.Verdict), c.isolate(string(e.Source)), c.proven(e))
+	if s := c.stated(e); s != "" {
+		fmt.Fprintf(out, "  %s\n", s)
+	}
+}
