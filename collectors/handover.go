@@ -7,8 +7,15 @@ import (
 	"holdfast/canon"
 )
 
-// RoleReceived is the role of the Object that says how files came: a [Handover].
+// RoleHandover is the role of the Object that says how files came, and the kind
+// of its document: a [Handover].
+const RoleHandover = "handover"
+
+// RoleReceived is the role of each file.
 const RoleReceived = "received"
+
+// NameHandover is the Object's name.
+const NameHandover = "received.json"
 
 // MaxHandover bounds what ParseHandover reads, in bytes.
 const MaxHandover = 16 << 20
@@ -49,7 +56,7 @@ type NotKept struct {
 
 // Encode returns the canonical bytes.
 func (h Handover) Encode() ([]byte, error) {
-	h.Kind, h.Version = RoleReceived, 1
+	h.Kind, h.Version = RoleHandover, 1
 	if h.Files == nil {
 		h.Files = []Handed{}
 	}
@@ -65,7 +72,7 @@ func ParseHandover(b []byte) (*Handover, error) {
 	if err := canon.Unmarshal(b, h); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrHandover, err)
 	}
-	if h.Kind != RoleReceived || h.Version != 1 {
+	if h.Kind != RoleHandover || h.Version != 1 {
 		return nil, fmt.Errorf("kind %.40q, version %d: %w", h.Kind, h.Version, ErrHandover)
 	}
 	return h, nil

@@ -68,12 +68,18 @@ func (p *pageView) exhibit(i int) (*exhibitView, error) {
 	if i >= maxCards {
 		return e, nil
 	}
-	e.facts(m)
 	plan, err := p.w.plan(m)
 	if err != nil {
 		return nil, err
 	}
+	came, err := p.w.handover(p.ctx, m, plan)
+	if err != nil {
+		return nil, err
+	}
+	e.received(m, plan, came)
+	e.facts(m)
 	e.objects(m, plan)
+	e.originalNames(came)
 	return e, p.picture(e, m, plan)
 }
 
@@ -94,17 +100,7 @@ func (e *exhibitView) seal(s *seal, state State) {
 
 // facts is the collection data of Berkeley Protocol para. 155.
 func (e *exhibitView) facts(m *holdfast.Manifest) {
-	add := func(key string, values ...string) {
-		f := factView{Name: e.Say("page." + key)}
-		for _, v := range values {
-			if v = strings.TrimSpace(v); v != "" {
-				f.Values = append(f.Values, messages.Visible(v))
-			}
-		}
-		if len(f.Values) > 0 {
-			e.Facts = append(e.Facts, f)
-		}
-	}
+	add := e.add
 	if m.Web != nil {
 		add("url", string(m.Web.Asked))
 		for _, r := range m.Web.Redirects {
@@ -120,7 +116,11 @@ func (e *exhibitView) facts(m *holdfast.Manifest) {
 		"failed", len(c.Failed), "blocked", len(c.Blocked), "truncated", len(c.Truncated)))
 	add("reasons", c.Reasons...)
 	add("captured.by", agent(e.texts, m.Agent))
-	add("found.how", m.Found.How)
+	if m.Source.IsReceived() {
+		add("received.how", m.Found.How)
+	} else {
+		add("found.how", m.Found.How)
+	}
 	add("found.why", m.Found.Why)
 	add("node", m.Collection.Node)
 	add("software", m.Collection.Software.Name+" "+m.Collection.Software.Version)
@@ -135,6 +135,19 @@ func (e *exhibitView) facts(m *holdfast.Manifest) {
 	}
 	add("egress", m.Collection.Egress)
 	add("identity", m.Collection.Identity)
+}
+
+// add adds the values that are not empty under the name page.<key>.
+func (e *exhibitView) add(key string, values ...string) {
+	f := factView{Name: e.Say("page." + key)}
+	for _, v := range values {
+		if v = strings.TrimSpace(v); v != "" {
+			f.Values = append(f.Values, messages.Visible(v))
+		}
+	}
+	if len(f.Values) > 0 {
+		e.Facts = append(e.Facts, f)
+	}
 }
 
 func (e *exhibitView) objects(m *holdfast.Manifest, plan *shown) {

@@ -81,7 +81,7 @@ func TestLargePictureIsLinked(t *testing.T) {
 func TestPageSentences(t *testing.T) {
 	t.Parallel()
 	var used []string
-	for _, f := range []string{"page.html", "page.go", "card.go"} {
+	for _, f := range []string{"page.html", "page.go", "card.go", "received.go"} {
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)

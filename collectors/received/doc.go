@@ -1,5 +1,5 @@
 // Package received takes files that a person handed over into one Acquired:
-// each file's exact bytes as an Object of role "file", how they came as
+// each file's exact bytes as an Object of role "received", how they came as
 // received.json, and who gave them as giver.json, a restricted Object that the
 // Manifest is only committed to.
 //

@@ -63,7 +63,7 @@ func (t *taker) file(ctx context.Context, path, name string) error {
 	if !first.IsZero() && first != o.Digest {
 		return changed()
 	}
-	o.Name, o.Role = name, RoleFile
+	o.Name, o.Role = name, collectors.RoleReceived
 	t.a.Objects = append(t.a.Objects, o)
 	t.doc.Files = append(t.doc.Files, collectors.Handed{MTime: stamp(st.ModTime()), Name: canon.Text(filepath.Base(path)), Object: name, Size: o.Size, Type: o.MediaType})
 	return nil

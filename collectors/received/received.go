@@ -20,9 +20,7 @@ const MaxFiles = 4000
 
 // Roles and names of the Objects.
 const (
-	RoleFile       = "file"
 	RoleDisclosure = "disclosure"
-	NameReceived   = "received.json"
 	NameGiver      = "giver.json"
 	Giver          = "giver" // name of the commitment
 )
@@ -95,9 +93,9 @@ type taker struct {
 func (t *taker) documents() error {
 	b, err := t.doc.Encode()
 	if err != nil {
-		return fmt.Errorf("write %s: %w", NameReceived, err)
+		return fmt.Errorf("write %s: %w", collectors.NameHandover, err)
 	}
-	t.add(NameReceived, collectors.RoleReceived, b, false)
+	t.add(collectors.NameHandover, collectors.RoleHandover, b, false)
 	salt := make([]byte, 32)
 	rand.Read(salt) // never fails: crypto/rand crashes the program instead
 	b, err = canon.Marshal(giverDoc{Giver, hex.EncodeToString(salt), t.o.Giver})

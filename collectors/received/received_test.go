@@ -44,7 +44,7 @@ func store(t *testing.T) *file.Store {
 func handover(t *testing.T, a *collectors.Acquired) *collectors.Handover {
 	t.Helper()
 	for _, o := range a.Objects {
-		if o.Name == received.NameReceived {
+		if o.Name == collectors.NameHandover {
 			h, err := collectors.ParseHandover(o.Inline)
 			if err != nil {
 				t.Fatal(err)
