@@ -18,6 +18,7 @@ package collectors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -53,8 +54,10 @@ type Collector interface {
 // Request is what a Collector is asked for. The zero value of every option is
 // the careful one.
 type Request struct {
-	Source       string // as the Task names it, e.g. "https://host/page"
-	AllowPrivate bool   // permit loopback, link-local and private addresses
+	Source       string       // as the Task names it, e.g. "https://host/page"
+	AllowPrivate bool         // permit loopback, link-local and private addresses
+	Via          *Via         // nil is the direct line
+	NeverKeep    []*KnownList // what is on one of them is not kept, nor what was made of it
 	Budget       Budget
 }
 
@@ -148,10 +151,26 @@ type Collection struct {
 	Locale    string   // "en-US"
 	Timezone  string   // "UTC"
 	Account   string   // the virtual identity used; "" is none
-	Egress    string   // the address seen by the Source; "unknown" unless configured
+	Egress    string   // the way out: the name of a proxy, or EgressDirect, or EgressUnnamed
 	Protocols []string // spoken with the Source, e.g. "http/1.1", "tls/1.3"
 	Notes     []string // what an examiner must know about the method, one sentence each
 	Peer      Peer     // the connection that the Source itself came over
+	Servers   Servers
+}
+
+// Servers is what the Date fields of answers say of the node's clock: reported,
+// and never used to correct anything.
+type Servers struct {
+	Answers int           // that had a Date of their own; 0: not known
+	Ahead   time.Duration // median of how far the servers are ahead; Date has whole seconds
+}
+
+// String says it for people; "" if nothing is known.
+func (s Servers) String() string {
+	if s.Answers == 0 {
+		return ""
+	}
+	return fmt.Sprintf("servers' Date %+.1f s (%d answers)", s.Ahead.Seconds(), s.Answers)
 }
 
 // Peer is what is known of one connection.
@@ -159,7 +178,10 @@ type Peer struct {
 	Host     string   // name asked for
 	Address  string   // "ip:port" connected to
 	Resolved []string // all addresses that the name gave, in the order of the answer
-	TLS      *TLS     // nil: no TLS was spoken, or none was reached
+	// Unobserved says that a proxy resolved the name and connected: the node saw
+	// neither address, and Address and Resolved are empty.
+	Unobserved bool
+	TLS        *TLS // nil: no TLS was spoken, or none was reached
 }
 
 // TLS is the handshake of one connection and what verification said of it. The

@@ -162,6 +162,9 @@ func (k *KnownList) Watch() *Known {
 	return w
 }
 
+// List is the list that w compares with, by its own bytes.
+func (w *Known) List() hashing.Digest { return w.list.digest }
+
 // Write never fails.
 func (w *Known) Write(p []byte) (int, error) {
 	if w != nil {

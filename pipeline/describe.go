@@ -23,6 +23,9 @@ func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts) {
 	m.Collection = holdfast.Collection{Browser: browser(c), Clock: f.Clock, Config: f.Config, Node: f.Node, Server: server(c),
 		Egress: or(clean(c.Egress), f.Egress, "unknown"), Identity: or(clean(c.Account), "none"), Software: f.Software}
 	m.Collection.Clock.Source = or(f.Clock.Source, "node")
+	if s := c.Servers.String(); s != "" {
+		m.Collection.Clock.Source += "; " + s
+	}
 	for _, t := range a.Transformations {
 		action := clean(t.Action)
 		if t.Detail != "" {
@@ -110,10 +113,13 @@ func browser(c collectors.Collection) *holdfast.Browser {
 
 func server(c collectors.Collection) *holdfast.Server {
 	p := c.Peer
-	if p.Address == "" && len(p.Resolved) == 0 {
+	if p.Address == "" && len(p.Resolved) == 0 && !p.Unobserved {
 		return nil
 	}
 	s := &holdfast.Server{Addresses: cleanAll(p.Resolved), Peer: clean(p.Address), Protocol: strings.Join(cleanAll(c.Protocols), ", ")}
+	if p.Unobserved {
+		s.Peer = "not observed"
+	}
 	if p.TLS != nil {
 		s.TLS = &holdfast.TLS{Cipher: clean(p.TLS.Cipher), Verdict: clean(p.TLS.Verdict), Version: clean(p.TLS.Version), Chain: make([]string, len(p.TLS.Chain))}
 		for i, d := range p.TLS.Chain {

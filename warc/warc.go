@@ -35,6 +35,8 @@ const (
 	TruncatedLength     = "length"     // a limit on bytes
 	TruncatedTime       = "time"       // a limit on time
 	TruncatedDisconnect = "disconnect" // the other side went away
+	// TruncatedUnspecified is any other reason.
+	TruncatedUnspecified = "unspecified"
 )
 
 // TimeFormat is the form of WARC-Date and of pages.jsonl: UTC, milliseconds.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,12 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 	a.Completeness = x.rec.count
 	a.Completeness.Bytes = x.meter.received()
 	x.fromTab(a)
+	a.Collection.Servers = x.rec.clock.servers()
+	if len(x.rec.taken) > 0 {
+		if err := x.dropViews(); err != nil {
+			return nil, err
+		}
+	}
 	files, err := x.files(a, main)
 	if err != nil {
 		return nil, err
@@ -113,7 +120,7 @@ func (x *capture) collection() collectors.Collection {
 	c := collectors.Collection{
 		Software: software, Browser: x.browser.version.Product, UserAgent: x.browser.version.UserAgent,
 		Flags: slices.Clone(x.browser.flags), Viewport: fmt.Sprintf("%dx%d", viewWidth, viewHeight), Locale: locale, Timezone: timezone,
-		Egress: x.c.opts.Egress, Protocols: []string{"http/1.1"},
+		Egress: x.req.Via.Label(), Protocols: []string{"http/1.1"},
 		Notes: []string{
 			"A recording proxy stood between browser and site: the site saw HTTP/1.1 and the TLS of Go's standard library, not the browser's.",
 			"The browser accepted the proxy's certificates by a pinned key; the site's own certificates were verified by the proxy without revocation, and accepted whatever the verdict.",
@@ -123,6 +130,9 @@ func (x *capture) collection() collectors.Collection {
 			"The page was scrolled to its end, within bounds, and back before it was looked at.",
 		},
 	}
+	if x.req.Via != nil {
+		c.Notes = append(c.Notes, "The capture went through an egress, which resolved the names and connected: the addresses of the site and its DNS were not observed by the node.")
+	}
 	if isRoot() {
 		c.Notes = append(c.Notes, "The browser ran without its sandbox because the collector ran as root.")
 	}
@@ -130,7 +140,7 @@ func (x *capture) collection() collectors.Collection {
 }
 
 func facts(p *peer) collectors.Peer {
-	f := collectors.Peer{Host: clean(p.host), Resolved: p.resolved}
+	f := collectors.Peer{Host: clean(p.host), Resolved: p.resolved, Unobserved: p.unobserved}
 	if p.address.IsValid() {
 		f.Address = p.address.String()
 	}
@@ -196,6 +206,10 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	if t := a.Collection.Peer.TLS; t != nil && !t.Verified {
 		because("tls-unverified", t.Verdict)
 	}
+	x.judgeLists(because)
+	if x.rec.lost > 0 && main != nil && main.fault == nil {
+		because(codeEgress, fmt.Sprintf("the egress did not carry %d of %d requests; none went another way", x.rec.lost, x.rec.count.Requests))
+	}
 	// What the browser itself would not load (a security policy of the page) is
 	// how the page is for everyone: counted, but nothing is missing.
 	if n := x.rec.count; n.Failed+n.Truncated+n.Blocked > 0 && main != nil {
@@ -207,6 +221,24 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	}
 	if failed {
 		a.Outcome = collectors.Failed
+	}
+	// The node's clock takes nothing from what came.
+	if s := a.Collection.Servers; s.Ahead.Abs() > clockLimit {
+		because("clock-differs", s.String())
+	}
+}
+
+// judgeLists says what was not kept, and what could not be looked at.
+func (x *capture) judgeLists(because func(code, detail string)) {
+	lists := map[string]int{}
+	for _, e := range x.rec.taken {
+		lists[e.withheld.List]++
+	}
+	for _, list := range slices.Sorted(maps.Keys(lists)) {
+		because(codeNeverKeep, fmt.Sprintf("%d bodies are on list %s: they are not kept, nor pictures, MHTML and DOM of the page", lists[list], list))
+	}
+	if x.rec.unchecked > 0 {
+		because("never-keep-unchecked", fmt.Sprintf("%d bodies were compared as sent only: they cannot be decoded", x.rec.unchecked))
 	}
 }
 

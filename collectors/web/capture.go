@@ -42,6 +42,9 @@ func (c *Collector) once(ctx context.Context, req collectors.Request, address st
 	if err := x.record(ctx, last); err != nil {
 		return nil, err
 	}
+	if len(x.rec.taken) > 0 {
+		defer c.retire(b) // its memory and its folder saw what must not be kept
+	}
 	return x.acquired(ctx, keep)
 }
 
@@ -49,7 +52,7 @@ func (c *Collector) once(ctx context.Context, req collectors.Request, address st
 // error both WARC files are whole and nothing is running any more.
 func (x *capture) record(ctx context.Context, last bool) (err error) {
 	x.meter = &meter{maxBytes: x.req.Budget.Bytes, maxReqs: x.req.Budget.Requests, last: time.Now()}
-	d := dialer{resolver: x.c.opts.Resolver, roots: x.c.opts.Roots, allowPrivate: x.req.AllowPrivate, now: time.Now, answers: newAnswers()}
+	d := dialer{via: x.req.Via, resolver: x.c.opts.Resolver, roots: x.c.opts.Roots, allowPrivate: x.req.AllowPrivate, now: time.Now, answers: newAnswers()}
 	if x.rec, err = newRecorder(x.dir, x.started); err != nil {
 		return err
 	}
@@ -58,7 +61,7 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 			x.rec.abandon()
 		}
 	}()
-	if x.proxy, err = newProxy(d, x.c.cas, x.meter, x.dir); err != nil {
+	if x.proxy, err = newProxy(d, x.c.cas, x.meter, x.dir, x.req.NeverKeep); err != nil {
 		return err
 	}
 	go x.rec.run(x.proxy.done) // ends when the proxy is closed; finish waits for it

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/collectors"
 	"holdfast/hashing"
 )
 
@@ -42,13 +43,16 @@ type peer struct {
 	host     string // with port, as asked for
 	address  netip.AddrPort
 	resolved []string
-	tls      *tls.ConnectionState
-	verdict  string // "ok" or why the certificate does not verify; "" without TLS
+	// unobserved: an egress resolved the name and connected, we saw neither.
+	unobserved bool
+	tls        *tls.ConnectionState
+	verdict    string // "ok" or why the certificate does not verify; "" without TLS
 }
 
 // dialer connects to sites. The address that is judged is the one that is
 // dialled, so a name that changes its answer between the two gains nothing.
 type dialer struct {
+	via          *collectors.Via // nil: connect directly
 	resolver     Resolver
 	roots        *x509.CertPool // nil: the system's
 	allowPrivate bool
@@ -89,20 +93,43 @@ func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 // with an error too, as far as it is known; the error is a *fault.
 func (d *dialer) dial(ctx context.Context, host, port string, secure bool) (net.Conn, *peer, error) {
 	p := &peer{host: net.JoinHostPort(host, port)}
-	addrs, err := d.resolve(ctx, host, p)
-	if err != nil {
-		return nil, p, err
-	}
-	conn, err := d.connect(ctx, addrs, port, p)
+	conn, err := d.reach(ctx, host, port, p)
 	if err != nil || !secure {
 		return conn, p, err
 	}
 	tconn, err := d.handshake(ctx, conn, host, p)
 	if err != nil {
 		conn.Close()
+		if d.gone(ctx) {
+			return nil, p, lost("the egress went away during the TLS handshake")
+		}
+		if d.via != nil && isNetwork(err) {
+			err = errors.New(bare(err))
+		}
 		return nil, p, &fault{code: "tls-failed", err: err}
 	}
 	return tconn, p, nil
+}
+
+// reach connects the one way that this capture has.
+func (d *dialer) reach(ctx context.Context, host, port string, p *peer) (net.Conn, error) {
+	if d.via != nil {
+		return d.through(ctx, host, port, p)
+	}
+	addrs, err := d.resolve(ctx, host, p)
+	if err != nil {
+		return nil, err
+	}
+	return d.connect(ctx, addrs, port, p)
+}
+
+// allowed refuses early what dial would refuse.
+func (d *dialer) allowed(ctx context.Context, host, port string) error {
+	if d.via != nil {
+		return d.literal(host, port)
+	}
+	_, err := d.resolve(ctx, host, &peer{})
+	return err
 }
 
 // resolve returns the addresses that may be dialled, in the resolver's order.

@@ -13,21 +13,24 @@ import (
 // exchange is one request and what came of it. The goroutine of its connection
 // fills it; once it is handed to the recorder nobody changes it any more.
 type exchange struct {
-	number   int
-	id       string // record ID of the response
-	method   string
-	url      string
-	started  time.Time
-	peer     *peer
-	request  *spool
-	response *spool // nil: not one byte of an answer
-	status   int
-	fields   warc.Fields // of the response
-	interim  []byte      // 1xx heads, or an answer that is not HTTP, at most maxInterim
-	visit    bool        // the browser asked for a document, not a script for data
-	upgraded bool        // a WebSocket: bytes of both directions follow the heads
-	cut      string      // WARC-Truncated reason
-	fault    *fault      // why there is no answer, or no whole one
+	number    int
+	id        string // record ID of the response
+	method    string
+	url       string
+	started   time.Time
+	peer      *peer
+	request   *spool
+	response  *spool // nil: not one byte of an answer
+	status    int
+	fields    warc.Fields // of the response
+	interim   []byte      // 1xx heads, or an answer that is not HTTP, at most maxInterim
+	visit     bool        // the browser asked for a document, not a script for data
+	upgraded  bool        // a WebSocket: bytes of both directions follow the heads
+	cut       string      // WARC-Truncated reason
+	withheld  *withheld   // a body that is not kept
+	unchecked error       // why a body could not be compared with the lists as decoded
+	headed    time.Time   // when the head of the answer was there
+	fault     *fault      // why there is no answer, or no whole one
 }
 
 const (
@@ -49,6 +52,11 @@ func (x *exchange) failAs(err error) {
 		return
 	}
 	x.fail("exchange-failed", err)
+}
+
+func isFault(err error) bool {
+	var f *fault
+	return errors.As(err, &f)
 }
 
 // answered reports whether a whole response head came.

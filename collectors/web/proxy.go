@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"holdfast/collectors"
 	"holdfast/warc"
 )
 
@@ -28,6 +29,7 @@ type proxy struct {
 	cas      *interception
 	meter    *meter
 	dir      string // of the spools
+	lists    []*collectors.KnownList
 	done     chan *exchange
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -38,14 +40,14 @@ type proxy struct {
 
 // newProxy listens on a loopback port of its own. Exchanges come out of done,
 // which is closed when the proxy is closed and the last one was delivered.
-func newProxy(d dialer, cas *interception, m *meter, dir string) (*proxy, error) {
+func newProxy(d dialer, cas *interception, m *meter, dir string, lists []*collectors.KnownList) (*proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start recording proxy: %w", err)
 	}
 	d.self = l.Addr().(*net.TCPAddr).AddrPort()
 	d.self = netip.AddrPortFrom(d.self.Addr().Unmap(), d.self.Port())
-	p := &proxy{listener: l, dial: d, cas: cas, meter: m, dir: dir, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}}
+	p := &proxy{listener: l, dial: d, cas: cas, meter: m, dir: dir, lists: lists, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.wg.Go(p.accept)
 	return p, nil
@@ -176,12 +178,12 @@ func (p *proxy) tunnel(c net.Conn, cl *client, site string) {
 // and addresses that are not allowed. Connecting waits for the first request,
 // because browsers open tunnels that they never use.
 func (p *proxy) reach(site string) *fault {
-	host, _, err := net.SplitHostPort(site)
+	host, port, err := net.SplitHostPort(site)
 	if err != nil {
 		return &fault{code: "address-refused", blocked: true, err: err}
 	}
 	var f *fault
-	if _, err := p.dial.resolve(p.ctx, host, &peer{host: site}); errors.As(err, &f) {
+	if err := p.dial.allowed(p.ctx, host, port); errors.As(err, &f) {
 		return f
 	}
 	return nil
@@ -191,7 +193,7 @@ func (p *proxy) reach(site string) *fault {
 func (p *proxy) refuse(cl *client, site string, f *fault) {
 	x, err := p.begin(http.MethodConnect, "https://"+site+"/")
 	if err == nil {
-		x.fault, x.peer = f, &peer{host: site}
+		x.fault, x.peer = f, &peer{host: site, unobserved: p.dial.via != nil}
 		p.finish(x, true)
 	}
 	cl.bw.WriteString("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")

@@ -29,6 +29,10 @@ type recorder struct {
 	exchanges         []*exchange // those with an answer, in the order they ended
 	failures          []*exchange // those without, or without a whole one
 	count             collectors.Completeness
+	lost              int         // exchanges that the egress did not carry
+	taken             []*exchange // those with a body that is not kept, at most maxNoted
+	unchecked         int         // bodies that could not be compared as decoded
+	clock             serverClock
 	err               error // our own disk's
 	done              chan struct{}
 }
@@ -88,6 +92,16 @@ func (r *recorder) run(in <-chan *exchange) {
 func (r *recorder) tally(x *exchange) {
 	if x.number > 0 {
 		r.count.Requests++
+	}
+	r.clock.see(x)
+	if x.unchecked != nil {
+		r.unchecked++
+	}
+	if x.withheld != nil && len(r.taken) < maxNoted {
+		r.taken = append(r.taken, x)
+	}
+	if x.fault != nil && x.fault.code == codeEgress {
+		r.lost++
 	}
 	if x.fault == nil {
 		return
@@ -156,7 +170,12 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 	if kind == warc.Response {
 		rec.Truncated = x.cut
 	}
-	if s.body == s.size-s.head {
+	if x.withheld != nil && kind != x.withheld.record() {
+		rec.Truncated = ""
+	} else if x.withheld != nil {
+		rec.Truncated = warc.TruncatedUnspecified
+	}
+	if s.body == s.size-s.head && !(x.withheld != nil && kind == x.withheld.record()) {
 		// Readers disagree on whether the payload of a chunked body has its chunk
 		// framing. Where there is framing, only the block is digested.
 		rec.PayloadDigest = s.payloadDigest()
@@ -175,7 +194,7 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 // in everything share one.
 func (r *recorder) connection(x *exchange) *connection {
 	p := x.peer
-	key := fmt.Sprint(p.host, p.address, p.resolved, p.verdict, p.chainDigests())
+	key := fmt.Sprint(p.host, p.address, p.resolved, p.unobserved, p.verdict, p.chainDigests())
 	if p.tls != nil {
 		key += fmt.Sprint(p.tls.Version, p.tls.CipherSuite)
 	}
@@ -246,13 +265,15 @@ type connectionNote struct {
 	Host     string   `json:"host"`
 	Address  string   `json:"address,omitempty"`
 	Resolved []string `json:"resolved,omitempty"`
-	TLS      *tlsNote `json:"tls,omitempty"`
-	Answers  []string `json:"answers,omitempty"` // record IDs
+	// Unobserved: an egress resolved the name and connected.
+	Unobserved bool     `json:"unobserved,omitempty"`
+	TLS        *tlsNote `json:"tls,omitempty"`
+	Answers    []string `json:"answers,omitempty"` // record IDs
 }
 
 func (c *connection) describe() connectionNote {
 	p := c.peer
-	n := connectionNote{Host: clean(p.host), Resolved: p.resolved, Answers: c.answers}
+	n := connectionNote{Host: clean(p.host), Resolved: p.resolved, Unobserved: p.unobserved, Answers: c.answers}
 	if p.address.IsValid() {
 		n.Address = p.address.String()
 	}
@@ -268,21 +289,22 @@ func (c *connection) describe() connectionNote {
 }
 
 type exchangeNote struct {
-	Method    string `json:"method"`
-	URL       string `json:"url"`
-	Started   string `json:"started"`
-	Host      string `json:"host,omitempty"`
-	Code      string `json:"code,omitempty"`
-	Error     string `json:"error,omitempty"`
-	Blocked   bool   `json:"blocked,omitempty"`
-	Truncated string `json:"truncated,omitempty"`
-	Answer    string `json:"answer,omitempty"` // record ID
-	Interim   []byte `json:"interim,omitempty"`
+	Method    string    `json:"method"`
+	URL       string    `json:"url"`
+	Started   string    `json:"started"`
+	Host      string    `json:"host,omitempty"`
+	Code      string    `json:"code,omitempty"`
+	Error     string    `json:"error,omitempty"`
+	Blocked   bool      `json:"blocked,omitempty"`
+	Truncated string    `json:"truncated,omitempty"`
+	Answer    string    `json:"answer,omitempty"` // record ID
+	Interim   []byte    `json:"interim,omitempty"`
+	Withheld  *withheld `json:"withheld,omitempty"`
 }
 
 func (x *exchange) describe() exchangeNote {
 	n := exchangeNote{Method: clean(x.method), URL: clean(x.url), Started: x.started.UTC().Format(warc.TimeFormat),
-		Host: clean(x.peer.host), Truncated: x.cut, Interim: x.interim}
+		Host: clean(x.peer.host), Truncated: x.cut, Interim: x.interim, Withheld: x.withheld}
 	if x.answered() {
 		n.Answer = x.id
 	}

@@ -20,7 +20,7 @@ func (p *proxy) begin(method, addr string) (*exchange, error) {
 		return nil, err
 	}
 	x := &exchange{number: n, id: warc.NewID(), method: method, url: addr, started: time.Now()}
-	if x.request, err = newSpool(p.dir); err != nil {
+	if x.request, err = newSpool(p.dir, watch(p.lists)); err != nil {
 		x.fail(codeSpool, err)
 		p.finish(x, true)
 		return nil, err
@@ -39,6 +39,11 @@ func (p *proxy) finish(x *exchange, counted bool) {
 			continue
 		}
 		if err := s.close(); err != nil {
+			x.fault = &fault{code: codeSpool, err: err}
+		}
+	}
+	if x.fault == nil || x.fault.code != codeSpool {
+		if err := p.withhold(x); err != nil {
 			x.fault = &fault{code: codeSpool, err: err}
 		}
 	}
@@ -73,7 +78,7 @@ func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 		p.classify(x, err)
 		return false, true
 	}
-	if x.response, err = newSpool(p.dir); err != nil {
+	if x.response, err = newSpool(p.dir, watch(p.lists)); err != nil {
 		x.fail(codeSpool, err)
 		return false, true
 	}
@@ -145,6 +150,7 @@ func (p *proxy) readHead(cl *client, x *exchange) (warc.Head, error) {
 			cl.pass(h.Raw)
 			continue
 		}
+		x.headed = time.Now()
 		x.status, x.fields, x.upgraded = status, h.Fields, status == http.StatusSwitchingProtocols
 		return h, nil
 	}
@@ -192,20 +198,32 @@ func (p *proxy) classify(x *exchange, err error) {
 		x.fail("byte-budget", err)
 	case p.ctx.Err() != nil:
 		x.cut = warc.TruncatedTime
-		x.fail("unfinished", fmt.Errorf("%w: %w", errStopped, err))
+		x.fail("unfinished", fmt.Errorf("%w: %w", errStopped, p.told(err)))
 	case errors.Is(err, errGone):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("abandoned", err)
 	case errors.Is(err, warc.ErrFormat), errors.Is(err, warc.ErrLimit):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("bad-answer", err)
+	case !isFault(err) && p.dial.gone(p.ctx):
+		x.cut = warc.TruncatedDisconnect
+		x.fail(codeEgress, errors.New("the egress was lost before the answer was whole"))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("connection-closed", errors.New("the site closed the connection before its answer was whole"))
 	default:
 		x.cut = warc.TruncatedDisconnect
-		x.failAs(err)
+		x.failAs(p.told(err))
 	}
+}
+
+// told is an error as the record may carry it: those of the network have the
+// address of the egress in them.
+func (p *proxy) told(err error) error {
+	if p.dial.via == nil || isFault(err) {
+		return err
+	}
+	return errors.New(bare(err))
 }
 
 // both carries a WebSocket: either side's bytes are recorded as they pass, the

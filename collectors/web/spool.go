@@ -23,15 +23,16 @@ type spool struct {
 	head    int64 // of its head
 	body    int64 // of the payload
 	hasBody bool
+	known   watchers
 	err     error // the first failure to write: a full disk
 }
 
-func newSpool(dir string) (*spool, error) {
+func newSpool(dir string, known watchers) (*spool, error) {
 	f, err := os.CreateTemp(dir, "wire-*")
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	return &spool{file: f, w: bufio.NewWriterSize(f, 16<<10), block: sha256.New(), payload: sha256.New()}, nil
+	return &spool{file: f, w: bufio.NewWriterSize(f, 16<<10), block: sha256.New(), payload: sha256.New(), known: known}, nil
 }
 
 // wire takes bytes that belong to the block only: heads and chunk framing.
@@ -47,6 +48,7 @@ func (s *spool) wire(p []byte) {
 func (s *spool) content(p []byte) {
 	s.wire(p)
 	s.payload.Write(p)
+	s.known.Write(p)
 	s.body += int64(len(p))
 	s.hasBody = true
 }

@@ -66,7 +66,6 @@ type Options struct {
 	Tabs     int            // captures at once. Optional: 2.
 	Resolver Resolver       // Optional: the system's.
 	Roots    *x509.CertPool // that verdicts are made with. Optional: the system's.
-	Egress   string         // the address that sites see. Optional: "unknown".
 	Log      *slog.Logger   // Optional: none.
 }
 
@@ -94,9 +93,6 @@ func New(o Options) (*Collector, error) {
 	}
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
-	}
-	if o.Egress == "" {
-		o.Egress = "unknown"
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -189,6 +185,15 @@ func (c *Collector) release(b *browser) {
 		b.close()
 	}
 	c.all.Done()
+}
+
+// retire ends b with its last capture, at once if this is the last.
+func (c *Collector) retire(b *browser) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.browser == b {
+		c.condemn(b)
+	}
 }
 
 // condemn takes b out of use; it ends with its last capture. The lock is held.

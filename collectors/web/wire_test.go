@@ -22,7 +22,7 @@ func FuzzChunkedBody(f *testing.F) {
 	f.Add([]byte("-1\r\n"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, in []byte) {
-		s, err := newSpool(dir)
+		s, err := newSpool(dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,187 @@
+package web
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"holdfast/collectors"
+	"holdfast/warc"
+)
+
+// codeNeverKeep: bytes are on a list of those that must never be kept.
+const codeNeverKeep = "never-keep"
+
+// maxUnpacked bounds what is unpacked of one body to compare it: above it
+// nothing that a list knows is expected, and a page must not buy hours of work
+// with a few kilobytes.
+const maxUnpacked = 1 << 30
+
+// watchers digest one direction of one exchange for every list.
+type watchers []*collectors.Known
+
+func watch(lists []*collectors.KnownList) (w watchers) {
+	for _, k := range lists {
+		if known := k.Watch(); known != nil {
+			w = append(w, known)
+		}
+	}
+	return w
+}
+
+func (w watchers) Write(p []byte) (int, error) {
+	for _, k := range w {
+		k.Write(p)
+	}
+	return len(p), nil
+}
+
+func (w watchers) match() (digest, list string) {
+	for _, k := range w {
+		if d := k.Match(); d != "" {
+			return d, k.List().String()
+		}
+	}
+	return "", ""
+}
+
+// withheld is what the record keeps instead of a body.
+type withheld struct {
+	Of     string `json:"of"`     // "answer" or "request"
+	As     string `json:"as"`     // "sent" or "decoded"
+	Digest string `json:"digest"` // as on the list
+	List   string `json:"list"`   // digest of the list's own bytes
+	Size   int64  `json:"size"`   // of the body as sent
+}
+
+// withhold compares the bodies of an exchange that is over with the lists, while
+// nobody but the spool has them, and takes out those that are known. A crash
+// before leaves them in the spool's folder, which names nothing and is removed
+// by the next start; nothing of it was accepted.
+func (p *proxy) withhold(x *exchange) error {
+	if len(p.lists) == 0 {
+		return nil
+	}
+	if s := x.request; s != nil && s.body > 0 {
+		if digest, list := s.known.match(); digest != "" {
+			return x.takeOut(s, withheld{Of: "request", As: "sent", Digest: digest, List: list})
+		}
+	}
+	s := x.response
+	if s == nil || s.body == 0 || !x.answered() {
+		return nil
+	}
+	if digest, list := s.known.match(); digest != "" {
+		return x.takeOut(s, withheld{Of: "answer", As: "sent", Digest: digest, List: list})
+	}
+	if x.upgraded || x.fields.Get("Content-Encoding") == "" {
+		return nil
+	}
+	known := watch(p.lists)
+	if x.unchecked = x.unpack(known); x.unchecked != nil && !errors.Is(x.unchecked, errLarge) {
+		x.unchecked = fmt.Errorf("the answer's coding cannot be undone: %w", x.unchecked)
+	}
+	if digest, list := known.match(); x.unchecked == nil && digest != "" {
+		return x.takeOut(s, withheld{Of: "answer", As: "decoded", Digest: digest, List: list})
+	}
+	return nil
+}
+
+var errLarge = fmt.Errorf("it is more than %d bytes when unpacked", maxUnpacked)
+
+// unpack writes the body without its codings to w.
+func (x *exchange) unpack(w io.Writer) error {
+	in, err := x.response.open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	body, _, err := x.decoded(in)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(w, io.LimitReader(body, maxUnpacked+1))
+	if err == nil && n > maxUnpacked {
+		return errLarge
+	}
+	return err
+}
+
+// takeOut removes a body from its spool and says so in the exchange.
+func (x *exchange) takeOut(s *spool, w withheld) error {
+	w.Size = s.body
+	if err := s.erase(); err != nil {
+		return err
+	}
+	x.withheld, x.cut = &w, warc.TruncatedUnspecified
+	x.fault = &fault{code: codeNeverKeep, blocked: true,
+		err: fmt.Errorf("the %s as %s, %s, is on list %s: not kept", w.Of, w.As, w.Digest, w.List)}
+	return nil
+}
+
+// erase overwrites everything behind the head and cuts the file there. What a
+// disk keeps of overwritten blocks is beyond us: use an encrypted one.
+func (s *spool) erase() error {
+	f, err := os.OpenFile(s.file.Name(), os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	err = errors.Join(overwrite(f, s.head, s.size), f.Truncate(s.head))
+	s.size, s.body, s.hasBody = s.head, 0, false
+	s.payload, s.block = sha256.New(), sha256.New()
+	if _, rerr := f.Seek(0, io.SeekStart); rerr == nil {
+		_, rerr = io.Copy(s.block, bufio.NewReader(f))
+		err = errors.Join(err, rerr)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
+func overwrite(f *os.File, from, to int64) error {
+	zeros := make([]byte, 64<<10)
+	for at := from; at < to; {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), to-at)], at)
+		if err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return f.Sync()
+}
+
+// dropViews removes what was made of a page that showed such bytes: pictures,
+// and what may hold them whole. The text stays.
+func (x *capture) dropViews() error {
+	var errs []error
+	x.view.files = slices.DeleteFunc(x.view.files, func(f file) bool {
+		if f.role == "text" {
+			return false
+		}
+		out, err := os.OpenFile(f.path, os.O_RDWR, 0)
+		if err == nil {
+			var size int64
+			size, err = out.Seek(0, io.SeekEnd)
+			err = errors.Join(err, overwrite(out, 0, size), out.Close(), os.Remove(f.path))
+		}
+		errs = append(errs, err)
+		return true
+	})
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove views: %w", err)
+	}
+	return nil
+}
+
+// record is the kind of the WARC record that the body is missing from.
+func (w *withheld) record() string {
+	if w.Of == "request" {
+		return warc.Request
+	}
+	return warc.Response
+}
