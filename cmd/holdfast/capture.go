@@ -36,6 +36,10 @@ type captureOptions struct {
 	allowPrivate bool
 	note         string
 	resume       bool
+	via          string
+	timeout      time.Duration
+	retryFor     time.Duration
+	neverKeep    string
 }
 
 func (c *cli) captureCmd() *cobra.Command {
@@ -46,8 +50,8 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := freePath(o.export); err != nil {
-				return err
+			if err := errors.Join(freePath(o.export), o.checkTimes()); err != nil {
+				return &exitError{exitUsage, err}
 			}
 			n, err := c.captureNode(cmd.Context())
 			if err != nil {
@@ -59,6 +63,9 @@ func (c *cli) captureCmd() *cobra.Command {
 	cmd.Long = `Captures each page in a browser, with the exact bytes on the wire, and seals it.
 "-" reads URLs from stdin, one a line. Without a node in --data, one is made.
 Ctrl-C leaves what was accepted to be sealed and the rest to "capture --resume".
+With --via, a proxy resolves the names and connects, and nothing goes another way.
+With --retry-for, what failed for the line's sake is sealed as such and tried
+again, each attempt a capture of its own; the last one decides the exit status.
 
 exit status: 2 usage or refused, nothing accepted
              3 something accepted is not sealed after --wait (a bundle asked for is written and says so)
@@ -70,6 +77,10 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().BoolVar(&o.allowPrivate, "allow-private", false, "permit loopback, private and link-local addresses")
 	cmd.Flags().StringVar(&o.note, "note", "", "why it is captured")
 	cmd.Flags().BoolVar(&o.resume, "resume", false, "capture what an earlier call left waiting")
+	cmd.Flags().StringVar(&o.via, "via", "", "the way out: a NAME of 'holdfast egress list', socks5://host:port, http://host:port, or direct")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long one capture may take (default 1m)")
+	cmd.Flags().DurationVar(&o.retryFor, "retry-for", 0, "for how long to try again what did not come, with growing pauses")
+	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
 	return cmd
 }
 
@@ -179,6 +190,9 @@ type captured struct {
 	source  holdfast.Source
 	outcome collectors.Outcome
 	reasons []string
+	task    holdfast.ID
+	attempt uint32    // from 0
+	due     time.Time // of the next attempt; zero: this was the last
 }
 
 func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o captureOptions) error {
@@ -220,7 +234,7 @@ func (c *cli) captureVerdict(n *node, got []captured, left []holdfast.ID, err er
 		return err
 	}
 	for _, g := range got {
-		if g.outcome == collectors.Failed {
+		if g.outcome == collectors.Failed && g.due.IsZero() {
 			return &exitError{exitCould, fmt.Errorf("capture %s of %s failed, and was sealed as such: %s", g.id, g.source, strings.Join(g.reasons, "; "))}
 		}
 	}

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors"
@@ -22,24 +20,28 @@ import (
 
 // taskOptions rides in the Task, so a resumed one is done as it was asked.
 type taskOptions struct {
-	AllowPrivate bool `json:"allow_private,omitempty"`
+	AllowPrivate bool          `json:"allow_private,omitempty"`
+	Via          string        `json:"via,omitempty"`        // a name of egresses.json, or a URL without login; "" is direct
+	Timeout      time.Duration `json:"timeout,omitempty"`    // ns
+	RetryFor     time.Duration `json:"retry_for,omitempty"`  // ns
+	NeverKeep    string        `json:"never_keep,omitempty"` // absolute path
 }
 
 // addTasks returns the Tasks that this call is to do.
-func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfast.Source, o captureOptions) (ids []holdfast.ID, err error) {
+func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfast.Source, o captureOptions) (ids []wish, err error) {
 	if o.resume { // first, so that it does not find those of this call
 		waiting, err := n.queue.Tasks(ctx, "", maxSources)
 		if err != nil {
 			return nil, err
 		}
 		for _, t := range waiting {
-			ids = append(ids, t.ID)
+			ids = append(ids, wish{t.ID, t.Due})
 		}
 	}
 	if len(sources) == 0 {
 		return ids, nil
 	}
-	opts, err := json.Marshal(taskOptions{o.allowPrivate})
+	opts, err := n.taskOptions(ctx, home, o)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +50,29 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 		tasks[i] = pipeline.Task{Source: s, Case: home, Agent: n.set.Agent, Found: holdfast.Found{How: "command", Why: o.note}, Options: opts}
 	}
 	added, err := n.queue.AddTasks(ctx, tasks...)
-	return append(ids, added...), err
+	for _, id := range added {
+		ids = append(ids, wish{id: id})
+	}
+	return ids, err
+}
+
+// taskOptions settles what a Task keeps of the call.
+func (n *node) taskOptions(ctx context.Context, home holdfast.ID, o captureOptions) (json.RawMessage, error) {
+	t := taskOptions{AllowPrivate: o.allowPrivate, Timeout: o.timeout, RetryFor: o.retryFor}
+	demanded, err := n.demandedEgress(ctx, home)
+	if err != nil {
+		return nil, err
+	}
+	if t.Via, err = n.wayOut(o.via, demanded); err != nil {
+		return nil, err
+	}
+	if t.NeverKeep, err = absolute(o.neverKeep); err != nil {
+		return nil, err
+	}
+	if _, err := n.knownLists(t.NeverKeep); err != nil { // before anything waits for it
+		return nil, err
+	}
+	return json.Marshal(t)
 }
 
 // round is one call's work on its Tasks.
@@ -57,17 +81,20 @@ type round struct {
 	web    collectors.Collector
 	intake *pipeline.Intake
 	told   func(captured)
+	later  func(captured)
 
 	mu      sync.Mutex
 	got     []captured
-	busy    int   // Tasks that somebody else has
-	refused error // the last Task that is never to be tried
-	stopped error // why no more Tasks are begun
+	again   []wish // that failed and are tried again
+	waits   error  // the last Task whose way out, or list, is not there
+	busy    int    // Tasks that somebody else has
+	refused error  // the last Task that is never to be tried
+	stopped error  // why no more Tasks are begun
 }
 
 // collect takes the Tasks and captures them, tabs at a time. The error says why
 // there is less in the result than was asked for.
-func (c *cli) collect(ctx context.Context, n *node, ids []holdfast.ID) ([]captured, error) {
+func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, error) {
 	spool, err := openSpool(n.dir)
 	if err != nil {
 		return nil, err
@@ -78,15 +105,10 @@ func (c *cli) collect(ctx context.Context, n *node, ids []holdfast.ID) ([]captur
 		return nil, err
 	}
 	defer w.Close()
-	r := &round{n: n, web: w, told: c.sayAccepted,
+	r := &round{n: n, web: w, told: c.sayAccepted, later: c.sayWaits,
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
-	var g errgroup.Group
-	g.SetLimit(tabs)
-	for _, id := range ids {
-		g.Go(func() error { r.do(ctx, id); return nil })
-	}
-	_ = g.Wait() // what went wrong is in r
-	return r.got, r.verdict(ctx, len(ids))
+	r.run(ctx, wishes)
+	return r.got, r.verdict(ctx, len(wishes))
 }
 
 // browser is the Chromium that was asked for; "" lets collectors/web look.
@@ -98,7 +120,12 @@ func (n *node) browser() string {
 }
 
 func (r *round) verdict(ctx context.Context, asked int) error {
-	left := asked - len(r.got)
+	left := asked
+	for _, g := range r.got {
+		if g.due.IsZero() {
+			left--
+		}
+	}
 	switch {
 	case left == 0:
 		return nil
@@ -108,6 +135,8 @@ func (r *round) verdict(ctx context.Context, asked int) error {
 		return fmt.Errorf("%w; %d captures wait: then `holdfast capture --resume` goes on", r.stopped, left)
 	case r.refused != nil:
 		return r.refused
+	case r.waits != nil:
+		return fmt.Errorf("%w; %d captures wait: then `holdfast capture --resume` goes on", r.waits, left)
 	}
 	return fmt.Errorf("%d captures are in the hands of another process, or of one that died less than %v ago: `holdfast capture --resume` then", r.busy, lease)
 }
@@ -115,10 +144,7 @@ func (r *round) verdict(ctx context.Context, asked int) error {
 // do captures one Task and keeps the count. An error that the next Task would
 // meet too (a full disk, no browser) ends the round; one of this Task does not.
 func (r *round) do(ctx context.Context, id holdfast.ID) {
-	r.mu.Lock()
-	over := r.stopped != nil || ctx.Err() != nil
-	r.mu.Unlock()
-	if over {
+	if r.over(ctx) {
 		return
 	}
 	got, err := r.task(ctx, id)
@@ -130,6 +156,13 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 	case err == nil:
 		r.got = append(r.got, *got)
 		r.told(*got)
+		if !got.due.IsZero() {
+			r.again = append(r.again, wish{got.task, got.due})
+			r.later(*got)
+		}
+	case errors.Is(err, errNoEgress), errors.Is(err, errNoList):
+		r.waits = err
+		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	case errors.Is(err, collectors.ErrRefused), errors.Is(err, holdfast.ErrForm), errors.Is(err, pipeline.ErrMessage):
 		r.refused = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
@@ -160,21 +193,40 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 	if err := json.Unmarshal(t.Options, &opts); err != nil {
 		return nil, fmt.Errorf("read options of task %s: %w: %w", t.ID, collectors.ErrRefused, err)
 	}
-	stop := r.n.keepLease(ctx, t)
-	a, err := r.web.Collect(ctx, collectors.Request{Source: string(t.Source), AllowPrivate: opts.AllowPrivate}, r.n.store)
+	req, err := r.request(t, opts)
+	if err != nil {
+		return nil, err
+	}
+	stop, begun := r.n.keepLease(ctx, t), time.Now()
+	a, err := r.web.Collect(ctx, req, r.n.store)
 	stop()
 	if err != nil {
 		return nil, fmt.Errorf("capture %s: %w", t.Source, err)
 	}
-	acc, err := r.intake.Accept(ctx, t, a, t.Finish())
+	move, err := opts.move(t, a, begun, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	got := &captured{id: acc.ID, source: t.Source, outcome: a.Outcome}
-	for _, reason := range a.Reasons {
-		got.reasons = append(got.reasons, strings.TrimSuffix(reason.Code+": "+reason.Detail, ": "))
+	acc, err := r.intake.Accept(ctx, t, a, move)
+	if err != nil {
+		return nil, err
 	}
-	return got, nil
+	return &captured{id: acc.ID, source: t.Source, outcome: a.Outcome, reasons: reasonsOf(a), task: t.ID, attempt: t.Attempt, due: move.Due}, nil
+}
+
+// request is what the Collector is asked for. What the Task was to go through,
+// or to be compared with, must be there: else the Task waits.
+func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, error) {
+	via, err := r.n.via(o.Via)
+	if err != nil {
+		return collectors.Request{}, err
+	}
+	lists, err := r.n.knownLists(o.NeverKeep)
+	if err != nil {
+		return collectors.Request{}, err
+	}
+	return collectors.Request{Source: string(t.Source), AllowPrivate: o.AllowPrivate, Via: via, NeverKeep: lists,
+		Budget: collectors.Budget{Time: o.Timeout}}, nil
 }
 
 // letGo ends the lease at once, so that --resume need not wait for it. A Task

@@ -36,6 +36,7 @@ type node struct {
 	signer preserve.Signer
 	trust  *preserve.Trust
 	index  *pipeline.Index
+	lists  listCache
 
 	offline bool // this process asks no authority over the network
 }

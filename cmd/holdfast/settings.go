@@ -58,6 +58,12 @@ type settings struct {
 	// Browser is the path of a Chromium. Default: HOLDFAST_BROWSER, or the one
 	// that the system has.
 	Browser string `json:"browser,omitempty"`
+	// Via is the egress that captures go through when neither --via nor the Case
+	// says which: a name of `holdfast egress list`. Default: the direct line.
+	Via string `json:"via,omitempty"`
+	// NeverKeep is a file of digests; what matches one is never kept, besides
+	// what `capture --never-keep` names. Its absolute path.
+	NeverKeep string `json:"never_keep,omitempty"`
 }
 
 // authorityEntry is one row of DIR/authorities.json.

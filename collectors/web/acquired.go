@@ -27,6 +27,9 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 	if p := x.mainPeer(main); p.tls != nil {
 		a.Collection.Protocols = append(a.Collection.Protocols, tlsProtocol(p.tls.Version))
 	}
+	if n := x.rec.heal(); n > 0 {
+		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d requests failed and were answered when the browser asked again.", n))
+	}
 	a.Completeness = x.rec.count
 	a.Completeness.Bytes = x.meter.received()
 	x.fromTab(a)

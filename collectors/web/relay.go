@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"holdfast/warc"
@@ -208,6 +209,9 @@ func (p *proxy) classify(x *exchange, err error) {
 	case !isFault(err) && p.dial.gone(p.ctx):
 		x.cut = warc.TruncatedDisconnect
 		x.fail(codeEgress, errors.New("the egress was lost before the answer was whole"))
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		x.cut = warc.TruncatedDisconnect
+		x.fail("connection-closed", errors.New("the connection was reset before the answer was whole"))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("connection-closed", errors.New("the site closed the connection before its answer was whole"))

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast"
+	"holdfast/collectors"
+	"holdfast/messages"
+	"holdfast/pipeline"
+)
+
+// Bounds of what a person may ask for.
+const (
+	minTimeout = time.Second
+	maxTimeout = time.Hour
+	maxRetry   = 30 * 24 * time.Hour
+)
+
+// Back-off between attempts: doubled from the first to the last, each half as
+// much or half as little again, so that many nodes on one line do not try in
+// step.
+const (
+	firstPause = time.Second
+	longPause  = 5 * time.Minute
+)
+
+// wish is a Task of this call and when its turn is.
+type wish struct {
+	id  holdfast.ID
+	due time.Time
+}
+
+// run does the wishes, tabs at a time, those that failed again when their time
+// has come, until none is left or the round is over.
+func (r *round) run(ctx context.Context, wishes []wish) {
+	for len(wishes) > 0 && !r.over(ctx) {
+		slices.SortStableFunc(wishes, func(a, b wish) int { return a.due.Compare(b.due) })
+		now := time.Now()
+		n := 0
+		for n < len(wishes) && !wishes[n].due.After(now) {
+			n++
+		}
+		if n == 0 {
+			wait(ctx, wishes[0].due.Sub(now))
+			continue
+		}
+		var g errgroup.Group
+		g.SetLimit(tabs)
+		for _, w := range wishes[:n] {
+			g.Go(func() error { r.do(ctx, w.id); return nil })
+		}
+		_ = g.Wait() // what went wrong is in r
+		wishes = append(wishes[n:], r.again...)
+		r.again = nil
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func (r *round) over(ctx context.Context) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopped != nil || ctx.Err() != nil
+}
+
+// retryCursor rides in the Task between attempts: a resumed one ends when the
+// first would have.
+type retryCursor struct {
+	Until holdfast.Time `json:"until"`
+}
+
+// move is what becomes of the Task after an attempt that began at begun: done,
+// or due again. A failed attempt is a Capture of its own either way.
+func (o taskOptions) move(t pipeline.Task, a *collectors.Acquired, begun, now time.Time) (*pipeline.Move, error) {
+	if o.RetryFor <= 0 || !worthAgain(a) {
+		return t.Finish(), nil
+	}
+	var cur retryCursor
+	if json.Unmarshal(t.Cursor, &cur) != nil || cur.Until.IsZero() {
+		cur.Until = holdfast.At(begun.Add(o.RetryFor))
+	}
+	if !now.Before(cur.Until.Time) {
+		return t.Finish(), nil
+	}
+	due := now.Add(pauseAfter(t.Attempt))
+	if due.After(cur.Until.Time) {
+		due = cur.Until.Time // one last
+	}
+	m := t.Again(due.Truncate(time.Millisecond))
+	var err error
+	m.Cursor, err = json.Marshal(cur)
+	return m, err
+}
+
+// pauseAfter is how long to wait after the n-th failed attempt, from 0.
+func pauseAfter(n uint32) time.Duration {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier, b.RandomizationFactor = firstPause, longPause, 2, 0.5
+	b.Reset()
+	for range min(n, 16) {
+		b.NextBackOff()
+	}
+	return b.NextBackOff()
+}
+
+// worthAgain: the line, the name, the site's machine may be better later. An
+// answer of the site, or our own refusal, is an answer.
+func worthAgain(a *collectors.Acquired) bool {
+	if a.Outcome == collectors.Complete {
+		return false
+	}
+	line := []string{"dns-failed", "connect-failed", "tls-failed", "connection-closed", "egress-failed", "exchange-failed", "no-answer", "unfinished",
+		"time-budget", "load-unfinished", "browser-died", "page-crashed"}
+	answers := []string{"http-status", "login-wall", "address-refused", "never-keep"}
+	again := false
+	for _, reason := range a.Reasons {
+		if slices.Contains(answers, reason.Code) {
+			return false
+		}
+		again = again || slices.Contains(line, reason.Code)
+	}
+	return again
+}
+
+func (c *cli) sayWaits(g captured) {
+	if !c.json && !c.onTerminal() {
+		return // the attempt itself was told; when the next comes is news for who looks on
+	}
+	c.say(map[string]any{"event": "waits", "source": g.source, "attempts": g.attempt + 1, "due": holdfast.At(g.due)},
+		"waits     %s is tried again in %s", messages.Visible(string(g.source)), time.Until(g.due).Round(time.Second))
+}
+
+// checkTimes refuses durations that nobody means.
+func (o captureOptions) checkTimes() error {
+	switch {
+	case o.timeout != 0 && (o.timeout < minTimeout || o.timeout > maxTimeout):
+		return usageError("--timeout %s: from %s to %s", o.timeout, minTimeout, maxTimeout)
+	case o.retryFor < 0 || o.retryFor > maxRetry:
+		return usageError("--retry-for %s: at most %s", o.retryFor, maxRetry)
+	}
+	return nil
+}
+
+func reasonsOf(a *collectors.Acquired) (out []string) {
+	for _, reason := range a.Reasons {
+		out = append(out, strings.TrimSuffix(reason.Code+": "+reason.Detail, ": "))
+	}
+	return out
+}
