@@ -74,7 +74,7 @@ The proxy resolves the names and connects; the node does neither. A record says
 the name of the egress, never its address, and "not observed" of the site's.
 
 exit status: 0 done  1 could not  2 usage`
-	cmd.Flags().StringVar(&auth, "auth", "", "file with one line user:password")
+	cmd.Flags().StringVar(&auth, "auth", "", "file that only you can read, with one line user:password")
 	return cmd
 }
 
@@ -85,6 +85,9 @@ func (e *egressEntry) check(auth string) error {
 		return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -, and not direct, unnamed or unknown", e.Name)
 	}
 	if auth != "" {
+		if st, err := os.Stat(auth); err == nil && st.Mode().Perm()&0o077 != 0 {
+			return usageError("--auth: %s has mode %v, so others can read it: chmod go= %s", auth, st.Mode().Perm(), auth)
+		}
 		b, err := os.ReadFile(auth)
 		if err != nil {
 			return usageError("read --auth: %w", err)

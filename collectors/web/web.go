@@ -20,12 +20,26 @@
 // # Reasons
 //
 // An outcome other than complete has one or more of: dns-failed,
-// connect-failed, tls-failed, tls-unverified, address-refused,
+// connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
 // connection-closed, bad-answer, unfinished, abandoned, no-answer, http-status,
 // login-wall, navigation-failed, load-unfinished, page-crashed, page-failed,
 // browser-died, time-budget, byte-budget, request-budget, incomplete,
 // scroll-failed, scroll-bounded, screenshot-clipped, source-undecoded,
-// source-cut, and ROLE-failed for a view that could not be made.
+// source-cut, never-keep, never-keep-unchecked, and ROLE-failed for a view that
+// could not be made. clock-differs stands beside any outcome.
+//
+// # Egress
+//
+// With a Via the proxy resolves and connects, for every port; the Resolver is
+// not asked, and Peer.Unobserved says so. What is private by its text is
+// refused as ever; what a name leads to is the proxy's affair.
+//
+// # What is never kept
+//
+// Bodies of both directions are compared with the lists of the Request, as sent
+// (without transfer coding) and answers also decoded, up to 1 GiB, before
+// anything is kept. One that matches is overwritten in its spool; the views,
+// but for the text, are removed, and the browser is replaced.
 //
 // # What the method changes
 //
