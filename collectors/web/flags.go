@@ -28,6 +28,9 @@ func flags() []string {
 		"--headless=new",
 		// Nothing but a capture's own context has a way out, and that is its proxy.
 		"--proxy-server=http://127.0.0.1:9",
+		// And it resolves no name: the proxy does. Without this WebRTC asks the
+		// system for the TURN servers that a page names (seen by TestNoLeak).
+		"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 		"--disable-quic",
 		"--webrtc-ip-handling-policy=disable_non_proxied_udp",
 		"--force-webrtc-ip-handling-policy",
