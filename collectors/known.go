@@ -202,3 +202,35 @@ func (k *KnownList) has(sum []byte) (found bool) {
 	}
 	return found
 }
+
+// Watchers digest one bitstream for several lists.
+type Watchers []*Known
+
+// WatchAll returns the writers for lists; nil lists and nil for all is none.
+func WatchAll(lists []*KnownList) (w Watchers) {
+	for _, k := range lists {
+		if known := k.Watch(); known != nil {
+			w = append(w, known)
+		}
+	}
+	return w
+}
+
+// Write never fails.
+func (w Watchers) Write(p []byte) (int, error) {
+	for _, k := range w {
+		k.Write(p) //nolint:errcheck // never fails
+	}
+	return len(p), nil
+}
+
+// Match returns the first digest that is on a list, and the Digest of that list;
+// "" if none is.
+func (w Watchers) Match() (digest, list string) {
+	for _, k := range w {
+		if d := k.Match(); d != "" {
+			return d, k.List().String()
+		}
+	}
+	return "", ""
+}

@@ -185,7 +185,14 @@ func (c *cli) take(ctx context.Context, n *node, home holdfast.ID, files []strin
 	if err := in.Ready(ctx); err != nil {
 		return nil, err
 	}
-	a, err := received.Take(ctx, received.Options{Files: files, Giver: o.giver, How: o.how, Received: o.received, Device: o.device, Training: n.set.Training, Known: o.known}, n.store)
+	lists, err := n.knownLists("") // the node's own counts always
+	if err != nil {
+		return nil, err
+	}
+	if o.known != nil {
+		lists = append(lists, o.known)
+	}
+	a, err := received.Take(ctx, received.Options{Files: files, Giver: o.giver, How: o.how, Received: o.received, Device: o.device, Training: n.set.Training, Known: lists}, n.store)
 	if err != nil {
 		return nil, err
 	}

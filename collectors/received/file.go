@@ -39,12 +39,12 @@ func (t *taker) file(ctx context.Context, path, name string) error {
 	}
 	defer f.Close()
 	var first hashing.Digest
-	if w := t.o.Known.Watch(); w != nil {
+	if w := collectors.WatchAll(t.o.Known); len(w) > 0 {
 		d, n, err := hashing.Copy(w, &interruptible{ctx, f})
 		if err != nil {
 			return err
 		}
-		if w.Match() != "" {
+		if found, _ := w.Match(); found != "" {
 			t.doc.NotKept = append(t.doc.NotKept, collectors.NotKept{Digest: d.String(), Reason: ReasonNeverKeep, Size: n})
 			return nil
 		}

@@ -45,7 +45,7 @@ type Options struct {
 	Received string   // when, as stated: a date or a time; "" is not recorded
 	Device   string   // on which they were made, as told; "" is not recorded
 	Training bool
-	Known    *collectors.KnownList // optional: what must never be kept
+	Known    []*collectors.KnownList // optional: what must never be kept
 }
 
 // Take reads the files and keeps their bytes. It runs in the caller's goroutine
@@ -71,7 +71,7 @@ func Take(ctx context.Context, o Options, keep collectors.Keeper) (*collectors.A
 	t.outcome()
 	t.a.Collection = collectors.Collection{Software: "holdfast received", Egress: "none",
 		Notes: []string{"The files were handed over by a person; what they are and where they come from is that person's word."}}
-	if k := o.Known; k.Len() > 0 {
+	for _, k := range o.Known {
 		t.a.Collection.Notes = append(t.a.Collection.Notes, fmt.Sprintf("Before anything was kept, each file was compared with a list of %d digests of what must never be kept, %s.", k.Len(), k.Digest()))
 	}
 	t.a.Ended = time.Now()

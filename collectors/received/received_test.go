@@ -154,7 +154,7 @@ func TestNeverKeep(t *testing.T) {
 	bad, good := bytes.Repeat([]byte("forbidden"), 50_000), bytes.Repeat([]byte("fine"), 50_000)
 	k := known(t, bad)
 	s := store(t)
-	a, err := received.Take(t.Context(), received.Options{Files: []string{write(t, "its-name.jpg", bad), write(t, "good.jpg", good)}, Giver: "G", Known: k},
+	a, err := received.Take(t.Context(), received.Options{Files: []string{write(t, "its-name.jpg", bad), write(t, "good.jpg", good)}, Giver: "G", Known: []*collectors.KnownList{k}},
 		keeperFunc(func(ctx context.Context, r io.Reader) (hashing.Digest, int64, error) {
 			var b bytes.Buffer
 			d, n, err := s.Put(ctx, io.TeeReader(r, &b))
@@ -174,7 +174,7 @@ func TestNeverKeep(t *testing.T) {
 	if a.Outcome != collectors.Partial || len(h.NotKept) != 1 || h.NotKept[0].Digest != hashing.Of(bad).String() || h.NotKept[0].Size != int64(len(bad)) || len(h.Files) != 1 || bytes.Contains(all, []byte("its-name")) {
 		t.Errorf("%+v %+v", a.Outcome, h)
 	}
-	a, err = received.Take(t.Context(), received.Options{Files: []string{write(t, "x", bad)}, Giver: "G", Known: k}, s)
+	a, err = received.Take(t.Context(), received.Options{Files: []string{write(t, "x", bad)}, Giver: "G", Known: []*collectors.KnownList{k}}, s)
 	if err != nil || a.Outcome != collectors.Failed {
 		t.Errorf("nothing but the forbidden: %v, %v", a, err)
 	}
@@ -238,7 +238,7 @@ func TestHugeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	a, err := received.Take(t.Context(), received.Options{Files: []string{path}, Giver: "G", Known: known(t, nil)}, store(t))
+	a, err := received.Take(t.Context(), received.Options{Files: []string{path}, Giver: "G", Known: []*collectors.KnownList{known(t, nil)}}, store(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/collectors"
 	"holdfast/warc"
 )
 
@@ -21,7 +22,7 @@ func (p *proxy) begin(method, addr string) (*exchange, error) {
 		return nil, err
 	}
 	x := &exchange{number: n, id: warc.NewID(), method: method, url: addr, started: time.Now()}
-	if x.request, err = newSpool(p.dir, watch(p.lists)); err != nil {
+	if x.request, err = newSpool(p.dir, collectors.WatchAll(p.lists)); err != nil {
 		x.fail(codeSpool, err)
 		p.finish(x, true)
 		return nil, err
@@ -79,7 +80,7 @@ func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 		p.classify(x, err)
 		return false, true
 	}
-	if x.response, err = newSpool(p.dir, watch(p.lists)); err != nil {
+	if x.response, err = newSpool(p.dir, collectors.WatchAll(p.lists)); err != nil {
 		x.fail(codeSpool, err)
 		return false, true
 	}

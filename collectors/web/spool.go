@@ -7,6 +7,7 @@ import (
 	"hash"
 	"os"
 
+	"holdfast/collectors"
 	"holdfast/warc"
 )
 
@@ -23,11 +24,11 @@ type spool struct {
 	head    int64 // of its head
 	body    int64 // of the payload
 	hasBody bool
-	known   watchers
+	known   collectors.Watchers
 	err     error // the first failure to write: a full disk
 }
 
-func newSpool(dir string, known watchers) (*spool, error) {
+func newSpool(dir string, known collectors.Watchers) (*spool, error) {
 	f, err := os.CreateTemp(dir, "wire-*")
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)

@@ -21,34 +21,6 @@ const codeNeverKeep = "never-keep"
 // with a few kilobytes.
 const maxUnpacked = 1 << 30
 
-// watchers digest one direction of one exchange for every list.
-type watchers []*collectors.Known
-
-func watch(lists []*collectors.KnownList) (w watchers) {
-	for _, k := range lists {
-		if known := k.Watch(); known != nil {
-			w = append(w, known)
-		}
-	}
-	return w
-}
-
-func (w watchers) Write(p []byte) (int, error) {
-	for _, k := range w {
-		k.Write(p)
-	}
-	return len(p), nil
-}
-
-func (w watchers) match() (digest, list string) {
-	for _, k := range w {
-		if d := k.Match(); d != "" {
-			return d, k.List().String()
-		}
-	}
-	return "", ""
-}
-
 // withheld is what the record keeps instead of a body.
 type withheld struct {
 	Of     string `json:"of"`     // "answer" or "request"
@@ -67,7 +39,7 @@ func (p *proxy) withhold(x *exchange) error {
 		return nil
 	}
 	if s := x.request; s != nil && s.body > 0 {
-		if digest, list := s.known.match(); digest != "" {
+		if digest, list := s.known.Match(); digest != "" {
 			return x.takeOut(s, withheld{Of: "request", As: "sent", Digest: digest, List: list})
 		}
 	}
@@ -75,17 +47,17 @@ func (p *proxy) withhold(x *exchange) error {
 	if s == nil || s.body == 0 || !x.answered() {
 		return nil
 	}
-	if digest, list := s.known.match(); digest != "" {
+	if digest, list := s.known.Match(); digest != "" {
 		return x.takeOut(s, withheld{Of: "answer", As: "sent", Digest: digest, List: list})
 	}
 	if x.upgraded || x.fields.Get("Content-Encoding") == "" {
 		return nil
 	}
-	known := watch(p.lists)
+	known := collectors.WatchAll(p.lists)
 	if x.unchecked = x.unpack(known); x.unchecked != nil && !errors.Is(x.unchecked, errLarge) {
 		x.unchecked = fmt.Errorf("the answer's coding cannot be undone: %w", x.unchecked)
 	}
-	if digest, list := known.match(); x.unchecked == nil && digest != "" {
+	if digest, list := known.Match(); x.unchecked == nil && digest != "" {
 		return x.takeOut(s, withheld{Of: "answer", As: "decoded", Digest: digest, List: list})
 	}
 	return nil
