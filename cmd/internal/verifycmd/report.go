@@ -157,5 +157,5 @@ func (v *reportView) ExhibitsMore() int { return max(0, len(v.report.Exhibits)-m
 
 // Code sets a Digest or an identifier; it is never turned round.
 func (v *reportView) Code(s any) template.HTML {
-	return template.HTML(`<code dir="ltr">` + template.HTMLEscapeString(clip(messages.Visible(fmt.Sprint(s)))) + "</code>")
+	return template.HTML(`<code dir="ltr">` + template.HTMLEscapeString(messages.Visible(clip(fmt.Sprint(s)))) + "</code>")
 }

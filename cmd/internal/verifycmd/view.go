@@ -28,7 +28,7 @@ type isolated string
 // isolate makes text isolated. The marks of isolation are left out where nothing
 // could be reordered, so that plain text stays plain.
 func (c *check) isolate(s string) isolated {
-	s = clip(messages.Visible(s))
+	s = messages.Visible(clip(s))
 	if c.Dir() != "rtl" && !strings.ContainsFunc(s, rightToLeft) {
 		return isolated(s)
 	}
