@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"holdfast"
 	"holdfast/hashing"
@@ -101,17 +100,23 @@ func (v *reportView) Name() isolated            { return v.isolate(filepath.Base
 func (v *reportView) Verdict() holdfast.Verdict { return v.report.Verdict }
 func (v *reportView) Size() int64               { return v.size }
 func (v *reportView) Training() bool            { return v.report.Training }
-func (v *reportView) Basis() []string           { return v.basis() }
-func (v *reportView) Advice() template.HTML     { return marked(v.advice()) }
+func (v *reportView) Advice() string            { return v.advice() }
+func (v *reportView) Given() [][2]string        { return v.given() }
 func (v *reportView) Passed() int               { return v.passed() }
 func (v *reportView) Checked() string           { return v.at.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// Word, Sentence and Marked say catalogue texts, in which `…` is code.
+// Word names a verdict; HTML gives a sentence of the catalogue, already escaped.
 func (v *reportView) Word(x holdfast.Verdict) string { return v.word(x) }
-func (v *reportView) Sentence(x holdfast.Verdict) template.HTML {
-	return marked(v.sentence(x))
+func (v *reportView) HTML(key string, pairs ...any) template.HTML {
+	return template.HTML(v.Mark(key, pairs...))
 }
-func (v *reportView) Marked(key string) template.HTML { return marked(v.Text(key, nil)) }
+
+func (v *reportView) Basis() (lines []template.HTML) {
+	for _, l := range v.basis(v.Mark) {
+		lines = append(lines, template.HTML(l))
+	}
+	return lines
+}
 
 // Isolate is for what comes from the Bundle.
 func (v *reportView) Isolate(s any) isolated { return v.isolate(fmt.Sprint(s)) }
@@ -120,36 +125,17 @@ func (v *reportView) Limits() []string {
 	return []string{"page.limit.observer", "page.limit.hash", "page.limit.time", "page.limit.complete", "page.limit.log", "page.limit.revocation", "page.limit.unsigned"}
 }
 
-// marked escapes a sentence and sets what stands between backticks as code.
-func marked(s string) template.HTML {
-	var b strings.Builder
-	for i, part := range strings.Split(s, "`") {
-		if i%2 == 1 {
-			b.WriteString(`<code dir="ltr">` + template.HTMLEscapeString(part) + "</code>")
-		} else {
-			b.WriteString(template.HTMLEscapeString(part))
-		}
-	}
-	return template.HTML(b.String())
-}
-
-// Unsigned names the first files under no signature; UnsignedMore counts the rest.
-func (v *reportView) Unsigned() []string {
-	return v.report.Unsigned[:min(len(v.report.Unsigned), maxUnsignedRow)]
-}
-func (v *reportView) UnsignedMore() int { return max(0, len(v.report.Unsigned)-maxUnsignedRow) }
-
 // exhibitView is one exhibit of the report.
 type exhibitView struct {
 	*reportView
 	E              holdfast.ExhibitReport
-	Proven, Stated string
+	Proven, Stated template.HTML
 }
 
 // Exhibits are those with a card; the others are counted by ExhibitsMore.
 func (v *reportView) Exhibits() (out []exhibitView) {
 	for _, e := range v.report.Exhibits[:min(len(v.report.Exhibits), maxCards)] {
-		out = append(out, exhibitView{v, e, v.proven(e), v.stated(e)})
+		out = append(out, exhibitView{v, e, template.HTML(v.proven(v.Mark, e)), template.HTML(v.stated(v.Mark, e))})
 	}
 	return out
 }

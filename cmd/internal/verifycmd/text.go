@@ -15,8 +15,11 @@ import (
 func (c *check) printText(out io.Writer) {
 	c.printVerdict(out)
 	fmt.Fprintf(out, "\n%s: %s\n", c.Say("report.file"), c.isolate(filepath.Base(c.File)))
-	for _, line := range c.basis() {
+	for _, line := range c.basis(c.Say) {
 		fmt.Fprintf(out, "%s: %s\n", c.Say("report.policy"), line)
+	}
+	for _, row := range c.given() {
+		fmt.Fprintf(out, "%s: %s\n", row[0], c.isolate(row[1]))
 	}
 	fmt.Fprintf(out, "\n%s\n", c.Say("report.findings"))
 	rows := maxLines
@@ -40,7 +43,7 @@ func (c *check) printText(out io.Writer) {
 		fmt.Fprintln(out, c.Say("report.training"))
 	}
 	if a := c.advice(); a != "" {
-		fmt.Fprintf(out, "%s\n\n", a)
+		fmt.Fprintf(out, "%s\n\n", c.Say(a))
 	}
 	c.printVerdict(out)
 }
@@ -71,8 +74,8 @@ func (c *check) printGroup(out io.Writer, g *group) {
 }
 
 func (c *check) printExhibit(out io.Writer, e holdfast.ExhibitReport) {
-	fmt.Fprintf(out, "\n%s: %s\n  %s\n  %s\n", c.Say("report.exhibit", "number", e.Number), c.word(e.Verdict), c.isolate(string(e.Source)), c.proven(e))
-	if s := c.stated(e); s != "" {
+	fmt.Fprintf(out, "\n%s: %s\n  %s\n  %s\n", c.Say("report.exhibit", "number", e.Number), c.word(e.Verdict), c.isolate(string(e.Source)), c.proven(c.Say, e))
+	if s := c.stated(c.Say, e); s != "" {
 		fmt.Fprintf(out, "  %s\n", s)
 	}
 }

@@ -31,22 +31,6 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
-func TestLanguages(t *testing.T) {
-	for in, want := range map[string]string{"LANG=fr_FR.UTF-8": "fr-FR", "LC_ALL=C LANG=fr": "", "LC_MESSAGES=ar LANG=fr": "ar", "LC_ALL=sr_RS@latin": "sr-Latn-RS", "LANG=POSIX": ""} {
-		got := Languages("", func(name string) string {
-			for _, kv := range strings.Fields(in) {
-				if v, ok := strings.CutPrefix(kv, name+"="); ok {
-					return v
-				}
-			}
-			return ""
-		})
-		if strings.Join(got, " ") != want {
-			t.Errorf("%s: %q, want %q", in, got, want)
-		}
-	}
-}
-
 // checked is a check with a report of the test's own making.
 func checked(t *testing.T, lang string, r *holdfast.Report) *check {
 	t.Helper()

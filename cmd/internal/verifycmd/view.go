@@ -14,11 +14,11 @@ import (
 // Bounds of what people are shown. A hostile Bundle can have a hundred thousand
 // Findings and texts of a megabyte; how many more there are is always said.
 const (
-	maxLines       = 20  // of one kind of Finding, in text without --all
-	maxRows        = 100 // of one kind of Finding, on a page
-	maxCards       = 200 // exhibits, likewise
-	maxTextRunes   = 600 // of one text from outside
-	maxUnsignedRow = 20  // names of files under no signature
+	maxLines     = 20  // of one kind of Finding, in text without --all
+	maxRows      = 100 // of one kind of Finding, on a page
+	maxCards     = 200 // exhibits, likewise
+	maxTextRunes = 600 // of one text from outside
+
 )
 
 // isolated is text from outside that may be put into a sentence as it is:
@@ -49,19 +49,31 @@ func clip(s string) string {
 	return s
 }
 
-// Say returns a sentence; pairs are the names and values of its places, and
-// every string in it is isolated.
-func (c *check) Say(key string, pairs ...any) string {
-	args := messages.Args{}
+// args are the values of a sentence's places, by name; long text is cut.
+func args(pairs []any) messages.Args {
+	a := messages.Args{}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		v := pairs[i+1]
-		if s, ok := v.(string); ok {
-			v = c.isolate(s)
+		switch s := v.(type) {
+		case string:
+			v = clip(s)
+		case messages.Code:
+			v = messages.Code(clip(string(s)))
 		}
-		args[fmt.Sprint(pairs[i])] = v
+		a[fmt.Sprint(pairs[i])] = v
 	}
-	return c.Text(key, args)
+	return a
 }
+
+// say gives a sentence with its places filled: [check.Say] as text, or
+// [check.Mark] as HTML.
+type say func(key string, pairs ...any) string
+
+// Say returns a sentence as plain text; pairs are the names and values of its places.
+func (c *check) Say(key string, pairs ...any) string { return c.Text(key, args(pairs)) }
+
+// Mark returns it as HTML.
+func (c *check) Mark(key string, pairs ...any) string { return c.HTML(key, args(pairs)) }
 
 // group is all Findings of one name, outcome and basis: they mean the same.
 type group struct {
@@ -121,51 +133,56 @@ func (c *check) word(v holdfast.Verdict) string     { return c.Text("verdict."+s
 func (c *check) sentence(v holdfast.Verdict) string { return c.Text("verdict."+string(v), nil) }
 
 // proven and stated say the times of an exhibit; "" if there is nothing to say.
-func (c *check) proven(e holdfast.ExhibitReport) string {
+func (c *check) proven(say say, e holdfast.ExhibitReport) string {
 	switch {
 	case e.T.IsZero():
-		return c.Say("report.notime")
+		return say("report.notime")
 	case e.After.IsZero():
-		return c.Say("report.proven.time", "time", e.T.String())
+		return say("report.proven.time", "time", e.T.Time)
 	}
-	return c.Say("report.proven.between", "after", e.After.String(), "time", e.T.String())
+	return say("report.proven.between", "after", e.After.Time, "time", e.T.Time)
 }
 
-func (c *check) stated(e holdfast.ExhibitReport) string {
+func (c *check) stated(say say, e holdfast.ExhibitReport) string {
 	if e.Ended.IsZero() {
 		return ""
 	}
-	outcome := e.Result
+	var outcome any = e.Result
 	if key := "outcome." + e.Result; c.Has(key) {
-		outcome = c.Text(key, nil)
+		outcome = messages.Said(c.Text(key, nil))
 	}
-	return c.Say("report.stated.time", "from", e.Started.String(), "to", e.Ended.String(), "node", e.Node, "outcome", outcome)
+	return say("report.stated.time", "from", e.Started.Time, "to", e.Ended.Time, "node", messages.Code(e.Node), "outcome", outcome)
 }
 
 // basis says whom the check trusted, line by line.
-func (c *check) basis() (lines []string) {
+func (c *check) basis(say say) (lines []string) {
 	t := c.trust
 	if t.file == "" {
-		lines = append(lines, c.Say("report.policy.builtin", "n", t.policy.Quorum))
+		lines = append(lines, say("report.policy.builtin", "n", t.policy.Quorum))
 	} else {
-		lines = append(lines, c.Say("report.policy.file", "path", filepath.Base(t.file), "digest", t.fileDigest.Hex()))
-	}
-	for _, a := range t.given {
-		lines = append(lines, c.Say("report.authority.given")+": "+string(c.isolate(a.Operator+" = "+groups(a.Root.Hex()))))
-	}
-	if t.node != "" {
-		lines = append(lines, c.Say("report.node.given")+": "+string(c.isolate(groups(t.node))))
+		lines = append(lines, say("report.policy.file", "path", filepath.Base(t.file), "digest", messages.Code(t.fileDigest.Hex())))
 	}
 	return lines
 }
 
-// advice is what the person who checks can do to know more; "" is nothing.
+// given is what was typed in: what it is, and the value.
+func (c *check) given() (rows [][2]string) {
+	for _, a := range c.trust.given {
+		rows = append(rows, [2]string{c.Text("report.authority.given", nil), clip(a.Operator) + " = " + groups(a.Root.Hex())})
+	}
+	if c.trust.node != "" {
+		rows = append(rows, [2]string{c.Text("report.node.given", nil), groups(c.trust.node)})
+	}
+	return rows
+}
+
+// advice is the key of what the person who checks can do to know more; "" is nothing.
 func (c *check) advice() string {
 	switch {
 	case c.trust.unmatched(c.report):
-		return c.Text("report.node.unmatched", nil)
+		return "report.node.unmatched"
 	case c.report.Verdict == holdfast.VerdictUnattributed:
-		return c.Text("report.better", nil)
+		return "report.better"
 	}
 	return ""
 }
