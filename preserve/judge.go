@@ -62,20 +62,50 @@ func (j *Judge) judge(ctx context.Context, p *holdfast.Plan) (Outcome, holdfast.
 	}
 	r := holdfast.CheckSeal(p.Seal, parts, j.Trust.Policy(), j.Trust.Material())
 	switch missing := findings(r, holdfast.Absent); {
+	case r.Contradicted() && r.Logged && onlyPeriod(r):
+		o.State, o.Reason = StateSigned, contradicted+findings(r, holdfast.Contradicted)
 	case r.Contradicted():
-		o.Reason = "contradicted: " + findings(r, holdfast.Contradicted)
+		o.Reason = contradicted + findings(r, holdfast.Contradicted)
 	case !covers(r.Statement, p):
-		o.Reason = "contradicted: the statement does not name the manifests of the plan"
+		o.Reason = contradicted + "the statement does not name the manifests of the plan"
 	case !r.Logged:
 		o.Reason = missing
 	case !r.Known:
 		o.State, o.Reason = StateSigned, "its maker is not in the policy"
 	case !r.Sealed():
-		o.State, o.Reason = StateSigned, missing
+		o.State, o.Reason = StateSigned, missing+tooLate(r, j.Trust.Policy())
 	default:
 		o.State, o.T = StateSealed, holdfast.At(r.T)
 	}
 	return o, parts, nil
+}
+
+// contradicted begins the reason of a Seal that is disproved.
+const contradicted = "contradicted: "
+
+// onlyPeriod reports whether nothing speaks against a Seal but that its key had
+// ended at T: the key was compromised. The parts are whole, and no retry helps;
+// so it is done with, and must not stop what is sealed behind it.
+func onlyPeriod(r *holdfast.SealResult) bool {
+	for _, f := range r.Findings {
+		if f.Outcome == holdfast.Contradicted && f.Finding != "key-period" {
+			return false
+		}
+	}
+	return true
+}
+
+// tooLate says of a Seal without a quorum that none can come in time: its key
+// was compromised, and every token from now on is later.
+func tooLate(r *holdfast.SealResult, p *holdfast.Policy) string {
+	for _, n := range p.Nodes {
+		for _, k := range n.Keys {
+			if k.Until != nil && r.SPKI != nil && bytes.Equal(k.SPKI, r.SPKI) && n.Name == r.Statement.Predicate.Node {
+				return "; its key is good until " + k.Until.String() + " only, and a timestamp after that contradicts it"
+			}
+		}
+	}
+	return ""
 }
 
 func findings(r *holdfast.SealResult, o holdfast.Outcome) string {

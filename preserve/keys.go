@@ -46,28 +46,37 @@ const (
 // is changed and the error wraps [fs.ErrExist]. The file of a training node
 // begins with a line that says so; openssl and cosign skip it.
 func CreateKey(path string, training bool) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	text, err := NewKey(training)
 	if err != nil {
-		return fmt.Errorf("create seal key: %w", err)
+		return err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return fmt.Errorf("create seal key: %w", err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
-	if training {
-		text = append([]byte(trainingLine), text...)
-	}
-	if err := createSecret(path, text); err != nil {
+	if err := CreateSecret(path, text); err != nil {
 		return fmt.Errorf("create seal key: %w", err)
 	}
 	return nil
 }
 
-// createSecret writes a file that only its owner can read. link(2) never
-// overwrites, so a key that exists cannot be lost; a crash leaves at most a
-// temporary file beside it.
-func createSecret(path string, text []byte) error {
+// NewKey draws a key and returns what [CreateKey] would write.
+func NewKey(training bool) ([]byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("create seal key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("create seal key: %w", err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
+	if training {
+		text = append([]byte(trainingLine), text...)
+	}
+	return text, nil
+}
+
+// CreateSecret writes a file that only its owner can read. link(2) never
+// overwrites, so a key that exists cannot be lost: the error wraps
+// [fs.ErrExist]. A crash leaves at most a temporary file beside it.
+func CreateSecret(path string, text []byte) error {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, ".new-*") // mode 0600
 	if err != nil {
@@ -88,8 +97,8 @@ func createSecret(path string, text []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// readSecret reads a small file that others must not be able to read.
-func readSecret(path string) ([]byte, error) {
+// ReadSecret reads a small file (64 KiB) that others must not be able to read.
+func ReadSecret(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -113,10 +122,15 @@ func readSecret(path string) ([]byte, error) {
 // (`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`). A missing
 // file wraps [fs.ErrNotExist], another type of key [ErrKey].
 func OpenKey(path string) (Signer, error) {
-	text, err := readSecret(path)
+	text, err := ReadSecret(path)
 	if err != nil {
 		return nil, fmt.Errorf("open seal key: %w", err)
 	}
+	return ParseKey(path, text)
+}
+
+// ParseKey reads the text of a key file. path is for errors.
+func ParseKey(path string, text []byte) (Signer, error) {
 	block, rest := pem.Decode(text)
 	if block == nil || block.Type != pemType || len(bytes.TrimSpace(rest)) > 0 {
 		return nil, fmt.Errorf("open seal key %s: %w: want one PEM block %q", path, ErrKey, pemType)

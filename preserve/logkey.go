@@ -35,7 +35,7 @@ func NewLogKey(label string) (name, skey, vkey string, err error) {
 
 // CreateLogKey keeps skey in a file as [CreateKey] does.
 func CreateLogKey(path, skey string) error {
-	if err := createSecret(path, []byte(skey+"\n")); err != nil {
+	if err := CreateSecret(path, LogKeyText(skey)); err != nil {
 		return fmt.Errorf("create log key: %w", err)
 	}
 	return nil
@@ -43,12 +43,19 @@ func CreateLogKey(path, skey string) error {
 
 // OpenLogKey reads what [CreateLogKey] wrote.
 func OpenLogKey(path string) (skey string, err error) {
-	b, err := readSecret(path)
+	b, err := ReadSecret(path)
 	if err != nil {
 		return "", fmt.Errorf("open log key: %w", err)
 	}
-	return strings.TrimSuffix(string(b), "\n"), nil
+	return ParseLogKey(b), nil
 }
+
+// LogKeyText is what the file of a log key holds, and ParseLogKey reads it;
+// [OpenTlog] checks it.
+func LogKeyText(skey string) []byte { return []byte(skey + "\n") }
+
+// ParseLogKey returns the note signer string in the text of a log key's file.
+func ParseLogKey(text []byte) (skey string) { return strings.TrimSuffix(string(text), "\n") }
 
 // LogVKey computes the public half of a note signer string of [NewLogKey].
 func LogVKey(skey string) (vkey string, err error) {

@@ -127,6 +127,8 @@ func (r *Reconciler) Pass(ctx context.Context) (p Pass, err error) {
 		case o.State == StateSealed:
 			p.Sealed = append(p.Sealed, seal)
 			r.done(seal)
+		case o.State == StateSigned && strings.HasPrefix(o.Reason, contradicted): // published as that; nothing helps
+			r.done(seal)
 		case o.State == StateSigned:
 			p.Signed = append(p.Signed, seal)
 		case o.Seal == "": // every position was skipped: there is nothing to seal
@@ -155,7 +157,7 @@ func (r *Reconciler) one(ctx context.Context, seal string) (Outcome, error) {
 	if err != nil {
 		return o, err
 	}
-	if o.State == StateSigned {
+	if o.State == StateSigned && !strings.HasPrefix(o.Reason, contradicted) {
 		names, err := partNames(ctx, r.Store, seal)
 		if err != nil {
 			return o, err
@@ -184,10 +186,13 @@ func (r *Reconciler) settle(ctx context.Context, o Outcome, parts holdfast.SealP
 	if o.State == StatePending && parts[partStatement] != nil && strings.HasPrefix(o.Reason, "contradicted") {
 		return o, fmt.Errorf("seal %s: %w: %s", o.Seal, ErrContradicted, o.Reason)
 	}
-	if o.State != StateSealed {
+	void := o.State == StateSigned && strings.HasPrefix(o.Reason, contradicted)
+	if o.State != StateSealed && !void {
 		return o, nil
 	}
-	r.Quorum.remember(parts, o.T)
+	if !void {
+		r.Quorum.remember(parts, o.T)
+	}
 	if err := r.Publish(ctx, o); err != nil {
 		return o, fmt.Errorf("publish seal %s: %w", o.Seal, err)
 	}

@@ -88,6 +88,12 @@ exit status: 2 usage or refused, nothing accepted
 func (c *cli) captureNode(ctx context.Context) (*node, error) {
 	_, err := readSettings(c.data)
 	n, oerr := c.initNode(ctx, initOptions{label: "node"})
+	if oerr == nil {
+		if _, oerr = n.sealSigner(ctx); oerr != nil { // what could not be sealed is not accepted
+			n.Close()
+			return nil, oerr
+		}
+	}
 	if oerr == nil && errors.Is(err, errNoNode) {
 		fmt.Fprintf(c.errs, "holdfast: made a node in %s: %s\n", c.data, n.set.Name)
 	}

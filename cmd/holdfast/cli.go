@@ -23,6 +23,7 @@ type cli struct {
 	data    string
 	json    bool
 	verbose bool
+	keys    *vault // of data, once it is needed
 }
 
 // defaultData is HOLDFAST_DATA, or a folder where this user's programs keep

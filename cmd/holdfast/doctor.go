@@ -52,7 +52,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.browser(ctx, n.browser())
 	defer n.Close()
 	d.check("node", n.set.Name+" in "+n.dir, nil)
-	d.check("keys", "they open, and nobody else can read them", d.modes(n))
+	d.check("keys", "they open, and nobody else can read them", d.modes(ctx, n))
 	d.check("disk", "more than 5 % is free", n.store.Accept(ctx))
 	d.check("queue", "sound", n.queue.Check(ctx))
 	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))
@@ -89,9 +89,22 @@ func (d *doctor) browser(ctx context.Context, path string) {
 }
 
 // modes looks at the node's directory and at what is secret in it.
-func (d *doctor) modes(n *node) error {
+func (d *doctor) modes(ctx context.Context, n *node) error {
 	var bad []error
-	for _, name := range []string{".", "keys", fileSealKey, n.set.LogKey, "own", "queue.db", "outbox"} {
+	if _, err := n.keys.vault.read(n.set.LogKey); err != nil {
+		bad = append(bad, err)
+	}
+	if _, err := n.sealSigner(ctx); err != nil {
+		bad = append(bad, err)
+	}
+	secret, err := n.secretFiles()
+	if err != nil {
+		return err
+	}
+	for _, name := range append(secret, ".", "keys", "own", "queue.db", "outbox") {
+		if name == "own/roots.pem" {
+			continue // a certificate, for all
+		}
 		st, err := os.Stat(n.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a key in a KMS, or nothing was sealed yet; a missing key has failed before

@@ -119,11 +119,15 @@ func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file 
 }
 
 func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at places, file string, o exportOptions) error {
+	key, err := n.sealSigner(ctx)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
 	p, err := n.policy()
 	if err != nil {
 		return err
 	}
-	signer, ok := n.signer.(export.Signer)
+	signer, ok := key.(export.Signer)
 	if !ok {
 		return fmt.Errorf("export: the seal key cannot sign a digest")
 	}

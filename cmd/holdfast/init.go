@@ -31,6 +31,9 @@ func (c *cli) initCmd() *cobra.Command {
 				return err
 			}
 			defer n.Close()
+			if o.encrypt && !n.keys.vault.encrypts() {
+				return errors.New("init --encrypt-keys: the node is there already, with keys in clear: `holdfast key encrypt` encrypts them")
+			}
 			if newLog {
 				if err := n.beginChains(cmd.Context()); err != nil {
 					return err
@@ -48,6 +51,7 @@ func (c *cli) initCmd() *cobra.Command {
 	cmd.Flags().StringVar(&o.label, "label", "node", "beginning of the node's name: 1 to 40 of a-z, 0-9 and -")
 	cmd.Flags().BoolVar(&o.training, "training", false, "a rehearsal: everything is marked TRAINING")
 	cmd.Flags().BoolVar(&newLog, "new-log", false, "the log was lost or is an old copy: begin another, under a new name, that names the old one's last state")
+	cmd.Flags().BoolVar(&o.encrypt, "encrypt-keys", false, "encrypt the private keys on the disk with a passphrase, from HOLDFAST_PASSPHRASE_FILE, HOLDFAST_PASSPHRASE or the terminal")
 	cmd.Flags().StringVar(&o.key, "key", "", "sigstore KMS URI of the seal key (awskms://, gcpkms://, hashivault://, …); default: a key file")
 	return cmd
 }
@@ -55,6 +59,7 @@ func (c *cli) initCmd() *cobra.Command {
 type initOptions struct {
 	label, key string
 	training   bool
+	encrypt    bool
 }
 
 // initNode makes the node if there is none, and opens it. node.json is written
@@ -77,7 +82,16 @@ func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
 	if _, err := readSettings(c.data); err == nil {
 		return c.open(ctx) // another process was first
 	}
-	s, err := c.drawNode(o)
+	if o.encrypt {
+		pass, err := c.chosenPassphrase()
+		if err != nil {
+			return nil, fmt.Errorf("init --encrypt-keys: %w", err)
+		}
+		if err := c.vault().begin(pass); err != nil {
+			return nil, err
+		}
+	}
+	s, err := c.drawNode(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -94,33 +108,32 @@ func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
 	return c.open(ctx)
 }
 
-func (c *cli) drawNode(o initOptions) (*settings, error) {
+func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {
 	s := &settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: 2, Unfiled: holdfast.NewID(), LogKey: fileLogKey}
 	label := o.label
 	if o.training {
 		label = "training-" + label
 	}
-	if err := s.drawLogKey(filepath.Join(c.data, fileLogKey), label); err != nil {
+	if err := s.drawLogKey(c.vault(), label); err != nil {
 		return nil, err
 	}
-	if o.key == "" {
-		if err := preserve.CreateKey(filepath.Join(c.data, fileSealKey), o.training); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-	}
-	return s, nil
+	k, err := c.vault().makeKey(ctx, fileSealKey, o.key, o.training)
+	k.Made = s.Created
+	s.Keys = []sealKey{k}
+	return s, err
 }
 
 // drawLogKey takes up a key that an interrupted init has left.
-func (s *settings) drawLogKey(path, label string) error {
+func (s *settings) drawLogKey(v *vault, label string) error {
 	name, skey, vkey, err := preserve.NewLogKey(label)
 	if err != nil {
 		return usageError("--label: %w", err)
 	}
-	err = preserve.CreateLogKey(path, skey)
+	err = v.create(s.LogKey, preserve.LogKeyText(skey))
 	if errors.Is(err, fs.ErrExist) {
-		if skey, err = preserve.OpenLogKey(path); err == nil {
-			if vkey, err = preserve.LogVKey(skey); err == nil {
+		var text []byte
+		if text, err = v.read(s.LogKey); err == nil {
+			if vkey, err = preserve.LogVKey(preserve.ParseLogKey(text)); err == nil {
 				name, _, err = holdfast.VKeyEd25519(vkey)
 			}
 		}

@@ -54,7 +54,7 @@ func (c *cli) beginLog(ctx context.Context) (*settings, error) {
 		return nil, err
 	}
 	s.LogKey = fmt.Sprintf("keys/log-%d.key", len(s.Former)+1)
-	if err := s.drawLogKey(filepath.Join(c.data, s.LogKey), label); err != nil {
+	if err := s.drawLogKey(c.vault(), label); err != nil {
 		return nil, err
 	}
 	return s, writeJSON(filepath.Join(c.data, fileSettings), s)

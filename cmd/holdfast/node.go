@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"holdfast"
 	"holdfast/canon"
@@ -33,7 +32,7 @@ type node struct {
 	queue  *queuedb.Queue
 	cat    *catalogdb.Catalog
 	outbox *pipeline.Outbox
-	signer preserve.Signer
+	keys   *keyring
 	trust  *preserve.Trust
 	index  *pipeline.Index
 	lists  listCache
@@ -60,6 +59,10 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
+	if err := n.finishKeysIfFree(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -80,7 +83,7 @@ func (c *cli) openStore(ctx context.Context) (*node, error) {
 		return nil, err
 	}
 	n := &node{dir: c.data, set: set, log: c.log()}
-	if err := n.openParts(ctx); err != nil {
+	if err := n.openParts(ctx, c.vault()); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -89,7 +92,7 @@ func (c *cli) openStore(ctx context.Context) (*node, error) {
 
 func (n *node) path(name string) string { return filepath.Join(n.dir, name) }
 
-func (n *node) openParts(ctx context.Context) (err error) {
+func (n *node) openParts(ctx context.Context, v *vault) (err error) {
 	if n.facts, err = n.set.facts(n.dir); err != nil {
 		return err
 	}
@@ -102,12 +105,7 @@ func (n *node) openParts(ctx context.Context) (err error) {
 	if n.outbox, err = pipeline.OpenOutbox(n.path("outbox"), n.facts, n.queue, n.log); err != nil {
 		return err
 	}
-	if n.set.Key == "" {
-		n.signer, err = preserve.OpenKey(n.path(fileSealKey))
-	} else {
-		n.signer, err = preserve.OpenKMS(ctx, n.set.Key)
-	}
-	if err != nil {
+	if err := n.openKeys(ctx, v); err != nil {
 		return err
 	}
 	n.trust, err = n.openTrust()
@@ -129,7 +127,7 @@ func (n *node) begin(ctx context.Context) error {
 		if err := n.openCase(ctx, n.set.Unfiled, "unfiled"); err != nil {
 			return err
 		}
-		return n.event(ctx, "key-made", []string{holdfast.KeyID(n.signer.SPKI())})
+		return n.event(ctx, "key-made", []string{n.keys.newest().id()})
 	}
 	return n.outbox.Recover(ctx, false)
 }
@@ -174,12 +172,10 @@ func software() (holdfast.Software, error) {
 	return sw, err
 }
 
-// entry is the node's own entry in a Policy. Its key counts from a day before
-// it was made: a clock that was ahead then must not spoil the first Seals.
+// entry is the node's own entry in a Policy, with all its keys.
 func (n *node) entry() holdfast.PolicyNode {
-	from := holdfast.At(n.set.Created.Add(-24 * time.Hour))
 	return holdfast.PolicyNode{Name: n.set.Name, Log: holdfast.PolicyLog{Key: n.set.VKey, Origin: n.set.Name},
-		Keys: []holdfast.PolicyKey{{SPKI: n.signer.SPKI(), From: from}}}
+		Keys: policyKeys(n.keys.all())}
 }
 
 func (n *node) fingerprint() (string, error) {

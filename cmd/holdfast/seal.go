@@ -35,6 +35,9 @@ func (c *cli) sealCmd() *cobra.Command {
 		case replies != "":
 			return c.takeReplies(cmd.Context(), n, replies)
 		}
+		if _, err := n.sealSigner(cmd.Context()); err != nil {
+			return err
+		}
 		return c.seal(cmd.Context(), n, wait)
 	})
 	cmd.Long = `Carries out what a stop, a crash or an authority out of reach has left.

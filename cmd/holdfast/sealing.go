@@ -67,7 +67,11 @@ func (n *node) startSealing(ctx context.Context, unlock func()) (*sealing, error
 }
 
 func (s *sealing) open(ctx context.Context, n *node) error {
-	if err := n.reloadTrust(); err != nil { // it may be long since n was opened
+	signer, err := n.sealSigner(ctx) // it may be long since n was opened
+	if err != nil {
+		return err
+	}
+	if err := n.reloadTrust(); err != nil {
 		return err
 	}
 	as, public, err := n.asked()
@@ -88,7 +92,7 @@ func (s *sealing) open(ctx context.Context, n *node) error {
 		return err
 	}
 	s.sealer = preserve.NewSealer(preserve.Options{Node: n.set.Name, Training: n.set.Training, Config: n.facts.Config, Software: n.facts.Software,
-		Signer: n.signer, Tlog: s.tlog, Store: n.store, Quorum: s.quorum, Log: n.log})
+		Signer: signer, Tlog: s.tlog, Store: n.store, Quorum: s.quorum, Log: n.log})
 	s.recon = &preserve.Reconciler{Store: n.store, Quorum: s.quorum, Log: n.log, Publish: n.announce}
 	return nil
 }
@@ -97,15 +101,15 @@ func (s *sealing) openLog(ctx context.Context, n *node) error {
 	if err := n.notBehindMirrors(ctx); err != nil {
 		return err
 	}
-	skey, err := preserve.OpenLogKey(n.path(n.set.LogKey))
+	text, err := n.keys.vault.read(n.set.LogKey)
 	if err != nil {
-		return err
+		return fmt.Errorf("open log key: %w", err)
 	}
 	if err := os.MkdirAll(n.path("log"), 0o700); err != nil {
 		return fmt.Errorf("make log directory: %w", err)
 	}
-	s.tlog, err = preserve.OpenTlog(ctx, preserve.TlogOptions{Dir: n.path("log/" + n.set.Name), Key: skey, Store: n.store, Log: n.log,
-		Birth: holdfast.Birth{Keys: []holdfast.SPKI{{SPKI: n.signer.SPKI()}}, Training: n.set.Training, Previous: n.set.Previous}})
+	s.tlog, err = preserve.OpenTlog(ctx, preserve.TlogOptions{Dir: n.path("log/" + n.set.Name), Key: preserve.ParseLogKey(text), Store: n.store, Log: n.log,
+		Birth: holdfast.Birth{Keys: []holdfast.SPKI{{SPKI: n.keys.newest().SPKI}}, Training: n.set.Training, Previous: n.set.Previous}})
 	return err
 }
 
@@ -114,7 +118,7 @@ func (s *sealing) openLog(ctx context.Context, n *node) error {
 func (n *node) ownAuthority() (*preserve.Authority, error) {
 	operator := n.set.firstName()
 	operator = operator[:min(len(operator), 50)]
-	a, err := authority.Open(n.path("own"), authority.Options{Operator: operator, Training: n.set.Training, Log: n.log})
+	a, err := authority.Open(n.path("own"), authority.Options{Operator: operator, Training: n.set.Training, Log: n.log, Secrets: n.keys.vault})
 	if err != nil {
 		return nil, fmt.Errorf("open the node's own authority: %w", err)
 	}
@@ -133,12 +137,16 @@ func (s *sealing) Close() {
 }
 
 func (s *sealing) run(ctx context.Context, n *node) error {
+	if err := n.finishKeys(ctx); err != nil {
+		return err
+	}
 	if err := s.recon.Scan(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.preserve(n).Run(ctx) })
 	g.Go(func() error { return s.recon.Run(ctx) })
+	g.Go(func() error { return n.watchKeys(ctx) })
 	return g.Wait()
 }
 

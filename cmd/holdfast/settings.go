@@ -49,8 +49,15 @@ type settings struct {
 	Created holdfast.Time `json:"created"`
 	// Agent is who works here; empty members are "not recorded".
 	Agent holdfast.Agent `json:"agent"`
-	// Key is a sigstore KMS URI for the seal key; empty is keys/seal.pem.
+	// Key is a sigstore KMS URI for the seal key; empty is keys/seal.pem. It
+	// counts where Keys is empty.
 	Key string `json:"key,omitempty"`
+	// Keys are the seal keys, oldest first; the last one signs. Written by init
+	// and by `key rotate`.
+	Keys []sealKey `json:"keys,omitempty"`
+	// KeysOpen is what a change of keys has still to do, for whoever opens the
+	// node next.
+	KeysOpen *keysOpen `json:"keys_open,omitempty"`
 	// Quorum is how many operators must timestamp a Seal. Default 2.
 	Quorum int `json:"quorum"`
 	// Unfiled is the home Case of what no Case was named for. Drawn by init.

@@ -86,6 +86,9 @@ func joinAuthorities(saved, ours []holdfast.Authority) []holdfast.Authority {
 // reloadTrust takes up what other processes have pinned or ended since this one
 // read policy.json.
 func (n *node) reloadTrust() error {
+	if err := n.reloadKeys(context.Background()); err != nil {
+		return err
+	}
 	t, err := n.openTrust()
 	if err == nil {
 		n.trust.Set(t.Policy(), t.Material().Certs)

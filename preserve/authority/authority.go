@@ -61,7 +61,23 @@ type Options struct {
 	Policy   string           // OID that the office has registered, e.g. "1.3.6.1.4.1.N.1". Optional, default [Policy]
 	Now      func() time.Time // Optional, default time.Now
 	Log      *slog.Logger     // Optional, default: nothing is logged
+	Secrets  Secrets          // Optional, default: keys lie in clear
 }
+
+// Secrets keeps the files with private keys encrypted.
+type Secrets interface {
+	// Open returns the text of a file: decrypted, or as it is if it is not
+	// encrypted.
+	Open(file []byte) (text []byte, err error)
+	// Seal returns what a new file shall hold.
+	Seal(text []byte) (file []byte, err error)
+}
+
+// clear is Secrets that keeps nothing secret.
+type clear struct{}
+
+func (clear) Open(file []byte) ([]byte, error) { return file, nil }
+func (clear) Seal(text []byte) ([]byte, error) { return text, nil }
 
 // An Authority signs tokens. It is safe for concurrent use and holds nothing
 // that must be closed.
@@ -113,6 +129,9 @@ func (o *Options) fill() error {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Secrets == nil {
+		o.Secrets = clear{}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -19,7 +19,7 @@ const staleAfter = time.Hour
 
 // adopt reads the holder at path. If there is none it makes one; if another
 // process has linked its own meanwhile, that one is read instead.
-func adopt(path string, create func() (holder, error)) (holder, error) {
+func (a *Authority) adopt(path string, create func() (holder, error)) (holder, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		h, err := create()
@@ -27,16 +27,22 @@ func adopt(path string, create func() (holder, error)) (holder, error) {
 			return h, err
 		}
 		text, err := h.encode()
+		if err == nil {
+			text, err = a.opt.Secrets.Seal(text)
+		}
 		if err != nil {
 			return h, err
 		}
 		if err := place(path, text, 0o600, os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
 			return h, err
 		}
-		return adopt(path, func() (holder, error) { return h, fmt.Errorf("%s vanished while it was made", filepath.Base(path)) })
+		return a.adopt(path, func() (holder, error) { return h, fmt.Errorf("%s vanished while it was made", filepath.Base(path)) })
 	}
 	if err != nil {
 		return holder{}, err
+	}
+	if b, err = a.opt.Secrets.Open(b); err != nil {
+		return holder{}, fmt.Errorf("read %s: %w", filepath.Base(path), err)
 	}
 	h, err := decodeHolder(b)
 	if err != nil {

@@ -37,7 +37,7 @@ func (a *Authority) load(dir string) error {
 	if err := sweep(dir, a.opt.Now()); err != nil {
 		return err
 	}
-	root, err := adopt(filepath.Join(dir, "ca.pem"), a.newRoot)
+	root, err := a.adopt(filepath.Join(dir, "ca.pem"), a.newRoot)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (a *Authority) load(dir string) error {
 func (a *Authority) currentUnit(dir string, root holder) (holder, error) {
 	for n := 1; n <= maxUnits; n++ {
 		next := filepath.Join(dir, fmt.Sprintf("unit-%d.pem", n+1))
-		unit, err := adopt(filepath.Join(dir, fmt.Sprintf("unit-%d.pem", n)), func() (holder, error) { return a.newUnit(root) })
+		unit, err := a.adopt(filepath.Join(dir, fmt.Sprintf("unit-%d.pem", n)), func() (holder, error) { return a.newUnit(root) })
 		if err != nil {
 			return unit, err
 		}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/pipeline"
+	"holdfast/preserve"
+)
+
+// keysOpen is what a change of keys has still to do. It is written to node.json
+// together with the change, and each member is dropped once it is done, so a
+// crash at any step leaves the change whole and the rest to the next process.
+type keysOpen struct {
+	// Event is the custody line that tells of the change.
+	Event *keyChange `json:"event,omitempty"`
+	// Rejudge: the catalog still says of Seals what they were under the old
+	// Policy.
+	Rejudge bool `json:"rejudge,omitempty"`
+}
+
+// keyChange is one custody line.
+type keyChange struct {
+	Action string         `json:"action"` // key-rotated, key-compromised
+	Old    []string       `json:"old"`    // key ids
+	New    string         `json:"new"`
+	Since  *holdfast.Time `json:"since,omitempty"` // of a compromise
+}
+
+// changeKey makes k the key that signs. since, if not nil, is from when the
+// keys of before were in other hands. The caller holds preserve.lock, so nobody
+// signs meanwhile; what the old key has signed needs it no more, for logging and
+// timestamps use other keys.
+func (n *node) changeKey(ctx context.Context, k sealKey, since *holdfast.Time) (*keyChange, error) {
+	ch := &keyChange{Action: "key-rotated", New: k.id(), Since: since}
+	old := n.keys.all()
+	for _, o := range old {
+		if o.id() == k.id() {
+			return nil, fmt.Errorf("rotate key: %s is the key that the node has, or had: make another one", o.place())
+		}
+	}
+	return ch, n.changeSettings(ctx, func(s *settings) error {
+		for i := range old {
+			if old[i].Retired == nil {
+				old[i].Retired = &k.Made
+				ch.Old = append(ch.Old, old[i].id())
+			}
+		}
+		if since != nil {
+			ch.Action, ch.Old = "key-compromised", compromise(old, *since)
+		}
+		s.Keys = append(old, k)
+		s.KeysOpen = &keysOpen{Event: ch, Rejudge: since != nil}
+		return nil
+	})
+}
+
+// compromise ends every key that was good after t, at t or, if it is younger,
+// before it began; it returns their ids.
+func compromise(keys []sealKey, t holdfast.Time) (ids []string) {
+	for i := range keys {
+		k := &keys[i]
+		if k.Until != nil && !k.Until.After(t.Time) {
+			continue // it had ended before
+		}
+		end := t
+		if end.Before(k.from().Time) {
+			end = k.from()
+		}
+		k.Until, k.Compromised = &end, true
+		ids = append(ids, k.id())
+	}
+	return ids
+}
+
+// keysPending reports whether something of a change is not done.
+func (n *node) keysPending(s *settings) bool {
+	return s.KeysOpen != nil || slices.ContainsFunc(n.keys.all(), func(k sealKey) bool {
+		return k.state() == "retiring" || k.Retired != nil && k.Until != nil && n.holds(k)
+	})
+}
+
+func (n *node) holds(k sealKey) bool {
+	if k.File == "" {
+		return false
+	}
+	_, err := os.Lstat(n.path(k.File))
+	return err == nil
+}
+
+// finishKeysIfFree goes on with a change of keys that a crash, or a Seal without
+// its quorum, has left open, if nobody seals now: who does, does this too. Until
+// a compromise has reached the catalog nothing is shown: it would say "sealed"
+// of what is contradicted.
+func (n *node) finishKeysIfFree(ctx context.Context) error {
+	for s := n.set; n.keysPending(s); {
+		unlock, err := tryLock(n.path("preserve.lock"))
+		if err != nil {
+			return err
+		}
+		if unlock != nil {
+			defer unlock()
+			return n.finishKeys(ctx)
+		}
+		if s.KeysOpen == nil || !s.KeysOpen.Rejudge {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+		if s, err = readSettings(n.dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishKeys does what a change of keys has left to do. The caller holds
+// preserve.lock. Every step may be done twice.
+func (n *node) finishKeys(ctx context.Context) error {
+	s, err := readSettings(n.dir)
+	if err != nil || !n.keysPending(s) {
+		return err
+	}
+	if err := n.reloadTrust(); err != nil {
+		return err
+	}
+	if o := s.KeysOpen; o != nil {
+		if err := n.tellChange(ctx, o.Event); err != nil {
+			return err
+		}
+		if o.Rejudge {
+			if err := n.rejudge(ctx); err != nil {
+				return err
+			}
+		}
+		if err := n.changeSettings(ctx, func(s *settings) error { s.KeysOpen = nil; return nil }); err != nil {
+			return err
+		}
+	}
+	for _, k := range n.keys.all() {
+		if err := n.endKey(ctx, k); err != nil {
+			return err
+		}
+	}
+	return n.reloadTrust()
+}
+
+// tellChange writes the custody line, unless a process that crashed has.
+func (n *node) tellChange(ctx context.Context, ch *keyChange) error {
+	if ch == nil {
+		return nil
+	}
+	told := errors.New("told")
+	err := n.outbox.Lines(n.set.Unfiled, func(raw []byte, _ holdfast.Head) error {
+		l, err := holdfast.ParseLine(raw)
+		if err == nil && l.Action == ch.Action && slices.Contains(l.Objects, ch.New) {
+			return told
+		}
+		return err
+	})
+	if errors.Is(err, told) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	x, err := canon.Marshal(struct {
+		New   string         `json:"new"`
+		Old   []string       `json:"old"`
+		Since *holdfast.Time `json:"since,omitempty"`
+	}{ch.New, ch.Old, ch.Since})
+	if err != nil {
+		return err
+	}
+	_, err = n.outbox.Append(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: ch.Action, Agent: n.set.Agent, Objects: append(slices.Clone(ch.Old), ch.New), X: x})
+	return err
+}
+
+// rejudge makes the catalog again, under the Policy of now. What was published
+// and not indexed is taken in first, so that no older word comes after.
+func (n *node) rejudge(ctx context.Context) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	f, err := n.rebuild(ctx)
+	if err == nil && f.Problems > 0 {
+		n.log.WarnContext(ctx, "things in the store could not be read; `holdfast rebuild` names them", "problems", f.Problems)
+	}
+	return err
+}
+
+// endKey gives a retired key its end once its last Seal is sealed, and then
+// deletes its private half: nothing valid can be signed with it, and what is not
+// there cannot be stolen.
+func (n *node) endKey(ctx context.Context, k sealKey) error {
+	if k.state() == "retiring" {
+		until, err := n.lastUse(ctx, k)
+		if err != nil || until == nil {
+			return err
+		}
+		k.Until = until
+		if err := n.changeSettings(ctx, func(s *settings) error {
+			i := slices.IndexFunc(s.Keys, func(o sealKey) bool { return o.id() == k.id() })
+			if i < 0 || s.Keys[i].Until != nil {
+				return nil // somebody has said it was compromised
+			}
+			s.Keys[i].Until = until
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if k.Retired == nil || k.Until == nil || !n.holds(k) {
+		return nil
+	}
+	if err := os.Remove(n.path(k.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete retired key: %w", err)
+	}
+	return nil
+}
+
+// lastUse returns until when a retired key is good, or nil if a Seal of it is
+// not sealed yet.
+func (n *node) lastUse(ctx context.Context, k sealKey) (*holdfast.Time, error) {
+	by, err := (&preserve.Judge{Store: n.store, Trust: n.trust}).SignedBy(ctx, k.SPKI)
+	if err != nil || len(by.Open) > 0 {
+		return nil, err
+	}
+	last := k.Retired.Time
+	if by.Last.After(last) {
+		last = by.Last
+	}
+	until := holdfast.At(last.Add(keyMargin))
+	return &until, nil
+}
+
+// watchKeys finishes a change of keys while this process seals: the old key's
+// last Seal may become sealed meanwhile.
+func (n *node) watchKeys(ctx context.Context) error {
+	for wait := 2 * time.Second; ; wait = min(2*wait, 5*time.Minute) {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+		if err := n.finishKeys(ctx); err != nil && ctx.Err() == nil {
+			n.log.WarnContext(ctx, "change of keys not finished", "err", err)
+		}
+	}
+}
