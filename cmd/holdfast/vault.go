@@ -130,7 +130,8 @@ func encryptTo(r age.Recipient, text []byte) ([]byte, error) {
 		return nil, err
 	}
 	_, err = w.Write(text)
-	return out.Bytes(), errors.Join(err, w.Close())
+	err = errors.Join(err, w.Close()) // the last of it comes with Close
+	return out.Bytes(), err
 }
 
 // identity opens the identity, once.
