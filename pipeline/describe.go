@@ -26,6 +26,9 @@ func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts) {
 	if s := c.Servers.String(); s != "" {
 		m.Collection.Clock.Source += "; " + s
 	}
+	if r := clockDiffers(f.Clock); r != "" {
+		m.Completeness.Reasons = append(m.Completeness.Reasons, r)
+	}
 	for _, t := range a.Transformations {
 		action := clean(t.Action)
 		if t.Detail != "" {

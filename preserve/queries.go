@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast"
 	"holdfast/rfc3161"
@@ -125,6 +126,8 @@ type Reply struct {
 	// Stamp is the token, if it was taken now; nil: it was there already, or
 	// another of this authority's was.
 	Stamp *Timestamp
+	// Asked is when the query was written, by this node's clock, if Stamp is set.
+	Asked time.Time
 }
 
 // Take checks a TimeStampResp that came as a file named `<seal>.<authority>`,
@@ -156,6 +159,9 @@ func (q *Queries) Take(ctx context.Context, name string, reply []byte) (r Reply,
 		}
 		q.forget(r.Seal, r.Authority.Name)
 		return r, nil
+	}
+	if st, err := os.Stat(q.path(r.Seal, r.Authority.Name)); err == nil {
+		r.Asked = st.ModTime()
 	}
 	ts, err := q.accept(r, k, reply)
 	if err != nil {

@@ -48,6 +48,9 @@ type QuorumOptions struct {
 	Wait time.Duration
 	// Offline asks nobody but Own: queries and replies travel as files.
 	Offline bool
+	// Clock is told how this node's clock compares with those of two or more
+	// operators, after each token; calls may be concurrent. Optional.
+	Clock func(Drift)
 	// Retry and MaxRetry bound the back-off of an authority that failed.
 	// Optional, defaults 1 s and 5 min.
 	Retry, MaxRetry time.Duration
@@ -68,6 +71,7 @@ type Quorum struct {
 	mu     sync.Mutex
 	down   map[string]*outage
 	newest *rfc3161.Token
+	clocks []Sighting // the newest of each operator
 	closed bool
 }
 
@@ -229,6 +233,9 @@ func (q *Quorum) one(ctx context.Context, a Authority, k ask) answer {
 	ts, err := q.o.Client.Stamp(ctx, a, k.sig)
 	if a.Name != OwnName && q.ctx.Err() == nil {
 		q.note(a.Name, err)
+	}
+	if a.Name != OwnName && err == nil {
+		q.sight(a.Operator, ts) // whether it counts or not: a clock that is behind is told too
 	}
 	if err == nil {
 		err = counts(ctx, q.o.Trust, a, k, ts)

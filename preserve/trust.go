@@ -14,8 +14,8 @@ import (
 
 // pinBefore is how far before the first token a new Policy entry begins. The
 // first token is not the oldest: those of other Seals are on their way at the
-// same time, and clocks are not exact.
-const pinBefore = 24 * time.Hour
+// same time, on a disk for weeks, and clocks are not exact.
+const pinBefore = 31 * 24 * time.Hour
 
 // Trust is the node's own Policy: what it counts as sealed. An authority enters
 // it with its first valid token, whose issuing CA and policy are pinned then;
@@ -121,7 +121,7 @@ func findEntry(p *holdfast.Policy, e holdfast.Authority, ts *Timestamp) (known b
 		case a.Policy != "" && a.Policy != e.Policy:
 			err = fmt.Errorf("%w: %s instead of %s; if the operator has announced it, remove the authority and add it again", ErrPolicy, e.Policy, a.Policy)
 		case at.Before(a.From.Time):
-			err = fmt.Errorf("its time %s lies outside the period that the policy gives it", holdfast.At(at))
+			err = fmt.Errorf("its time %s lies outside the period that the policy gives it; if its clock was wrong when it was added, remove the authority and add it again", holdfast.At(at))
 		default:
 			return true, nil
 		}

@@ -19,6 +19,10 @@ import (
 // the key was changed, not the last ones.
 const keyMargin = 24 * time.Hour
 
+// clockMargin is the one at the beginning: clocks are found a week off, and a
+// Seal's T, which is the authorities' time, must not lie before its key.
+const clockMargin = 31 * 24 * time.Hour
+
 // sealKey is one seal key of the node over time, as node.json keeps it. The
 // secret half lies in File or behind URI.
 type sealKey struct {
@@ -37,7 +41,7 @@ type sealKey struct {
 
 func (k sealKey) id() string { return holdfast.KeyID(k.SPKI) }
 
-func (k sealKey) from() holdfast.Time { return holdfast.At(k.Made.Add(-keyMargin)) }
+func (k sealKey) from() holdfast.Time { return holdfast.At(k.Made.Add(-clockMargin)) }
 
 // state says in one word what the key is good for.
 func (k sealKey) state() string {

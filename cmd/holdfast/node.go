@@ -38,6 +38,7 @@ type node struct {
 	lists  listCache
 
 	offline bool // this process asks no authority over the network
+	clock   clockWatch
 }
 
 // open opens the node with its catalog.
@@ -96,6 +97,7 @@ func (n *node) openParts(ctx context.Context, v *vault) (err error) {
 	if n.facts, err = n.set.facts(n.dir); err != nil {
 		return err
 	}
+	n.facts.Clock = n.knownClock()
 	if n.store, err = file.Open(n.path("store"), file.Options{Log: n.log}); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"holdfast"
 	"holdfast/messages"
@@ -37,6 +38,7 @@ func (c *cli) takeReplies(ctx context.Context, n *node, dir string) error {
 	defer stop()
 	refused := 0
 	touched := map[string]bool{}
+	var clocks []preserve.Sighting
 	for _, name := range names {
 		r, err := takeReply(ctx, q, dir, name)
 		if err != nil && ctx.Err() != nil {
@@ -48,7 +50,16 @@ func (c *cli) takeReplies(ctx context.Context, n *node, dir string) error {
 			continue
 		}
 		touched[r.Seal] = true
+		if r.Stamp != nil {
+			if s, ok := preserve.SightedFile(r.Authority.Operator, r.Stamp, r.Asked, time.Now()); ok {
+				clocks = append(clocks, s)
+			}
+		}
 	}
+	if d, ok := preserve.MeasureFiles(clocks, time.Now()); ok {
+		n.noteClock(d)
+	}
+	c.sayClock(n)
 	if err := n.settle(ctx, q, touched); err != nil {
 		return err
 	}

@@ -77,6 +77,7 @@ func (c *cli) seal(ctx context.Context, n *node, wait time.Duration) error {
 	left := n.waitSealed(wctx, ids, func(id holdfast.ID) { c.saySealed(n, id) })
 	stop()
 	err = <-done
+	c.sayClock(n)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil // --wait is over, which is no failure of the stages
 	}

@@ -87,7 +87,7 @@ func (s *sealing) open(ctx context.Context, n *node) error {
 		return err
 	}
 	s.quorum, err = preserve.NewQuorum(preserve.QuorumOptions{Authorities: as, Own: own, Client: newClient(), Trust: n.trust, Store: n.store,
-		Offline: n.offline, Newest: n.path("newest.tst"), Log: n.log})
+		Offline: n.offline, Clock: n.noteClock, Newest: n.path("newest.tst"), Log: n.log})
 	if err != nil {
 		return err
 	}

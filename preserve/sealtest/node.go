@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,8 +50,10 @@ type Node struct {
 	Judge       *preserve.Judge
 	Authorities []*Authority
 
-	o NodeOptions
-	t testing.TB
+	o     NodeOptions
+	t     testing.TB
+	mu    sync.Mutex
+	clock func(preserve.Drift)
 }
 
 // NewNode makes a node, or opens the one in o.Dir again, as after a crash.
@@ -147,7 +150,7 @@ func (n *Node) wire() error {
 		Own:         &preserve.Authority{Name: preserve.OwnName, Operator: "sealtest", Roots: []*x509.Certificate{own.Root()}, Issue: own.Issue},
 		Client:      &preserve.Client{HTTP: &http.Client{}, Timeout: n.o.Wait},
 		Trust:       n.Trust, Store: n.Store, Wait: n.o.Wait, Offline: n.o.Offline, Newest: filepath.Join(n.Dir, "newest.tst"),
-		Retry: 20 * time.Millisecond, MaxRetry: 100 * time.Millisecond,
+		Retry: 20 * time.Millisecond, MaxRetry: 100 * time.Millisecond, Clock: n.tellClock,
 	})
 	if err != nil {
 		return err
@@ -155,6 +158,22 @@ func (n *Node) wire() error {
 	n.Judge = &preserve.Judge{Store: n.Store, Trust: n.Trust}
 	n.Sealer = n.SealerOf(n.Tlog)
 	return nil
+}
+
+// WatchClock has f told of what the tokens show of this machine's clock.
+func (n *Node) WatchClock(f func(preserve.Drift)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.clock = f
+}
+
+func (n *Node) tellClock(d preserve.Drift) {
+	n.mu.Lock()
+	f := n.clock
+	n.mu.Unlock()
+	if f != nil {
+		f(d)
+	}
 }
 
 // SealerOf returns a sealer of this node that writes to another log.
