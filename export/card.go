@@ -17,34 +17,41 @@ type exhibitView struct {
 	texts       *messages.Catalogue
 	Number      string
 	URL         string
-	Received    string
-	State       string
+	Received    template.HTML
+	State       template.HTML
 	Open        bool // not sealed
 	Training    bool
 	Picture     template.URL // data: URI, "" if there is none or it is too large
 	PictureHref string       // too large: where it lies
 	PictureHex  string
 	NoPicture   string // key of the reason
-	Seal        string
+	Seal        template.HTML
 	SealID      string
 	Manifest    string
 	Facts       []factView
 	Objects     []objectView
-	Derived     string
+	Derived     []messages.Code
 }
 
 type factView struct {
-	Name   string
-	Values []string
+	Name   template.HTML
+	Values []template.HTML
 }
 
 type objectView struct {
-	Name, Hex, Role, Withheld string
-	Size                      int64
+	Name, Hex      string
+	Role, Withheld template.HTML
+	Size           int64
+	plain          string // the role as plain text
 }
 
-// Say is as in pageView.
-func (e *exhibitView) Say(key string, pairs ...any) string { return say(e.texts, key, pairs...) }
+// Say and Plain are as in pageView.
+func (e *exhibitView) Say(key string, pairs ...any) template.HTML { return say(e.texts, key, pairs...) }
+
+func (e *exhibitView) Plain(key string, pairs ...any) string { return e.texts.Text(key, args(pairs)) }
+
+// Code is for the template, which cannot name types.
+func (e *exhibitView) Code(s string) messages.Code { return messages.Code(s) }
 
 func (p *pageView) exhibit(i int) (*exhibitView, error) {
 	x := p.w.doc.Exhibits[i]
@@ -61,7 +68,7 @@ func (p *pageView) exhibit(i int) (*exhibitView, error) {
 	}
 	state := p.w.sum.Exhibits[i].State
 	e := &exhibitView{
-		texts: p.Catalogue, Number: x.Number, URL: messages.Visible(string(m.Source)), Received: instant(m.Started), State: p.Say("state." + string(state)),
+		texts: p.Catalogue, Number: x.Number, URL: messages.Visible(string(m.Source)), Received: value(p.Catalogue, m.Started.UTC()), State: p.Say("state." + string(state)),
 		Open: state != Sealed, Training: m.Training, Manifest: x.Manifest.Hex(), SealID: x.Seal,
 	}
 	e.seal(p.w.seals[x.Seal], state)
@@ -86,13 +93,13 @@ func (p *pageView) exhibit(i int) (*exhibitView, error) {
 func (e *exhibitView) seal(s *seal, state State) {
 	switch state {
 	case Sealed:
-		var ops []string
-		for _, o := range s.operators {
-			ops = append(ops, messages.Visible(o))
-		}
-		e.Seal = e.Say("page.seal.sealed", "time", upTo(s.t), "operators", strings.Join(ops, ", "))
+		e.Seal = e.Say("page.seal.sealed", "time", upTo(s.t), "operators", s.operators)
 	case Signed:
-		e.Seal = e.Say("page.seal.signed", "why", s.why)
+		why, _, ok := e.texts.Finding(s.lacks)
+		if !ok {
+			why = s.why
+		}
+		e.Seal = e.Say("page.seal.signed", "why", messages.Said(why))
 	default:
 		e.Seal = e.Say("page.seal.none")
 	}
@@ -100,49 +107,65 @@ func (e *exhibitView) seal(s *seal, state State) {
 
 // facts is the collection data of Berkeley Protocol para. 155.
 func (e *exhibitView) facts(m *holdfast.Manifest) {
-	add := e.add
 	if m.Web != nil {
-		add("url", string(m.Web.Asked))
+		e.add("url", messages.Code(m.Web.Asked))
 		for _, r := range m.Web.Redirects {
-			add("redirect", fmt.Sprintf("%d %s", r.Status, r.URL))
+			e.add("redirect", messages.Code(fmt.Sprintf("%d %s", r.Status, r.URL)))
 		}
-		add("final", string(m.Web.Final))
+		e.add("final", messages.Code(m.Web.Final))
 	} else {
-		add("source", string(m.Source))
+		e.add("source", messages.Code(m.Source))
 	}
-	add("received", instant(m.Started)+" – "+instant(m.Ended))
+	e.add("received", e.Say("page.received.text", "from", m.Started.UTC(), "to", m.Ended.UTC()))
 	c := m.Completeness
-	add("completeness", e.Say("page.completeness.text", "n", c.Asked, "outcome", e.Say("outcome."+c.Outcome),
+	e.add("completeness", e.Say("page.completeness.text", "n", c.Asked, "outcome", messages.Said(e.Plain("outcome."+c.Outcome)),
 		"failed", len(c.Failed), "blocked", len(c.Blocked), "truncated", len(c.Truncated)))
-	add("reasons", c.Reasons...)
-	add("captured.by", agent(e.texts, m.Agent))
+	e.reasons(c.Reasons)
+	e.add("captured.by", agent(e.texts, m.Agent))
 	if m.Source.IsReceived() {
-		add("received.how", m.Found.How)
+		e.add("received.how", m.Found.How)
 	} else {
-		add("found.how", m.Found.How)
+		e.add("found.how", m.Found.How)
 	}
-	add("found.why", m.Found.Why)
-	add("node", m.Collection.Node)
-	add("software", m.Collection.Software.Name+" "+m.Collection.Software.Version)
-	if b := m.Collection.Browser; b != nil {
-		add("browser", strings.Join([]string{b.Name, b.Version, b.Viewport, b.Locale, b.Timezone}, " "))
-	}
-	if s := m.Collection.Server; s != nil {
-		add("server", s.Peer+" "+s.Protocol)
-		if s.TLS != nil {
-			add("tls", s.TLS.Version+" "+s.TLS.Cipher+": "+s.TLS.Verdict)
-		}
-	}
-	add("egress", m.Collection.Egress)
-	add("identity", m.Collection.Identity)
+	e.add("found.why", m.Found.Why)
+	e.collection(&m.Collection)
 }
 
-// add adds the values that are not empty under the name page.<key>.
-func (e *exhibitView) add(key string, values ...string) {
+// collection says what the Capture was made with, and whom it met. Behind a
+// proxy the node does not see the server: then it says so, not nothing.
+func (e *exhibitView) collection(c *holdfast.Collection) {
+	e.add("node", messages.Code(c.Node))
+	e.add("software", messages.Code(c.Software.Name+" "+c.Software.Version))
+	if b := c.Browser; b != nil {
+		e.add("browser", messages.Code(strings.Join([]string{b.Name, b.Version, b.Viewport, b.Locale, b.Timezone}, " ")))
+	}
+	if s := c.Server; s != nil {
+		if s.Peer == "" {
+			e.add("server", e.Say("page.notobserved"), messages.Code(s.Protocol))
+		} else {
+			e.add("server", messages.Code(s.Peer+" "+s.Protocol))
+		}
+		if t := s.TLS; t != nil {
+			verdict := e.Say("page.tls.ok")
+			if t.Verdict != "ok" {
+				verdict = e.Say("page.tls.unverified", "why", messages.Code(t.Verdict))
+			}
+			e.add("tls", messages.Code(t.Version+" "+t.Cipher), verdict)
+		}
+	}
+	e.add("egress", messages.Code(c.Egress))
+	e.add("identity", messages.Code(c.Identity))
+}
+
+// add adds a fact under the name page.<key>: values of the page's own words, of
+// code, or text from outside, each isolated. Empty ones are left out.
+func (e *exhibitView) add(key string, values ...any) {
 	f := factView{Name: e.Say("page." + key)}
 	for _, v := range values {
-		if v = strings.TrimSpace(v); v != "" {
-			f.Values = append(f.Values, messages.Visible(v))
+		if html, ok := v.(template.HTML); ok {
+			f.Values = append(f.Values, html)
+		} else if s := strings.TrimSpace(fmt.Sprint(v)); s != "" {
+			f.Values = append(f.Values, value(e.texts, v))
 		}
 	}
 	if len(f.Values) > 0 {
@@ -150,26 +173,63 @@ func (e *exhibitView) add(key string, values ...string) {
 	}
 }
 
+// reasons explains each reason, and keeps what the collector wrote.
+func (e *exhibitView) reasons(list []string) {
+	var values []any
+	for _, r := range list {
+		code, _, _ := strings.Cut(r, ":")
+		key := "reason." + code
+		if role, ok := strings.CutSuffix(code, "-failed"); ok && !e.texts.Has(key) && e.texts.Has("page.role."+role) {
+			key = "reason.view-failed"
+		}
+		if e.texts.Has(key) {
+			values = append(values, e.Say(key)+" "+template.HTML("<small>")+value(e.texts, messages.Code(r))+template.HTML("</small>"))
+		} else {
+			values = append(values, r)
+		}
+	}
+	e.add("reasons", values...)
+}
+
 func (e *exhibitView) objects(m *holdfast.Manifest, plan *shown) {
 	for _, o := range m.Objects {
-		role := "page.role." + o.Role
-		if !e.texts.Has(role) {
-			role = o.Role + " (" + o.Type + ")"
-		} else {
-			role = e.Say(role)
-		}
-		e.Objects = append(e.Objects, objectView{Name: o.Name, Hex: o.Digest.Hex(), Role: messages.Visible(role), Withheld: plan.withheld[o.Name], Size: o.Size})
+		e.Objects = append(e.Objects, objectView{Name: o.Name, Hex: o.Digest.Hex(), Role: e.role(o), plain: e.plainRole(o), Withheld: e.withheld(plan.withheld[o.Name]), Size: o.Size})
 	}
 	for _, s := range plan.slices {
 		e.Objects = append(e.Objects, objectView{
-			Name: "slices/" + s.object.Name + "/" + s.slice.Name, Hex: s.slice.Commitment.Hex(), Role: e.Say("page.slice", "object", s.object.Name), Size: s.slice.Length,
+			Name: "slices/" + s.object.Name + "/" + s.slice.Name, Hex: s.slice.Commitment.Hex(), Role: e.Say("page.slice", "object", messages.Code(s.object.Name)), Size: s.slice.Length,
 		})
 	}
-	var derived []string
 	for _, t := range m.Transformations {
-		derived = append(derived, t.Output+" ("+t.Action+")")
+		e.Derived = append(e.Derived, messages.Code(t.Output+" ("+t.Action+")"))
 	}
-	e.Derived = strings.Join(derived, ", ")
+}
+
+func (e *exhibitView) role(o holdfast.Object) template.HTML {
+	if key := "page.role." + o.Role; e.texts.Has(key) {
+		return e.Say(key)
+	}
+	return value(e.texts, messages.Code(o.Role+" ("+o.Type+")"))
+}
+
+func (e *exhibitView) plainRole(o holdfast.Object) string {
+	if key := "page.role." + o.Role; e.texts.Has(key) {
+		return e.Plain(key)
+	}
+	return messages.Visible(o.Role + " (" + o.Type + ")")
+}
+
+// withheld says a reason of the export's own in the page's language, and any
+// other one as it stands in the statement.
+func (e *exhibitView) withheld(why string) template.HTML {
+	key := map[string]string{whyRestricted: "withheld.restricted", whySlices: "withheld.slices", whyDerived: "withheld.derived", whySecret: "withheld.secret"}[why]
+	if key != "" {
+		return e.Say("page.withheld", "why", messages.Said(e.Plain(key)))
+	}
+	if why == "" {
+		return ""
+	}
+	return e.Say("page.withheld", "why", why)
 }
 
 // picture shows the screenshot inside the page, or says where it lies: it is

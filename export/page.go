@@ -44,7 +44,11 @@ func (w *writer) page(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
-	p := &pageView{Catalogue: texts, w: w, ctx: ctx}
+	english, err := messages.Open()
+	if err != nil {
+		return err
+	}
+	p := &pageView{Catalogue: texts, english: english, w: w, ctx: ctx}
 	return w.zip.stream(pathReadMe, -1, func(dst io.Writer) error {
 		if err := t.Execute(dst, p); err != nil {
 			return fmt.Errorf("write page: %w", err)
@@ -57,36 +61,68 @@ func (w *writer) page(ctx context.Context) error {
 // that the page of a large Bundle needs no more memory than that of a small one.
 type pageView struct {
 	*messages.Catalogue
+	english  *messages.Catalogue
 	w        *writer
 	ctx      context.Context
 	err      error // of reading an exhibit, while the template ran
 	pictures int64 // bytes shown so far
 }
 
-// Say returns a sentence; pairs are the names and values of its places.
-func (p *pageView) Say(key string, pairs ...any) string { return say(p.Catalogue, key, pairs...) }
+// Say returns a sentence; pairs are the names and values of its places, as
+// [messages.Args] wants them. Plain is the same for attributes and the title,
+// which hold no elements.
+func (p *pageView) Say(key string, pairs ...any) template.HTML {
+	return say(p.Catalogue, key, pairs...)
+}
 
-func say(c *messages.Catalogue, key string, pairs ...any) string {
+func (p *pageView) Plain(key string, pairs ...any) string { return p.Text(key, args(pairs)) }
+
+// say is safe: HTML escapes the sentence and every value.
+func say(c *messages.Catalogue, key string, pairs ...any) template.HTML {
+	return template.HTML(c.HTML(key, args(pairs)))
+}
+
+func args(pairs []any) messages.Args {
 	args := messages.Args{}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		args[fmt.Sprint(pairs[i])] = pairs[i+1]
 	}
-	return c.Text(key, args)
+	return args
 }
 
-func (p *pageView) Lang() string        { return p.Tag() }
-func (p *pageView) Style() template.CSS { return template.CSS(pageCSS) }
-func (p *pageView) Training() bool      { return p.w.Training }
-func (p *pageView) Node() string        { return p.w.Node }
-func (p *pageView) Count() int          { return len(p.w.doc.Exhibits) }
-func (p *pageView) Rest() int           { return max(0, p.Count()-maxCards) }
-func (p *pageView) Exported() string    { return instant(p.w.Exported) }
-func (p *pageView) Agent() string       { return agent(p.Catalogue, p.w.Agent) }
-func (p *pageView) Software() string {
-	return messages.Visible(strings.TrimSpace(p.w.Software.Name + " " + p.w.Software.Version))
+// value is one value, escaped and isolated.
+func value(c *messages.Catalogue, v any) template.HTML { return template.HTML(c.Value(v)) }
+
+func (p *pageView) Lang() string            { return p.Tag() }
+func (p *pageView) Style() template.CSS     { return template.CSS(pageCSS) }
+func (p *pageView) Training() bool          { return p.w.Training }
+func (p *pageView) Node() string            { return p.w.Node }
+func (p *pageView) Count() int              { return len(p.w.doc.Exhibits) }
+func (p *pageView) Rest() int               { return max(0, p.Count()-maxCards) }
+func (p *pageView) Exported() template.HTML { return value(p.Catalogue, p.w.Exported.UTC()) }
+func (p *pageView) Agent() template.HTML    { return agent(p.Catalogue, p.w.Agent) }
+func (p *pageView) Software() template.HTML {
+	return value(p.Catalogue, messages.Code(strings.TrimSpace(p.w.Software.Name+" "+p.w.Software.Version)))
 }
-func (p *pageView) Limits() []string    { return limits() }
-func (p *pageView) Operators() []string { return p.w.operators() }
+func (p *pageView) Limits() []string         { return limits() }
+func (p *pageView) Operators() template.HTML { return value(p.Catalogue, p.w.operators()) }
+
+// InEnglish is what a reader of another language needs to know about this page,
+// "" on an English one.
+func (p *pageView) InEnglish() template.HTML {
+	if p.Tag() == p.english.Tag() {
+		return ""
+	}
+	return say(p.english, "page.language", "language", messages.Said(p.EnglishName()))
+}
+
+// Review says who answers for the wording in this language, or that nobody does.
+func (p *pageView) Review() template.HTML {
+	if who := p.Reviewer(); who != "" {
+		return p.Say("page.reviewed", "name", who)
+	}
+	return p.Say("page.unreviewed")
+}
 
 // CSP forbids everything but this page's own style and pictures inside it.
 func (p *pageView) CSP() string {
@@ -148,7 +184,7 @@ func (w *writer) operators() []string {
 	seen := map[string]bool{}
 	for _, s := range w.seals {
 		for _, o := range s.operators {
-			seen[messages.Visible(o)] = true
+			seen[o] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(seen))
@@ -175,26 +211,22 @@ func (p *pageView) exhibits(from, to int) iter.Seq[*exhibitView] {
 	}
 }
 
-func instant(t holdfast.Time) string {
-	return t.UTC().Format("2006-01-02 15:04:05.000") + " UTC"
-}
-
 // upTo is a time that nothing may lie behind, so it is rounded up.
-func upTo(t time.Time) string {
-	return instant(holdfast.At(t.Add(time.Millisecond - 1)))
+func upTo(t time.Time) time.Time {
+	return holdfast.At(t.Add(time.Millisecond - 1)).UTC()
 }
 
-func agent(c *messages.Catalogue, a holdfast.Agent) string {
+func agent(c *messages.Catalogue, a holdfast.Agent) template.HTML {
 	var parts []string
 	for _, s := range []string{a.Pseudonym, a.Role, a.Office} {
 		if s != "" {
-			parts = append(parts, messages.Visible(s))
+			parts = append(parts, s)
 		}
 	}
 	if len(parts) == 0 {
-		return c.Text("page.none", nil)
+		return say(c, "page.none")
 	}
-	return strings.Join(parts, ", ")
+	return value(c, parts)
 }
 
 func limits() []string {

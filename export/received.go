@@ -62,7 +62,7 @@ func (e *exhibitView) originalNames(h *collectors.Handover) {
 	}
 	for i := range e.Objects {
 		if o := &e.Objects[i]; names[o.Name] != "" {
-			o.Role = e.Say("page.received.name", "role", o.Role, "name", messages.Visible(names[o.Name]))
+			o.Role = e.Say("page.received.name", "role", messages.Said(o.plain), "name", names[o.Name])
 		}
 	}
 }

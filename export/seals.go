@@ -33,6 +33,7 @@ type seal struct {
 	operators []string
 	t         time.Time
 	why       string // not sealed: what is lacking
+	lacks     string // the Finding that says so
 	key       string // key ID
 
 	// For the page: a token that counts, and its genTime in Unix seconds.
@@ -117,7 +118,7 @@ func (s *seal) fill(r *holdfast.SealResult) error {
 	}
 	for _, f := range r.Findings {
 		if f.Outcome == holdfast.Absent || f.Outcome == holdfast.Contradicted {
-			s.why = f.Detail
+			s.why, s.lacks = f.Detail, f.Finding
 		}
 	}
 	s.subjects = make([]hashing.Digest, len(r.Statement.Subject))
