@@ -16,7 +16,9 @@ func (c *cli) policyCmd() *cobra.Command {
 }
 
 func (c *cli) policyShowCmd() *cobra.Command {
-	return command("show", "Show the policy and the fingerprints", "holdfast policy show", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+	var letter bool
+	var lang string
+	cmd := command("show [--letter]", "Show the policy and the fingerprints", "holdfast policy show --letter", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
 		n, err := c.open(cmd.Context())
 		if err != nil {
 			return err
@@ -26,8 +28,14 @@ func (c *cli) policyShowCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if letter && !c.json {
+			return c.letter(n, p, lang)
+		}
 		return c.showPolicy(p)
 	})
+	cmd.Flags().BoolVar(&letter, "letter", false, "a page for a letter of the office to those who verify: the fingerprints in groups, and how they are used")
+	cmd.Flags().StringVar(&lang, "lang", "", "language of the letter; default: that of LC_ALL, LC_MESSAGES or LANG")
+	return cmd
 }
 
 func (c *cli) showPolicy(p *holdfast.Policy) error {

@@ -211,15 +211,17 @@ func (v *vault) create(name string, text []byte) error {
 	return preserve.CreateSecret(filepath.Join(v.dir, filepath.FromSlash(name)), b)
 }
 
-// keyFiles lists the files that the vault keeps: not the identity, and not what
-// is public.
+// keyFiles lists the files that the vault keeps. The identity is under the
+// passphrase itself; credentials for authorities sign nothing, and are sent away
+// whenever an authority is asked.
 func (n *node) keyFiles() ([]string, error) {
 	all, err := n.secretFiles()
 	var keys []string
 	for _, name := range all {
-		base := name[strings.IndexByte(name, '/')+1:]
-		if strings.HasPrefix(name, "keys/") && name != fileIdentity || name == "own/ca.pem" || strings.HasPrefix(name, "own/unit-") && base != "" {
-			keys = append(keys, name)
+		for _, begin := range []string{"keys/seal", "keys/log", "own/ca.", "own/unit-"} {
+			if strings.HasPrefix(name, begin) {
+				keys = append(keys, name)
+			}
 		}
 	}
 	return keys, err
