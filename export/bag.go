@@ -45,6 +45,9 @@ func (w *writer) bagInfo() []byte {
 	}
 	b := fmt.Appendf(nil, "Bag-Software-Agent: %s\nBagging-Date: %s\n", oneLine(w.Software.Name+" "+w.Software.Version), w.Exported.UTC().Format("2006-01-02"))
 	b = fmt.Appendf(b, "Bag-Size: %d bytes\nPayload-Oxum: %d.%d\nExternal-Identifier: %s\n", bytes, bytes, files, w.Node)
+	if k := w.Part; k != nil {
+		b = fmt.Appendf(b, "Bag-Count: %d of %d\nBag-Group-Identifier: %s\n", k.Number, k.Of, oneLine(k.Group))
+	}
 	if w.Training {
 		b = append(b, "Holdfast-Training: TRAINING - a rehearsal, not evidence\n"...)
 	}

@@ -25,6 +25,7 @@ type writer struct {
 	anchors []*x509.Certificate    // those that the policy trusts
 	tsas    map[hashing.Digest]tsa // by the Digest of the signer's certificate
 	trees   map[string]map[int64]hashing.Digest
+	dry     bool // measuring: Objects are counted, not read, and nothing is signed
 }
 
 // Write writes a Bundle to dst, which must be empty. On an error what dst holds
@@ -32,10 +33,15 @@ type writer struct {
 // may run at once. Errors wrap [ErrOptions], hashing.ErrMismatch (bytes of the
 // store are not the named ones) or what the interfaces of Options gave.
 func Write(ctx context.Context, dst Target, o Options) (*Summary, error) {
+	return write(ctx, dst, o, false)
+}
+
+func write(ctx context.Context, dst Target, o Options, dry bool) (*Summary, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	w := &writer{
+		dry:     dry,
 		Options: o, zip: newArchive(dst, o.Exported.Time),
 		seals: make(map[string]*seal), nodes: make(map[string]*holdfast.PolicyNode), certs: make(map[hashing.Digest]*x509.Certificate),
 		tsas: make(map[hashing.Digest]tsa), trees: make(map[string]map[int64]hashing.Digest),
@@ -53,6 +59,9 @@ func Write(ctx context.Context, dst Target, o Options) (*Summary, error) {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	w.sum.Entries, w.sum.Bytes = len(w.zip.list), w.zip.pos()
+	if o.MaxBytes > 0 && w.sum.Bytes > o.MaxBytes {
+		return nil, fmt.Errorf("export: %d bytes, at most %d are wanted: what it shows has grown meanwhile: %w", w.sum.Bytes, o.MaxBytes, ErrSize)
+	}
 	return &w.sum, nil
 }
 
@@ -198,6 +207,12 @@ func (w *writer) objects(ctx context.Context, m *holdfast.Manifest, number strin
 		if why := plan.withheld[o.Name]; why != "" {
 			w.doc.Withheld = append(w.doc.Withheld, holdfast.WithheldObject{Digest: o.Digest, Exhibit: number, Name: o.Name, Reason: why})
 			w.sum.Withheld++
+			continue
+		}
+		if w.dry {
+			if err := w.zip.skip(dirExhibits+number+"/"+o.Name, o.Size); err != nil {
+				return err
+			}
 			continue
 		}
 		err := w.zip.stream(dirExhibits+number+"/"+o.Name, o.Size, func(dst io.Writer) error { return w.copyObject(ctx, dst, m.ID, o) })

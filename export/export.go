@@ -20,6 +20,9 @@ var (
 
 	// ErrOptions says that the Options cannot be carried out as they are.
 	ErrOptions = errors.New("cannot export as asked")
+
+	// ErrSize says that a Bundle would be larger than it may be.
+	ErrSize = errors.New("bundle too large")
 )
 
 // Captures gives what was captured. Both methods may be called more than once
@@ -140,6 +143,13 @@ type Options struct {
 	// there is taken; English otherwise.
 	Languages []string
 
+	// Part, optional, says that this Bundle is one of several of one export.
+	Part *Part
+
+	// MaxBytes, if not 0, is the size that the Bundle must not exceed: a larger
+	// one is [ErrSize].
+	MaxBytes int64
+
 	// Replace lets WriteFile take the place of a file that exists.
 	Replace bool
 
@@ -153,6 +163,13 @@ type Options struct {
 type Selection struct {
 	Case     holdfast.ID
 	Captures []holdfast.ID
+}
+
+// Part is the place of a Bundle among those of one export. It stands in files
+// that no signature covers, for people: each Bundle is whole by itself.
+type Part struct {
+	Number, Of int    // from 1
+	Group      string // the same for all of them, one line
 }
 
 // SliceRef names a slice of an Object of a Capture.

@@ -124,6 +124,14 @@ func (p *pageView) Review() template.HTML {
 	return p.Say("page.unreviewed")
 }
 
+// PartText says which of several Bundles this is; "" for an only one.
+func (p *pageView) PartText() template.HTML {
+	if k := p.w.Part; k != nil {
+		return p.Say("page.part.text", "k", k.Number, "n", k.Of)
+	}
+	return ""
+}
+
 // CSP forbids everything but this page's own style and pictures inside it.
 func (p *pageView) CSP() string {
 	h := sha256.Sum256([]byte(pageCSS))

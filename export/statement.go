@@ -33,12 +33,7 @@ func (w *writer) statement(ctx context.Context) error {
 	if int64(*length) > maxPayload {
 		return fmt.Errorf("the list of files has %d bytes, at most %d are read: export fewer captures at a time: %w", int64(*length), maxPayload, ErrOptions)
 	}
-	sum := sha256.New()
-	fmt.Fprintf(sum, "DSSEv1 %d %s %d ", len(holdfast.PayloadExport), holdfast.PayloadExport, int64(*length))
-	if err := p.encode(sum); err != nil {
-		return err
-	}
-	sig, err := w.Signer.SignDigest(ctx, hashing.Digest(sum.Sum(nil)))
+	sig, err := w.sign(ctx, p, int64(*length))
 	if err != nil {
 		return fmt.Errorf("sign export statement: %w", err)
 	}
@@ -56,6 +51,21 @@ func (w *writer) statement(ctx context.Context) error {
 		_, err := fmt.Fprintf(dst, `","payloadType":"%s","signatures":[{"sig":"%s"}]}`, holdfast.PayloadExport, base64.StdEncoding.EncodeToString(sig))
 		return err
 	})
+}
+
+// maxSignature is the longest ECDSA P-256 signature in DER.
+const maxSignature = 72
+
+func (w *writer) sign(ctx context.Context, p *payload, length int64) ([]byte, error) {
+	if w.dry {
+		return make([]byte, maxSignature), nil
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "DSSEv1 %d %s %d ", len(holdfast.PayloadExport), holdfast.PayloadExport, length)
+	if err := p.encode(sum); err != nil {
+		return nil, err
+	}
+	return w.Signer.SignDigest(ctx, hashing.Digest(sum.Sum(nil)))
 }
 
 type counter int64
