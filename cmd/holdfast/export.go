@@ -25,15 +25,20 @@ type exportOptions struct {
 	caseName   string
 	restricted bool
 	replace    bool
+	size       string // as typed; "" is one bundle
 }
 
 func (c *cli) exportCmd() *cobra.Command {
 	var o exportOptions
-	cmd := command("export (--case NAME | CAPTURE…) FILE", "Write a bundle that a stranger can check", "holdfast export --case 2026-017 2026-017.zip", cobra.MinimumNArgs(1),
+	cmd := command("export (--case NAME | CAPTURE…) FILE [--size SIZE]", "Write a bundle that a stranger can check", "holdfast export --case 2026-017 2026-017.zip", cobra.MinimumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			ids, file := args[:len(args)-1], args[len(args)-1]
 			if (len(ids) > 0) == (o.caseName != "") {
 				return usageError("give --case NAME or captures before FILE, one of them")
+			}
+			size, err := parseSize(o.size)
+			if err != nil {
+				return err
 			}
 			n, err := c.open(cmd.Context())
 			if err != nil {
@@ -47,11 +52,15 @@ func (c *cli) exportCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if size > 0 {
+				return c.exportParts(cmd.Context(), n, sel, at, file, o, size)
+			}
 			return c.export(cmd.Context(), n, sel, at, file, o)
 		})
 	cmd.Flags().StringVar(&o.caseName, "case", "", "all captures of this Case")
 	cmd.Flags().BoolVar(&o.restricted, "restricted", false, "include restricted objects: requests with cookies and form fields")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "replace FILE if it exists")
+	cmd.Flags().StringVar(&o.size, "size", "", "write FILE-1.zip, FILE-2.zip, … of at most this size, such as 650MB or 4GiB; each verifies alone")
 	return cmd
 }
 
@@ -119,25 +128,38 @@ func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file 
 }
 
 func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at places, file string, o exportOptions) error {
-	key, err := n.sealSigner(ctx)
-	if err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	p, err := n.policy()
+	opts, err := n.exportOptions(ctx, sel, at, o)
 	if err != nil {
 		return err
 	}
+	return c.exportFile(ctx, file, opts)
+}
+
+func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at places, o exportOptions) (none export.Options, err error) {
+	key, err := n.sealSigner(ctx)
+	if err != nil {
+		return none, fmt.Errorf("export: %w", err)
+	}
+	p, err := n.policy()
+	if err != nil {
+		return none, err
+	}
 	signer, ok := key.(export.Signer)
 	if !ok {
-		return fmt.Errorf("export: the seal key cannot sign a digest")
+		return none, fmt.Errorf("export: the seal key cannot sign a digest")
 	}
-	bar := c.progress("writing")
-	sum, err := export.WriteFile(ctx, file, export.Options{
-		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: &caseFacts{n, map[holdfast.ID]string{}}, Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
+	return export.Options{
+		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: &caseFacts{n: n}, Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
 		Certificates: n.certificates(), Agent: n.set.Agent, Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
 		Restricted: o.restricted, Replace: o.replace, Log: n.log,
-		Progress: func(_ int, done int64) { bar.bytes(done, -1) },
-	})
+	}, nil
+}
+
+// exportFile writes one bundle and says so.
+func (c *cli) exportFile(ctx context.Context, file string, o export.Options) error {
+	bar := c.progress("writing")
+	o.Progress = func(_ int, done int64) { bar.bytes(done, -1) }
+	sum, err := export.WriteFile(ctx, file, o)
 	bar.done()
 	if errors.Is(err, export.ErrExists) {
 		return fmt.Errorf("export to %s: %w: choose another name, or --replace", file, export.ErrExists)
@@ -154,8 +176,11 @@ func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at pl
 	for _, note := range sum.Notes {
 		fmt.Fprintf(c.errs, "holdfast: note: %s\n", note)
 	}
-	c.say(map[string]any{"event": "exported", "file": file, "exhibits": len(sum.Exhibits), "unsealed": unsealed, "bytes": sum.Bytes, "withheld": sum.Withheld},
-		"exported  %s  %d exhibits, %d objects withheld%s", file, len(sum.Exhibits), sum.Withheld, unsealedText(unsealed))
+	row := map[string]any{"event": "exported", "file": file, "exhibits": len(sum.Exhibits), "unsealed": unsealed, "bytes": sum.Bytes, "withheld": sum.Withheld}
+	if o.Part != nil {
+		row["part"], row["parts"] = o.Part.Number, o.Part.Of
+	}
+	c.say(row, "exported  %s  %d exhibits, %d objects withheld%s", file, len(sum.Exhibits), sum.Withheld, unsealedText(unsealed))
 	return nil
 }
 
@@ -169,8 +194,8 @@ func unsealedText(n int) string {
 // caseFacts gives export what is known of a Case, and writes the custody line
 // that an export is.
 type caseFacts struct {
-	n     *node
-	given map[holdfast.ID]string
+	n    *node
+	part *export.Part // optional
 }
 
 func (f *caseFacts) Facts(ctx context.Context, id holdfast.ID) (export.Facts, error) {
@@ -241,6 +266,11 @@ func (f *caseFacts) exported(ctx context.Context, home holdfast.ID, ids []holdfa
 func (f *caseFacts) exportedLine(ctx context.Context, home holdfast.ID, ids []holdfast.ID, numbers []string) error {
 	var x struct {
 		Exhibits []catalog.Given `json:"exhibits"`
+		Part     int             `json:"part,omitempty"`
+		Parts    int             `json:"parts,omitempty"`
+	}
+	if f.part != nil {
+		x.Part, x.Parts = f.part.Number, f.part.Of
 	}
 	objects := make([]string, len(ids))
 	for i, id := range ids {
