@@ -77,26 +77,62 @@ func TestLargePictureIsLinked(t *testing.T) {
 	}
 }
 
-// Every sentence that the page asks for exists.
+// Every sentence that the page asks for exists, and every one of the page's
+// sentences is asked for: a dead one would be translated for nothing.
 func TestPageSentences(t *testing.T) {
 	t.Parallel()
-	var used []string
-	for _, f := range []string{"page.html", "page.go", "card.go", "received.go"} {
+	used := map[string]bool{}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, "page.html") {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`"(page\.[a-z.]*[a-z])"`).FindAllStringSubmatch(string(b), -1) {
-			used = append(used, m[1])
+		for _, m := range regexp.MustCompile(`"(page\.[a-z0-9.-]*[a-z0-9])"`).FindAllStringSubmatch(string(b), -1) {
+			used[m[1]] = true
+		}
+		for _, m := range regexp.MustCompile(`\badd\("([a-z.]+)"`).FindAllStringSubmatch(string(b), -1) {
+			used["page."+m[1]] = true
 		}
 	}
 	c := english(t)
-	for _, k := range used {
-		if !c.Has(k) && k != "page.html" && k != "page.css" && !c.Has(k+".wacz") {
+	for k := range used {
+		if !c.Has(k) && k != "page.html" && k != "page.css" {
 			t.Errorf("no sentence %s", k)
+		}
+	}
+	for _, k := range c.Keys() {
+		if strings.HasPrefix(k, "page.") && !strings.HasPrefix(k, "page.role.") && !strings.HasPrefix(k, "page.case.") && !used[k] {
+			t.Errorf("nothing says %s", k)
 		}
 	}
 	if len(used) < 40 {
 		t.Errorf("found only %d keys", len(used))
+	}
+}
+
+// Each reason that the collector of pages writes has a sentence.
+func TestReasonSentences(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../collectors/web/web.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(b), "// # Reasons")
+	list, _, _ = strings.Cut(list, "// # ")
+	codes := regexp.MustCompile(`\b[a-z]+(?:-[a-z]+)+\b|\b(?:unfinished|abandoned|incomplete)\b`).FindAllString(list, -1)
+	if len(codes) < 25 {
+		t.Fatalf("found only %d reasons", len(codes))
+	}
+	for _, c := range codes {
+		if !english(t).Has("reason." + c) {
+			t.Errorf("no sentence for the reason %s", c)
+		}
 	}
 }

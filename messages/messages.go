@@ -35,7 +35,7 @@ var (
 	ErrLanguage = errors.New("not a file of sentences")
 
 	// ErrNoLanguage says that there is no file of a language asked for.
-	ErrNoLanguage = errors.New("no sentences in it")
+	ErrNoLanguage = errors.New("there is no translation")
 )
 
 // Catalogue is the sentences of one language. It is read-only: its methods may

@@ -274,7 +274,7 @@ func (c *cli) benchBundle(ctx context.Context, dir string) (string, *holdfast.Po
 		return "", nil, err
 	}
 	file := filepath.Join(dir, "bench.zip")
-	if err := sub.exportCaptures(ctx, n, got, file); err != nil {
+	if err := sub.exportCaptures(ctx, n, got, file, ""); err != nil {
 		return "", nil, err
 	}
 	p, err := n.policy()

@@ -40,6 +40,7 @@ type captureOptions struct {
 	timeout      time.Duration
 	retryFor     time.Duration
 	neverKeep    string
+	lang         string
 }
 
 func (c *cli) captureCmd() *cobra.Command {
@@ -50,7 +51,7 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(freePath(o.export), o.checkTimes()); err != nil {
+			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang)); err != nil {
 				return &exitError{exitUsage, err}
 			}
 			n, err := c.captureNode(cmd.Context())
@@ -73,6 +74,7 @@ exit status: 2 usage or refused, nothing accepted
              0 all captured and sealed`
 	cmd.Flags().StringVar(&o.caseName, "case", "", "the Case it belongs to; made if there is none of this name")
 	cmd.Flags().StringVar(&o.export, "export", "", "write a bundle of these captures to this file")
+	langFlag(cmd, &o.lang)
 	cmd.Flags().DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for the seal")
 	cmd.Flags().BoolVar(&o.allowPrivate, "allow-private", false, "permit loopback, private and link-local addresses")
 	cmd.Flags().StringVar(&o.note, "note", "", "why it is captured")
@@ -225,7 +227,7 @@ func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o
 	}
 	left := c.await(ctx, n, got, o.wait, done)
 	if o.export != "" && ctx.Err() == nil {
-		failed = errors.Join(failed, c.exportCaptures(ctx, n, got, o.export))
+		failed = errors.Join(failed, c.exportCaptures(ctx, n, got, o.export, o.lang))
 	}
 	return c.captureVerdict(n, got, left, failed)
 }

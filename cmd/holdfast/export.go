@@ -26,6 +26,7 @@ type exportOptions struct {
 	restricted bool
 	replace    bool
 	size       string // as typed; "" is one bundle
+	lang       string
 }
 
 func (c *cli) exportCmd() *cobra.Command {
@@ -37,7 +38,7 @@ func (c *cli) exportCmd() *cobra.Command {
 				return usageError("give --case NAME or captures before FILE, one of them")
 			}
 			size, err := parseSize(o.size)
-			if err != nil {
+			if err = errors.Join(err, checkLanguage(o.lang)); err != nil {
 				return err
 			}
 			n, err := c.open(cmd.Context())
@@ -61,6 +62,7 @@ func (c *cli) exportCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&o.restricted, "restricted", false, "include restricted objects: requests with cookies and form fields")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "replace FILE if it exists")
 	cmd.Flags().StringVar(&o.size, "size", "", "write FILE-1.zip, FILE-2.zip, … of at most this size, such as 650MB or 4GiB; each verifies alone")
+	langFlag(cmd, &o.lang)
 	return cmd
 }
 
@@ -109,7 +111,7 @@ func (n *node) selection(ctx context.Context, caseName string, ids []string) (se
 }
 
 // exportCaptures writes the bundle that `capture --export` asked for.
-func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file string) error {
+func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file, lang string) error {
 	if len(got) == 0 {
 		return errors.New("export: nothing was captured, so no bundle is written")
 	}
@@ -124,7 +126,7 @@ func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file 
 	if err != nil {
 		return err
 	}
-	return c.export(ctx, n, sel, at, file, exportOptions{})
+	return c.export(ctx, n, sel, at, file, exportOptions{lang: lang})
 }
 
 func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at places, file string, o exportOptions) error {
@@ -136,6 +138,10 @@ func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at pl
 }
 
 func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at places, o exportOptions) (none export.Options, err error) {
+	langs, err := pageLanguage(o.lang)
+	if err != nil {
+		return none, err
+	}
 	key, err := n.sealSigner(ctx)
 	if err != nil {
 		return none, fmt.Errorf("export: %w", err)
@@ -151,7 +157,7 @@ func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at pla
 	return export.Options{
 		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: &caseFacts{n: n}, Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
 		Certificates: n.certificates(), Agent: n.set.Agent, Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
-		Restricted: o.restricted, Replace: o.replace, Log: n.log,
+		Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log,
 	}, nil
 }
 
