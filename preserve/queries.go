@@ -74,7 +74,7 @@ func (q *Queries) Of(ctx context.Context, seal string) ([]Unanswered, error) {
 	return all, nil
 }
 
-func (q *Queries) authorities() []Authority { return q.Recon.Quorum.o.Authorities }
+func (q *Queries) authorities() []Authority { return q.Recon.Quorum.authorities() }
 
 // look reads a Seal and says how far it is.
 func (q *Queries) look(ctx context.Context, seal string) (ask, string, error) {

@@ -51,6 +51,9 @@ type QuorumOptions struct {
 	// Clock is told how this node's clock compares with those of two or more
 	// operators, after each token; calls may be concurrent. Optional.
 	Clock func(Drift)
+	// Pause is the least time between two questions to one public authority.
+	// Optional, default 1 s.
+	Pause time.Duration
 	// Retry and MaxRetry bound the back-off of an authority that failed.
 	// Optional, defaults 1 s and 5 min.
 	Retry, MaxRetry time.Duration
@@ -73,6 +76,8 @@ type Quorum struct {
 	newest *rfc3161.Token
 	clocks []Sighting // the newest of each operator
 	closed bool
+	asked  []Authority
+	turns  map[string]time.Time // when each public authority may be asked next
 }
 
 // outage is what is remembered of an authority that failed last time.
@@ -84,15 +89,8 @@ type outage struct {
 
 // NewQuorum checks the options. Names are unique; `own` is the node's.
 func NewQuorum(o QuorumOptions) (*Quorum, error) {
-	if len(o.Authorities) > maxAuthorities {
-		return nil, fmt.Errorf("ask authorities: %d of them, at most %d are asked", len(o.Authorities), maxAuthorities)
-	}
-	seen := map[string]bool{OwnName: true}
-	for _, a := range o.Authorities {
-		if !holdfast.ValidAuthorityName(a.Name) || seen[a.Name] {
-			return nil, fmt.Errorf("ask authorities: name %.60q is not of the form [a-z0-9-]{1,40}, or taken", a.Name)
-		}
-		seen[a.Name] = true
+	if err := checkAuthorities(o.Authorities); err != nil {
+		return nil, err
 	}
 	if o.Wait == 0 {
 		o.Wait = StampTimeout
@@ -106,10 +104,46 @@ func NewQuorum(o QuorumOptions) (*Quorum, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	q := &Quorum{o: o, down: make(map[string]*outage)}
+	if o.Pause == 0 {
+		o.Pause = time.Second
+	}
+	q := &Quorum{o: o, down: make(map[string]*outage), turns: make(map[string]time.Time), asked: o.Authorities}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	q.newest = q.readNewest()
 	return q, nil
+}
+
+func checkAuthorities(as []Authority) error {
+	if len(as) > maxAuthorities {
+		return fmt.Errorf("ask authorities: %d of them, at most %d are asked", len(as), maxAuthorities)
+	}
+	seen := map[string]bool{OwnName: true}
+	for _, a := range as {
+		if !holdfast.ValidAuthorityName(a.Name) || seen[a.Name] {
+			return fmt.Errorf("ask authorities: name %.60q is not of the form [a-z0-9-]{1,40}, or taken", a.Name)
+		}
+		seen[a.Name] = true
+	}
+	return nil
+}
+
+// SetAuthorities replaces whom it asks, from the next Seal on: an Agent has
+// added one while this runs. Errors as of [NewQuorum], and then nothing changes.
+func (q *Quorum) SetAuthorities(as []Authority) error {
+	if err := checkAuthorities(as); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.asked = as
+	return nil
+}
+
+// authorities are those that are asked now; the list is read-only.
+func (q *Quorum) authorities() []Authority {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.asked
 }
 
 // Close stops what is still being asked and waits for it.
@@ -143,9 +177,10 @@ type answer struct {
 // part. It returns why tokens are missing; whether the quorum is there, the
 // parts say. An error means that a token could not be kept.
 func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
-	answers := make(chan answer, len(q.o.Authorities)+1)
+	asked := q.authorities()
+	answers := make(chan answer, len(asked)+1)
 	got, hope := make(map[string]bool), make(map[string]string) // operators; operators by name of authority
-	for _, a := range q.o.Authorities {
+	for _, a := range asked {
 		if k.have[a.Name] {
 			got[a.Operator] = true
 			continue
@@ -230,6 +265,9 @@ func (q *Quorum) begin(a Authority, k ask, answers chan<- answer) bool {
 // one gets and keeps one token. Only a token that counts is kept: an unknown
 // one would prove nothing and stay for good.
 func (q *Quorum) one(ctx context.Context, a Authority, k ask) answer {
+	if err := sleep(ctx, q.turn(a)); err != nil {
+		return answer{a: a, why: fmt.Errorf("not asked: others were before it: %w", err)}
+	}
 	ts, err := q.o.Client.Stamp(ctx, a, k.sig)
 	if a.Name != OwnName && q.ctx.Err() == nil {
 		q.note(a.Name, err)
@@ -249,6 +287,23 @@ func (q *Quorum) one(ctx context.Context, a Authority, k ask) answer {
 		return answer{a: a, fatal: err}
 	}
 	return answer{a: a}
+}
+
+// turn takes the next place in the row before a public authority, and says how
+// long it is until then.
+func (q *Quorum) turn(a Authority) time.Duration {
+	if !a.Public {
+		return 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	at := q.turns[a.Name]
+	if at.Before(now) {
+		at = now
+	}
+	q.turns[a.Name] = at.Add(q.o.Pause)
+	return at.Sub(now)
 }
 
 // counts says why a token does not count for a Seal, and pins what is new.

@@ -217,7 +217,7 @@ func (r *Reconciler) pace() time.Duration {
 	if r.Quorum.o.Offline {
 		return 0
 	}
-	if r.Pace == 0 && slices.ContainsFunc(r.Quorum.o.Authorities, func(a Authority) bool { return a.Public }) {
+	if r.Pace == 0 && slices.ContainsFunc(r.Quorum.authorities(), func(a Authority) bool { return a.Public }) {
 		return publicPace
 	}
 	return r.Pace

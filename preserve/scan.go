@@ -48,7 +48,7 @@ func (r *Reconciler) Scan(ctx context.Context) error {
 func (r *Reconciler) doubtful(parts map[string]bool, need int) bool {
 	operators := make(map[string]bool)
 	known := make(map[string]string)
-	for _, a := range r.Quorum.o.Authorities {
+	for _, a := range r.Quorum.authorities() {
 		known[a.Name] = a.Operator
 	}
 	logged := false

@@ -146,6 +146,7 @@ func (s *sealing) run(ctx context.Context, n *node) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.preserve(n).Run(ctx) })
 	g.Go(func() error { return s.recon.Run(ctx) })
+	g.Go(func() error { return s.follow(ctx, n) })
 	g.Go(func() error { return n.watchKeys(ctx) })
 	return g.Wait()
 }
