@@ -85,7 +85,7 @@ func (c *cli) showOtherKeys(n *node) error {
 	if err != nil {
 		return err
 	}
-	log := sealKey{File: n.set.LogKey, Made: holdfast.At(n.set.Created.Add(keyMargin))}
+	log := sealKey{File: n.set.LogKey, Made: holdfast.At(n.set.Created.Add(clockMargin))}
 	if err := c.showKey(n, "log", hashing.Of(pub).Hex(), log); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (c *cli) showOtherKeys(n *node) error {
 		return fmt.Errorf("read own/roots.pem: %w", err)
 	}
 	end := holdfast.At(certs[0].NotAfter)
-	own := sealKey{File: "own/ca.pem", Made: holdfast.At(certs[0].NotBefore.Add(keyMargin)), Until: &end}
+	own := sealKey{File: "own/ca.pem", Made: holdfast.At(certs[0].NotBefore.Add(clockMargin)), Until: &end}
 	encrypted, err := n.encryptedFile(own.File)
 	if err != nil {
 		return err

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast"
+)
+
+// world is a node's directory, opened anew by every step as by a process of its own.
+type keyWorld struct {
+	t   *testing.T
+	dir string
+}
+
+func (w *keyWorld) open() *node {
+	w.t.Helper()
+	c := &cli{in: strings.NewReader(""), out: io.Discard, errs: io.Discard, data: w.dir}
+	n, err := c.initNode(context.Background(), initOptions{label: "office"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(n.Close)
+	return n
+}
+
+func (w *keyWorld) settings(change func(*settings)) {
+	w.t.Helper()
+	if err := w.open().changeSettings(context.Background(), func(s *settings) error { change(s); return nil }); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// told counts the custody lines that tell of a new key.
+func (w *keyWorld) told(n *node, action, id string) (lines int) {
+	w.t.Helper()
+	err := n.outbox.Lines(n.set.Unfiled, func(raw []byte, _ holdfast.Head) error {
+		l, err := holdfast.ParseLine(raw)
+		if err != nil {
+			return err
+		}
+		var x struct {
+			New string   `json:"new"`
+			Old []string `json:"old"`
+		}
+		if l.Action == action && json.Unmarshal(l.X, &x) == nil && x.New == id && len(x.Old) == 1 {
+			lines++
+		}
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return lines
+}
+
+// TestKeyChangeIsFinished guards that a change of keys that stops at any step is
+// finished by whoever opens the node next, and told of once.
+func TestKeyChangeIsFinished(t *testing.T) {
+	ctx := context.Background()
+	half := func(stop func(w *keyWorld, n *node, ch *keyChange)) (*keyWorld, sealKey, *keyChange) {
+		w := &keyWorld{t, t.TempDir()}
+		n := w.open()
+		was := n.keys.newest()
+		k, err := n.keys.vault.makeKey(ctx, "", "", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stop == nil { // before the change counts: a file that nothing names
+			return w, was, &keyChange{New: k.id()}
+		}
+		ch, err := n.changeKey(ctx, k, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop(w, n, ch)
+		return w, was, ch
+	}
+	w, was, _ := half(nil)
+	if n := w.open(); n.keys.newest().id() != was.id() || len(n.keys.all()) != 1 {
+		t.Error("a key that was only drawn signs")
+	}
+	for name, stop := range map[string]func(w *keyWorld, n *node, ch *keyChange){
+		"nothing told": func(*keyWorld, *node, *keyChange) {},
+		"told, not noted": func(w *keyWorld, n *node, ch *keyChange) {
+			if err := n.tellChange(ctx, ch); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"noted, not ended": func(w *keyWorld, n *node, ch *keyChange) {
+			if err := n.tellChange(ctx, ch); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.changeSettings(ctx, func(s *settings) error { s.KeysOpen = nil; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"ended, not deleted": func(w *keyWorld, n *node, ch *keyChange) {
+			key, err := os.ReadFile(n.path(fileSealKey))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := n.finishKeys(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(n.path(fileSealKey), key, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		w, was, ch := half(stop)
+		n := w.open()
+		old := n.keys.all()[0]
+		if old.id() != was.id() || old.state() != "retired" || n.holds(old) || n.keys.newest().id() != ch.New || n.set.KeysOpen != nil && w.open().set.KeysOpen != nil {
+			t.Errorf("%s: the old key is %s, held %t; the new one %s", name, old.state(), n.holds(old), n.keys.newest().id())
+		}
+		if until := old.Until; until == nil || !until.Equal(old.Retired.Add(keyMargin)) {
+			t.Errorf("%s: it ends %v, retired %v", name, until, old.Retired)
+		}
+		if lines := w.told(w.open(), "key-rotated", ch.New); lines != 1 {
+			t.Errorf("%s: %d custody lines tell of it", name, lines)
+		}
+		if s, err := n.sealSigner(ctx); err != nil || holdfast.KeyID(s.SPKI()) != ch.New {
+			t.Errorf("%s: signs with another key, %v", name, err)
+		}
+	}
+}
+
+// TestCompromise guards which keys end, and where.
+func TestCompromise(t *testing.T) {
+	day := func(n int) holdfast.Time { return holdfast.At(time.Date(2026, 3, n, 0, 0, 0, 0, time.UTC)) }
+	at := func(n int) *holdfast.Time { d := day(n); return &d }
+	keys := []sealKey{
+		{SPKI: []byte{1}, Made: day(2), Retired: at(9), Until: at(10)},  // ended before
+		{SPKI: []byte{2}, Made: day(9), Retired: at(19), Until: at(20)}, // in use then
+		{SPKI: []byte{3}, Made: day(70)},                                // younger than the theft
+	}
+	ids := compromise(keys, day(15))
+	if len(ids) != 2 || keys[0].Compromised || !keys[0].Until.Equal(day(10).Time) || !keys[1].Until.Equal(day(15).Time) || !keys[2].Until.Equal(keys[2].from().Time) {
+		t.Errorf("ended %v: %+v", ids, keys)
+	}
+}
