@@ -159,7 +159,10 @@ func (c *sealCheck) signature() bool {
 			known := c.p.node(name)
 			c.Known = known != nil && known.key(KeyID(k.SPKI)) != nil
 			c.find("statement-signature", OK, "key %s of node %s", KeyID(k.SPKI), name)
-			if !c.Known {
+			switch {
+			case known != nil && !c.Known: // the Policy may be older than the key
+				c.find("key-unknown", Note, "key %s of node %s is not in the policy, which has other keys of this node: ask the office whether it has a new one", KeyID(k.SPKI), name)
+			case !c.Known:
 				c.find("key-unknown", Note, "key %s of node %s is not in the policy: who sealed this is not checked", KeyID(k.SPKI), name)
 			}
 			return true
