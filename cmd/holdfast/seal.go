@@ -67,6 +67,9 @@ func (c *cli) seal(ctx context.Context, n *node, wait time.Duration) error {
 		return err
 	}
 	if len(ids) == 0 {
+		if err := n.voided(ctx); err != nil {
+			return err
+		}
 		c.say(map[string]any{"event": "all-sealed"}, "all is sealed")
 		return nil
 	}
@@ -82,7 +85,7 @@ func (c *cli) seal(ctx context.Context, n *node, wait time.Duration) error {
 		err = nil // --wait is over, which is no failure of the stages
 	}
 	if len(left) == 0 {
-		return err
+		return errors.Join(err, n.voided(ctx))
 	}
 	reason := n.whyOpen(left[0], "out of time; give it more with --wait")
 	if err != nil {
@@ -91,12 +94,15 @@ func (c *cli) seal(ctx context.Context, n *node, wait time.Duration) error {
 	return &exitError{exitUnsealed, fmt.Errorf("%d of %d are still not sealed: %s", len(left), len(ids), reason)}
 }
 
-// unsealed lists captures and Events that are less than sealed.
+// unsealed lists captures and Events that are less than sealed and may become it.
 func (n *node) unsealed(ctx context.Context) (ids []holdfast.ID, err error) {
 	for _, state := range []string{pipeline.StatePending, pipeline.StateSigned} {
 		for cp, err := range n.cat.Captures(ctx, catalog.Query{State: state}) {
 			if err != nil {
 				return nil, err
+			}
+			if void(cp) {
+				continue
 			}
 			ids = append(ids, cp.ID)
 		}
