@@ -23,7 +23,9 @@ type cli struct {
 	data    string
 	json    bool
 	verbose bool
-	keys    *vault // of data, once it is needed
+
+	restoring bool   // this run is the restore that has not finished the node
+	keys      *vault // of data, once it is needed
 }
 
 // defaultData is HOLDFAST_DATA, or a folder where this user's programs keep

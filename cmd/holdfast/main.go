@@ -126,7 +126,7 @@ func (c *cli) root() *cobra.Command {
 	})
 	root.AddCommand(c.initCmd(), c.demoCmd(), c.doctorCmd(), c.rebuildCmd(), c.captureCmd(), c.addCmd(), c.listCmd(), c.showCmd(), c.sealCmd(),
 		c.authorityCmd(), c.policyCmd(), c.exportCmd(), c.verifyCmd(), c.benchCmd())
-	root.AddCommand(c.mirrorCmd(), c.egressCmd())
+	root.AddCommand(c.mirrorCmd(), c.restoreCmd(), c.egressCmd())
 	root.AddCommand(c.keyCmd())
 	return root
 }

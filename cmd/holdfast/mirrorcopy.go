@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast"
 	"holdfast/hashing"
 	"holdfast/preserve"
@@ -341,13 +343,42 @@ func (l *load) flush(ctx context.Context) error {
 	}
 	n, err := l.c.to.Import(ctx, l.files)
 	l.c.bytes += n
+	if damaged(err) && ctx.Err() == nil {
+		err = l.singly(ctx)
+	} else if err == nil {
+		l.c.files += int64(len(l.files))
+	}
 	if err != nil {
 		return err
 	}
-	l.c.files += int64(len(l.files))
 	l.files, l.bytes = l.files[:0], 0
 	if l.c.told != nil {
 		l.c.told(l.c.files, l.c.bytes)
+	}
+	return nil
+}
+
+// damaged reports whether one file of many could not be read or has decayed,
+// which must not keep the others from being copied.
+func damaged(err error) bool {
+	return errors.Is(err, hashing.ErrMismatch) || errors.Is(err, storage.ErrForeign) || errors.Is(err, unix.EIO)
+}
+
+// singly copies what can be copied, file by file, and says of each other one.
+func (l *load) singly(ctx context.Context) error {
+	for _, in := range l.files {
+		n, err := l.c.to.Import(ctx, []file.Incoming{in})
+		l.c.bytes += n
+		switch {
+		case err == nil:
+			l.c.files++
+		case errors.Is(err, storage.ErrStopped) || !damaged(err):
+			return err
+		case in.Name != "":
+			l.c.problem(in.Name, err)
+		default:
+			l.c.problem(in.Digest.String(), err)
+		}
 	}
 	return nil
 }

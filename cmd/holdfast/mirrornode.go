@@ -85,7 +85,7 @@ func (m *mirroring) tasks(ctx context.Context) error {
 // becomes shorter or other than it was: a chain that does not continue its copy
 // is not the chain that was mirrored. Without write they are only compared.
 func (m *mirroring) chains(write func(name string, b []byte) error) error {
-	names, err := filepath.Glob(filepath.Join(globPath(m.n.path("outbox")), "*.jsonl"))
+	names, err := filepath.Glob(filepath.Join(globEscape(m.n.path("outbox")), "*.jsonl"))
 	if err != nil {
 		return err
 	}
@@ -110,18 +110,6 @@ func (m *mirroring) chains(write func(name string, b []byte) error) error {
 		}
 	}
 	return nil
-}
-
-// globPath keeps a directory's name from being read as a pattern.
-func globPath(dir string) string {
-	var out []byte
-	for i := range len(dir) {
-		if bytes.IndexByte([]byte(`\*?[`), dir[i]) >= 0 {
-			out = append(out, '\\')
-		}
-		out = append(out, dir[i])
-	}
-	return string(out)
 }
 
 // readTasks reads what tasks wrote.

@@ -17,6 +17,9 @@ import (
 type formerLog struct {
 	Name string `json:"name"`
 	VKey string `json:"vkey"`
+	// Keys are the seal keys of that time, if they were lost since; empty is
+	// those that the node has.
+	Keys []holdfast.PolicyKey `json:"keys,omitempty"`
 }
 
 // firstName is what init called the node; its own authority keeps that name.
@@ -48,7 +51,7 @@ func (c *cli) beginLog(ctx context.Context) (*settings, error) {
 		return nil, err
 	}
 	label, _, _ := strings.Cut(s.Name, ".")
-	s.Former = append(s.Former, formerLog{s.Name, s.VKey})
+	s.Former = append(s.Former, formerLog{Name: s.Name, VKey: s.VKey})
 	s.Previous = last
 	if err := s.adoptMirrors(c.data); err != nil {
 		return nil, err
@@ -81,6 +84,9 @@ func (n *node) entries() []holdfast.PolicyNode {
 	for _, f := range n.set.Former {
 		e := n.entry()
 		e.Name, e.Log = f.Name, holdfast.PolicyLog{Key: f.VKey, Origin: f.Name}
+		if len(f.Keys) > 0 {
+			e.Keys = f.Keys
+		}
 		es = append(es, e)
 	}
 	return es

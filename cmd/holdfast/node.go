@@ -79,6 +79,9 @@ func (n *node) afterRebuild(ctx context.Context) error {
 
 // openStore opens everything but the catalog, which rebuild makes again.
 func (c *cli) openStore(ctx context.Context) (*node, error) {
+	if err := c.notHalfRestored(); err != nil {
+		return nil, err
+	}
 	set, err := readSettings(c.data)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,332 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/messages"
+	"holdfast/pipeline"
+	"holdfast/storage/file"
+)
+
+// fileRestore is in a node's directory while a restore into it is not finished.
+const fileRestore = "restore.json"
+
+type restoreOptions struct {
+	from, keys string
+	old        bool
+}
+
+func (c *cli) restoreCmd() *cobra.Command {
+	var o restoreOptions
+	cmd := command("restore --from DIR --data NEW [--keys FILE] [--all-copies-old]", "Make a node again from its mirror",
+		"holdfast restore --from /media/safe/holdfast --data /srv/holdfast --keys keys.age", cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			if o.from == "" {
+				return usageError("give --from DIR, the mirror")
+			}
+			return c.restore(cmd.Context(), o)
+		})
+	cmd.Long = `Copies a mirror into the directory --data, which must be new, compares digests
+while it copies, and makes the catalog again.
+
+With --keys FILE (of "holdfast key export"; its passphrase as there) the same
+node goes on: same name, same log. That is right only if this mirror is the
+newest state of the node that there is. If a newer one existed anywhere, such
+as the node's own disk that is lost, say --all-copies-old: then a new log begins,
+under a new name, which names the last state that is known of the old one.
+Without --keys the old keys are taken for lost: the node gets new keys, a new
+log and a new name. What was sealed stays proven under the old name, which stays
+in the Policy with its keys.
+
+The queue is always a new one. Captures that only the old queue held, and what
+was done after the mirror was taken, are not in a mirror.
+
+A restore that was stopped is finished by the same command.
+
+exit status: 0 done  1 could not, or something in the mirror was damaged  2 usage`
+	cmd.Flags().StringVar(&o.from, "from", "", "the mirror; it is only read")
+	cmd.Flags().StringVar(&o.keys, "keys", "", "file of `holdfast key export`; without it the keys are lost")
+	cmd.Flags().BoolVar(&o.old, "all-copies-old", false, "newer states of the node existed: begin a new log")
+	return cmd
+}
+
+// restoreMark is NEW/restore.json: what is being restored, and how.
+type restoreMark struct {
+	ID     string        `json:"id"` // random; with it a Task's new ID is drawn
+	Mirror string        `json:"mirror"`
+	Begun  holdfast.Time `json:"begun"`  // when the mirror's state was
+	Keys   bool          `json:"keys"`   // they were given
+	Old    bool          `json:"old"`    // the person said so
+	NewLog bool          `json:"newlog"` // set with node.json: a new name
+}
+
+// restoring is one run.
+type restoring struct {
+	c     *cli
+	o     restoreOptions
+	from  string
+	mark  *mirrorMark
+	mine  *restoreMark
+	keys  map[string][]byte
+	set   *settings
+	store *file.Store
+	copy  *copier
+
+	tasks int
+	why   string // why a new log begins
+	bad   int
+}
+
+func (r *restoring) problem(name string, err error) {
+	r.c.log().Error("restore", "problem", name, "err", err)
+	r.bad++
+}
+
+func (c *cli) restore(ctx context.Context, o restoreOptions) error {
+	begun := time.Now()
+	r := &restoring{c: c, o: o}
+	n, err := r.run(ctx)
+	if err != nil {
+		return fmt.Errorf("restore from %s to %s: %w", o.from, c.data, err)
+	}
+	defer n.Close()
+	return r.say(n, time.Since(begun))
+}
+
+// run does the work. Every step can be done again, node.json is the last file
+// of the node, and restore.json goes when all is done; until then no other
+// command opens the directory.
+func (r *restoring) run(ctx context.Context) (*node, error) {
+	if err := r.read(ctx); err != nil {
+		return nil, err
+	}
+	unlock, err := r.claim(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	r.warn()
+	if err := r.files(ctx); err != nil {
+		return nil, err
+	}
+	n, err := r.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.finish(ctx, n); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// read takes in what decides, before anything is made: so a wrong directory or
+// passphrase leaves nothing behind.
+func (r *restoring) read(ctx context.Context) (err error) {
+	if r.from, err = filepath.Abs(r.o.from); err != nil {
+		return err
+	}
+	if r.mark, err = readMark(r.from); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("no mirror is there: name the directory that `holdfast mirror --to` was given: %w", err)
+		}
+		return err
+	}
+	to, err := filepath.Abs(r.c.data)
+	if err != nil {
+		return err
+	}
+	if within(r.from, to) || within(to, r.from) {
+		return usageError("--data: the new node must lie outside the mirror")
+	}
+	if r.set, err = readSettings(filepath.Join(r.from, "node")); err != nil {
+		return fmt.Errorf("the mirror was never whole, and does not say whose it is: its store can be read, but no node be made of it: %w", err)
+	}
+	if r.o.keys == "" {
+		return nil
+	}
+	pass, err := r.c.passphrase("passphrase of the key file: ")
+	if err != nil {
+		return err
+	}
+	r.keys, err = readKeyFile(r.o.keys, pass)
+	return err
+}
+
+// claim takes the new directory. One that holds something else is not touched.
+func (r *restoring) claim(ctx context.Context) (unlock func(), err error) {
+	dir := r.c.data
+	r.mine = new(restoreMark)
+	err = readJSON(filepath.Join(dir, fileRestore), r.mine)
+	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old}
+	switch {
+	case err == nil:
+		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old {
+			return nil, fmt.Errorf("another restore was begun there (of the mirror's state of %s, keys given: %t, all copies old: %t): finish that one, or choose another directory", was.Begun, was.Keys, was.Old)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	default:
+		es, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if len(es) > 0 {
+			return nil, fmt.Errorf("the directory is not empty: it holds %q: name a new one", es[0].Name())
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		want.ID = string(holdfast.NewID())
+		*r.mine = want
+		if err := writeJSON(filepath.Join(dir, fileRestore), r.mine); err != nil {
+			return nil, err
+		}
+	}
+	if unlock, err = tryLock(filepath.Join(dir, "restore.lock")); err == nil && unlock == nil {
+		err = errors.New("another restore is at work there")
+	}
+	return unlock, err
+}
+
+func (r *restoring) warn() {
+	age := "it is of " + r.mark.Begun.String()
+	if r.mark.Whole == nil {
+		age = "its last run, of " + r.mark.Begun.String() + ", was cut short"
+	}
+	if r.keys != nil && !r.o.old {
+		fmt.Fprintf(r.c.errs, "holdfast: this goes on with the log of %s from this mirror; %s.\nholdfast: If a newer copy of the node existed anywhere, stop, and restore into another directory with --all-copies-old.\n", r.mark.Node, age)
+		return
+	}
+	fmt.Fprintf(r.c.errs, "holdfast: a new log begins, under a new name; %s.\n", age)
+}
+
+// notHalfRestored keeps every other command out of a directory that a restore
+// has not finished.
+func (c *cli) notHalfRestored() error {
+	if c.restoring {
+		return nil
+	}
+	var m restoreMark
+	err := readJSON(filepath.Join(c.data, fileRestore), &m)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("open %s: a restore into it is not finished: give the same `holdfast restore` again", c.data), err)
+}
+
+// open opens the restored node, its catalog made again.
+func (r *restoring) open(ctx context.Context) (*node, error) {
+	r.c.restoring = true
+	defer func() { r.c.restoring = false }()
+	n, err := r.c.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, err := n.rebuild(ctx)
+	n.Close()
+	if err != nil {
+		return nil, err
+	}
+	r.bad += int(f.Problems)
+	return r.c.open(ctx)
+}
+
+// finish writes down what was done, and finishes what the old node left signed
+// or planned. A crash before the end is made good by the same command.
+func (r *restoring) finish(ctx context.Context, n *node) error {
+	if r.mine.NewLog {
+		if err := n.beginChains(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.event(ctx, n); err != nil {
+		return err
+	}
+	if err := r.carry(ctx, n); err != nil {
+		r.c.log().WarnContext(ctx, "what the old node left unfinished is not finished yet", "err", err)
+	}
+	if err := os.Remove(n.path(fileRestore)); err != nil {
+		return err
+	}
+	return syncPath(n.dir)
+}
+
+func syncPath(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// event writes the custody line, once for each restore.
+func (r *restoring) event(ctx context.Context, n *node) error {
+	there := false
+	err := n.outbox.Lines(n.set.Unfiled, func(line []byte, _ holdfast.Head) error {
+		there = there || bytes.Contains(line, []byte(`"restore":"`+r.mine.ID+`"`))
+		return nil
+	})
+	if err != nil || there {
+		return err
+	}
+	keys, copies := "lost", "newest-known"
+	if r.keys != nil {
+		keys = "kept"
+	}
+	if r.o.old {
+		copies = "all-old"
+	}
+	x, err := canon.Marshal(struct {
+		Copies  string         `json:"copies"`
+		Keys    string         `json:"keys"`
+		Log     *holdfast.Tree `json:"log,omitempty"`
+		Mirror  string         `json:"mirror"`
+		Node    string         `json:"node"`
+		Restore string         `json:"restore"`
+		Taken   holdfast.Time  `json:"taken"`
+	}{copies, keys, r.mark.Log, r.mark.ID, r.mark.Node, r.mine.ID, r.mark.Begun})
+	if err != nil {
+		return err
+	}
+	_, err = n.outbox.Append(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: "restored", Agent: n.set.Agent, X: x,
+		Why: "the node was made again from its mirror"})
+	return err
+}
+
+func (r *restoring) say(n *node, took time.Duration) error {
+	fp, err := n.fingerprint()
+	if err != nil {
+		return err
+	}
+	state, inQueue := "continued", r.mark.Queue.End-r.mark.Queue.Planned
+	if r.mine.NewLog {
+		state = "begun"
+	}
+	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.why,
+		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.tasks, "in_queue_only": inQueue, "problems": r.bad},
+		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %d accepted captures and events were in the old queue alone when the mirror was taken, and what came after it\nfingerprint %s",
+		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.why), r.copy.files, r.copy.bytes, took.Seconds(), r.tasks, inQueue, fp)
+	if r.bad > 0 {
+		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)
+	}
+	return nil
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/preserve"
+	"holdfast/storage/file"
+
+	queuedb "holdfast/pipeline/sqlite"
+)
+
+func (r *restoring) path(name string) string { return filepath.Join(r.c.data, filepath.FromSlash(name)) }
+
+// files makes the node's directory, node.json last.
+func (r *restoring) files(ctx context.Context) error {
+	if err := r.copyStore(ctx); err != nil {
+		return err
+	}
+	var err error
+	if r.store, err = file.Open(r.path("store"), file.Options{}); err != nil {
+		return err
+	}
+	defer r.store.Close()
+	if _, err := os.Stat(r.path(fileSettings)); err == nil {
+		return r.again() // killed behind node.json: the files are there
+	}
+	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.published} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	list := []knownMirror{{ID: r.mark.ID, Path: r.from, Added: holdfast.At(time.Now())}}
+	if err := writeJSON(r.path(fileMirrors), list); err != nil {
+		return err
+	}
+	if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
+		return err
+	}
+	return writeJSON(r.path(fileSettings), r.set)
+}
+
+func (r *restoring) again() error {
+	ts, err := readTasks(filepath.Join(r.from, "node", "tasks.jsonl"))
+	r.tasks = len(ts)
+	return err
+}
+
+func (r *restoring) copyStore(ctx context.Context) error {
+	from, err := file.Open(filepath.Join(r.from, "store"), file.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := file.Open(r.path("store"), file.Options{MinFree: -1})
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	bar := r.c.progress("restore")
+	defer bar.done()
+	r.copy = &copier{from: from, to: to, problem: r.problem, told: func(_, done int64) { bar.bytes(done, -1) }}
+	if err := r.copy.look(ctx); err != nil {
+		return err
+	}
+	return r.copy.run(ctx)
+}
+
+// nodeFiles takes over what lies in DIR/node.
+func (r *restoring) nodeFiles(context.Context) error {
+	for _, dir := range []string{"keys", "outbox", "log"} {
+		if err := os.MkdirAll(r.path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	chains, err := filepath.Glob(filepath.Join(globEscape(filepath.Join(r.from, "node", "outbox")), "*.jsonl"))
+	if err != nil {
+		return err
+	}
+	names := []string{fileAuthorities, filePolicy, "egresses.json"}
+	for _, c := range chains {
+		names = append(names, "outbox/"+filepath.Base(c))
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Join(r.from, "node", filepath.FromSlash(name)))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = replaceFile(r.path(name), b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// secrets writes the keys that were given, or draws new ones. A node with new
+// keys keeps the old one's Policy entry, with the old keys in it.
+func (r *restoring) secrets(ctx context.Context) error {
+	if r.keys == nil {
+		return r.newKeys(ctx)
+	}
+	for name, b := range r.keys {
+		if err := os.MkdirAll(filepath.Dir(r.path(name)), 0o700); err != nil {
+			return err
+		}
+		if err := replaceFile(r.path(name), b); err != nil {
+			return err
+		}
+	}
+	return r.fits(ctx)
+}
+
+// fits opens the keys: those of another node, or of before a rotation, must not
+// be found out by the first Seal.
+func (r *restoring) fits(ctx context.Context) error {
+	text, err := r.c.vault().read(r.set.LogKey)
+	if err != nil {
+		return fmt.Errorf("open log key: %w", err)
+	}
+	if vkey, err := preserve.LogVKey(preserve.ParseLogKey(text)); err != nil || vkey != r.set.VKey {
+		return errors.Join(fmt.Errorf("the key file %s is of another node than %s", r.o.keys, r.set.Name), err)
+	}
+	ring := &keyring{vault: r.c.vault(), open: map[string]preserve.Signer{}}
+	if ring.list, err = ring.listed(ctx, r.set); err == nil {
+		_, err = ring.signer(ctx)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: the key file is older than the mirror: give a newer one, or none if the keys are lost", err)
+	}
+	return err
+}
+
+func (r *restoring) newKeys(ctx context.Context) error {
+	p, err := r.oldPolicy()
+	if err != nil {
+		return err
+	}
+	if err := r.newName(ctx, "the keys are lost"); err != nil {
+		return err
+	}
+	for i, f := range r.set.Former {
+		for _, e := range p.Nodes {
+			if e.Name == f.Name {
+				r.set.Former[i].Keys = e.Keys
+			}
+		}
+	}
+	r.set.Created, r.set.Key, r.set.KeysOpen = holdfast.At(time.Now()), "", nil
+	k, err := r.c.vault().makeKey(ctx, fileSealKey, "", r.set.Training)
+	k.Made = r.set.Created
+	r.set.Keys = []sealKey{k}
+	return err
+}
+
+func (r *restoring) oldPolicy() (*holdfast.Policy, error) {
+	b, err := os.ReadFile(filepath.Join(r.from, "node", filePolicy))
+	if err != nil {
+		return nil, err
+	}
+	return holdfast.ParsePolicy(b)
+}
+
+// newName draws a new log key, and with it a new name. Entry 0 of the new log
+// will name the last state that is known of the old one, whether the mirror has
+// all of it or not.
+func (r *restoring) newName(ctx context.Context, why string) error {
+	label, _, _ := strings.Cut(r.set.Name, ".")
+	r.set.Former = append(r.set.Former, formerLog{Name: r.set.Name, VKey: r.set.VKey})
+	r.set.Previous, r.why, r.mine.NewLog = r.mark.Log, why, true
+	r.set.LogKey = fmt.Sprintf("keys/log-%d.key", len(r.set.Former)+1)
+	return r.set.drawLogKey(r.c.vault(), label)
+}
+
+// log goes on with the old log, if that is wanted and can be; else a new one
+// will begin.
+func (r *restoring) log(ctx context.Context) error {
+	switch {
+	case r.mine.NewLog:
+		return nil
+	case r.o.old:
+		return r.newName(ctx, "newer copies existed")
+	case r.mark.Log == nil:
+		return nil // there was none yet
+	}
+	tree, err := preserve.LastTree(ctx, r.store, r.set.VKey)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if tree == nil || *tree != *r.mark.Log {
+		return r.newName(ctx, "the mirror's last run was cut short, and the log had grown")
+	}
+	p, err := r.oldPolicy()
+	if err != nil {
+		return err
+	}
+	var keys [][]byte
+	for _, e := range p.Nodes {
+		for _, k := range e.Keys {
+			keys = append(keys, k.SPKI)
+		}
+	}
+	dir := r.path("log/" + r.set.Name)
+	if err := os.RemoveAll(dir); err != nil { // what a killed restore left
+		return err
+	}
+	_, err = preserve.RestoreTlog(ctx, dir, r.store, r.set.VKey, keys)
+	if err == nil || !errors.Is(err, preserve.ErrIncomplete) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r.problem("log", err)
+	return errors.Join(os.RemoveAll(dir), r.newName(ctx, "the mirror does not hold the whole log"))
+}
+
+// queue makes a new queue and gives it the Tasks, under new IDs: what was
+// captured for the old ones after the mirror was taken is not known, and no two
+// captures may have one ID. The new ones follow from the old, so that a restore
+// that is killed and done again adds none twice.
+func (r *restoring) queue(ctx context.Context) error {
+	ts, err := readTasks(filepath.Join(r.from, "node", "tasks.jsonl"))
+	if err != nil {
+		return err
+	}
+	q, err := queuedb.Open(ctx, r.path("queue.db"), queuedb.Options{})
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	for i := range ts {
+		d := hashing.Of([]byte("restored task " + r.mine.ID + " " + string(ts[i].ID)))
+		ts[i].ID = holdfast.ID(hex.EncodeToString(d[:16]))
+	}
+	r.tasks = len(ts)
+	for len(ts) > 0 {
+		n := min(len(ts), 1000)
+		if _, err := q.AddTasks(ctx, ts[:n]...); err != nil {
+			return err
+		}
+		ts = ts[n:]
+	}
+	return nil
+}
+
+// published marks the custody lines that a plan of the store has. The others
+// were in the old queue alone, and are published again from the chain. A line
+// that were published twice would be sealed as two Manifests.
+func (r *restoring) published(ctx context.Context) error {
+	type line struct {
+		chain holdfast.ID
+		n     int64
+	}
+	lines, lengths := map[holdfast.ID]line{}, map[holdfast.ID]int64{}
+	names, err := filepath.Glob(filepath.Join(globEscape(r.path("outbox")), "*.jsonl"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		id, err := holdfast.ParseID(strings.TrimSuffix(filepath.Base(name), ".jsonl"))
+		if err != nil {
+			return err
+		}
+		lengths[id] = int64(bytes.Count(b, []byte{'\n'}))
+		for n := int64(1); n <= lengths[id]; n++ {
+			lines[holdfast.EventID(id, n)] = line{id, n}
+		}
+	}
+	planned := map[line]bool{}
+	err = eachPlan(ctx, r.store, func(p *holdfast.Plan) error {
+		for _, c := range p.Captures {
+			if l, ok := lines[c.ID]; ok {
+				planned[l] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for id, length := range lengths {
+		n := int64(0)
+		for n < length && planned[line{id, n + 1}] {
+			n++
+		}
+		if err := writeFile(r.path("outbox/"+string(id)+".published"), fmt.Appendln(nil, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachPlan yields the plans of a store that can be read.
+func eachPlan(ctx context.Context, s *file.Store, yield func(*holdfast.Plan) error) error {
+	for e, err := range s.List(ctx, "seals/") {
+		if err != nil {
+			return err
+		}
+		if !strings.HasSuffix(e.Name, "/plan.json") {
+			continue
+		}
+		b, err := s.ReadName(ctx, e.Name, holdfast.MaxDocument)
+		if err != nil {
+			return err
+		}
+		p, err := holdfast.ParsePlan(b)
+		if err != nil {
+			continue // the catalog's fold says so
+		}
+		if err := yield(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
