@@ -26,7 +26,7 @@ func permissions(dir string) error {
 		names := []string{dir}
 		if pattern != "" {
 			var err error
-			if names, err = filepath.Glob(filepath.Join(globPath(dir), pattern)); err != nil {
+			if names, err = filepath.Glob(filepath.Join(globEscape(dir), pattern)); err != nil {
 				return err
 			}
 		}

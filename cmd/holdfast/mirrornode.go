@@ -30,6 +30,9 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := m.egresses(); err != nil {
+		return err
+	}
 	p, err := m.n.policy()
 	if err != nil {
 		return err
@@ -45,6 +48,22 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 		return err
 	}
 	return m.chains(writeFile)
+}
+
+// egresses keeps the ways out without their logins.
+func (m *mirroring) egresses() error {
+	var list []egressEntry
+	err := readJSON(m.n.path(fileEgresses), &list)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for i := range list {
+		list[i].User, list[i].Password = "", ""
+	}
+	if err == nil {
+		err = writeJSON(m.path(fileEgresses), list)
+	}
+	return err
 }
 
 func (m *mirroring) path(name string) string { return filepath.Join(m.dir, "node", name) }

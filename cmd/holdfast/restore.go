@@ -68,7 +68,8 @@ type restoreMark struct {
 	Begun  holdfast.Time `json:"begun"`  // when the mirror's state was
 	Keys   bool          `json:"keys"`   // they were given
 	Old    bool          `json:"old"`    // the person said so
-	NewLog bool          `json:"newlog"` // set with node.json: a new name
+	NewLog bool          `json:"newlog"` // set before node.json: a new name
+	Lines  int64         `json:"lines"`  // set before node.json: custody lines that only the old queue had, published again
 }
 
 // restoring is one run.
@@ -95,6 +96,7 @@ func (r *restoring) problem(name string, err error) {
 
 func (c *cli) restore(ctx context.Context, o restoreOptions) error {
 	begun := time.Now()
+	c.log() // Tessera's too
 	r := &restoring{c: c, o: o}
 	n, err := r.run(ctx)
 	if err != nil {
@@ -310,14 +312,14 @@ func (r *restoring) say(n *node, took time.Duration) error {
 	if err != nil {
 		return err
 	}
-	state, inQueue := "continued", r.mark.Queue.End-r.mark.Queue.Planned
+	state, lost := "continued", max(0, r.mark.Queue.End-r.mark.Queue.Planned-r.mine.Lines)
 	if r.mine.NewLog {
 		state = "begun"
 	}
 	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.why,
-		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.tasks, "in_queue_only": inQueue, "problems": r.bad},
-		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %d accepted captures and events were in the old queue alone when the mirror was taken, and what came after it\nfingerprint %s",
-		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.why), r.copy.files, r.copy.bytes, took.Seconds(), r.tasks, inQueue, fp)
+		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.tasks, "lost": lost, "problems": r.bad},
+		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %d captures that were in the old queue alone when the mirror was taken, and all that came after it\nfingerprint %s",
+		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.why), r.copy.files, r.copy.bytes, took.Seconds(), r.tasks, lost, fp)
 	if r.bad > 0 {
 		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)
 	}

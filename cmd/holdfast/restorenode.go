@@ -20,7 +20,9 @@ import (
 	queuedb "holdfast/pipeline/sqlite"
 )
 
-func (r *restoring) path(name string) string { return filepath.Join(r.c.data, filepath.FromSlash(name)) }
+func (r *restoring) path(name string) string {
+	return filepath.Join(r.c.data, filepath.FromSlash(name))
+}
 
 // files makes the node's directory, node.json last.
 func (r *restoring) files(ctx context.Context) error {
@@ -35,6 +37,7 @@ func (r *restoring) files(ctx context.Context) error {
 	if _, err := os.Stat(r.path(fileSettings)); err == nil {
 		return r.again() // killed behind node.json: the files are there
 	}
+	r.mine.NewLog = false // decided anew
 	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.published} {
 		if err := step(ctx); err != nil {
 			return err
@@ -87,7 +90,7 @@ func (r *restoring) nodeFiles(context.Context) error {
 	if err != nil {
 		return err
 	}
-	names := []string{fileAuthorities, filePolicy, "egresses.json"}
+	names := []string{fileAuthorities, filePolicy, fileEgresses}
 	for _, c := range chains {
 		names = append(names, "outbox/"+filepath.Base(c))
 	}
@@ -292,11 +295,13 @@ func (r *restoring) published(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.mine.Lines = 0
 	for id, length := range lengths {
 		n := int64(0)
 		for n < length && planned[line{id, n + 1}] {
 			n++
 		}
+		r.mine.Lines += length - n
 		if err := writeFile(r.path("outbox/"+string(id)+".published"), fmt.Appendln(nil, n)); err != nil {
 			return err
 		}
