@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // VerifyScript returns verify.sh, which checks a Bundle with bash, openssl,
@@ -46,7 +47,10 @@ func (w *writer) bagInfo() []byte {
 	b := fmt.Appendf(nil, "Bag-Software-Agent: %s\nBagging-Date: %s\n", oneLine(w.Software.Name+" "+w.Software.Version), w.Exported.UTC().Format("2006-01-02"))
 	b = fmt.Appendf(b, "Bag-Size: %d bytes\nPayload-Oxum: %d.%d\nExternal-Identifier: %s\n", bytes, bytes, files, w.Node)
 	if k := w.Part; k != nil {
-		b = fmt.Appendf(b, "Bag-Count: %d of %d\nBag-Group-Identifier: %s\n", k.Number, k.Of, oneLine(k.Group))
+		b = fmt.Appendf(b, "Bag-Count: %d of %d\n", k.Number, k.Of)
+		if group := strings.TrimSpace(oneLine(k.Group)); group != "" { // an empty value is no line of a bag
+			b = fmt.Appendf(b, "Bag-Group-Identifier: %s\n", group)
+		}
 	}
 	if w.Training {
 		b = append(b, "Holdfast-Training: TRAINING - a rehearsal, not evidence\n"...)

@@ -169,7 +169,7 @@ type Selection struct {
 // that no signature covers, for people: each Bundle is whole by itself.
 type Part struct {
 	Number, Of int    // from 1
-	Group      string // the same for all of them, one line
+	Group      string // the same for all of them, one line; "" for none
 }
 
 // SliceRef names a slice of an Object of a Capture.

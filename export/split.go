@@ -75,7 +75,7 @@ type splitter struct {
 	o     Options
 	size  int64
 	all   []weighed
-	fixed int64 // guess at what a Bundle holds besides its exhibits
+	fixed int64 // guess at what a Bundle holds besides its exhibits; below 0 where these were guessed too large
 	lines int64 // custody that the parts before will have added
 }
 
@@ -129,7 +129,7 @@ func (s *splitter) part(ctx context.Context, from int) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		s.fixed = max(0, n-s.guessed(from, to))
+		s.fixed = n - s.guessed(from, to)
 		if n > s.size {
 			fails, need = to, n
 			continue

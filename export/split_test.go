@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast"
 	"holdfast/export"
@@ -172,4 +174,40 @@ func TestMaxBytes(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}
+}
+
+// A Case of 100,000 entries is divided and written in bounded memory.
+func TestLargeSplit(t *testing.T) {
+	if os.Getenv("HOLDFAST_LONG") == "" {
+		t.Skip("HOLDFAST_LONG is not set")
+	}
+	b := newBig(t, 20_000, 4096)
+	o := b.options()
+	o.Captures, o.CaseFacts = b, b
+	for i := range b.n {
+		o.Cases[0].Captures = append(o.Cases[0].Captures, bigID(i))
+	}
+	top, start := peak(t), time.Now()
+	const size = 100_000_000
+	parts, err := export.Split(t.Context(), o, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	measured := time.Since(start)
+	var sizes []int64
+	path := filepath.Join(t.TempDir(), "part.zip")
+	for i, sel := range parts {
+		o.Cases, o.MaxBytes, o.Replace, o.Part = sel, size, true, &export.Part{Number: i + 1, Of: len(parts)}
+		sum, err := export.WriteFile(t.Context(), path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, sum.Bytes)
+	}
+	used := top()
+	t.Logf("%d parts %d, measured in %.1f s, all in %.1f s, peak of the whole process %d MiB", len(parts), sizes, measured.Seconds(), time.Since(start).Seconds(), used)
+	if used > 256 {
+		t.Errorf("%d MiB, want at most 256", used)
+	}
+	wantVerdict(t, verify(t, path, b.policy), holdfast.VerdictProven)
 }
