@@ -145,3 +145,26 @@ func TestCompromise(t *testing.T) {
 		t.Errorf("ended %v: %+v", ids, keys)
 	}
 }
+
+// TestNodeOfBefore guards nodes that were made before node.json had a list of
+// keys: the one key they have is known, rotated and encrypted like any.
+func TestNodeOfBefore(t *testing.T) {
+	ctx := context.Background()
+	w := &keyWorld{t, t.TempDir()}
+	was := w.open().entry()
+	w.settings(func(s *settings) { s.Keys = nil })
+	n := w.open()
+	if len(n.set.Keys) != 0 {
+		t.Fatal("the list is still there")
+	}
+	if e := n.entry(); len(e.Keys) != 1 || !e.Keys[0].From.Equal(was.Keys[0].From.Time) || string(e.Keys[0].SPKI) != string(was.Keys[0].SPKI) {
+		t.Errorf("entry %+v, was %+v", e, was)
+	}
+	c := &cli{in: strings.NewReader(""), out: io.Discard, errs: io.Discard, data: w.dir}
+	if err := c.rotate(ctx, n, rotateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if ks := w.open().keys.all(); len(ks) != 2 || ks[0].state() != "retired" || ks[1].state() != "active" {
+		t.Errorf("%+v", ks)
+	}
+}
