@@ -83,8 +83,18 @@ func (e *exhibitView) collection(c *holdfast.Collection) {
 			e.add("tls", messages.Code(t.Version+" "+t.Cipher), verdict)
 		}
 	}
-	e.add("egress", messages.Code(c.Egress))
-	e.add("identity", messages.Code(c.Identity))
+	e.word("egress", c.Egress, "unknown")
+	e.word("identity", c.Identity, "none")
+}
+
+// word adds a value that is a code, or the one word of the format that stands for
+// none, said in the page's language.
+func (e *exhibitView) word(key, v, none string) {
+	if v == none {
+		e.add(key, e.Say("page."+key+"."+none))
+		return
+	}
+	e.add(key, messages.Code(v))
 }
 
 // add adds a fact under the name page.<key>: values of the page's own words, of
