@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +11,11 @@ import (
 
 // langFlag adds --lang, the language of a Bundle's page.
 func langFlag(cmd *cobra.Command, lang *string) {
-	cmd.Flags().StringVar(lang, "lang", "", "language of the page inside: en, fr, ar, ru, es or zh; else that of LC_ALL, LC_MESSAGES or LANG")
+	about := "language of the page inside; else that of LC_ALL, LC_MESSAGES or LANG"
+	if names, err := messages.Languages(); err == nil {
+		about = "language of the page inside: " + strings.Join(names, ", ") + "; else that of LC_ALL, LC_MESSAGES or LANG"
+	}
+	cmd.Flags().StringVar(lang, "lang", "", about)
 }
 
 // checkLanguage refuses a --lang that there are no sentences in.
