@@ -45,6 +45,9 @@ func (c *check) printText(out io.Writer) {
 	if a := c.advice(); a != "" {
 		fmt.Fprintf(out, "%s\n\n", c.Say(a))
 	}
+	if c.Tag() != "en" && c.Reviewer() == "" { // that English is reviewed by nobody is said in the report
+		fmt.Fprintf(out, "%s\n\n", c.Say("page.unreviewed"))
+	}
 	c.printVerdict(out)
 }
 
