@@ -49,14 +49,23 @@ func newReader(t *testing.T) *reader {
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 8*time.Minute)
 	t.Cleanup(stop)
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "reader")
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(ctx, bin, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update",
 		"--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-port=0", "--user-data-dir="+dir, "about:blank")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	r := &reader{t: t, ctx: ctx}
+	t.Cleanup(func() { // its own children write to the folder a moment longer than it does
+		cmd.Process.Kill()
+		cmd.Wait()
+		for i := 0; i < 50 && os.RemoveAll(dir) != nil; i++ {
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
 	ws := new(cdp.WebSocket)
 	if err := ws.Connect(ctx, "ws://127.0.0.1:"+r.port(filepath.Join(dir, "DevToolsActivePort")), nil); err != nil {
 		t.Fatal(err)
