@@ -78,11 +78,14 @@ func (r Record) String() string {
 }
 
 // Encode returns the `x` of an `opened` line (with the Case's name) or of a
-// `changed` line (without): canonical, what is not recorded left out. Errors
-// wrap holdfast.ErrForm and say which limit is not kept.
+// `changed` line (without): canonical, what is not recorded left out, nil for
+// nothing at all. Errors wrap holdfast.ErrForm and say which limit is not kept.
 func (r Record) Encode(name string) (json.RawMessage, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
+	}
+	if name == "" && r.IsZero() {
+		return nil, nil
 	}
 	return r.encode(name)
 }

@@ -16,7 +16,7 @@ import (
 // describe copies what the Collector says of the act of acquisition. Text is
 // made valid UTF-8: the encoder would write an escape for what is not, and that
 // is not canonical.
-func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts) {
+func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts, out Outside) {
 	m.Started, m.Ended = holdfast.At(a.Started), holdfast.At(a.Ended)
 	m.Completeness = completeness(a)
 	c := a.Collection
@@ -42,7 +42,7 @@ func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts) {
 	if a.Address.Asked != "" {
 		m.Web = web(a.Address)
 	}
-	m.X = extra(c)
+	m.X = extra(c, out)
 }
 
 func clean(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
@@ -139,6 +139,13 @@ type collector struct {
 	TLS      *leaf    `json:"tls,omitempty"`
 }
 
+// more is the Manifest's `x`; members in canonical order.
+type more struct {
+	Collector collector `json:"collector"`
+	Outside   []string  `json:"outside,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+}
+
 type leaf struct {
 	Host      string        `json:"host"`
 	Issuer    string        `json:"issuer"`
@@ -147,17 +154,16 @@ type leaf struct {
 	Subject   string        `json:"subject"`
 }
 
-func extra(c collectors.Collection) []byte {
-	x := collector{Notes: cleanAll(c.Notes), Software: clean(c.Software)}
+func extra(c collectors.Collection, out Outside) []byte {
+	x := more{Collector: collector{Notes: cleanAll(c.Notes), Software: clean(c.Software)}, Outside: cleanAll(out.Rules), Reason: clean(out.Reason)}
 	if t := c.Peer.TLS; t != nil {
-		x.TLS = &leaf{Host: clean(c.Peer.Host), Issuer: clean(t.Issuer), Subject: clean(t.Subject),
+		x.Collector.TLS = &leaf{Host: clean(c.Peer.Host), Issuer: clean(t.Issuer), Subject: clean(t.Subject),
 			NotAfter: holdfast.At(t.NotAfter), NotBefore: holdfast.At(t.NotBefore)}
 	}
-	b, err := canon.Append(nil, struct {
-		Collector collector `json:"collector"`
-	}{x})
-	if err != nil {
-		return nil // a year that no document can carry: Encode refuses such a time elsewhere
+	b, err := canon.Append(nil, x)
+	if err != nil { // a year that no document can carry: Encode refuses such a time elsewhere
+		x.Collector.TLS = nil
+		b, _ = canon.Append(nil, x) // strings alone
 	}
 	return b
 }

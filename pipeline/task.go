@@ -32,7 +32,16 @@ type Task struct {
 	Attempt uint32          // this step's accepted failures so far
 	Cursor  []byte          // where the Collector goes on
 
+	Outside Outside // set by who accepts; no queue keeps it
+
 	Lease Lease // set by Take
+}
+
+// Outside says what of its Case's scope a capture does not keep to, and why it
+// was made all the same. It becomes a part of the Manifest, `x`.
+type Outside struct {
+	Rules  []string // "<rule>: …", such as "source: …"
+	Reason string   // what a person gave; "" where nobody was asked
 }
 
 // Lease is the right to move a Task.

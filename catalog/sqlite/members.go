@@ -27,7 +27,7 @@ func addRecord(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Lin
 	_, err = tx.ExecContext(ctx, `INSERT INTO record (home, chain, line, at, body) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (home, chain) DO UPDATE SET line = excluded.line, at = excluded.at, body = excluded.body
 		WHERE (excluded.line, excluded.at, excluded.body) > (record.line, record.at, record.body)`,
-		rawID(home), rawID(l.Chain), l.N, l.At.UnixMilli(), []byte(body))
+		rawID(home), rawID(l.Chain), l.N, l.At.UnixMilli(), append([]byte{}, body...))
 	return err
 }
 

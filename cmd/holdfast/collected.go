@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/catalog"
+	"holdfast/pipeline"
+)
+
+// A `collected` line names captures that were accepted; it comes after the
+// acceptance, so that it never says more than is true. Captures of one call are
+// named together: a line and an fsync for each would cost a large case more than
+// they tell. A crash in between leaves captures without a line, which the next
+// start names (nameRest).
+
+// Bounds of a `collected` line that waits.
+const (
+	namesPerLine = 100
+	namesAge     = 10 * time.Second
+)
+
+// fileCollecting is locked, shared, by who accepts captures and will name them.
+const fileCollecting = "collecting.lock"
+
+// naming gathers the captures of one Case that no line names yet.
+type naming struct {
+	n *node
+
+	mu    sync.Mutex
+	free  func() // the shared lock
+	open  map[holdfast.ID][]string
+	agent map[holdfast.ID]holdfast.Agent
+	since time.Time
+}
+
+// begin is called before the first acceptance: while the lock is held nobody
+// else names what this process is about to name.
+func (k *naming) begin() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.free != nil {
+		return nil
+	}
+	var err error
+	k.free, err = shareLock(k.n.path(fileCollecting))
+	return err
+}
+
+// add takes an accepted capture. One outside its Case's scope gets a line of its
+// own, which says so.
+func (k *naming) add(ctx context.Context, t pipeline.Task, id holdfast.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(t.Outside.Rules) > 0 {
+		k.line(ctx, t.Case, t.Agent, []string{string(id)}, t.Outside, false)
+		return
+	}
+	if k.open == nil {
+		k.open, k.agent = map[holdfast.ID][]string{}, map[holdfast.ID]holdfast.Agent{}
+	}
+	if len(k.open) == 0 {
+		k.since = time.Now()
+	}
+	if a, ok := k.agent[t.Case]; ok && a != t.Agent {
+		k.flushCase(ctx, t.Case)
+	}
+	k.open[t.Case], k.agent[t.Case] = append(k.open[t.Case], string(id)), t.Agent
+	if len(k.open[t.Case]) >= namesPerLine || time.Since(k.since) > namesAge {
+		k.flush(ctx)
+	}
+}
+
+func (k *naming) flush(ctx context.Context) {
+	for home := range k.open {
+		k.flushCase(ctx, home)
+	}
+}
+
+func (k *naming) flushCase(ctx context.Context, home holdfast.ID) {
+	k.line(ctx, home, k.agent[home], k.open[home], pipeline.Outside{}, false)
+	delete(k.open, home)
+	delete(k.agent, home)
+}
+
+// end writes what waits, even if ctx has ended, and frees the lock.
+func (k *naming) end(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.flush(ctx)
+	if k.free != nil {
+		k.free()
+		k.free = nil
+	}
+}
+
+// line writes one; what fails is named at the next start.
+func (k *naming) line(ctx context.Context, home holdfast.ID, who holdfast.Agent, ids []string, out pipeline.Outside, late bool) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	if err := k.n.collected(ctx, "collected", home, who, ids, out, late); err != nil {
+		k.n.log.WarnContext(ctx, "no custody line names the captures yet; the next start writes it", "captures", len(ids), "err", err)
+	}
+}
+
+// outsideX is what the `x` of a `collected` line, and of a Manifest, says of the
+// scope; members in canonical order.
+type outsideX struct {
+	Late    bool     `json:"late,omitempty"` // written at a later start
+	Outside []string `json:"outside,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+}
+
+func (n *node) collected(ctx context.Context, action string, home holdfast.ID, who holdfast.Agent, ids []string, out pipeline.Outside, late bool) error {
+	e := pipeline.Entry{Case: home, Action: action, Agent: who, Objects: ids, Why: out.Reason}
+	if late || len(out.Rules) > 0 {
+		x, err := canon.Marshal(outsideX{late, out.Rules, out.Reason})
+		if err != nil {
+			return err
+		}
+		e.X = x
+	}
+	_, err := n.outbox.Append(ctx, e)
+	return err
+}
+
+// readOutside reads what a Manifest's `x` says of the scope.
+func readOutside(x json.RawMessage) pipeline.Outside {
+	var o outsideX
+	if json.Unmarshal(x, &o) != nil {
+		return pipeline.Outside{}
+	}
+	return pipeline.Outside{Rules: o.Outside, Reason: o.Reason}
+}
+
+// readsAtMost is for how many captures nameRest looks into the Manifest.
+const readsAtMost = 1000
+
+// rest is a line that nameRest is to write.
+type rest struct {
+	home   holdfast.ID
+	action string
+	agent  holdfast.Agent
+}
+
+// nameRest names the captures that a crash has left between their acceptance and
+// their line. While anybody collects it does nothing: those captures are not
+// forgotten. A crash in here leaves some named; the next start goes on.
+func (n *node) nameRest(ctx context.Context) error {
+	unlock, err := tryLock(n.path(fileCollecting))
+	if err != nil || unlock == nil {
+		return err
+	}
+	defer unlock()
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	groups, single := map[rest][]string{}, map[holdfast.ID]pipeline.Outside{}
+	var all []catalog.Capture
+	for cp, err := range n.cat.Captures(ctx, catalog.Query{Unnamed: true}) {
+		if err != nil {
+			return err
+		}
+		all = append(all, cp)
+	}
+	if len(all) <= readsAtMost {
+		single = n.outsideOf(ctx, all)
+	}
+	for i := len(all) - 1; i >= 0; i-- { // oldest first
+		cp := all[i]
+		k := rest{cp.Case, "collected", cp.Agent}
+		if cp.Source.IsReceived() {
+			k.action = "received"
+		}
+		if out, ok := single[cp.ID]; ok {
+			if err := n.collected(ctx, k.action, k.home, k.agent, []string{string(cp.ID)}, out, true); err != nil {
+				return err
+			}
+			continue
+		}
+		if groups[k] = append(groups[k], string(cp.ID)); len(groups[k]) == perLine {
+			if err := n.collected(ctx, k.action, k.home, k.agent, groups[k], pipeline.Outside{}, true); err != nil {
+				return err
+			}
+			delete(groups, k)
+		}
+	}
+	for k, ids := range groups {
+		if err := n.collected(ctx, k.action, k.home, k.agent, ids, pipeline.Outside{}, true); err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return n.refresh(ctx)
+}
+
+// outsideOf reads from the Manifests which captures are outside their scope. One
+// that cannot be read is named without it: its Manifest says what it says.
+func (n *node) outsideOf(ctx context.Context, all []catalog.Capture) map[holdfast.ID]pipeline.Outside {
+	out, at := map[holdfast.ID]pipeline.Outside{}, places{}
+	for _, cp := range all {
+		at.add(cp)
+	}
+	read := &captures{n: n, at: at}
+	for _, cp := range all {
+		raw, _, err := read.Manifest(ctx, cp.ID)
+		var m *holdfast.Manifest
+		if err == nil {
+			m, err = holdfast.ParseManifest(raw)
+		}
+		if err != nil {
+			n.log.WarnContext(ctx, "manifest not read", "capture", cp.ID, "err", err)
+			continue
+		}
+		if o := readOutside(m.X); len(o.Rules) > 0 {
+			out[cp.ID] = o
+		}
+	}
+	return out
+}
+
+// afterwards is what a capture breaks of the rules that only its result can
+// show. It is flagged and never refused: what was seen is not thrown away.
+func (r *round) afterwards(ctx context.Context, t pipeline.Task, final string, text func() (string, error)) (rules []string, err error) {
+	rec, err := r.recordOf(ctx, t.Case)
+	if err != nil {
+		return nil, err
+	}
+	if final != "" && outsideSource(rec, string(t.Source)) == "" {
+		if why := outsideSource(rec, final); why != "" {
+			rules = append(rules, "redirect: "+why)
+		}
+	}
+	if len(rec.Keywords) == 0 {
+		return rules, nil
+	}
+	s, err := text()
+	if err != nil {
+		return nil, fmt.Errorf("look for the keywords of the case: %w", err)
+	}
+	if !hasKeyword(s, rec.Keywords) {
+		rules = append(rules, fmt.Sprintf("keyword: the text has none of the %d keywords of the case", len(rec.Keywords)))
+	}
+	return rules, nil
+}
+
+// recordOf reads a Case's record once in a round: a change of the scope meanwhile
+// counts from the next call on.
+func (r *round) recordOf(ctx context.Context, home holdfast.ID) (catalog.Record, error) {
+	r.recMu.Lock()
+	defer r.recMu.Unlock()
+	if rec, ok := r.records[home]; ok {
+		return rec, nil
+	}
+	cs, err := r.n.cat.Case(ctx, string(home))
+	if err != nil {
+		return catalog.Record{}, err
+	}
+	if r.records == nil {
+		r.records = map[holdfast.ID]catalog.Record{}
+	}
+	r.records[home] = cs.Record
+	return cs.Record, nil
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"holdfast/collectors"
+	"holdfast/storage"
+)
+
+// maxSearched is how much of a page's text is looked through for keywords, in
+// bytes; longer texts than that are lists, not pages.
+const maxSearched = 8 << 20
+
+// textOf returns the visible text of a page, "" if there is none.
+func textOf(ctx context.Context, a *collectors.Acquired, store storage.Opener) (string, error) {
+	for _, o := range a.Objects {
+		if o.Role != "text" {
+			continue
+		}
+		if !o.Kept {
+			return string(o.Inline[:min(len(o.Inline), maxSearched)]), nil
+		}
+		r, _, err := store.Open(ctx, o.Digest)
+		if err != nil {
+			return "", err
+		}
+		defer r.Close()
+		b, err := io.ReadAll(io.LimitReader(r, maxSearched))
+		if err != nil {
+			return "", fmt.Errorf("read text: %w", err)
+		}
+		return string(b), nil
+	}
+	return "", nil
+}
+
+// hasKeyword ignores case, and how letters with marks are put together (NFKC).
+func hasKeyword(text string, words []string) bool {
+	text = folded(text)
+	for _, w := range words {
+		if strings.Contains(text, folded(w)) {
+			return true
+		}
+	}
+	return false
+}
+
+func folded(s string) string { return cases.Fold().String(norm.NFKC.String(s)) }

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nlnwa/whatwg-url/url"
+
+	"holdfast"
+	"holdfast/catalog"
+)
+
+// pattern is a source of a Case's scope: `[scheme://][*.]host[:port][/path]`.
+type pattern struct {
+	scheme string // "" is http or https
+	sub    bool   // subdomains of host, and not host itself
+	host   string
+	port   string // "" is the scheme's own
+	path   string // "" is any
+}
+
+// parsePattern reads a source of a scope by the WHATWG rules, as a URL is read
+// that is held against it: so both have one spelling.
+func parsePattern(s string) (pattern, error) {
+	p, rest := pattern{}, s
+	if scheme, after, ok := strings.Cut(s, "://"); ok {
+		if p.scheme, rest = strings.ToLower(scheme), after; p.scheme != "http" && p.scheme != "https" {
+			return p, fmt.Errorf("%.200q: a scope knows http and https", s)
+		}
+	}
+	rest, p.sub = strings.CutPrefix(rest, "*.")
+	if len(s) > catalog.MaxRecordSource || strings.Contains(rest, "*") || strings.ContainsAny(rest, "?#@\\ \t\r\n") || strings.HasPrefix(rest, "/") {
+		return p, fmt.Errorf("%.200q: write [https://]host[/path], the host perhaps with *. before it, without user, query and fragment", s)
+	}
+	for _, scheme := range []string{"http", "https"} { // 80 and 443 are each left out by one of them
+		u, err := url.Parse(scheme + "://" + rest)
+		if err != nil || u.Hostname() == "" {
+			return p, fmt.Errorf("%.200q is no host with a path: %w", s, errors.Join(err, holdfast.ErrForm))
+		}
+		if p.host, p.path = u.Hostname(), u.Pathname(); p.scheme == "" || p.scheme == scheme {
+			p.port = max(p.port, u.Port())
+		}
+	}
+	if p.path == "/" {
+		p.path = ""
+	}
+	return p, nil
+}
+
+// String is the one spelling that is recorded.
+func (p pattern) String() string {
+	s := p.host
+	if p.sub {
+		s = "*." + s
+	}
+	if p.scheme != "" {
+		s = p.scheme + "://" + s
+	}
+	if p.port != "" {
+		s += ":" + p.port
+	}
+	return s + p.path
+}
+
+// matches holds a Source against the pattern. A path takes whole segments: /news
+// takes /news and /news/1, and not /newspaper.
+func (p pattern) matches(u *url.Url) bool {
+	host, path := u.Hostname(), u.Pathname()
+	switch {
+	case p.scheme != "" && u.Scheme() != p.scheme,
+		!p.sub && host != p.host,
+		p.sub && !strings.HasSuffix(host, "."+p.host),
+		p.port == "" && u.Port() != "",
+		p.port != "" && fmt.Sprint(u.DecodedPort()) != p.port:
+		return false
+	}
+	return p.path == "" || path == p.path || strings.HasPrefix(path, strings.TrimSuffix(p.path, "/")+"/")
+}
+
+// outsideSource is the rule that a Source breaks, or "". What cannot be read is
+// outside: the office's pattern was meant to narrow.
+func outsideSource(r catalog.Record, s string) string {
+	if len(r.Sources) == 0 {
+		return ""
+	}
+	if u, err := url.Parse(s); err == nil {
+		for _, text := range r.Sources {
+			if p, err := parsePattern(text); err == nil && p.matches(u) {
+				return ""
+			}
+		}
+	}
+	return fmt.Sprintf("%.300s is in none of the %d sources of the scope", s, len(r.Sources))
+}
+
+// outsidePeriod is the rule that a capture made now breaks, or "". Files that are
+// handed over are held against it too: it is about when the office may collect.
+func outsidePeriod(r catalog.Record, now time.Time) string {
+	switch t := holdfast.At(now); {
+	case !r.Since.IsZero() && t.Before(r.Since.Time):
+		return fmt.Sprintf("period: it is %s, and the period of the case begins %s", t, r.Since)
+	case !r.Until.IsZero() && t.After(r.Until.Time):
+		return fmt.Sprintf("period: it is %s, and the period of the case ended %s", t, r.Until)
+	}
+	return ""
+}
+
+// outsideEgress joins the network exit that a Case demands with the one that was
+// asked for ("" is none in particular): use is what to take.
+func outsideEgress(demanded, asked string) (use, rule string) {
+	if demanded == "" || demanded == asked {
+		return asked, ""
+	}
+	if asked == "" {
+		return demanded, ""
+	}
+	return asked, fmt.Sprintf("egress: the case demands %s, and %s was asked for", demanded, asked)
+}
+
+// outside is what one capture breaks of the rules that are known before it.
+func outside(r catalog.Record, s holdfast.Source, now time.Time, egress string) (rules []string) {
+	if why := outsidePeriod(r, now); why != "" {
+		rules = append(rules, why)
+	}
+	if why := outsideSource(r, string(s)); why != "" {
+		rules = append(rules, "source: "+why)
+	}
+	if egress != "" {
+		rules = append(rules, egress)
+	}
+	return rules
+}
+
+// maxReason bounds what a person gives as a reason or a note, in bytes.
+const maxReason = 4096
+
+// refuseOutside is nil if nothing is outside, or a reason was given.
+func refuseOutside(caseName string, broken map[holdfast.Source][]string, sources []holdfast.Source, reason string) error {
+	if len(broken) == 0 || reason != "" {
+		return nil
+	}
+	var first holdfast.Source
+	for _, s := range sources {
+		if len(broken[s]) > 0 {
+			first = s
+			break
+		}
+	}
+	more := ""
+	if n := len(broken) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %d more)", n)
+	}
+	return usageError("%s is outside the scope of case %.80q%s: %s; nothing was captured. Change the scope with `holdfast case edit`, or give --reason TEXT: then it is captured, and the reason is sealed with it",
+		first, caseName, more, strings.Join(broken[first], "; "))
+}
