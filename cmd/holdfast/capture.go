@@ -41,6 +41,7 @@ type captureOptions struct {
 	retryFor     time.Duration
 	neverKeep    string
 	lang         string
+	reason       string
 }
 
 func (c *cli) captureCmd() *cobra.Command {
@@ -51,7 +52,7 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang)); err != nil {
+			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang), checkReason("--reason", o.reason)); err != nil {
 				return &exitError{exitUsage, err}
 			}
 			n, err := c.captureNode(cmd.Context())
@@ -67,6 +68,9 @@ Ctrl-C leaves what was accepted to be sealed and the rest to "capture --resume".
 With --via, a proxy resolves the names and connects, and nothing goes another way.
 With --retry-for, what failed for the line's sake is sealed as such and tried
 again, each attempt a capture of its own; the last one decides the exit status.
+What is outside the scope that is recorded of the Case (sources, period, egress)
+is refused; with --reason it is captured, flagged, and the reason sealed with it.
+A redirect out of the scope, or a page without any keyword, is flagged only.
 
 exit status: 2 usage or refused, nothing accepted
              3 something accepted is not sealed after --wait (a bundle asked for is written and says so)
@@ -82,6 +86,7 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().StringVar(&o.via, "via", "", "the way out: a NAME of 'holdfast egress list', socks5://host:port, http://host:port, or direct")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long one capture may take (default 1m)")
 	cmd.Flags().DurationVar(&o.retryFor, "retry-for", 0, "for how long to try again what did not come, with growing pauses")
+	cmd.Flags().StringVar(&o.reason, "reason", "", "why something outside the Case's scope is captured all the same; sealed with it")
 	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
 	return cmd
 }
@@ -198,6 +203,7 @@ type captured struct {
 	source  holdfast.Source
 	outcome collectors.Outcome
 	reasons []string
+	outside []string // rules of its Case's scope that it breaks
 	task    holdfast.ID
 	attempt uint32    // from 0
 	due     time.Time // of the next attempt; zero: this was the last

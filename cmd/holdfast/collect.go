@@ -25,6 +25,8 @@ type taskOptions struct {
 	Timeout      time.Duration `json:"timeout,omitempty"`    // ns
 	RetryFor     time.Duration `json:"retry_for,omitempty"`  // ns
 	NeverKeep    string        `json:"never_keep,omitempty"` // absolute path
+	Outside      []string      `json:"outside,omitempty"`    // which rules of the Case's scope it breaks, by the scope when it was asked for
+	Reason       string        `json:"reason,omitempty"`     // why it is captured all the same
 }
 
 // addTasks returns the Tasks that this call is to do.
@@ -41,12 +43,20 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 	if len(sources) == 0 {
 		return ids, nil
 	}
-	opts, err := n.taskOptions(ctx, home, o)
+	broken, err := n.inScope(ctx, home, sources, o)
+	if err != nil {
+		return nil, err
+	}
+	settled, err := n.taskOptions(ctx, home, o)
 	if err != nil {
 		return nil, err
 	}
 	tasks := make([]pipeline.Task, len(sources))
 	for i, s := range sources {
+		opts, err := settled.outside(broken[s], o.reason)
+		if err != nil {
+			return nil, err
+		}
 		tasks[i] = pipeline.Task{Source: s, Case: home, Agent: n.set.Agent, Found: holdfast.Found{How: "command", Why: o.note}, Options: opts}
 	}
 	added, err := n.queue.AddTasks(ctx, tasks...)
@@ -57,22 +67,25 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 }
 
 // taskOptions settles what a Task keeps of the call.
-func (n *node) taskOptions(ctx context.Context, home holdfast.ID, o captureOptions) (json.RawMessage, error) {
-	t := taskOptions{AllowPrivate: o.allowPrivate, Timeout: o.timeout, RetryFor: o.retryFor}
+func (n *node) taskOptions(ctx context.Context, home holdfast.ID, o captureOptions) (t taskOptions, err error) {
+	t = taskOptions{AllowPrivate: o.allowPrivate, Timeout: o.timeout, RetryFor: o.retryFor}
 	demanded, err := n.demandedEgress(ctx, home)
 	if err != nil {
-		return nil, err
+		return t, err
+	}
+	if o.reason != "" && o.via != "" {
+		demanded = "" // inScope has flagged another one
 	}
 	if t.Via, err = n.wayOut(o.via, demanded); err != nil {
-		return nil, err
+		return t, err
 	}
 	if t.NeverKeep, err = absolute(o.neverKeep); err != nil {
-		return nil, err
+		return t, err
 	}
 	if _, err := n.knownLists(t.NeverKeep); err != nil { // before anything waits for it
-		return nil, err
+		return t, err
 	}
-	return json.Marshal(t)
+	return t, nil
 }
 
 // round is one call's work on its Tasks.
@@ -82,6 +95,8 @@ type round struct {
 	intake *pipeline.Intake
 	told   func(captured)
 	later  func(captured)
+	names  naming
+	scopes scopes
 
 	mu      sync.Mutex
 	got     []captured
@@ -108,6 +123,7 @@ func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, 
 	r := &round{n: n, web: w, told: c.sayAccepted, later: c.sayWaits,
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 	r.run(ctx, wishes)
+	r.names.end(ctx)
 	return r.got, r.verdict(ctx, len(wishes))
 }
 
@@ -207,11 +223,18 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 	if err != nil {
 		return nil, err
 	}
+	if t.Outside, err = r.outside(ctx, t, opts, a); err != nil {
+		return nil, err
+	}
+	if err := r.names.begin(r.n); err != nil {
+		return nil, err
+	}
 	acc, err := r.intake.Accept(ctx, t, a, move)
 	if err != nil {
 		return nil, err
 	}
-	return &captured{id: acc.ID, source: t.Source, outcome: a.Outcome, reasons: reasonsOf(a), task: t.ID, attempt: t.Attempt, due: move.Due}, nil
+	r.names.add(ctx, t, acc.ID)
+	return &captured{id: acc.ID, source: t.Source, outcome: a.Outcome, reasons: reasonsOf(a), outside: t.Outside.Rules, task: t.ID, attempt: t.Attempt, due: move.Due}, nil
 }
 
 // request is what the Collector is asked for. What the Task was to go through,
@@ -288,8 +311,8 @@ func (c *cli) await(ctx context.Context, n *node, got []captured, wait time.Dura
 }
 
 func (c *cli) sayAccepted(r captured) {
-	c.say(map[string]any{"event": "accepted", "id": r.id, "source": r.source, "outcome": r.outcome, "reasons": append([]string{}, r.reasons...)},
-		"accepted  %s  %s  %s%s", r.id, r.outcome, messages.Visible(string(r.source)), reasonText(r.reasons))
+	c.say(map[string]any{"event": "accepted", "id": r.id, "source": r.source, "outcome": r.outcome, "reasons": append([]string{}, r.reasons...), "outside": append([]string{}, r.outside...)},
+		"accepted  %s  %s  %s%s%s", r.id, r.outcome, messages.Visible(string(r.source)), reasonText(r.reasons), outsideText(r.outside))
 }
 
 func reasonText(reasons []string) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"sync"
 	"time"
 
@@ -41,9 +40,10 @@ type naming struct {
 
 // begin is called before the first acceptance: while the lock is held nobody
 // else names what this process is about to name.
-func (k *naming) begin() error {
+func (k *naming) begin(n *node) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.n = n
 	if k.free != nil {
 		return nil
 	}
@@ -224,48 +224,4 @@ func (n *node) outsideOf(ctx context.Context, all []catalog.Capture) map[holdfas
 		}
 	}
 	return out
-}
-
-// afterwards is what a capture breaks of the rules that only its result can
-// show. It is flagged and never refused: what was seen is not thrown away.
-func (r *round) afterwards(ctx context.Context, t pipeline.Task, final string, text func() (string, error)) (rules []string, err error) {
-	rec, err := r.recordOf(ctx, t.Case)
-	if err != nil {
-		return nil, err
-	}
-	if final != "" && outsideSource(rec, string(t.Source)) == "" {
-		if why := outsideSource(rec, final); why != "" {
-			rules = append(rules, "redirect: "+why)
-		}
-	}
-	if len(rec.Keywords) == 0 {
-		return rules, nil
-	}
-	s, err := text()
-	if err != nil {
-		return nil, fmt.Errorf("look for the keywords of the case: %w", err)
-	}
-	if !hasKeyword(s, rec.Keywords) {
-		rules = append(rules, fmt.Sprintf("keyword: the text has none of the %d keywords of the case", len(rec.Keywords)))
-	}
-	return rules, nil
-}
-
-// recordOf reads a Case's record once in a round: a change of the scope meanwhile
-// counts from the next call on.
-func (r *round) recordOf(ctx context.Context, home holdfast.ID) (catalog.Record, error) {
-	r.recMu.Lock()
-	defer r.recMu.Unlock()
-	if rec, ok := r.records[home]; ok {
-		return rec, nil
-	}
-	cs, err := r.n.cat.Case(ctx, string(home))
-	if err != nil {
-		return catalog.Record{}, err
-	}
-	if r.records == nil {
-		r.records = map[holdfast.ID]catalog.Record{}
-	}
-	r.records[home] = cs.Record
-	return cs.Record, nil
 }

@@ -92,7 +92,7 @@ func outsideSource(r catalog.Record, s string) string {
 			}
 		}
 	}
-	return fmt.Sprintf("%.300s is in none of the %d sources of the scope", s, len(r.Sources))
+	return fmt.Sprintf("source: %.300s is in none of the %d sources of the scope", s, len(r.Sources))
 }
 
 // outsidePeriod is the rule that a capture made now breaks, or "". Files that are
@@ -107,51 +107,11 @@ func outsidePeriod(r catalog.Record, now time.Time) string {
 	return ""
 }
 
-// outsideEgress joins the network exit that a Case demands with the one that was
-// asked for ("" is none in particular): use is what to take.
-func outsideEgress(demanded, asked string) (use, rule string) {
-	if demanded == "" || demanded == asked {
-		return asked, ""
+// outsideEgress is the rule that the network exit asked for breaks, or "". Where
+// none was asked for, what the Case demands is taken (wayOut).
+func outsideEgress(demanded, asked string) string {
+	if demanded == "" || asked == "" || demanded == asked {
+		return ""
 	}
-	if asked == "" {
-		return demanded, ""
-	}
-	return asked, fmt.Sprintf("egress: the case demands %s, and %s was asked for", demanded, asked)
-}
-
-// outside is what one capture breaks of the rules that are known before it.
-func outside(r catalog.Record, s holdfast.Source, now time.Time, egress string) (rules []string) {
-	if why := outsidePeriod(r, now); why != "" {
-		rules = append(rules, why)
-	}
-	if why := outsideSource(r, string(s)); why != "" {
-		rules = append(rules, "source: "+why)
-	}
-	if egress != "" {
-		rules = append(rules, egress)
-	}
-	return rules
-}
-
-// maxReason bounds what a person gives as a reason or a note, in bytes.
-const maxReason = 4096
-
-// refuseOutside is nil if nothing is outside, or a reason was given.
-func refuseOutside(caseName string, broken map[holdfast.Source][]string, sources []holdfast.Source, reason string) error {
-	if len(broken) == 0 || reason != "" {
-		return nil
-	}
-	var first holdfast.Source
-	for _, s := range sources {
-		if len(broken[s]) > 0 {
-			first = s
-			break
-		}
-	}
-	more := ""
-	if n := len(broken) - 1; n > 0 {
-		more = fmt.Sprintf(" (and %d more)", n)
-	}
-	return usageError("%s is outside the scope of case %.80q%s: %s; nothing was captured. Change the scope with `holdfast case edit`, or give --reason TEXT: then it is captured, and the reason is sealed with it",
-		first, caseName, more, strings.Join(broken[first], "; "))
+	return fmt.Sprintf("egress: the case demands %s, and %s was asked for", demanded, viaShown(asked))
 }

@@ -75,11 +75,11 @@ func TestScopePeriod(t *testing.T) {
 
 func TestScopeEgress(t *testing.T) {
 	for _, c := range []struct {
-		demanded, asked, use string
-		broken               bool
-	}{{"", "", "", false}, {"", "vpn", "vpn", false}, {"vpn", "", "vpn", false}, {"vpn", "vpn", "vpn", false}, {"vpn", "direct", "direct", true}, {"direct", "vpn", "vpn", true}} {
-		if use, rule := outsideEgress(c.demanded, c.asked); use != c.use || (rule != "") != c.broken {
-			t.Errorf("%+v: %s, %q", c, use, rule)
+		demanded, asked string
+		broken          bool
+	}{{"", "", false}, {"", "vpn", false}, {"vpn", "", false}, {"vpn", "vpn", false}, {"vpn", "direct", true}, {"direct", "vpn", true}, {"vpn", "socks5://u:p@h:1", true}} {
+		if rule := outsideEgress(c.demanded, c.asked); (rule != "") != c.broken || strings.Contains(rule, "u:p") {
+			t.Errorf("%+v: %q", c, rule)
 		}
 	}
 }

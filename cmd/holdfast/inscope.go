@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/collectors"
+	"holdfast/messages"
+	"holdfast/pipeline"
+)
+
+// maxReason bounds what a person gives as a reason or a note, in bytes.
+const maxReason = 4096
+
+// inScope holds Sources against what is recorded of their Case, before anything
+// is accepted. It returns the rules that each breaks; without a reason any such
+// rule is an error, for the whole call.
+func (n *node) inScope(ctx context.Context, home holdfast.ID, sources []holdfast.Source, o captureOptions) (map[holdfast.Source][]string, error) {
+	cs, err := n.cat.Case(ctx, string(home))
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	broken, first := map[holdfast.Source][]string{}, holdfast.Source("")
+	for _, s := range sources {
+		rules := outside(cs.Record, s, time.Now(), o.via)
+		if len(rules) > 0 && first == "" {
+			first = s
+		}
+		if len(rules) > 0 {
+			broken[s] = rules
+		}
+	}
+	if first == "" || o.reason != "" {
+		return broken, nil
+	}
+	return nil, outsideError(string(first), cs.Name, broken[first], len(broken)-1)
+}
+
+// outside is what one capture breaks of the rules that are known before it.
+func outside(r catalog.Record, s holdfast.Source, now time.Time, via string) (rules []string) {
+	for _, why := range []string{outsidePeriod(r, now), outsideSource(r, string(s)), outsideEgress(r.Egress, via)} {
+		if why != "" {
+			rules = append(rules, why)
+		}
+	}
+	return rules
+}
+
+func outsideError(what, caseName string, rules []string, more int) error {
+	others := ""
+	if more > 0 {
+		others = fmt.Sprintf(" (and %d more)", more)
+	}
+	return usageError("%.300s%s is outside the scope of case %.80q: %s; nothing was captured. Change the scope with `holdfast case edit`, or give --reason TEXT: then it is captured, flagged, and the reason is sealed with it",
+		what, others, caseName, strings.Join(rules, "; "))
+}
+
+// checkReason bounds the text of a --reason, --why or note.
+func checkReason(flag, s string) error {
+	if len(s) > maxReason || strings.ToValidUTF8(s, "") != s {
+		return usageError("%s: at most %d bytes of UTF-8", flag, maxReason)
+	}
+	return nil
+}
+
+// outside are the options of a Task with the rules that it breaks. A reason goes
+// only with what it is a reason for.
+func (t taskOptions) outside(rules []string, reason string) (json.RawMessage, error) {
+	if len(rules) > 0 {
+		t.Outside, t.Reason = rules, reason
+	}
+	b, err := json.Marshal(t)
+	return b, err
+}
+
+// scopes remembers the record of each Case in a round: a change of the scope
+// meanwhile counts from the next call on.
+type scopes struct {
+	mu      sync.Mutex
+	records map[holdfast.ID]catalog.Record
+}
+
+func (k *scopes) of(ctx context.Context, n *node, home holdfast.ID) (catalog.Record, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if rec, ok := k.records[home]; ok {
+		return rec, nil
+	}
+	cs, err := n.cat.Case(ctx, string(home))
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		return catalog.Record{}, err
+	}
+	if k.records == nil {
+		k.records = map[holdfast.ID]catalog.Record{}
+	}
+	k.records[home] = cs.Record
+	return cs.Record, nil
+}
+
+// outside joins what was decided when the Task was asked for with what only the
+// result can show: a redirect that leaves the scope, a text without any keyword.
+// These are flagged and never refused, since what was seen is not thrown away.
+func (r *round) outside(ctx context.Context, t pipeline.Task, o taskOptions, a *collectors.Acquired) (pipeline.Outside, error) {
+	out := pipeline.Outside{Rules: o.Outside, Reason: o.Reason}
+	rec, err := r.scopes.of(ctx, r.n, t.Case)
+	if err != nil {
+		return out, err
+	}
+	if final := a.Address.Final; final != "" && outsideSource(rec, string(t.Source)) == "" {
+		if why := outsideSource(rec, final); why != "" {
+			out.Rules = append(out.Rules, strings.Replace(why, "source: ", "redirect: ", 1))
+		}
+	}
+	if len(rec.Keywords) == 0 {
+		return out, nil
+	}
+	text, err := textOf(ctx, a, r.n.store)
+	if err != nil {
+		return out, fmt.Errorf("look for the keywords of the case: %w", err)
+	}
+	if !hasKeyword(text, rec.Keywords) {
+		out.Rules = append(out.Rules, fmt.Sprintf("keyword: the text has none of the %d keywords of the case", len(rec.Keywords)))
+	}
+	return out, nil
+}
+
+func outsideText(rules []string) string {
+	if len(rules) == 0 {
+		return ""
+	}
+	return "  OUTSIDE THE SCOPE (" + messages.Visible(strings.Join(rules, "; ")) + ")"
+}
