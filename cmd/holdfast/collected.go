@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -165,6 +167,9 @@ func (n *node) nameRest(ctx context.Context) error {
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Unnamed: true}) {
 		if err != nil {
 			return err
+		}
+		if _, err := n.outbox.Head(ctx, cp.Case); errors.Is(err, fs.ErrNotExist) {
+			continue // `init --new-log` is about to begin the chain
 		}
 		all = append(all, cp)
 	}

@@ -26,11 +26,17 @@ func (c *cli) initCmd() *cobra.Command {
 					return err
 				}
 			}
+			if err := o.checkAgent(); err != nil {
+				return err
+			}
 			n, err := c.initNode(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
 			defer n.Close()
+			if err := n.setAgent(cmd.Context(), o.agentOf(cmd, n.set.Agent)); err != nil {
+				return err
+			}
 			if o.encrypt && !n.keys.vault.encrypts() {
 				return errors.New("init --encrypt-keys: the node is there already, with keys in clear: `holdfast key encrypt` encrypts them")
 			}
@@ -43,15 +49,18 @@ func (c *cli) initCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.say(map[string]any{"node": n.set.Name, "data": c.data, "fingerprint": fp, "training": n.set.Training},
+			c.say(map[string]any{"node": n.set.Name, "data": c.data, "fingerprint": fp, "training": n.set.Training, "agent": n.set.Agent},
 				"node %s in %s\nfingerprint %s\nGive the fingerprint to those who will verify, by another way than the bundles.", n.set.Name, c.data, fp)
 			return nil
 		})
-	cmd.Long = "Makes the directory --data into a node. A node that is there already is left as it is.\n\nexit status: 0 done  1 could not  2 usage"
+	cmd.Long = "Makes the directory --data into a node. A node that is there already is left as it is,\nbut for --agent, --role and --office: from then on they stand in every Manifest, line\nof custody and bundle, and in what was made before stays who was named then.\n\nexit status: 0 done  1 could not  2 usage"
 	cmd.Flags().StringVar(&o.label, "label", "node", "beginning of the node's name: 1 to 40 of a-z, 0-9 and -")
 	cmd.Flags().BoolVar(&o.training, "training", false, "a rehearsal: everything is marked TRAINING")
 	cmd.Flags().BoolVar(&newLog, "new-log", false, "the log was lost or is an old copy: begin another, under a new name, that names the old one's last state")
 	cmd.Flags().BoolVar(&o.encrypt, "encrypt-keys", false, "encrypt the private keys on the disk with a passphrase, from HOLDFAST_PASSPHRASE_FILE, HOLDFAST_PASSPHRASE or the terminal")
+	cmd.Flags().StringVar(&o.agent.Pseudonym, "agent", "", "who works here: a pseudonym, since it stands in every bundle")
+	cmd.Flags().StringVar(&o.agent.Role, "role", "", "in which role: analyst, investigator, …")
+	cmd.Flags().StringVar(&o.agent.Office, "office", "", "for which office")
 	cmd.Flags().StringVar(&o.key, "key", "", "sigstore KMS URI of the seal key (awskms://, gcpkms://, hashivault://, …); default: a key file")
 	return cmd
 }
@@ -60,6 +69,7 @@ type initOptions struct {
 	label, key string
 	training   bool
 	encrypt    bool
+	agent      holdfast.Agent
 }
 
 // initNode makes the node if there is none, and opens it. node.json is written

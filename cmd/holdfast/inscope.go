@@ -23,6 +23,9 @@ const maxReason = 4096
 // is accepted. It returns the rules that each breaks; without a reason any such
 // rule is an error, for the whole call.
 func (n *node) inScope(ctx context.Context, home holdfast.ID, sources []holdfast.Source, o captureOptions) (map[holdfast.Source][]string, error) {
+	if err := n.refresh(ctx); err != nil { // another process may have edited it
+		return nil, err
+	}
 	cs, err := n.cat.Case(ctx, string(home))
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +44,7 @@ func (c *cli) list(ctx context.Context, n *node, caseName, state string) error {
 		if err != nil {
 			return fmt.Errorf("list: case %.80q: %w; `holdfast list` shows the cases", caseName, err)
 		}
-		q.Case = cs.ID
+		q.Member = cs.ID
 	}
 	names := map[holdfast.ID]string{}
 	for cp, err := range n.cat.Captures(ctx, q) {
@@ -87,22 +88,35 @@ func listed(cp catalog.Capture, caseName string) map[string]any {
 	return m
 }
 
+type showOptions struct {
+	open bool
+	why  string
+}
+
 func (c *cli) showCmd() *cobra.Command {
-	return command("show CAPTURE", "Show one capture: its manifest and its state", "holdfast show 0f3c…", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+	var o showOptions
+	cmd := command("show CAPTURE [--open] [--why TEXT]", "Show one capture: its manifest and its state", "holdfast show 0f3c… --open", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
 		id, err := holdfast.ParseID(args[0])
 		if err != nil {
 			return usageError("%w; `holdfast list` shows the ids", err)
+		}
+		if err := checkReason("--why", o.why); err != nil {
+			return err
 		}
 		n, err := c.open(cmd.Context())
 		if err != nil {
 			return err
 		}
 		defer n.Close()
-		return c.show(cmd.Context(), n, id)
+		return c.show(cmd.Context(), n, id, o)
 	})
+	cmd.Long = "That it was looked at, by whom and why, becomes a line of custody (`accessed`).\n--open copies the picture, or else the first object, checks its digest and hands\nthe copy to the desktop. It stays in the folder for temporary files."
+	cmd.Flags().BoolVar(&o.open, "open", false, "open the picture of the page, or else the first object, with the desktop's program")
+	cmd.Flags().StringVar(&o.why, "why", "", "why it is looked at, for the custody")
+	return cmd
 }
 
-func (c *cli) show(ctx context.Context, n *node, id holdfast.ID) error {
+func (c *cli) show(ctx context.Context, n *node, id holdfast.ID, o showOptions) error {
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
@@ -123,6 +137,9 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID) error {
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}
+	if err := n.accessed(ctx, cp, o.why); err != nil {
+		return err
+	}
 	row, text := listed(cp, cs.Name), describe(cp, cs.Name, m)
 	row["manifest_json"] = json.RawMessage(raw)
 	giver, err := from.giverOf(ctx, m)
@@ -132,6 +149,14 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID) error {
 	if giver != "" {
 		row["giver"] = giver
 		text += "\ngiver    " + messages.Visible(giver) + "  (restricted)"
+	}
+	if o.open {
+		file, err := from.openCopy(ctx, m)
+		if err != nil {
+			return fmt.Errorf("show --open %s: %w", id, err)
+		}
+		row["opened"] = file
+		text += "\nopened   " + messages.Visible(file)
 	}
 	c.say(row, "%s", text)
 	return nil
@@ -145,6 +170,12 @@ func describe(cp catalog.Capture, caseName string, m *holdfast.Manifest) string 
 	}
 	for _, r := range m.Completeness.Reasons {
 		s += "reason   " + messages.Visible(r) + "\n"
+	}
+	if out := readOutside(m.X); len(out.Rules) > 0 {
+		s += "outside  " + messages.Visible(strings.Join(out.Rules, "; ")) + "\n"
+		if out.Reason != "" {
+			s += "because  " + messages.Visible(out.Reason) + "\n"
+		}
 	}
 	for _, o := range m.Objects {
 		restricted := ""

@@ -108,7 +108,7 @@ func (n *node) beginChains(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := n.openCase(ctx, cs.ID, cs.Name); err != nil {
+		if err := n.openCase(ctx, cs.ID, cs.Name, cs.Record); err != nil {
 			return err
 		}
 	}

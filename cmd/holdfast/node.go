@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"holdfast"
-	"holdfast/canon"
 	"holdfast/catalog"
 	catalogdb "holdfast/catalog/sqlite"
 	"holdfast/hashing"
@@ -63,6 +62,9 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 	if err := n.finishKeysIfFree(ctx); err != nil {
 		n.Close()
 		return nil, err
+	}
+	if err := n.nameRest(ctx); err != nil { // the next start tries again
+		n.log.WarnContext(ctx, "captures without a custody line were not looked for", "err", err)
 	}
 	return n, nil
 }
@@ -129,7 +131,7 @@ func (n *node) begin(ctx context.Context) error {
 	}
 	defer unlock()
 	if _, err := n.outbox.Head(ctx, n.set.Unfiled); errors.Is(err, fs.ErrNotExist) {
-		if err := n.openCase(ctx, n.set.Unfiled, "unfiled"); err != nil {
+		if err := n.openCase(ctx, n.set.Unfiled, "unfiled", catalog.Record{}); err != nil {
 			return err
 		}
 		return n.event(ctx, "key-made", []string{n.keys.newest().id()})
@@ -195,10 +197,9 @@ func (n *node) event(ctx context.Context, action string, objects []string) error
 	return err
 }
 
-func (n *node) openCase(ctx context.Context, id holdfast.ID, name string) error {
-	x, err := canon.Marshal(struct {
-		Name string `json:"name"`
-	}{name})
+// openCase begins a Case's chain; what is recorded of it is in the line.
+func (n *node) openCase(ctx context.Context, id holdfast.ID, name string, r catalog.Record) error {
+	x, err := r.Encode(name)
 	if err != nil {
 		return err
 	}
@@ -213,8 +214,8 @@ func (n *node) caseNamed(ctx context.Context, name string) (holdfast.ID, error) 
 	if name == "" {
 		return n.set.Unfiled, nil
 	}
-	if len(name) > 200 {
-		return "", usageError("--case: a name has at most 200 bytes")
+	if len(name) > maxCaseName {
+		return "", usageError("--case: a name has at most %d bytes", maxCaseName)
 	}
 	unlock, err := lockFile(ctx, n.path("cases.lock"))
 	if err != nil {
@@ -232,7 +233,7 @@ func (n *node) caseNamed(ctx context.Context, name string) (holdfast.ID, error) 
 		return "", err
 	}
 	id := holdfast.NewID()
-	if err := n.openCase(ctx, id, name); err != nil {
+	if err := n.openCase(ctx, id, name, catalog.Record{}); err != nil {
 		return "", err
 	}
 	return id, n.refresh(ctx)
