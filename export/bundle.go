@@ -19,6 +19,7 @@ type writer struct {
 	zip     *archive
 	doc     holdfast.Export // the statement, without its files
 	sum     Summary
+	records []*Record // of the Cases, in their order
 	seals   map[string]*seal
 	nodes   map[string]*holdfast.PolicyNode // whose entries travel along
 	certs   map[hashing.Digest]*x509.Certificate
@@ -143,6 +144,7 @@ func (w *writer) cases(ctx context.Context) error {
 				return fmt.Errorf("number the exhibits of case %s: %.40q is no exhibit number", sel.Case, n)
 			}
 		}
+		w.records = append(w.records, facts.Record)
 		w.doc.Cases = append(w.doc.Cases, holdfast.ExportCase{Captures: all, Case: sel.Case, Name: facts.Name})
 		for k, id := range sel.Captures {
 			if err := w.exhibit(ctx, sel.Case, id, exhibitNumber(i, len(w.Cases), numbers[k]), all); err != nil {

@@ -57,6 +57,17 @@ type Cases interface {
 type Facts struct {
 	Name     string
 	Captures []hashing.Digest
+	Record   *Record // Optional: what the page says of it; nil says nothing
+}
+
+// Record is what an office has recorded of a Case, which the page shows as
+// stated. An empty field is shown as not recorded.
+type Record struct {
+	Reference, Mandate, LegalBasis, Purpose string
+	Sources, Keywords                       []string
+	Depth                                   *int
+	Since, Until                            holdfast.Time
+	Egress                                  string
 }
 
 // CustodyRow is one line of a chain: its bytes, or for a line that is not to be

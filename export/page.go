@@ -157,11 +157,12 @@ func (p *pageView) Lines() (n int64) {
 type caseView struct {
 	Name, ID   string
 	Shown, All int
+	Record     []factView // nil: nothing is said of it
 }
 
 func (p *pageView) Cases() (out []caseView) {
 	for i, c := range p.w.doc.Cases {
-		out = append(out, caseView{messages.Visible(c.Name), string(c.Case), len(p.w.Options.Cases[i].Captures), len(c.Captures)})
+		out = append(out, caseView{messages.Visible(c.Name), string(c.Case), len(p.w.Options.Cases[i].Captures), len(c.Captures), p.record(p.w.records[i])})
 	}
 	return out
 }

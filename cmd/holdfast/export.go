@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"slices"
 	"strconv"
 	"time"
@@ -27,6 +25,7 @@ type exportOptions struct {
 	replace    bool
 	size       string // as typed; "" is one bundle
 	lang       string
+	why        string
 }
 
 func (c *cli) exportCmd() *cobra.Command {
@@ -38,7 +37,7 @@ func (c *cli) exportCmd() *cobra.Command {
 				return usageError("give --case NAME or captures before FILE, one of them")
 			}
 			size, err := parseSize(o.size)
-			if err = errors.Join(err, checkLanguage(o.lang)); err != nil {
+			if err = errors.Join(err, checkLanguage(o.lang), checkReason("--why", o.why)); err != nil {
 				return err
 			}
 			n, err := c.open(cmd.Context())
@@ -62,6 +61,7 @@ func (c *cli) exportCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&o.restricted, "restricted", false, "include restricted objects: requests with cookies and form fields")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "replace FILE if it exists")
 	cmd.Flags().StringVar(&o.size, "size", "", "write FILE-1.zip, FILE-2.zip, … of at most this size, such as 650MB or 4GiB; each verifies alone")
+	cmd.Flags().StringVar(&o.why, "why", "", "why, or for whom, for the custody: it stands in the bundle")
 	langFlag(cmd, &o.lang)
 	return cmd
 }
@@ -71,23 +71,7 @@ func (c *cli) exportCmd() *cobra.Command {
 func (n *node) selection(ctx context.Context, caseName string, ids []string) (sel []export.Selection, at places, err error) {
 	at = places{}
 	if caseName != "" {
-		cs, err := n.cat.Case(ctx, caseName)
-		if err != nil {
-			return nil, nil, fmt.Errorf("export: case %.80q: %w; `holdfast list` shows the cases", caseName, err)
-		}
-		s := export.Selection{Case: cs.ID}
-		for cp, err := range n.cat.Captures(ctx, catalog.Query{Case: cs.ID, Kind: holdfast.KindCapture}) {
-			if err != nil {
-				return nil, nil, err
-			}
-			at.add(cp)
-			s.Captures = append(s.Captures, cp.ID)
-		}
-		slices.Reverse(s.Captures)
-		if len(s.Captures) == 0 {
-			return nil, nil, fmt.Errorf("export: case %.80q has no captures", caseName)
-		}
-		return []export.Selection{s}, at, nil
+		return n.wholeCase(ctx, caseName)
 	}
 	group := map[holdfast.ID]int{}
 	for _, a := range ids {
@@ -106,6 +90,36 @@ func (n *node) selection(ctx context.Context, caseName string, ids []string) (se
 		at.add(cp)
 		s := &sel[group[cp.Case]]
 		s.Captures = append(s.Captures, id)
+	}
+	return sel, at, nil
+}
+
+// wholeCase selects what belongs to a Case, itself first, and then the home Cases
+// of what was added to it: an exhibit is counted in its home Case.
+func (n *node) wholeCase(ctx context.Context, name string) (sel []export.Selection, at places, err error) {
+	cs, err := n.cat.Case(ctx, name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("export: case %.80q: %w; `holdfast case list` shows the cases", name, err)
+	}
+	sel, at = []export.Selection{{Case: cs.ID}}, places{}
+	group := map[holdfast.ID]int{cs.ID: 0}
+	for cp, err := range n.cat.Captures(ctx, catalog.Query{Member: cs.ID, Kind: holdfast.KindCapture}) {
+		if err != nil {
+			return nil, nil, err
+		}
+		k, ok := group[cp.Case]
+		if !ok {
+			k = len(sel)
+			group[cp.Case], sel = k, append(sel, export.Selection{Case: cp.Case})
+		}
+		at.add(cp)
+		sel[k].Captures = append(sel[k].Captures, cp.ID)
+	}
+	for _, s := range sel {
+		slices.Reverse(s.Captures)
+	}
+	if len(at) == 0 {
+		return nil, nil, fmt.Errorf("export: case %.80q has no captures", name)
 	}
 	return sel, at, nil
 }
@@ -155,7 +169,7 @@ func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at pla
 		return none, fmt.Errorf("export: the seal key cannot sign a digest")
 	}
 	return export.Options{
-		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: &caseFacts{n: n}, Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
+		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: newCaseFacts(n, sel, o), Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
 		Certificates: n.certificates(), Agent: n.set.Agent, Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
 		Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log,
 	}, nil
@@ -197,28 +211,6 @@ func unsealedText(n int) string {
 	return fmt.Sprintf("; %d NOT SEALED, and the bundle says so", n)
 }
 
-// caseFacts gives export what is known of a Case, and writes the custody line
-// that an export is.
-type caseFacts struct {
-	n    *node
-	part *export.Part // optional
-}
-
-func (f *caseFacts) Facts(ctx context.Context, id holdfast.ID) (export.Facts, error) {
-	cs, err := f.n.cat.Case(ctx, string(id))
-	if err != nil {
-		return export.Facts{}, err
-	}
-	x := export.Facts{Name: cs.Name}
-	for cp, err := range f.n.cat.Captures(ctx, catalog.Query{Case: id, Kind: holdfast.KindCapture}) {
-		if err != nil {
-			return x, err
-		}
-		x.Captures = append(x.Captures, cp.Manifest)
-	}
-	return x, nil
-}
-
 // Numbers gives exhibit numbers that stay: they are in the `exported` line, so
 // they are sealed, and a rebuilt catalog knows them. The lock keeps two exports
 // from giving one number twice.
@@ -248,6 +240,9 @@ func (f *caseFacts) Numbers(ctx context.Context, home holdfast.ID, ids []holdfas
 			known[id] = strconv.Itoa(last)
 		}
 		numbers[i] = known[id]
+	}
+	if err := f.exportedGuests(ctx, home); err != nil {
+		return nil, err
 	}
 	return numbers, f.exported(ctx, home, ids, numbers)
 }
@@ -279,31 +274,18 @@ func (f *caseFacts) exportedLine(ctx context.Context, home holdfast.ID, ids []ho
 		x.Part, x.Parts = f.part.Number, f.part.Of
 	}
 	objects := make([]string, len(ids))
+	x.Exhibits = []catalog.Given{}
 	for i, id := range ids {
-		x.Exhibits = append(x.Exhibits, catalog.Given{Capture: id, Number: numbers[i]})
-		objects[i] = string(id)
+		if objects[i] = string(id); numbers != nil {
+			x.Exhibits = append(x.Exhibits, catalog.Given{Capture: id, Number: numbers[i]})
+		}
 	}
 	raw, err := canon.Marshal(x)
 	if err != nil {
 		return err
 	}
-	_, err = f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.n.set.Agent, Objects: objects, X: raw})
+	_, err = f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.n.set.Agent, Objects: objects, Why: f.why, X: raw})
 	return err
-}
-
-func (f *caseFacts) Custody(ctx context.Context, home holdfast.ID) iter.Seq2[export.CustodyRow, error] {
-	return func(yield func(export.CustodyRow, error) bool) {
-		stop := errors.New("stop")
-		err := f.n.outbox.Lines(home, func(line []byte, _ holdfast.Head) error {
-			if ctx.Err() != nil || !yield(export.CustodyRow{Line: bytes.Clone(line)}, nil) {
-				return stop
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, stop) {
-			yield(export.CustodyRow{}, err)
-		}
-	}
 }
 
 // logs proves how a log grew, from its mirror in the store.
