@@ -30,6 +30,8 @@ type addOptions struct {
 	neverKeep                                    string
 	known                                        *collectors.KnownList
 	each                                         bool
+	reason                                       string
+	outside                                      pipeline.Outside // settled by add
 	wait                                         time.Duration
 }
 
@@ -71,6 +73,7 @@ exit status: 2 usage or refused, nothing accepted
 	f.StringVar(&o.device, "original-device", "", "on which device they were made, as told")
 	f.StringVar(&o.note, "note", "", "why they are taken")
 	f.StringVar(&o.neverKeep, "never-keep", "", "a list of digests (MD5, SHA-1, SHA-256) of what must never be kept: such a file is named by its digest, and no byte of it is")
+	f.StringVar(&o.reason, "reason", "", "why files are taken outside the Case's period all the same; sealed with them")
 	f.BoolVar(&o.each, "each", false, "one Capture for each file")
 	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for the seal")
 	return cmd
@@ -88,7 +91,7 @@ func (o *addOptions) check(in io.Reader, now time.Time) error {
 	if o.giver = strings.TrimSpace(o.giver); o.giver == "" {
 		return usageError("no giver: say with --giver who handed the files over; it is withheld from bundles")
 	}
-	for _, t := range []struct{ flag, text string }{{"giver", o.giver}, {"how", o.how}, {"original-device", o.device}, {"note", o.note}} {
+	for _, t := range []struct{ flag, text string }{{"giver", o.giver}, {"how", o.how}, {"original-device", o.device}, {"note", o.note}, {"reason", o.reason}} {
 		if !utf8.ValidString(t.text) || len(t.text) > maxText {
 			return usageError("--%s: at most %d bytes of UTF-8", t.flag, maxText)
 		}
@@ -146,6 +149,14 @@ func (c *cli) add(ctx context.Context, n *node, files []string, o addOptions) er
 			fmt.Fprintf(c.errs, "holdfast: warning: the name of %s names the giver, and is in every bundle\n", messages.Visible(f))
 		}
 	}
+	if o.outside, err = n.inPeriod(ctx, home, files[0], o.reason); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	free, err := shareLock(n.path(fileCollecting)) // take writes the line itself
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	defer free()
 	size := received.MaxFiles
 	if o.each {
 		size = 1
@@ -179,7 +190,8 @@ func (c *cli) add(ctx context.Context, n *node, files []string, o addOptions) er
 // take accepts one handing-over. It rides in no Task: until it is accepted the
 // person still has the files, so after a crash they are added again. The custody
 // line comes after the acceptance, so that it never says more than is true; a
-// crash between the two leaves a Capture without that line.
+// crash between the two leaves a Capture without that line, which the next start
+// writes (nameRest).
 func (c *cli) take(ctx context.Context, n *node, home holdfast.ID, files []string, o addOptions) (*captured, error) {
 	in := &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}
 	if err := in.Ready(ctx); err != nil {
@@ -197,7 +209,7 @@ func (c *cli) take(ctx context.Context, n *node, home holdfast.ID, files []strin
 		return nil, err
 	}
 	id := holdfast.NewID()
-	t := pipeline.Task{ID: id, Source: holdfast.Source("received:" + id), Case: home, Agent: n.set.Agent, Found: holdfast.Found{How: o.how, Why: o.note}}
+	t := pipeline.Task{ID: id, Source: holdfast.Source("received:" + id), Case: home, Agent: n.set.Agent, Found: holdfast.Found{How: o.how, Why: o.note}, Outside: o.outside}
 	acc, err := in.Accept(ctx, t, a, nil)
 	if err != nil {
 		return nil, err
@@ -207,7 +219,7 @@ func (c *cli) take(ctx context.Context, n *node, home holdfast.ID, files []strin
 		g.reasons = append(g.reasons, r.Code+": "+r.Detail)
 	}
 	c.sayTaken(g, len(files))
-	return g, n.receivedLine(ctx, home, g.id, len(files), o.note)
+	return g, n.receivedLine(ctx, home, g.id, len(files), o)
 }
 
 func (c *cli) sayTaken(g *captured, files int) {
@@ -216,14 +228,16 @@ func (c *cli) sayTaken(g *captured, files int) {
 }
 
 // receivedLine writes the custody line of a handing-over. It does not say who.
-func (n *node) receivedLine(ctx context.Context, home, id holdfast.ID, files int, why string) error {
+func (n *node) receivedLine(ctx context.Context, home, id holdfast.ID, files int, o addOptions) error {
 	x, err := canon.Marshal(struct {
-		Files int `json:"files"`
-	}{files})
+		Files   int      `json:"files"`
+		Outside []string `json:"outside,omitempty"`
+		Reason  string   `json:"reason,omitempty"`
+	}{files, o.outside.Rules, o.outside.Reason})
 	if err != nil {
 		return err
 	}
-	_, err = n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "received", Agent: n.set.Agent, Objects: []string{string(id)}, Why: why, X: x})
+	_, err = n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "received", Agent: n.set.Agent, Objects: []string{string(id)}, Why: o.note, X: x})
 	if err != nil {
 		return fmt.Errorf("write custody line of capture %s: %w", id, err)
 	}

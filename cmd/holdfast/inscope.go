@@ -49,6 +49,29 @@ func (n *node) inScope(ctx context.Context, home holdfast.ID, sources []holdfast
 	return nil, outsideError(string(first), cs.Name, broken[first], len(broken)-1)
 }
 
+// inPeriod is inScope for files that a person hands over: the period binds when
+// the office takes them; where they come from, no scope of Sources can say.
+func (n *node) inPeriod(ctx context.Context, home holdfast.ID, first, reason string) (out pipeline.Outside, err error) {
+	if err := n.refresh(ctx); err != nil {
+		return out, err
+	}
+	cs, err := n.cat.Case(ctx, string(home))
+	if errors.Is(err, catalog.ErrNotFound) {
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	why := outsidePeriod(cs.Record, time.Now())
+	if why == "" {
+		return out, nil
+	}
+	if reason == "" {
+		return out, outsideError(first, cs.Name, []string{why}, 0)
+	}
+	return pipeline.Outside{Rules: []string{why}, Reason: reason}, nil
+}
+
 // outside is what one capture breaks of the rules that are known before it.
 func outside(r catalog.Record, s holdfast.Source, now time.Time, via string) (rules []string) {
 	for _, why := range []string{outsidePeriod(r, now), outsideSource(r, string(s)), outsideEgress(r.Egress, via)} {
