@@ -248,6 +248,7 @@ func (w *killWorld) judge() {
 		t.Errorf("%d of %d captures are listed as sealed; %d were told of, %d are in the store", n, strings.Count(list, "\n"), len(w.accepted), census.captures)
 	}
 	w.sameAnswers(list)
+	w.named(list)
 	w.proven()
 	w.clean()
 	t.Logf("%d kills, %d captures told of (%d before the last seal), %d Seals with %d captures and %d events", w.kills, len(w.accepted),
@@ -266,6 +267,36 @@ func (w *killWorld) sameAnswers(list string) {
 	}
 	if w.must("show", id, "--json") != show {
 		w.t.Errorf("rebuild changed what is shown of %s", id)
+	}
+}
+
+// named: after recovery a custody line of its home Case names every capture.
+func (w *killWorld) named(list string) {
+	names := map[string]bool{}
+	for _, home := range []string{"kill-a", "kill-b", "kill-web"} {
+		if !strings.Contains(list, `"case":"`+home+`"`) {
+			continue
+		}
+		for l := range strings.Lines(w.must("custody", home, "--json")) {
+			var row struct {
+				Action  string
+				Objects []string
+			}
+			if json.Unmarshal([]byte(l), &row) == nil && row.Action == "collected" {
+				for _, id := range row.Objects {
+					names[home+id] = true
+				}
+			}
+		}
+	}
+	for l := range strings.Lines(list) {
+		var row struct{ ID, Case string }
+		if err := json.Unmarshal([]byte(l), &row); err != nil {
+			w.t.Fatal(err)
+		}
+		if !names[row.Case+row.ID] {
+			w.t.Errorf("no line of %s names capture %s", row.Case, row.ID)
+		}
 	}
 }
 
