@@ -74,7 +74,7 @@ func newPanel(t testing.TB, dir string) *panel {
 
 // run returns a program's exit code, -1 if it did not end in time.
 func (j *panel) run(dir, stdin string, argv ...string) (int, string) {
-	ctx, stop := context.WithTimeout(j.t.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(j.t.Context(), 10*time.Minute)
 	defer stop()
 	argv = append(slices.Clone(j.net), argv...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
