@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -162,48 +163,73 @@ func (n *node) nameRest(ctx context.Context) error {
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
-	groups, single := map[rest][]string{}, map[holdfast.ID]pipeline.Outside{}
-	var all []catalog.Capture
+	few, err := n.unnamed(ctx)
+	if err != nil || len(few) == 0 {
+		return err
+	}
+	single := map[holdfast.ID]pipeline.Outside{}
+	if len(few) <= readsAtMost {
+		single = n.outsideOf(ctx, few)
+	}
+	if err := n.nameAll(ctx, single); err != nil {
+		return err
+	}
+	return n.refresh(ctx)
+}
+
+// unnamed returns some captures that no line names, one more than are looked into.
+func (n *node) unnamed(ctx context.Context) (few []catalog.Capture, err error) {
+	for cp, err := range n.cat.Captures(ctx, catalog.Query{Unnamed: true, Limit: readsAtMost + 1}) {
+		if err != nil {
+			return nil, err
+		}
+		few = append(few, cp)
+	}
+	return few, nil
+}
+
+// nameAll writes the lines. A Case whose chain is not there is left: `init
+// --new-log` is about to begin it.
+func (n *node) nameAll(ctx context.Context, single map[holdfast.ID]pipeline.Outside) error {
+	groups, begun := map[rest][]string{}, map[holdfast.ID]bool{}
+	write := func(k rest, ids []string, out pipeline.Outside) error {
+		return n.collected(ctx, k.action, k.home, k.agent, ids, out, true)
+	}
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Unnamed: true}) {
 		if err != nil {
 			return err
 		}
-		if _, err := n.outbox.Head(ctx, cp.Case); errors.Is(err, fs.ErrNotExist) {
-			continue // `init --new-log` is about to begin the chain
+		if _, known := begun[cp.Case]; !known {
+			_, err := n.outbox.Head(ctx, cp.Case)
+			begun[cp.Case] = !errors.Is(err, fs.ErrNotExist)
 		}
-		all = append(all, cp)
-	}
-	if len(all) <= readsAtMost {
-		single = n.outsideOf(ctx, all)
-	}
-	for i := len(all) - 1; i >= 0; i-- { // oldest first
-		cp := all[i]
 		k := rest{cp.Case, "collected", cp.Agent}
 		if cp.Source.IsReceived() {
 			k.action = "received"
 		}
-		if out, ok := single[cp.ID]; ok {
-			if err := n.collected(ctx, k.action, k.home, k.agent, []string{string(cp.ID)}, out, true); err != nil {
-				return err
+		out, flagged := single[cp.ID]
+		switch {
+		case !begun[cp.Case]:
+		case flagged:
+			err = write(k, []string{string(cp.ID)}, out)
+		default:
+			groups[k] = append(groups[k], string(cp.ID))
+			if len(groups[k]) == perLine {
+				err = write(k, groups[k], out)
+				delete(groups, k)
 			}
-			continue
 		}
-		if groups[k] = append(groups[k], string(cp.ID)); len(groups[k]) == perLine {
-			if err := n.collected(ctx, k.action, k.home, k.agent, groups[k], pipeline.Outside{}, true); err != nil {
-				return err
-			}
-			delete(groups, k)
-		}
-	}
-	for k, ids := range groups {
-		if err := n.collected(ctx, k.action, k.home, k.agent, ids, pipeline.Outside{}, true); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	if len(all) == 0 {
-		return nil
+	for k, ids := range groups {
+		slices.Reverse(ids) // oldest first
+		if err := write(k, ids, pipeline.Outside{}); err != nil {
+			return err
+		}
 	}
-	return n.refresh(ctx)
+	return nil
 }
 
 // outsideOf reads from the Manifests which captures are outside their scope. One
