@@ -28,7 +28,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	s.StringVar(&f.mandate, "mandate", "", "who has ordered or allowed it")
 	s.StringVar(&f.basis, "legal-basis", "", "the law that allows it")
 	s.StringVar(&f.purpose, "purpose", "", "what it is collected for")
-	s.StringArrayVar(&f.sources, "scope-source", nil, "a source in scope: [https://]HOST[/PATH], the HOST perhaps with *. before it; may be repeated")
+	s.StringArrayVar(&f.sources, "scope-source", nil, "a source in scope: [https://]HOST[:PORT][/PATH], the HOST perhaps with *. before it; without PORT only the usual one; may be repeated")
 	s.StringArrayVar(&f.keywords, "keyword", nil, "a word of which a page should have one; may be repeated")
 	s.StringVar(&f.depth, "depth", "", "how many links away may be gone; recorded, not enforced")
 	s.StringVar(&f.since, "since", "", "begin of the period: 2026-01-31, or 2026-01-31T14:00:00+01:00; a date is one in UTC")
