@@ -176,7 +176,7 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 			r.again = append(r.again, wish{got.task, got.due})
 			r.later(*got)
 		}
-	case errors.Is(err, errNoEgress), errors.Is(err, errNoList):
+	case errors.Is(err, errNoEgress), errors.Is(err, errNoList), errors.Is(err, errOutside):
 		r.waits = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	case errors.Is(err, collectors.ErrRefused), errors.Is(err, holdfast.ErrForm), errors.Is(err, pipeline.ErrMessage):
@@ -211,6 +211,9 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 	}
 	req, err := r.request(t, opts)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.stillInside(ctx, t, opts); err != nil {
 		return nil, err
 	}
 	stop, begun := r.n.keepLease(ctx, t), time.Now()

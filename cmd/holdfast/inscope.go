@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -80,6 +81,31 @@ func outside(r catalog.Record, s holdfast.Source, now time.Time, via string) (ru
 		}
 	}
 	return rules
+}
+
+// errOutside is wrapped for a Task that was inside the scope when it was asked
+// for and is not any more.
+var errOutside = errors.New("outside the scope of its case by now")
+
+// stillInside holds a Task against the period and the egress again when its turn
+// comes: it may have waited past the end of the one, and the other may have been
+// demanded meanwhile. It waits then, unless a reason was given for that rule.
+func (r *round) stillInside(ctx context.Context, t pipeline.Task, o taskOptions) error {
+	rec, err := r.scopes.of(ctx, r.n, t.Case)
+	if err != nil {
+		return err
+	}
+	via := o.Via
+	if via == "" {
+		via = collectors.EgressDirect
+	}
+	for rule, why := range map[string]string{"period: ": outsidePeriod(rec, time.Now()), "egress: ": outsideEgress(rec.Egress, via)} {
+		given := slices.ContainsFunc(o.Outside, func(s string) bool { return strings.HasPrefix(s, rule) })
+		if why != "" && !given {
+			return fmt.Errorf("%.300s: %w: %s; change the scope with `holdfast case edit`", t.Source, errOutside, why)
+		}
+	}
+	return nil
 }
 
 func outsideError(what, caseName string, rules []string, more int) error {

@@ -214,9 +214,6 @@ func (n *node) caseNamed(ctx context.Context, name string) (holdfast.ID, error) 
 	if name == "" {
 		return n.set.Unfiled, nil
 	}
-	if len(name) > maxCaseName {
-		return "", usageError("--case: a name has at most %d bytes", maxCaseName)
-	}
 	unlock, err := lockFile(ctx, n.path("cases.lock"))
 	if err != nil {
 		return "", err
@@ -230,6 +227,9 @@ func (n *node) caseNamed(ctx context.Context, name string) (holdfast.ID, error) 
 		return cs.ID, nil
 	}
 	if !errors.Is(err, catalog.ErrNotFound) {
+		return "", err
+	}
+	if err := checkCaseName(name); err != nil { // a mistyped id makes no Case that has no scope
 		return "", err
 	}
 	id := holdfast.NewID()
