@@ -70,6 +70,9 @@ func run(args []string, in *os.File, out, errs io.Writer) int {
 	case tell:
 		fmt.Fprintln(out, o.Program, o.Version)
 		return verifycmd.ExitProven
+	case drop && (o.JSON || o.Report != ""): // its report has a place of its own, and is told of in words
+		fmt.Fprintln(errs, "holdfast-verify: --drop goes with neither --json nor --report")
+		return verifycmd.ExitUsage
 	case drop || verifycmd.Launched(args, os.Getenv):
 		return verifycmd.Drop(ctx, fs.Args(), o, in, out, errs)
 	case fs.NArg() != 1:

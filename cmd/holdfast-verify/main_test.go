@@ -33,6 +33,8 @@ func TestExit(t *testing.T) {
 		{"--node 12 " + cut, 2, "fingerprint"},
 		{"--policy " + text + " " + cut, 2, "policy export"},
 		{cut, 1, "CONTRADICTED"},
+		{"--drop --json " + cut, 2, "--drop"},
+		{"--drop --report r.html " + cut, 2, "--drop"},
 		{"--json " + cut, 1, `"verdict":"contradicted"`},
 	} {
 		var out, errs strings.Builder

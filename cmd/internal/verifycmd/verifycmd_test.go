@@ -83,6 +83,17 @@ func TestPageIsBounded(t *testing.T) {
 	}
 }
 
+// TestIsolate: text of any script that is written from right to left is kept
+// apart from what stands around it, and so are digits that turn round.
+func TestIsolate(t *testing.T) {
+	c := checked(t, "en", &holdfast.Report{})
+	for s, apart := range map[string]bool{"plain 12": false, "\u05d0": true, "\u0661\u0662": true, "\U00010900": true, "\U0001e800": true} {
+		if got := string(c.isolate(s)); strings.HasPrefix(got, "\u2068") != apart {
+			t.Errorf("%q is shown as %q", s, got)
+		}
+	}
+}
+
 // TestSorted: what was dropped is told apart by content; a Policy that is not
 // among it is not looked for.
 func TestSorted(t *testing.T) {

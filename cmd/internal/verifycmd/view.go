@@ -5,7 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
+
+	"golang.org/x/text/unicode/bidi"
 
 	"holdfast"
 	"holdfast/messages"
@@ -35,8 +36,12 @@ func (c *check) isolate(s string) isolated {
 	return isolated("\u2068" + s + "\u2069")
 }
 
+// rightToLeft goes by the direction that Unicode gives a letter, not by a list of
+// scripts: those that were added last reorder text as well.
 func rightToLeft(r rune) bool {
-	return unicode.In(r, unicode.Hebrew, unicode.Arabic, unicode.Syriac, unicode.Thaana, unicode.Nko, unicode.Samaritan, unicode.Mandaic, unicode.Adlam, unicode.Hanifi_Rohingya)
+	p, _ := bidi.LookupRune(r)
+	c := p.Class()
+	return c == bidi.R || c == bidi.AL || c == bidi.AN
 }
 
 func clip(s string) string {
