@@ -186,6 +186,12 @@ func (c *cli) caseEdit(cmd *cobra.Command, n *node, name string, f *recordFlags)
 		if _, err := n.outbox.Append(ctx, pipeline.Entry{Case: cs.ID, Action: "changed", Agent: n.set.Agent, X: x}); err != nil {
 			return err
 		}
+		if cs, err = n.findCase(ctx, string(cs.ID)); err != nil {
+			return err
+		}
+		if r.String() != cs.Record.String() { // only where a clock went wrong before a new log was begun
+			return fmt.Errorf("case %.80q: the change is written and does not count: a line of an earlier chain has a later time than this node's clock; `holdfast custody` shows them", cs.Name)
+		}
 	}
 	return c.sayCase(ctx, n, cs.ID)
 }

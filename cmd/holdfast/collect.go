@@ -232,7 +232,9 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 	if err := r.names.begin(r.n); err != nil {
 		return nil, err
 	}
-	acc, err := r.intake.Accept(ctx, t, a, move)
+	in := *r.intake
+	in.Facts.Clock = r.n.knownClock() // a round is long: the clock may have been measured, or set, since it began
+	acc, err := in.Accept(ctx, t, a, move)
 	if err != nil {
 		return nil, err
 	}
