@@ -86,6 +86,10 @@ func (n *node) credentials(e authorityEntry) preserve.Secret {
 	if e.Auth == "" {
 		return ""
 	}
+	if e.Auth != authFile(e.Name) { // authorities.json may be from a mirror: it chooses no file that is sent
+		n.log.Error("authority is asked without its credentials: they are of another", "authority", e.Name)
+		return ""
+	}
 	s, err := readCredentials(n.path(filepath.FromSlash(e.Auth)))
 	if err != nil {
 		n.log.Error("authority is asked without its credentials", "authority", e.Name, "err", err)

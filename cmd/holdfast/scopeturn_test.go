@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -91,5 +92,29 @@ func TestClockOfEachCapture(t *testing.T) {
 	}
 	if m.Collection.Clock.OffsetMS != -60_000 {
 		t.Errorf("the Manifest says %+v", m.Collection.Clock)
+	}
+}
+
+// TestCredentialsOfAnother guards a node that was restored from a changed mirror:
+// no other file than the authority's own credentials is sent to it.
+func TestCredentialsOfAnother(t *testing.T) {
+	c := &cli{out: io.Discard, errs: io.Discard}
+	n, err := c.benchNode(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"secret", authFile("a")} {
+		if err := os.WriteFile(n.path(name), []byte("u:p\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for auth, sent := range map[string]bool{authFile("a"): true, "secret": false, authFile("b"): false, "keys/../secret": false} {
+		if got := n.credentials(authorityEntry{Name: "a", Auth: auth}); (got != "") != sent {
+			t.Errorf("%s: sent is %v", auth, got != "")
+		}
 	}
 }
