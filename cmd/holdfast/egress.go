@@ -240,8 +240,8 @@ func (n *node) wayOut(via, demanded string) (string, error) {
 
 // viaShown repeats a --via without what may be a secret in it.
 func viaShown(via string) string {
-	if strings.Contains(via, "://") {
-		return "URL"
+	if !egressName.MatchString(via) {
+		return "URL" // user:password@host:port without a scheme is what people type too
 	}
 	return via
 }
@@ -269,7 +269,7 @@ func (n *node) via(s string) (*collectors.Via, error) {
 			return e.via()
 		}
 	}
-	return nil, fmt.Errorf("--via %.60q: %w: `holdfast egress add NAME URL` makes one, `holdfast egress list` shows them; nothing goes another way", s, errNoEgress)
+	return nil, fmt.Errorf("--via %q: %w: `holdfast egress add NAME URL` makes one, `holdfast egress list` shows them; nothing goes another way", viaShown(s), errNoEgress)
 }
 
 // listCache holds each list once: it may be hundreds of megabytes.

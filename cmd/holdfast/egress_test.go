@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,9 @@ func TestWayOut(t *testing.T) {
 		if (err != nil) != c.bad || err == nil && got != c.want {
 			t.Errorf("--via %q, Case %q: %q, %v", c.via, c.demanded, got, err)
 		}
+	}
+	if _, err := n.wayOut("u:secret@h:1", ""); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a login without a scheme: %v", err)
 	}
 	if _, err := n.via("gone"); !errors.Is(err, errNoEgress) {
 		t.Errorf("%v", err)

@@ -3,7 +3,9 @@ package received
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -53,7 +55,11 @@ func (t *taker) file(ctx context.Context, path, name string) error {
 		}
 		first = d
 	}
-	o, err := t.object(ctx, f, st.Size())
+	var in io.Reader = f
+	if !first.IsZero() {
+		in = &same{r: f, sum: sha256.New(), want: first}
+	}
+	o, err := t.object(ctx, in, st.Size())
 	if err != nil {
 		return err
 	}
@@ -61,7 +67,7 @@ func (t *taker) file(ctx context.Context, path, name string) error {
 		return err
 	}
 	if !first.IsZero() && first != o.Digest {
-		return changed()
+		return changed() // it grew: not all of it was read
 	}
 	o.Name, o.Role = name, collectors.RoleReceived
 	t.a.Objects = append(t.a.Objects, o)
@@ -169,6 +175,24 @@ func stamp(t time.Time) string {
 		return ""
 	}
 	return t.Truncate(time.Millisecond).Format("2006-01-02T15:04:05.000Z")
+}
+
+// same reads what was read before, or fails at its end: a file that was changed
+// for another after the comparison is never whole in the store, whose Put ends
+// with that error.
+type same struct {
+	r    io.Reader
+	sum  hash.Hash
+	want hashing.Digest
+}
+
+func (s *same) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.sum.Write(p[:n])
+	if err == io.EOF && hashing.Digest(s.sum.Sum(nil)) != s.want {
+		return n, changed()
+	}
+	return n, err
 }
 
 // interruptible ends a long copy soon after ctx is done.

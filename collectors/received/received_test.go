@@ -180,6 +180,30 @@ func TestNeverKeep(t *testing.T) {
 	}
 }
 
+// TestNeverKeepSwapped: a file that becomes one of the list after it was
+// compared is in no store, though its bytes went to the keeper.
+func TestNeverKeepSwapped(t *testing.T) {
+	bad, good := bytes.Repeat([]byte("forbidden"), 50_000), bytes.Repeat([]byte("harmless!"), 50_000)
+	path, s := write(t, "x.jpg", good), store(t)
+	_, err := received.Take(t.Context(), received.Options{Files: []string{path}, Giver: "G", Known: []*collectors.KnownList{known(t, bad)}},
+		keeperFunc(func(ctx context.Context, r io.Reader) (hashing.Digest, int64, error) {
+			var first [3072]byte // what was read to guess the type
+			if _, err := io.ReadFull(r, first[:]); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, bad, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return s.Put(ctx, r)
+		}))
+	if !errors.Is(err, received.ErrChanged) {
+		t.Errorf("%v", err)
+	}
+	if has, err := s.Has(t.Context(), hashing.Of(bad[3072:])); has || err != nil {
+		t.Error("the rest of it is kept", err)
+	}
+}
+
 // TestGiver: the commitment is the SHA-256 of the restricted Object, two of one
 // giver differ, and the giver is in no other Object.
 func TestGiver(t *testing.T) {

@@ -170,12 +170,12 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 	if kind == warc.Response {
 		rec.Truncated = x.cut
 	}
-	if x.withheld != nil && kind != x.withheld.record() {
-		rec.Truncated = ""
-	} else if x.withheld != nil {
+	if x.withheld.from(kind) {
 		rec.Truncated = warc.TruncatedUnspecified
+	} else if x.withheld != nil {
+		rec.Truncated = ""
 	}
-	if s.body == s.size-s.head && !(x.withheld != nil && kind == x.withheld.record()) {
+	if s.body == s.size-s.head && !x.withheld.from(kind) {
 		// Readers disagree on whether the payload of a chunked body has its chunk
 		// framing. Where there is framing, only the block is digested.
 		rec.PayloadDigest = s.payloadDigest()

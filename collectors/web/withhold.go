@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"holdfast/collectors"
 	"holdfast/warc"
@@ -28,6 +29,8 @@ type withheld struct {
 	Digest string `json:"digest"` // as on the list
 	List   string `json:"list"`   // digest of the list's own bytes
 	Size   int64  `json:"size"`   // of the body as sent
+
+	Also *withheld `json:"also,omitempty"` // the request, where the answer was taken out too
 }
 
 // withhold compares the bodies of an exchange that is over with the lists, while
@@ -38,9 +41,12 @@ func (p *proxy) withhold(x *exchange) error {
 	if len(p.lists) == 0 {
 		return nil
 	}
+	// Both are looked at: what echoes an upload sends the same bytes back.
 	if s := x.request; s != nil && s.body > 0 {
 		if digest, list := s.known.Match(); digest != "" {
-			return x.takeOut(s, withheld{Of: "request", As: "sent", Digest: digest, List: list})
+			if err := x.takeOut(s, withheld{Of: "request", As: "sent", Digest: digest, List: list}); err != nil {
+				return err
+			}
 		}
 	}
 	s := x.response
@@ -89,6 +95,7 @@ func (x *exchange) takeOut(s *spool, w withheld) error {
 	if err := s.erase(); err != nil {
 		return err
 	}
+	w.Also = x.withheld
 	x.withheld, x.cut = &w, warc.TruncatedUnspecified
 	x.fault = &fault{code: codeNeverKeep, blocked: true,
 		err: fmt.Errorf("the %s as %s, %s, is on list %s: not kept", w.Of, w.As, w.Digest, w.List)}
@@ -127,12 +134,22 @@ func overwrite(f *os.File, from, to int64) error {
 	return f.Sync()
 }
 
+// wordless reports whether no body that was taken out can be in a page's text:
+// all were pictures, sound or fonts. What else is shown as text may be there whole.
+func wordless(taken []*exchange) bool {
+	return !slices.ContainsFunc(taken, func(x *exchange) bool {
+		kind, _, _ := strings.Cut(x.mime(), "/")
+		return x.withheld.from(warc.Response) && !slices.Contains([]string{"image", "audio", "video", "font"}, kind)
+	})
+}
+
 // dropViews removes what was made of a page that showed such bytes: pictures,
-// and what may hold them whole. The text stays.
+// and what may hold them whole. The text stays if it cannot.
 func (x *capture) dropViews() error {
 	var errs []error
+	textStays := wordless(x.rec.taken)
 	x.view.files = slices.DeleteFunc(x.view.files, func(f file) bool {
-		if f.role == "text" {
+		if f.role == "text" && textStays {
 			return false
 		}
 		out, err := os.OpenFile(f.path, os.O_RDWR, 0)
@@ -150,10 +167,10 @@ func (x *capture) dropViews() error {
 	return nil
 }
 
-// record is the kind of the WARC record that the body is missing from.
-func (w *withheld) record() string {
-	if w.Of == "request" {
-		return warc.Request
+// from reports whether a body is missing from the WARC record of this kind.
+func (w *withheld) from(kind string) bool {
+	if w == nil {
+		return false
 	}
-	return warc.Response
+	return (w.Of == "request") == (kind == warc.Request) || w.Also.from(kind)
 }

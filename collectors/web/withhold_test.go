@@ -142,6 +142,37 @@ func hasObject(a *collectors.Acquired, name string) bool {
 	return slices.ContainsFunc(a.Objects, func(o collectors.Object) bool { return o.Name == name })
 }
 
+// TestNeverKeepEchoed: a request on a list whose answer is the same bytes, which
+// the page shows as text: they are in no Object, and both are told of.
+func TestNeverKeepEchoed(t *testing.T) {
+	secret := strings.Repeat("forbidden words ", 300)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		b, _ := io.ReadAll(r.Body)
+		w.Write(b)
+	})
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, `<p>page<script>fetch('/echo',{method:'POST',body:'forbidden words '.repeat(300)}).then(r=>r.text()).then(t=>document.body.append(t))</script>`)
+	})
+	s := serve(t, mux, nil)
+	req := collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true, Budget: collectors.Budget{Time: 20 * time.Second},
+		NeverKeep: []*collectors.KnownList{readList(t, fmt.Sprintf("%x", sha256.Sum256([]byte(secret))))}}
+	a, k := collect(t, newCollector(t, Options{}), req)
+	answers := readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
+	told := false
+	for _, r := range append(answers, readWarc(t, object(t, a, k, "requests.warc.gz"))...) {
+		if bytes.Contains(r.block, []byte(secret[:200])) {
+			t.Errorf("the bytes are in a %s of %s", r.kind, r.url)
+		}
+		told = told || bytes.Contains(r.block, []byte(`"also"`))
+	}
+	if !told || !hasReason(a, codeNeverKeep) || hasObject(a, "text.txt") {
+		t.Errorf("told %v, %v, text %v", told, a.Reasons, hasObject(a, "text.txt"))
+	}
+}
+
 // TestNeverKeepMain: the address itself is such a body, and nothing of it is on
 // disk once the capture is over: the spool is gone, and the browser's folder.
 func TestNeverKeepMain(t *testing.T) {
