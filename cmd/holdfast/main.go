@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"holdfast/cmd/internal/verifycmd"
 )
@@ -27,11 +28,16 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	verifycmd.LimitMemory()
+	noCore()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once, which is safe too
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
+
+// noCore keeps this process and the browser that it starts from leaving their
+// memory on the disk when they crash: keys, and bodies that are never kept.
+func noCore() { _ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}) }
 
 // Exit codes shared by all commands; verify and capture have more.
 const (
