@@ -228,7 +228,7 @@ func (n *node) endKey(ctx context.Context, k sealKey) error {
 	if err := os.Remove(n.path(k.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete retired key: %w", err)
 	}
-	return nil
+	return n.sweepKeys()
 }
 
 // lastUse returns until when a retired key is good, or nil if a Seal of it is

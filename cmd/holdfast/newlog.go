@@ -35,7 +35,9 @@ func (s *settings) firstName() string {
 // Entry 0 of the new log will name the old one's last checkpoint.
 //
 // node.json is written last: a crash before leaves a key file that nothing
-// names, and the old log as it was.
+// names and nothing was signed with, and the old log as it was. The file's name
+// is drawn: a key that lies there already, from a restore, may have signed a
+// history, and must not be taken up for another.
 func (c *cli) beginLog(ctx context.Context) (*settings, error) {
 	s, err := readSettings(c.data)
 	if err != nil {
@@ -56,7 +58,7 @@ func (c *cli) beginLog(ctx context.Context) (*settings, error) {
 	if err := s.adoptMirrors(c.data); err != nil {
 		return nil, err
 	}
-	s.LogKey = fmt.Sprintf("keys/log-%d.key", len(s.Former)+1)
+	s.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(s.Former)+1, holdfast.NewID())
 	if err := s.drawLogKey(c.vault(), label); err != nil {
 		return nil, err
 	}

@@ -183,7 +183,9 @@ func (r *restoring) newName(ctx context.Context, why string) error {
 	label, _, _ := strings.Cut(r.set.Name, ".")
 	r.set.Former = append(r.set.Former, formerLog{Name: r.set.Name, VKey: r.set.VKey})
 	r.set.Previous, r.why, r.mine.NewLog = r.mark.Log, why, true
-	r.set.LogKey = fmt.Sprintf("keys/log-%d.key", len(r.set.Former)+1)
+	// Not a name that the key file may bring along: drawLogKey would take up that
+	// key, which may have signed a history.
+	r.set.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(r.set.Former)+1, r.mine.ID)
 	return r.set.drawLogKey(r.c.vault(), label)
 }
 

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"holdfast"
 )
@@ -96,7 +97,27 @@ func readSettings(dir string) (*settings, error) {
 	if err == nil && s.Version > 1 {
 		err = fmt.Errorf("%s has version %d: use a newer holdfast", fileSettings, s.Version)
 	}
+	if err == nil {
+		err = s.checkFiles()
+	}
 	return s, err
+}
+
+// checkFiles keeps every key file below keys/: retired ones are deleted, and
+// node.json may come from a mirror that somebody else has changed.
+func (s *settings) checkFiles() error {
+	files := []string{s.LogKey}
+	for _, k := range s.Keys {
+		if k.URI == "" || k.File != "" {
+			files = append(files, k.File)
+		}
+	}
+	for _, f := range files {
+		if base, ok := strings.CutPrefix(f, "keys/"); f != "" && (!ok || base == "" || base[0] == '.' || strings.ContainsAny(base, "/\\\x00")) {
+			return fmt.Errorf("read %s: key file %.100q is not keys/NAME: somebody has changed it; restore it from another copy", fileSettings, f)
+		}
+	}
+	return nil
 }
 
 func readJSON(name string, v any) error {

@@ -245,7 +245,30 @@ func (n *node) decryptKeys() (changed int, err error) {
 	return changed, nil
 }
 
+// sweepKeys removes what a crash has left of a key that was being written: it
+// may be a second name of a key in clear. Who is writing one at this moment
+// fails, and can do it again.
+func (n *node) sweepKeys() error {
+	var errs []error
+	for _, dir := range []string{"keys", "own"} {
+		names, err := filepath.Glob(globEscape(n.path(dir)) + "/.new-*")
+		errs = append(errs, err)
+		for _, name := range names {
+			if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove unfinished keys: %w", err)
+	}
+	return nil
+}
+
 func (n *node) rewriteKeys(encrypted bool, rewrite func([]byte) ([]byte, error)) (changed int, err error) {
+	if err := n.sweepKeys(); err != nil {
+		return 0, err
+	}
 	names, err := n.keyFiles()
 	if err != nil {
 		return 0, err
