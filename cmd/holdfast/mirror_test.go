@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -250,5 +251,37 @@ func TestRestoreDamaged(t *testing.T) {
 	}
 	if out, errs, code := call("list", "--data", again); code != 0 {
 		t.Errorf("list: %d %s%s", code, out, errs)
+	}
+}
+
+// TestCopyNoGap: where a Seal is just being made, those behind it wait too.
+func TestCopyNoGap(t *testing.T) {
+	n := sealedNode(t, 3)
+	plans, err := filepath.Glob(filepath.Join(globEscape(n.path("store/seals")), "*", "plan.json"))
+	if err != nil || len(plans) < 3 {
+		t.Fatalf("%d plans, %v", len(plans), err)
+	}
+	seal := filepath.Base(filepath.Dir(plans[1]))
+	packs, err := filepath.Glob(filepath.Join(globEscape(n.path("store/cases")), "*", "packs", seal+".zip"))
+	if err != nil || len(packs) == 0 {
+		t.Fatalf("packs of %s: %v", seal, err)
+	}
+	parts, err := filepath.Glob(filepath.Join(filepath.Dir(plans[1]), "*"))
+	for _, name := range append(parts, packs...) {
+		if name != plans[1] {
+			err = errors.Join(err, os.RemoveAll(name))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := copyOf(t, n)
+	for e, err := range to.List(t.Context(), "seals/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id := strings.Split(e.Name, "/")[1]; id >= seal {
+			t.Errorf("%s was copied, though %s is just being made", e.Name, seal)
+		}
 	}
 }

@@ -27,7 +27,9 @@ import (
 //   - The log ends at one checkpoint, `ends`, which is read first. Nothing that
 //     names a later state of the log is taken: no tile, no part, no Seal whose
 //     statement was signed after it.
-//   - A Seal is taken only with its plan and all packs that the plan names.
+//   - A Seal is taken only with its plan and all packs that the plan names, and
+//     none behind one that is just being made: a restore takes the first gap for
+//     the end, and would publish again what is planned behind it.
 //   - Objects and packs are written first, then plans, statements and tokens,
 //     then tiles, then checkpoints, then the Seals' proofs. So whatever cuts the
 //     copy short, a Seal that is there has its packs, and a checkpoint its tiles.
@@ -56,12 +58,13 @@ type copyPlan struct {
 	proofs  []storage.Entry // checkpoints and inclusions of Seals
 	digests map[string]hashing.Digest
 	kept    map[string]bool // Seals that the target has, or gets
+	waits   map[string]bool // queues of which a Seal is left to the next run, and all behind it
 }
 
 // look lists both stores and decides. The order is that of the promise: the
 // log's newest checkpoint before the Seals, the Seals before the packs.
 func (c *copier) look(ctx context.Context) error {
-	c.plan = copyPlan{digests: map[string]hashing.Digest{}, kept: map[string]bool{}}
+	c.plan = copyPlan{digests: map[string]hashing.Digest{}, kept: map[string]bool{}, waits: map[string]bool{}}
 	c.ends = map[string]int64{}
 	if err := c.lookLogs(ctx); err != nil {
 		return err
@@ -152,6 +155,10 @@ func (c *copier) takeSeal(ctx context.Context, s *sealFiles) error {
 		c.plan.kept[s.id] = true
 		return nil
 	}
+	queue, _, _ := strings.Cut(s.id, "-")
+	if s.lacks["plan.json"] && c.plan.waits[queue] {
+		return nil // one before it is just being made: a copy has no gap among the plans
+	}
 	ok, err := c.whole(ctx, s)
 	if err != nil || !ok {
 		return err
@@ -198,6 +205,7 @@ func (c *copier) whole(ctx context.Context, s *sealFiles) (bool, error) {
 		c.problem("seals/"+s.id+"/plan.json", err)
 		return false, ctx.Err()
 	}
+	queue, _, _ := strings.Cut(s.id, "-")
 	_, signed := s.parts["statement.dsse.json"]
 	for _, k := range p.Packs {
 		f, err := c.from.OpenName(ctx, k.Name)
@@ -208,6 +216,8 @@ func (c *copier) whole(ctx context.Context, s *sealFiles) (bool, error) {
 		}
 		if signed || !errors.Is(err, fs.ErrNotExist) { // not just being made
 			c.problem(k.Name, err)
+		} else {
+			c.plan.waits[queue] = true
 		}
 		return false, ctx.Err()
 	}
@@ -238,7 +248,12 @@ func (c *copier) signedWithin(ctx context.Context, seal string) (bool, error) {
 		return false, ctx.Err()
 	}
 	at := st.Predicate.Checkpoint
-	return at.Size <= c.ends[at.Origin], nil
+	if at.Size > c.ends[at.Origin] {
+		queue, _, _ := strings.Cut(seal, "-")
+		c.plan.waits[queue] = true
+		return false, nil
+	}
+	return true, nil
 }
 
 // packWanted leaves out packs of Seals that are just being made.

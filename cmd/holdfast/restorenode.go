@@ -195,6 +195,10 @@ func (r *restoring) log(ctx context.Context) error {
 	switch {
 	case r.mine.NewLog:
 		return nil
+	case r.mark.Node != r.set.Name: // node.json was not copied any more
+		r.set.Former = append(r.set.Former, formerLog{Name: r.set.Name, VKey: r.set.VKey})
+		r.set.Name, r.set.VKey = r.mark.Node, r.mark.VKey
+		return r.newName(ctx, "the mirror's last run was cut short, and the node had begun a new log")
 	case r.o.old:
 		return r.newName(ctx, "newer copies existed")
 	case r.mark.Log == nil:
