@@ -148,7 +148,8 @@ func (c *cli) sources(args []string, o captureOptions) ([]holdfast.Source, error
 }
 
 func readLines(r io.Reader) (lines []string, err error) {
-	in := bufio.NewScanner(io.LimitReader(r, 64<<20))
+	limited := &io.LimitedReader{R: r, N: maxSources*(holdfast.MaxSource+2) + 1}
+	in := bufio.NewScanner(limited)
 	in.Buffer(nil, holdfast.MaxSource+2)
 	for in.Scan() {
 		if l := strings.TrimSpace(in.Text()); l != "" && !strings.HasPrefix(l, "#") {
@@ -160,6 +161,9 @@ func readLines(r io.Reader) (lines []string, err error) {
 	}
 	if in.Err() != nil {
 		return nil, usageError("read URLs from stdin: %w", in.Err())
+	}
+	if limited.N == 0 {
+		return nil, usageError("more than %d bytes on stdin: split the list", maxSources*(holdfast.MaxSource+2))
 	}
 	return lines, nil
 }

@@ -21,13 +21,16 @@ func (c *cli) initCmd() *cobra.Command {
 	var newLog bool
 	cmd := command("init", "Make a node: its keys, its log, its store", "holdfast init --data /srv/holdfast --label office-7", cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
+			if err := o.checkAgent(); err != nil {
+				return err
+			}
+			if newLog && o.encrypt {
+				return usageError("--new-log and --encrypt-keys: give one of them; `holdfast key encrypt` encrypts the keys of a node that is there")
+			}
 			if newLog {
 				if _, err := c.beginLog(cmd.Context()); err != nil {
 					return err
 				}
-			}
-			if err := o.checkAgent(); err != nil {
-				return err
 			}
 			n, err := c.initNode(cmd.Context(), o)
 			if err != nil {

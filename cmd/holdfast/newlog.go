@@ -54,7 +54,9 @@ func (c *cli) beginLog(ctx context.Context) (*settings, error) {
 	}
 	label, _, _ := strings.Cut(s.Name, ".")
 	s.Former = append(s.Former, formerLog{Name: s.Name, VKey: s.VKey})
-	s.Previous = last
+	if last != nil { // else nothing was signed under this name: the one before it is still the last
+		s.Previous = last
+	}
 	if err := s.adoptMirrors(c.data); err != nil {
 		return nil, err
 	}
