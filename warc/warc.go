@@ -67,6 +67,18 @@ func (f Fields) Get(name string) string {
 	return ""
 }
 
+// List returns all values of a name that may stand on several lines, as one
+// (RFC 9110, 5.3).
+func (f Fields) List(name string) string {
+	var all []string
+	for _, x := range f {
+		if strings.EqualFold(x.Name, name) {
+			all = append(all, x.Value)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
 // Has reports whether name has the comma-separated token, without case.
 func (f Fields) Has(name, token string) bool {
 	for _, x := range f {

@@ -92,7 +92,7 @@ func (x *exchange) decoded(in io.Reader) (io.Reader, string, error) {
 	if x.fields.Has("Transfer-Encoding", "chunked") {
 		body, removed = httputil.NewChunkedReader(r), "chunked transfer coding"
 	}
-	codings := strings.Split(x.fields.Get("Content-Encoding"), ",")
+	codings := strings.Split(x.fields.List("Content-Encoding"), ",")
 	if len(codings) > 4 {
 		return nil, "", fmt.Errorf("%d content codings: %w", len(codings), warc.ErrLimit)
 	}

@@ -56,7 +56,7 @@ func (p *proxy) withhold(x *exchange) error {
 	if digest, list := s.known.Match(); digest != "" {
 		return x.takeOut(s, withheld{Of: "answer", As: "sent", Digest: digest, List: list})
 	}
-	if x.upgraded || x.fields.Get("Content-Encoding") == "" {
+	if x.upgraded || x.fields.List("Content-Encoding") == "" {
 		return nil
 	}
 	known := collectors.WatchAll(p.lists)
