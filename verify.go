@@ -323,40 +323,55 @@ func belongs(name string, numbers map[string]bool) bool {
 	return name == exportName || name == "data/custody.jsonl"
 }
 
-// checkSeals runs CheckSeal on each folder under data/seals/.
+// maxPart bounds a part of a Seal that is neither statement nor its Sigstore form.
+const maxPart = 64 << 10
+
+// checkSeals runs CheckSeal on each folder under data/seals/, one at a time, so
+// that what is in memory is one Seal's.
 func (v *verifier) checkSeals() {
-	parts, used := map[string]SealParts{}, map[string]bool{}
+	used := map[string]bool{}
 	for _, e := range v.x.Exhibits {
 		used[e.Seal] = true
 	}
+	last, parts := "", SealParts{}
 	for _, e := range v.under("data/seals/") {
 		id, part, _ := strings.Cut(strings.TrimPrefix(e.name, "data/seals/"), "/")
-		raw, err := e.read(MaxDocument)
+		if id != last {
+			v.checkSeal(last, parts, used)
+			last, parts = id, SealParts{}
+		}
+		limit := int64(maxPart)
+		if part == "statement.dsse.json" || part == "seal.sigstore.json" {
+			limit = MaxDocument
+		}
+		raw, err := e.read(limit)
 		if err != nil || !ValidSealID(id) || part == "plan.json" {
 			v.find("seal-parts", Contradicted, Proven, e.name, "not a part of a seal (%v)", err)
 			continue
 		}
-		if parts[id] == nil {
-			parts[id] = SealParts{}
-		}
-		parts[id][part] = raw
+		parts[part] = raw
 	}
-	for _, id := range slices.Sorted(maps.Keys(parts)) {
-		r := CheckSeal(id, parts[id], v.p, v.m)
-		v.seals[id] = r
-		v.trees = append(v.trees, r.Trees...)
-		if v.newer = v.newer || r.Newer; r.Newer {
-			continue
-		}
-		for _, f := range r.Findings {
-			v.find(f.Finding, f.Outcome, f.Basis, f.Subject, "%s", f.Detail)
-		}
-		if r.Logged && parts[id]["seal.sigstore.json"] == nil {
-			v.find("seal-parts", Contradicted, Proven, "seal "+id, "seal.sigstore.json is missing")
-		}
-		if !used[id] {
-			v.find("seal-parts", Contradicted, Proven, "seal "+id, "no exhibit has this seal")
-		}
+	v.checkSeal(last, parts, used)
+}
+
+func (v *verifier) checkSeal(id string, parts SealParts, used map[string]bool) {
+	if len(parts) == 0 {
+		return
+	}
+	r := CheckSeal(id, parts, v.p, v.m)
+	v.seals[id] = r
+	v.trees = append(v.trees, r.Trees...)
+	if v.newer = v.newer || r.Newer; r.Newer {
+		return
+	}
+	for _, f := range r.Findings {
+		v.find(f.Finding, f.Outcome, f.Basis, f.Subject, "%s", f.Detail)
+	}
+	if r.Logged && parts["seal.sigstore.json"] == nil {
+		v.find("seal-parts", Contradicted, Proven, "seal "+id, "seal.sigstore.json is missing")
+	}
+	if !used[id] {
+		v.find("seal-parts", Contradicted, Proven, "seal "+id, "no exhibit has this seal")
 	}
 }
 
