@@ -7,9 +7,9 @@
 // When a Bundle is dropped on it on a desktop, it also writes the report beside
 // the Bundle.
 //
-// Exit status: 0 proven · 1 contradicted · 2 usage, missing file, not a ZIP, or
-// a newer format · 3 not sealed under the policy · 4 sealed by a maker that no
-// policy names.
+// Exit status: 0 proven · 1 contradicted · 2 usage, missing file, not a ZIP, a
+// newer format, or a result that could not be written · 3 not sealed under the
+// policy · 4 sealed by a maker that no policy names.
 package main
 
 import (
@@ -68,7 +68,10 @@ func run(args []string, in *os.File, out, errs io.Writer) int {
 	case err != nil:
 		return verifycmd.ExitUsage
 	case tell:
-		fmt.Fprintln(out, o.Program, o.Version)
+		if _, err := fmt.Fprintln(out, o.Program, o.Version); err != nil {
+			fmt.Fprintf(errs, "holdfast-verify: %v\n", err)
+			return verifycmd.ExitUsage
+		}
 		return verifycmd.ExitProven
 	case drop && (o.JSON || o.Report != ""): // its report has a place of its own, and is told of in words
 		fmt.Fprintln(errs, "holdfast-verify: --drop goes with neither --json nor --report")

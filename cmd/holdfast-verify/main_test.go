@@ -44,3 +44,20 @@ func TestExit(t *testing.T) {
 		}
 	}
 }
+
+// TestFullDisk: whoever pipes the result into a full disk learns it.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	const good = "../../testdata/bundles/good/page"
+	for _, args := range []string{"", "--json ", "--version "} {
+		var errs strings.Builder
+		args += "--policy " + good + ".policy.json " + good + ".zip"
+		if code := run(strings.Fields(args), os.Stdin, full, &errs); code != 2 || !strings.Contains(errs.String(), "no space left") {
+			t.Errorf("%s: exit %d\n%s", args, code, errs.String())
+		}
+	}
+}

@@ -134,7 +134,7 @@ type exhibitView struct {
 
 // Exhibits are those with a card; the others are counted by ExhibitsMore.
 func (v *reportView) Exhibits() (out []exhibitView) {
-	for _, e := range v.report.Exhibits[:min(len(v.report.Exhibits), maxCards)] {
+	for _, e := range v.exhibits(maxCards) {
 		out = append(out, exhibitView{v, e, template.HTML(v.proven(v.Mark, e)), template.HTML(v.stated(v.Mark, e))})
 	}
 	return out

@@ -35,8 +35,15 @@ func (c *check) printText(out io.Writer) {
 	} else if !c.All {
 		fmt.Fprintf(out, "  %s. %s\n", c.Say("report.passed", "n", n), c.Say("report.all"))
 	}
-	for _, e := range c.report.Exhibits {
+	exhibits := maxExhibits
+	if c.All {
+		exhibits = len(c.report.Exhibits)
+	}
+	for _, e := range c.exhibits(exhibits) {
 		c.printExhibit(out, e)
+	}
+	if more := len(c.report.Exhibits) - exhibits; more > 0 {
+		fmt.Fprintf(out, "\n… %s. %s\n", c.Say("report.more", "n", more), c.Say("report.more.all"))
 	}
 	fmt.Fprintln(out)
 	if c.report.Training {

@@ -8,6 +8,7 @@
 package verifycmd
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ import (
 const (
 	ExitProven       = 0
 	ExitContradicted = 1
-	ExitUsage        = 2 // usage, missing file, not a ZIP, a newer format, or no report could be written
+	ExitUsage        = 2 // usage, missing file, not a ZIP, a newer format, or the result or report could not be written
 	ExitUnsealed     = 3
 	ExitUnattributed = 4
 )
@@ -90,12 +91,17 @@ func (o Options) check(ctx context.Context, out io.Writer) (*check, error) {
 	if err := c.verify(ctx, f); err != nil {
 		return c, err
 	}
+	w := bufio.NewWriter(out) // keeps the first error: a verdict on a full disk is none
 	if o.JSON {
-		c.printJSON(out)
+		c.printJSON(w)
 	} else {
-		c.printText(out)
+		c.printText(w)
 	}
-	return c, c.writeReport(f, out)
+	err = c.writeReport(f, w)
+	if full := w.Flush(); full != nil {
+		err = errors.Join(err, fmt.Errorf("write the result: %w", full))
+	}
+	return c, err
 }
 
 func (c *check) verify(ctx context.Context, f *os.File) error {
@@ -117,7 +123,7 @@ func (c *check) verify(ctx context.Context, f *os.File) error {
 	return nil
 }
 
-// code is the exit code. A report that could not be written hides no
+// code is the exit code. A result or report that could not be written hides no
 // contradiction.
 func (c *check) code(err error) int {
 	if c.report == nil || err != nil && c.report.Verdict != holdfast.VerdictContradicted {
@@ -126,7 +132,7 @@ func (c *check) code(err error) int {
 	return Exit(c.report.Verdict)
 }
 
-// complain says why there is no verdict, or no report.
+// complain says why there is no verdict, or that it or the report is not written.
 func complain(errs io.Writer, c *check, err error) {
 	if c != nil && c.Catalogue != nil {
 		for cause, key := range map[error]string{holdfast.ErrNotBundle: "verify.notbundle", holdfast.ErrNewer: "verify.newer"} {

@@ -76,10 +76,44 @@ func TestPageIsBounded(t *testing.T) {
 			t.Errorf("%s: the page lacks its policy or how many more there are", lang)
 		}
 	}
+	bad := len(r.Exhibits) - 3
+	for i := range r.Exhibits {
+		if r.Exhibits[i].Verdict = holdfast.VerdictProven; i == bad {
+			r.Exhibits[i].Verdict = holdfast.VerdictUnsealed
+		}
+	}
 	var text bytes.Buffer
-	checked(t, "en", &holdfast.Report{Verdict: r.Verdict, Findings: r.Findings}).printText(&text)
-	if n := strings.Count(text.String(), "\n"); n > 60 || !strings.Contains(text.String(), "99980 more") {
+	checked(t, "en", r).printText(&text)
+	if n := strings.Count(text.String(), "\n"); n > 400 || !strings.Contains(text.String(), "99980 more") || !strings.Contains(text.String(), "99950 more") {
 		t.Errorf("the text has %d lines", n)
+	}
+	if !strings.Contains(text.String(), fmt.Sprintf("Exhibit %d: ", bad)) {
+		t.Error("the one exhibit that is not proven is left out, and good ones are shown")
+	}
+	all := checked(t, "en", &holdfast.Report{Verdict: r.Verdict, Exhibits: r.Exhibits[:1000]})
+	all.All = true
+	text.Reset()
+	if all.printText(&text); strings.Count(text.String(), "\nExhibit ") != 1000 {
+		t.Error("--all does not list all exhibits")
+	}
+}
+
+// TestVerdictThatNobodyReads: on a full disk there is no verdict, and it is said.
+// A contradiction stays one, in the exit code at least.
+func TestVerdictThatNobodyReads(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for file, want := range map[string]int{"good/page.zip": ExitUsage, "good/pending.zip": ExitUsage, "bad/zip--cut-short.mended.zip": ExitContradicted} {
+		for _, o := range []Options{{}, {JSON: true}, {All: true}} {
+			var errs bytes.Buffer
+			o.File, o.Policy, o.Lang = "../../../testdata/bundles/"+file, good+"page.policy.json", "en"
+			if code := Run(t.Context(), o, full, &errs); code != want || !strings.Contains(errs.String(), "write the result") {
+				t.Errorf("%s %+v: exit %d, want %d\n%s", file, o, code, want, errs.String())
+			}
+		}
 	}
 }
 

@@ -16,10 +16,10 @@ import (
 // Findings and texts of a megabyte; how many more there are is always said.
 const (
 	maxLines     = 20  // of one kind of Finding, in text without --all
+	maxExhibits  = 50  // likewise
 	maxRows      = 100 // of one kind of Finding, on a page
 	maxCards     = 200 // exhibits, likewise
 	maxTextRunes = 600 // of one text from outside
-
 )
 
 // isolated is text from outside that may be put into a sentence as it is:
@@ -122,6 +122,30 @@ func (c *check) groups(rows int, all bool) (gs []*group) {
 		return slices.Index(weight, a.Outcome) - slices.Index(weight, b.Outcome)
 	})
 	return gs
+}
+
+// exhibits are at most n of them, in their order. What is left out where there
+// are more is never worse than what is shown.
+func (c *check) exhibits(n int) []holdfast.ExhibitReport {
+	all := c.report.Exhibits
+	if len(all) <= n {
+		return all
+	}
+	weight := []holdfast.Verdict{holdfast.VerdictContradicted, holdfast.VerdictUnsealed, holdfast.VerdictUnattributed, holdfast.VerdictProven}
+	places := make([]int, len(all))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortStableFunc(places, func(a, b int) int {
+		return slices.Index(weight, all[a].Verdict) - slices.Index(weight, all[b].Verdict)
+	})
+	places = places[:n]
+	slices.Sort(places)
+	shown := make([]holdfast.ExhibitReport, n)
+	for i, k := range places {
+		shown[i] = all[k]
+	}
+	return shown
 }
 
 func (c *check) passed() (n int) {
