@@ -1,6 +1,7 @@
 #!/bin/bash
-# verify.sh: checks an evidence bundle of holdfast with bash, openssl >= 3,
-# sha256sum, xxd, awk and unzip (and sed, sort, find, cmp of every system).
+# verify.sh: checks an evidence bundle of holdfast with bash, OpenSSL >= 3,
+# sha256sum, xxd, awk and Info-ZIP's unzip (and sed, sort, find, cmp and their
+# like of every system; it stops where one of them is missing or is another).
 # It needs no network and trusts nothing in the bundle but what DIR names.
 #
 #   bash verify.sh [--trust DIR] [BUNDLE]
@@ -21,7 +22,7 @@
 {
 set -u -o pipefail
 export LC_ALL=C OPENSSL_CONF=/dev/null
-unset SSL_CERT_FILE SSL_CERT_DIR GREP_OPTIONS POSIXLY_CORRECT
+unset SSL_CERT_FILE SSL_CERT_DIR GREP_OPTIONS POSIXLY_CORRECT CDPATH UNZIP UNZIPOPT ZIPINFO ZIPINFOOPT
 umask 077
 
 die() { printf 'verify.sh: %s\n' "$*" >&2; exit 2; }
@@ -36,10 +37,13 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-for tool in openssl sha256sum xxd awk unzip sed sort find cmp grep mktemp; do
+for tool in openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs mktemp; do
 	command -v "$tool" >/dev/null || die "$tool is not installed"
 done
 case $(openssl version) in 'OpenSSL '[3-9]*) ;; *) die 'OpenSSL 3 or later is needed' ;; esac
+case $(unzip -v 2>/dev/null </dev/null) in *Info-ZIP*) ;; *) die 'unzip is not the one of Info-ZIP' ;; esac
+[ "$(find / -maxdepth 0 -regex '/*' 2>/dev/null)" = / ] || die 'this find knows no -regex'
+NL=$'\\\n' # a line feed for the right side of sed's s
 [ -n "$BUNDLE" ] || BUNDLE=$(dirname -- "$0")
 [ -z "$TRUST" ] || TRUST=$(cd -- "$TRUST" 2>/dev/null && pwd) || die 'the folder of --trust cannot be opened'
 [ -z "$TRUST" ] || [ -f "$TRUST/policy.txt" ] || die 'no policy.txt in the folder of --trust: make it with `holdfast policy export --dir`'
@@ -88,6 +92,9 @@ hex_of_b64() { printf '%s' "$1" | unb64 | xxd -p -c 256; }
 is() { [[ $1 =~ ^($2)$ ]]; }
 H='[0-9a-f]{64}' NODE='[a-z0-9-]{1,40}\.[0-9a-f]{16}' B64='[A-Za-z0-9+/]+={0,2}' NUM='[1-9][0-9]{0,15}'
 SEAL='[0-9a-f]{16}-[0-9]{1,9}-[0-9]{20}'
+# newer NUMBER WHAT: is it a version above 1? Then there is no verdict but
+# "contradicted"; what is no version at all is of the wrong form.
+newer() { is "$1" "$NUM" && [ "$1" -gt 1 ] && NEWER=$2; }
 # between FILE FROM TO: what stands between the first FROM and the next TO.
 between() {
 	awk -v from="$2" -v to="$3" 'NR == 1 { i = index($0, from); if (!i) exit 1; r = substr($0, i + length(from)); j = index(r, to); if (!j) exit 1; print substr(r, 1, j - 1); found = 1 } END { exit !found }' "$1"
@@ -253,22 +260,36 @@ exporter() {
 : >"$W/counted"
 : >"$W/newer"
 export_statement() {
-	local x=$W/export tail
+	local x=$W/export tail list
 	[ -f data/export.dsse.json ] || { bad export-missing 'nothing says what this bundle holds'; return; }
 	envelope data/export.dsse.json application/vnd.holdfast.export+json "$x" || { bad export-form 'not an envelope of an export statement'; return; }
+	# Members named version and node stand in the statement's own object alone.
+	local version node
+	version=$(grep -oE '"version":[0-9]+[,}]' "$x.payload" | tail -n 1 | tr -cd 0-9)
+	node=$(grep -oE "\"node\":\"$NODE\"" "$x.payload" | tail -n 1 | cut -d'"' -f4)
+	is "$node" "$NODE" || { bad export-form 'no node'; return; }
+	if newer "$version" 'the bundle'; then
+		signer "$x" "$node" || bad export-signature "no key of $node signed the export statement"
+		return
+	fi
+	tail=$(grep -oE "\"kind\":\"export\",\"node\":\"$NODE\",\"training\":(true|false),\"version\":1,\"withheld\":\[" "$x.payload" | tail -n 1)
+	[[ $tail =~ \"training\":(true|false), ]] || { bad export-form 'no node or version'; return; }
+	TRAINING=${BASH_REMATCH[1]}
+	for list in cases custody exhibits files withheld; do
+		[ "$(grep -oF "\"$list\":[" "$x.payload" | wc -l)" -eq 1 ] || { bad export-form "not one list of $list"; return; }
+	done
 	between "$x.payload" '"files":[' ']' >"$W/files.json" && between "$x.payload" '"exhibits":[' ']' >"$W/exhibits.json" || { bad export-form 'no list of files or exhibits'; return; }
-	tail=$(grep -oE '"kind":"export","node":"[a-z0-9.-]+","training":(true|false),"version":[0-9]+,"withheld":\[' "$x.payload" | tail -n 1)
-	[[ $tail =~ \"node\":\"($NODE)\",\"training\":(true|false),\"version\":([0-9]+), ]] || { bad export-form 'no node or version'; return; }
-	[ "${BASH_REMATCH[3]}" = 1 ] || die 'the bundle has a newer format: use a newer script'
-	TRAINING=${BASH_REMATCH[2]}
-	local node=${BASH_REMATCH[1]}
 	if signer "$x" "$node"; then
 		ok export-signature "by key $KEY of $node (stated)"
 		exporter "$x.payload" "$node"
 	else
 		bad export-signature "no key of $node signed the export statement"
 	fi
-	between "$x.payload" '"cases":[' '],"custody":[' | grep -oE "\"sha256:$H\"" | cut -c9-72 >"$W/counted" || :
+	# "<case> <manifest>" of all that is counted. A quote in a name is written \".
+	between "$x.payload" '"cases":[' '],"custody":[' | sed "s/{\"captures\":\[/$NL&$NL/g; s/\"sha256:/$NL&/g; s/\],\"case\":\"/$NL&/g" | awk '
+		/^[{]"captures":\[$/ { open = 1; n = 0; next }
+		open && /^"sha256:[0-9a-f]*",?$/ { list[n++] = substr($0, 9, 64); next }
+		open && /^\],"case":"/ { open = 0; for (i = 0; i < n; i++) print substr($0, 11, 32), list[i] }' >"$W/counted"
 	# files
 	tr '{' '\n' <"$W/files.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/files.lines"
 	if grep -Evq "^\"digest\":\"sha256:$H\",\"path\":\"data/[a-z0-9._/-]+\",\"size\":(0|$NUM)\$" "$W/files.lines"; then bad export-form 'the list of files'; return; fi
@@ -278,18 +299,20 @@ export_statement() {
 	sort "$W/files.sums" >"$W/want"
 	cmp -s "$W/have" "$W/want" || bad file-digest "$(comm -3 "$W/have" "$W/want" | awk '{ print $2 }' | sort -u | head -n 5 | tr '\n' ' ')are not as the export statement lists them"
 	awk -F'"' '{ sub(/^:/, "", $11); print $11, $8 }' "$W/files.lines" | sort >"$W/want.sizes"
-	awk '$2 != "data/export.dsse.json" { print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 stat -c '%s %n' -- | sort >"$W/have.sizes"
+	awk '$2 != "data/export.dsse.json" { print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 wc -c -- | awk '$2 != "total" { print $1, $2 }' | sort >"$W/have.sizes"
 	cmp -s "$W/have.sizes" "$W/want.sizes" || bad file-digest 'a size is not as the export statement says'
 	# exhibits
 	tr '{' '\n' <"$W/exhibits.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/exhibits.lines"
 	if grep -Evq "^\"capture\":\"[0-9a-f]{32}\",\"manifest\":\"sha256:$H\",\"number\":\"($NUM-)?$NUM\",\"seal\":\"($SEAL)?\"\$" "$W/exhibits.lines"; then bad export-form 'the list of exhibits'; return; fi
+	[ -s "$W/exhibits.lines" ] || { bad export-form 'no exhibit'; return; }
 	awk -F'"' '{ print $4, substr($8, 8), $12, ($16 == "" ? "-" : $16) }' "$W/exhibits.lines" >"$W/exhibits"
 	[ -z "$(awk '{ print $3 }' "$W/exhibits" | sort | uniq -d)" ] || bad export-form 'an exhibit number is there twice'
 	[ -z "$(awk '{ print $1, $2 }' "$W/exhibits" | sort -u | awk '{ print $1 }' | uniq -d)" ] || bad capture-twice 'one capture with two manifests'
-	sed 's/{"digest":"sha256:/\n&/g' "$x.payload" | grep -oE "^\{\"digest\":\"sha256:$H\",\"exhibit\":\"[0-9-]+\",\"name\":\"[a-z0-9._-]+\",\"reason\":\"" | awk -F'"' '{ print substr($4, 8), $8, $12 }' >"$W/withheld"
+	sed "s/{\"digest\":\"sha256:/$NL&/g" "$x.payload" | grep -oE "^\{\"digest\":\"sha256:$H\",\"exhibit\":\"[0-9-]+\",\"name\":\"[a-z0-9._-]+\",\"reason\":\"[^\"]" | awk -F'"' '{ print substr($4, 8), $8, $12 }' >"$W/withheld"
 	between "$x.payload" '"custody":[' ']' >"$W/custody.json" || bad export-form 'no custody heads'
 }
 export_statement
+[ -z "$NEWER" ] || verdict # nothing of it can be read, except that it is signed
 
 # --- seals -------------------------------------------------------------------
 tree() { printf '%s %s %s\n' "$1" "$2" "$3" >>"$W/trees"; } # origin size root
@@ -368,7 +391,7 @@ token() {
 	POLICY=$(awk '/^Policy OID: / { print $3; exit }' "$W/token.text")
 	# Any certificate is taken as an anchor here, at any time: only the token's
 	# own signature, its signer's purpose and the imprint are looked at.
-	openssl cms -verify -noverify -inform DER -in "$1" -certfile "$W/all.pem" -signer "$W/leaf.pem" -out /dev/null 2>/dev/null || { echo 'timestamp-signature its signature does not verify' >"$W/why"; return 1; }
+	openssl cms -verify -noverify -no-CAfile -no-CApath -no-CAstore -inform DER -in "$1" -certfile "$W/all.pem" -signer "$W/leaf.pem" -out /dev/null 2>/dev/null || { echo 'timestamp-signature its signature does not verify' >"$W/why"; return 1; }
 	openssl cms -cmsout -print -noout -inform DER -in "$1" 2>/dev/null | awk '/signerInfos:/ { s = 1 } s && /digestAlgorithm:/ { getline; exit !/sha(256|384|512) / }' || { echo 'timestamp-signature weak algorithm' >"$W/why"; return 1; }
 	if ! openssl ts -verify -token_in -in "$1" -digest "$2" -partial_chain -no_check_time -auth_level 2 -CAfile "$W/leaf.pem" >/dev/null 2>"$W/ts.err"; then
 		if grep -q imprint "$W/ts.err"; then echo 'timestamp-imprint it is for other bytes'; else echo 'timestamp-signature it does not verify'; fi >"$W/why"
@@ -424,17 +447,25 @@ seal() {
 	find "$d" -type f | sed "s|^$d/||" >"$s.parts"
 	if grep -Evq "^(statement\.dsse\.json|seal\.sigstore\.json|notbefore\.tst|checkpoint/$NODE/$NUM|inclusion/$NODE/$NUM\.json|timestamps/[a-z0-9][a-z0-9-]{0,39}/$H\.tst)\$" "$s.parts"; then bad seal-parts "seal $1: a part that no seal has"; return; fi
 	envelope "$d/statement.dsse.json" application/vnd.in-toto+json "$s" || { bad statement-form "seal $1: not an envelope"; return; }
+	[ "$(grep -c '^timestamps/' "$s.parts")" -le 64 ] || { bad seal-parts "seal $1: more than 64 timestamps"; return; }
 	# numbers named version stand in the predicate alone, and once
-	[ "$(grep -oE '"version":[0-9]+[,}]' "$s.payload" | head -n 1 | tr -cd 0-9)" = 1 ] || { NEWER="seal $1"; printf '%s\n' "$1" >>"$W/newer"; return; }
+	n=$(grep -oE '"version":[0-9]+[,}]' "$s.payload" | head -n 1 | tr -cd 0-9)
+	if newer "$n" "seal $1"; then
+		printf '%s\n' "$1" >>"$W/newer"
+		n=$(grep -oE "\"node\":\"$NODE\"" "$s.payload" | head -n 1 | cut -d'"' -f4)
+		is "$n" "$NODE" && signer "$s" "$n" || bad statement-signature "seal $1: no key of its node made it"
+		return
+	fi
+	[ "$n" = 1 ] || { bad statement-form "seal $1: no version"; return; }
 	head=$(head -c 4096 "$s.payload")
 	local tree="\"checkpoint\":\{\"origin\":\"($NODE)\",\"root\":\"sha256:($H)\",\"size\":($NUM)\}"
 	local nbr="\"notBefore\":(null|\{\"digest\":\"sha256:($H)\",\"time\":\"([0-9T:.Z-]{24})\"\})"
 	[[ $head =~ ^\{\"_type\":\"https://in-toto\.io/Statement/v1\",\"predicate\":\{$tree,\"config\":\"sha256:$H\",\"count\":($NUM),\"kind\":\"seal\",\"node\":\"($NODE)\",$nbr,\"seal\":\"$1\",\"software\":\{ ]] || { bad statement-form "seal $1: predicate"; return; }
 	local porigin=${BASH_REMATCH[1]} psize=${BASH_REMATCH[3]} count=${BASH_REMATCH[4]} node=${BASH_REMATCH[5]} nbdigest=${BASH_REMATCH[7]-} nbtime=${BASH_REMATCH[8]-}
 	tree "$porigin" "$psize" "${BASH_REMATCH[2]}"
-	between "$s.payload" '"predicateType":"urn:holdfast:seal:v1","subject":[' ']}' | sed 's/},{"digest/}\n{"digest/g' >"$s.lines" || { bad statement-form "seal $1: subjects"; return; }
+	between "$s.payload" '"predicateType":"urn:holdfast:seal:v1","subject":[' ']}' | sed "s/},{\"digest/}$NL{\"digest/g" >"$s.lines" || { bad statement-form "seal $1: subjects"; return; }
 	grep -Evq "^\{\"digest\":\{\"sha256\":\"$H\"\},\"name\":\"[0-9]+\"\}\$" "$s.lines" && { bad statement-form "seal $1: subjects"; return; }
-	awk -F'"' -v c="$count" '$10 != NR - 1 || $6 <= last { exit 1 } { last = $6; print $6 } END { if (NR != c || NR > 1024) exit 1 }' "$s.lines" >"$W/subjects.$1" || { bad statement-form "seal $1: number or order of subjects"; return; }
+	awk -F'"' -v c="$count" '$10 != NR - 1 || ($6 "") <= (last "") { exit 1 } { last = $6; print $6 } END { if (NR != c || NR > 1024) exit 1 }' "$s.lines" >"$W/subjects.$1" || { bad statement-form "seal $1: number or order of subjects"; return; }
 	signer "$s" "$node" || { bad statement-signature "seal $1: no key of $node made it"; return; }
 	ok statement-signature "seal $1: key $KEY of $node"
 	local key=$KEY pem=$KEYPEM keyknown=$KNOWN from=$FROM until=$UNTIL
@@ -452,6 +483,7 @@ seal() {
 		[ -f "$f" ] || { bad seal-parts "seal $1: a checkpoint without its proof"; continue; }
 		checkpoint "$d/checkpoint/$origin/$size" "$origin" && [ "$SIZE" = "$size" ] || { bad checkpoint-signature "seal $1: $origin/$size"; continue; }
 		tree "$origin" "$size" "$ROOT"
+		newer "$(grep -oE '"version":[0-9]+[,}]' "$f" | head -n 1 | tr -cd 0-9)" "seal $1" && printf '%s\n' "$1" >>"$W/newer" && return
 		n=$(grep -oE '"index":[0-9]+' "$f" | head -n 1 | cut -d: -f2)
 		if ! hashes "$f" "$HASHES,\"index\":$NUM,\"kind\":\"inclusion\",\"size\":$size,\"version\":1" >"$s.proof" || ! included "$leaf" "$n" "$size" "$ROOT" <"$s.proof" || { [ "$origin" = "$porigin" ] && [ "$n" -lt "$psize" ]; }; then
 			bad inclusion "seal $1: it is not in log $origin of size $size"
@@ -483,7 +515,6 @@ seal() {
 			note "$(cat "$W/why")" "seal $1: $f does not count"
 		fi
 	done < <(grep '^timestamps/' "$s.parts" | sort)
-	[ "$(grep -c '^timestamps/' "$s.parts")" -le 64 ] || bad seal-parts "seal $1: more than 64 timestamps"
 	at=$(sort -k 2n "$W/times" | awk '!seen[$1]++ { print $2 }' | sed -n "${QUORUM}p")
 	if [ -n "$at" ]; then
 		ok quorum "seal $1: not later than $(utc "$at")"
@@ -559,7 +590,7 @@ function after(s, prefix) { if (substr(s, 1, length(prefix)) != prefix) { BAD = 
 function upto(s, mark,  k) { k = index(s, mark); return k ? substr(s, 1, k - 1) : s }
 FILENAME == SUMS { sum[$2] = $1; next }
 FILENAME == NEWER { newer[$1] = 1; next }
-FILENAME == COUNTED { counted[$1] = 1; next }
+FILENAME == COUNTED { counted[$1, $2] = 1; next }
 FILENAME == WITHHELD { held[$1, $2, $3] = 1; heldname[$2, $3] = 1; next }
 { exhibit($1, $2, $3, $4) }
 function subjects(seal,  f, d) {
@@ -574,13 +605,16 @@ function exhibit(capture, digest, number, seal,  dir, got, line, more, rest, k, 
 	got = sum[dir "manifest.json"]
 	if (got == "") { say("bad", "manifest-missing", "exhibit " number); return }
 	if (got != digest) { say("bad", "manifest-digest", "exhibit " number); return }
-	if (!(digest in counted)) say("bad", "case-count", "exhibit " number ": the export statement does not count it in a case")
 	line = ""
 	k = (getline line <(dir "manifest.json"))
 	more = (getline rest <(dir "manifest.json"))
 	close(dir "manifest.json")
 	if (k != 1 || more != 0) { say("bad", "manifest-form", "exhibit " number ": more than one line"); return }
-	if (match(line, /"version":[0-9]+[,}]/) && substr(line, RSTART + 10, RLENGTH - 11) != "1") { newer[number] = 1; say("newer", "manifest-form", "exhibit " number); return }
+	n = match(line, /"version":[0-9]+[,}]/) ? substr(line, RSTART + 10, RLENGTH - 11) : ""
+	if (n ~ /^[1-9][0-9]*$/ && length(n) < 17 && n != "1") { newer[number] = 1; say("newer", "manifest-form", "exhibit " number); return }
+	if (n != "1") { say("bad", "manifest-form", "exhibit " number ": no version"); return }
+	k = index(line, "},\"case\":\"")
+	if (!k || !((substr(line, k + 10, 32), digest) in counted)) say("bad", "case-count", "exhibit " number ": the export statement does not count it in its case")
 	if (!index(line, "\"id\":\"" capture "\",\"kind\":\"capture\",\"nonce\":\"")) say("bad", "manifest-form", "exhibit " number ": not the manifest of capture " capture)
 	if (seal in newer) say("note", "subject-missing", "exhibit " number ": its seal has a newer format")
 	else if (seal == "-") say("lacks", "seal-missing", "exhibit " number ": not sealed yet")
@@ -671,7 +705,9 @@ custody() {
 	while IFS= read -r line; do
 		if [[ $line =~ ^\{\"chain\":\"([0-9a-f]{32})\",\"n\":($NUM),\"withheld\":\"sha256:($H)\"\}$ ]]; then
 			d=${BASH_REMATCH[3]}
-		elif [[ $line =~ ^\{\"action\":\".*,\"chain\":\"([0-9a-f]{32})\",\"kind\":\"line\",\"n\":($NUM),\"node\":\" ]]; then
+		elif [[ $line =~ \"version\":([0-9]+)[,}] ]] && newer "${BASH_REMATCH[1]}" 'a custody line'; then
+			return
+		elif [[ ${line%%',"node":"'*} =~ ^\{\"action\":\".*,\"chain\":\"([0-9a-f]{32})\",\"kind\":\"line\",\"n\":($NUM)$ ]]; then
 			d=$(printf '%s' "$line" | sha256sum | cut -c1-64)
 		else
 			bad custody-form 'a line'
@@ -713,6 +749,8 @@ while read -r origin size root; do
 		f=data/tlog/$origin/$lsize-$size.json
 		if [ ! -f "$f" ]; then
 			note log-unlinked "log $origin: that $lsize grew into $size is not shown"
+		elif newer "$(grep -oE '"version":[0-9]+[,}]' "$f" | head -n 1 | tr -cd 0-9)" "$f"; then
+			:
 		elif hashes "$f" "\"from\":$lsize,$HASHES,\"kind\":\"consistency\",\"to\":$size,\"version\":1" >"$W/proof" && grown "$lsize" "$lroot" "$size" "$root" <"$W/proof"; then
 			ok log "log $origin: $lsize grew into $size"
 		else
