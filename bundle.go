@@ -19,12 +19,15 @@ var ErrNotBundle = errors.New("not a bundle: the file does not begin like a ZIP"
 // ReadMe is the one entry whose name has capital letters.
 const ReadMe = "00-READ-ME-FIRST.html"
 
+// MaxExport is the most bytes that are read of an export statement, as a file,
+// and of custody.jsonl: both are held in memory, about a million files.
+const MaxExport = 256 << 20
+
 // Limits of docs/bundle.md sections 1 and 11.
 const (
 	maxEntries   = 4 << 20
 	maxEntryName = 512
-	maxRatio     = 1032      // DEFLATE cannot do better, so more is a lie
-	maxExport    = 256 << 20 // held in memory: about a million files
+	maxRatio     = 1032 // DEFLATE cannot do better, so more is a lie
 )
 
 // bundle is a ZIP file whose structure was checked, not its content.

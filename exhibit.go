@@ -324,7 +324,7 @@ func (v *verifier) custodyLines() (ls []custodyLine, err error) {
 	if e == nil {
 		return nil, malformed("is not here")
 	}
-	raw, err := e.read(256 << 20)
+	raw, err := e.read(MaxExport)
 	if err != nil {
 		return nil, err
 	}

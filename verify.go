@@ -240,11 +240,11 @@ func (v *verifier) export() error {
 		v.find("export-missing", Contradicted, Stated, exportName, "nothing says what this bundle holds")
 		return nil
 	}
-	raw, err := e.read(maxExport)
+	raw, err := e.read(MaxExport)
 	var env *Envelope
 	var x *Export
 	if err == nil {
-		env, err = ParseEnvelope(raw, PayloadExport, maxExport)
+		env, err = ParseEnvelope(raw, PayloadExport, MaxExport)
 	}
 	if err == nil {
 		x, err = ParseExport(env.Payload)

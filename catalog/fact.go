@@ -124,7 +124,7 @@ func (k *Line) take(l *holdfast.Line) error {
 		k.Named = ids(l.Objects)
 	case "added":
 		k.Added = ids(l.Objects)
-	case "exported":
+	case "exporting", "exported": // which gave the numbers before there was the other
 		var x struct {
 			Exhibits []Given `json:"exhibits"`
 		}

@@ -48,18 +48,18 @@ func TestReadLine(t *testing.T) {
 	}{
 		"opened":               {func(*holdfast.Line, *holdfast.Manifest) {}, true},
 		"another action":       {x("key-made", `{"key":1}`), true},
-		"exported":             {x("exported", `{"exhibits":[{"capture":"`+id+`","number":"12"}]}`), true},
+		"exported":             {x("exporting", `{"exhibits":[{"capture":"`+id+`","number":"12"}]}`), true},
 		"of another case":      {func(_ *holdfast.Line, m *holdfast.Manifest) { m.Case = holdfast.NewID() }, false},
 		"another event's":      {func(_ *holdfast.Line, m *holdfast.Manifest) { m.ID = holdfast.NewID() }, false},
 		"of another place":     {func(l *holdfast.Line, _ *holdfast.Manifest) { l.N = 2 }, false},
 		"opened, no name":      {x("opened", `{"x":"c"}`), false},
 		"opened, a long name":  {x("opened", `{"name":"`+fmt.Sprintf("%01025d", 0)+`"}`), false},
 		"opened, a number":     {x("opened", `{"name":1}`), false},
-		"exported, no id":      {x("exported", `{"exhibits":[{"capture":"x","number":"1"}]}`), false},
-		"exported, number 0":   {x("exported", `{"exhibits":[{"capture":"`+id+`","number":"0"}]}`), false},
-		"exported, number 01":  {x("exported", `{"exhibits":[{"capture":"`+id+`","number":"01"}]}`), false},
-		"exported, number 1-2": {x("exported", `{"exhibits":[{"capture":"`+id+`","number":"1-2"}]}`), false},
-		"exported, no list":    {x("exported", `{"exhibits":{}}`), false},
+		"exported, no id":      {x("exporting", `{"exhibits":[{"capture":"x","number":"1"}]}`), false},
+		"exported, number 0":   {x("exporting", `{"exhibits":[{"capture":"`+id+`","number":"0"}]}`), false},
+		"exported, number 01":  {x("exporting", `{"exhibits":[{"capture":"`+id+`","number":"01"}]}`), false},
+		"exported, number 1-2": {x("exporting", `{"exhibits":[{"capture":"`+id+`","number":"1-2"}]}`), false},
+		"exported, no list":    {x("exporting", `{"exhibits":{}}`), false},
 	} {
 		manifest, line := event(t, d.change)
 		a, err := catalog.Read(3, manifest)

@@ -47,10 +47,10 @@ func write(ctx context.Context, dst Target, o Options, dry bool) (*Summary, erro
 		seals: make(map[string]*seal), nodes: make(map[string]*holdfast.PolicyNode), certs: make(map[hashing.Digest]*x509.Certificate),
 		tsas: make(map[hashing.Digest]tsa), trees: make(map[string]map[int64]hashing.Digest),
 	}
-	w.zip.done = o.Progress
+	w.zip.done, w.zip.maxList = o.Progress, o.maxExport
 	w.anchors = anchors(o.Policy, o.Certificates)
 	for _, step := range []func(context.Context) error{
-		w.useSigner, w.cases, w.custody, w.logs, w.trust, w.statement, w.bag,
+		w.useSigner, w.room, w.cases, w.custody, w.logs, w.trust, w.statement, w.bag,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("export: %w", err)
@@ -89,6 +89,9 @@ func (o *Options) check() error {
 	}
 	if len(seen) == 0 {
 		return fmt.Errorf("export: no captures: a bundle needs at least one exhibit: %w", ErrOptions)
+	}
+	if o.maxExport == 0 {
+		o.maxExport, o.surveyFrom = holdfast.MaxExport, surveyFrom
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -23,6 +23,9 @@ var (
 
 	// ErrSize says that a Bundle would be larger than it may be.
 	ErrSize = errors.New("bundle too large")
+
+	// ErrUnread says that one Bundle would hold more than a verifier reads.
+	ErrUnread = errors.New("too much for one bundle")
 )
 
 // Captures gives what was captured. Both methods may be called more than once
@@ -157,6 +160,10 @@ type Options struct {
 	// Part, optional, says that this Bundle is one of several of one export.
 	Part *Part
 
+	// Why, optional, is what the custody lines of this export say: they stand in
+	// the Bundle, so Split needs to know how long they are.
+	Why string
+
 	// MaxBytes, if not 0, is the size that the Bundle must not exceed: a larger
 	// one is [ErrSize].
 	MaxBytes int64
@@ -168,6 +175,10 @@ type Options struct {
 	Progress func(entries int, bytes int64)
 
 	Log *slog.Logger // optional
+
+	// Limits that only tests set: [holdfast.MaxExport] and [surveyFrom].
+	maxExport  int64
+	surveyFrom int
 }
 
 // Selection is what of a Case is shown, in the order wanted.
@@ -207,7 +218,10 @@ type Summary struct {
 	Entries  int
 	Bytes    int64
 	Withheld int
-	Notes    []string // what could not be had, such as a consistency proof
+	// Statement is the Digest of data/export.dsse.json, which lists every other
+	// file under data/.
+	Statement hashing.Digest
+	Notes     []string // what could not be had, such as a consistency proof
 }
 
 // ExhibitSummary says which number a Capture has and how far it has come.

@@ -2,10 +2,12 @@ package export
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"holdfast"
+	"holdfast/canon"
 )
 
 // MinSize is the least that Split takes: a Bundle of one small Capture with its
@@ -16,11 +18,12 @@ const MinSize = 1 << 20
 // measuring and the writing: custody lines, Captures that are counted.
 const slack = 64 << 10
 
-// Bytes that an `exported` custody line takes, whole and for each Capture in it.
+// Bytes that a custody line of an export takes besides who did it and why, and
+// for each Capture in it. A line names so many Captures at most.
 const (
-	lineBytes    = 1200
-	givenBytes   = 160
-	linesPerPart = 1000
+	lineBytes  = 900
+	givenBytes = 160
+	perLine    = 1000
 )
 
 // Split divides the Captures of o, in their order, into Bundles of at most size
@@ -39,7 +42,16 @@ func Split(ctx context.Context, o Options, size int64) ([][]Selection, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	s, sum := &splitter{o: o, size: size - slack}, int64(0)
+	agent, err := canon.Marshal(o.Agent)
+	if err != nil {
+		return nil, fmt.Errorf("split: %w", err)
+	}
+	why, err := canon.Marshal([]string{o.Why})
+	if err != nil {
+		return nil, fmt.Errorf("split: %w", err)
+	}
+	end := lineBytes + int64(len(agent))
+	s, sum := &splitter{o: o, size: size - slack, begin: end + int64(len(why)), end: end}, int64(0)
 	for i, sel := range o.Cases {
 		for _, id := range sel.Captures {
 			n, err := s.guess(ctx, id)
@@ -57,7 +69,7 @@ func Split(ctx context.Context, o Options, size int64) ([][]Selection, error) {
 			return nil, fmt.Errorf("split: %w", err)
 		}
 		parts = append(parts, s.selections(from, to))
-		s.lines += lines(to - from)
+		s.lines += s.linesOf(from, to)
 		from = to
 	}
 	return parts, nil
@@ -77,10 +89,26 @@ type splitter struct {
 	all   []weighed
 	fixed int64 // guess at what a Bundle holds besides its exhibits; below 0 where these were guessed too large
 	lines int64 // custody that the parts before will have added
+
+	begin, end int64 // most bytes of a custody line of an export, with its reason and without
 }
 
-func lines(captures int) int64 {
-	return lineBytes*int64(captures/linesPerPart+1) + givenBytes*int64(captures)
+// linesOf is the custody that a part adds: in the chain of each Case that it
+// shows the lines of its beginning and the one of its end, and in the first
+// Case's what came from others.
+func (s *splitter) linesOf(from, to int) int64 {
+	n := givenBytes * int64(to-from)
+	for i := from; i < to; {
+		k := i
+		for i < to && s.all[i].at == s.all[k].at {
+			i++
+		}
+		n += int64((i-k)/perLine+1)*s.begin + s.end
+	}
+	if len(s.o.Cases) > 1 {
+		n += int64((to-from)/perLine+1)*s.begin + s.end
+	}
+	return n
 }
 
 // guess is the size of the Objects that are shown and of what is said of each:
@@ -126,6 +154,10 @@ func (s *splitter) part(ctx context.Context, from int) (int, error) {
 			to = (fits + fails) / 2
 		}
 		n, err := s.measure(ctx, from, to)
+		if errors.Is(err, ErrUnread) && to-from > 1 { // no matter how large: half of it, which need not be the most
+			fails = from + (to-from)/2 + 1
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -185,7 +217,7 @@ func (s *splitter) measure(ctx context.Context, from, to int) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return sum.Bytes + s.lines + lines(to-from), nil
+	return sum.Bytes + s.lines + s.linesOf(from, to), nil
 }
 
 const maxGroup = 200

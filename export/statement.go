@@ -15,9 +15,6 @@ import (
 	"holdfast/hashing"
 )
 
-// maxPayload is the largest export payload that a verifier reads.
-const maxPayload = 1 << 30
-
 // statement writes data/export.dsse.json: it lists every other file under
 // data/. The list is encoded three times (to count, to sign, to write) and
 // never held, because it may be larger than all the rest of the process.
@@ -30,14 +27,14 @@ func (w *writer) statement(ctx context.Context) error {
 	if err := p.encode(length); err != nil {
 		return err
 	}
-	if int64(*length) > maxPayload {
-		return fmt.Errorf("the list of files has %d bytes, at most %d are read: export fewer captures at a time: %w", int64(*length), maxPayload, ErrOptions)
+	if envelopeSize(int64(*length)) > w.maxExport {
+		return tooMuch("the list of its files", w.maxExport)
 	}
 	sig, err := w.sign(ctx, p, int64(*length))
 	if err != nil {
 		return fmt.Errorf("sign export statement: %w", err)
 	}
-	return w.zip.stream(pathExport, -1, func(dst io.Writer) error {
+	err = w.zip.stream(pathExport, -1, func(dst io.Writer) error {
 		if _, err := io.WriteString(dst, `{"payload":"`); err != nil {
 			return err
 		}
@@ -51,6 +48,10 @@ func (w *writer) statement(ctx context.Context) error {
 		_, err := fmt.Fprintf(dst, `","payloadType":"%s","signatures":[{"sig":"%s"}]}`, holdfast.PayloadExport, base64.StdEncoding.EncodeToString(sig))
 		return err
 	})
+	if err == nil {
+		w.sum.Statement = w.zip.list[len(w.zip.list)-1].digest
+	}
+	return err
 }
 
 // maxSignature is the longest ECDSA P-256 signature in DER.

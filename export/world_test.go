@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -63,6 +64,7 @@ type world struct {
 	order    []holdfast.ID
 	batches  int64
 	numbers  map[holdfast.ID]string
+	why      string                      // of custody lines; "" is "test"
 	opened   map[string]func() io.Reader // overrides by Object name
 }
 
@@ -180,7 +182,7 @@ func raw(hs []tlog.Hash) (out [][]byte) {
 func (w *world) line(action string, objects []string, x json.RawMessage) {
 	l := holdfast.Line{
 		Action: action, At: holdfast.At(w.now), Case: w.home, Chain: w.chain, N: w.head.Length + 1, Node: w.node.Name,
-		Objects: objects, Training: true, Why: "test", X: x,
+		Objects: objects, Training: true, Why: cmp.Or(w.why, "test"), X: x,
 	}
 	b := must(l.Encode())
 	w.custody = append(w.custody, b)

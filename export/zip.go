@@ -48,6 +48,9 @@ type archive struct {
 	list []entry
 	seen map[string]struct{}
 	done func(entries int, bytes int64) // may be nil
+
+	listed  int64 // bytes that the list of files has so far, at least
+	maxList int64
 }
 
 // entry is what must be remembered of a file until the end.
@@ -182,6 +185,11 @@ func (a *archive) admit(path string) error {
 	}
 	if len(a.list) >= maxEntries {
 		return fmt.Errorf("write %s: more than %d files: export fewer captures at a time: %w", path, maxEntries, ErrOptions)
+	}
+	if isData(path) {
+		if a.listed += listed(len(path)); envelopeSize(a.listed) > a.maxList {
+			return tooMuch("the list of its files", a.maxList)
+		}
 	}
 	a.seen[path] = struct{}{}
 	return nil

@@ -113,14 +113,14 @@ func (o *Outbox) event(line []byte, head holdfast.Head) (Message, error) {
 
 // EventSource returns the Source of a line's Event: holdfast:case/<case> for a
 // Case that was opened, holdfast:<kind>/<event ID> for the rest, kind being
-// `export` for exported and else the action's first word.
+// `export` for exporting and exported and else the action's first word.
 func EventSource(l *holdfast.Line) holdfast.Source {
 	kind, _, _ := strings.Cut(l.Action, "-")
 	id := holdfast.EventID(l.Chain, l.N)
 	switch l.Action {
 	case "opened":
 		kind, id = "case", l.Case
-	case "exported":
+	case "exporting", "exported":
 		kind = "export"
 	}
 	return holdfast.Source("holdfast:" + kind + "/" + string(id))

@@ -115,7 +115,7 @@ func (w *World) export(home int, ids ...holdfast.ID) {
 		w.exhibits[home]++
 		given = append(given, map[string]string{"capture": string(id), "number": fmt.Sprint(w.exhibits[home])})
 	}
-	w.event(home, "exported", map[string]any{"exhibits": given})
+	w.event(home, "exporting", map[string]any{"exhibits": given})
 }
 
 // change draws a record; one in five is empty, and one in five is older by the

@@ -13,8 +13,11 @@ import (
 	"holdfast/hashing"
 )
 
-// caseFacts gives export what is known of a Case, and writes the custody line
-// that an export is.
+// caseFacts gives export what is known of a Case, and writes the custody lines
+// of one Bundle: `exporting` before it is written, with the numbers, and
+// `exported` once the file is there. A Bundle cannot hold its own digest, so it
+// holds the first alone; a crash between the two leaves what says no more than
+// that it was begun.
 //
 // Where a whole Case is exported, other Cases are in the Bundle only as homes of
 // what was added to it. Of such a Case the record is left out and the lines that
@@ -28,6 +31,8 @@ type caseFacts struct {
 
 	main   holdfast.ID // the Case that is exported whole; "" if captures were named
 	guests []string    // captures of other Cases that are exported with it
+
+	begun map[holdfast.ID]int64 // by Case, the number of its first `exporting` line
 }
 
 func newCaseFacts(n *node, sel []export.Selection, o exportOptions) *caseFacts {
@@ -40,7 +45,7 @@ func newCaseFacts(n *node, sel []export.Selection, o exportOptions) *caseFacts {
 
 // of is f for one Bundle of the export.
 func (f caseFacts) of(sel []export.Selection, part *export.Part) *caseFacts {
-	f.part, f.guests = part, nil
+	f.part, f.guests, f.begun = part, nil, map[holdfast.ID]int64{}
 	for _, s := range sel {
 		if f.isGuest(s.Case) {
 			for _, id := range s.Captures {
@@ -73,9 +78,9 @@ func (f *caseFacts) Facts(ctx context.Context, id holdfast.ID) (export.Facts, er
 	return x, nil
 }
 
-// exportedGuests says in the exported Case's own chain what left with it. They
+// exportingGuests says in the exported Case's own chain what left with it. They
 // have their numbers at home, where another line says so.
-func (f *caseFacts) exportedGuests(ctx context.Context, home holdfast.ID) error {
+func (f *caseFacts) exportingGuests(ctx context.Context, home holdfast.ID) error {
 	if home != f.main {
 		return nil
 	}
@@ -84,7 +89,7 @@ func (f *caseFacts) exportedGuests(ctx context.Context, home holdfast.ID) error 
 		for i, id := range part {
 			ids[i] = holdfast.ID(id)
 		}
-		if err := f.exportedLine(ctx, home, ids, nil); err != nil {
+		if err := f.exportingLine(ctx, home, ids, nil); err != nil {
 			return err
 		}
 	}

@@ -150,7 +150,7 @@ func (c *cli) sayLine(l *holdfast.Line) {
 			text += "  " + messages.Visible(s)
 		}
 	}
-	if l.X != nil && l.Action != "exported" {
+	if l.X != nil && l.Action != "exporting" {
 		text += "  " + messages.Visible(string(l.X))
 	}
 	c.say(row, "%s", text)

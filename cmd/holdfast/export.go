@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/export"
+	"holdfast/hashing"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
@@ -148,7 +150,7 @@ func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at pl
 	if err != nil {
 		return err
 	}
-	return c.exportFile(ctx, file, opts)
+	return c.exportFile(ctx, file, opts, newCaseFacts(n, sel, o))
 }
 
 func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at places, o exportOptions) (none export.Options, err error) {
@@ -171,12 +173,13 @@ func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at pla
 	return export.Options{
 		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: newCaseFacts(n, sel, o), Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
 		Certificates: n.certificates(), Agent: n.set.Agent, Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
-		Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log,
+		Why: o.why, Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log,
 	}, nil
 }
 
 // exportFile writes one bundle and says so.
-func (c *cli) exportFile(ctx context.Context, file string, o export.Options) error {
+func (c *cli) exportFile(ctx context.Context, file string, o export.Options, facts *caseFacts) error {
+	o.CaseFacts = facts
 	bar := c.progress("writing")
 	o.Progress = func(_ int, done int64) { bar.bytes(done, -1) }
 	sum, err := export.WriteFile(ctx, file, o)
@@ -187,6 +190,9 @@ func (c *cli) exportFile(ctx context.Context, file string, o export.Options) err
 	if err != nil {
 		return err
 	}
+	if err := facts.finished(context.WithoutCancel(ctx), sum.Statement); err != nil { // the file is there: an interrupt comes too late
+		return fmt.Errorf("%s is whole, but its custody says only that it was begun: %w", file, err)
+	}
 	unsealed := 0
 	for _, e := range sum.Exhibits {
 		if e.State != export.Sealed {
@@ -196,7 +202,7 @@ func (c *cli) exportFile(ctx context.Context, file string, o export.Options) err
 	for _, note := range sum.Notes {
 		fmt.Fprintf(c.errs, "holdfast: note: %s\n", note)
 	}
-	row := map[string]any{"event": "exported", "file": file, "exhibits": len(sum.Exhibits), "unsealed": unsealed, "bytes": sum.Bytes, "withheld": sum.Withheld}
+	row := map[string]any{"event": "exported", "file": file, "exhibits": len(sum.Exhibits), "unsealed": unsealed, "bytes": sum.Bytes, "withheld": sum.Withheld, "statement": sum.Statement}
 	if o.Part != nil {
 		row["part"], row["parts"] = o.Part.Number, o.Part.Of
 	}
@@ -211,7 +217,7 @@ func unsealedText(n int) string {
 	return fmt.Sprintf("; %d NOT SEALED, and the bundle says so", n)
 }
 
-// Numbers gives exhibit numbers that stay: they are in the `exported` line, so
+// Numbers gives exhibit numbers that stay: they are in the `exporting` line, so
 // they are sealed, and a rebuilt catalog knows them. The lock keeps two exports
 // from giving one number twice.
 func (f *caseFacts) Numbers(ctx context.Context, home holdfast.ID, ids []holdfast.ID) ([]string, error) {
@@ -241,22 +247,23 @@ func (f *caseFacts) Numbers(ctx context.Context, home holdfast.ID, ids []holdfas
 		}
 		numbers[i] = known[id]
 	}
-	if err := f.exportedGuests(ctx, home); err != nil {
+	if err := f.exportingGuests(ctx, home); err != nil {
 		return nil, err
 	}
-	return numbers, f.exported(ctx, home, ids, numbers)
+	return numbers, f.exporting(ctx, home, ids, numbers)
 }
 
-// perLine is how many captures one `exported` line names: a line is bounded.
+// perLine is how many captures one `exporting` line names: a line is bounded.
 const perLine = 1000
 
-// exported writes the custody lines that say what was given out, under which
-// number. A crash between two of them leaves numbers given that no bundle has,
-// and that the next export gives again, to the same captures.
-func (f *caseFacts) exported(ctx context.Context, home holdfast.ID, ids []holdfast.ID, numbers []string) error {
+// exporting writes the custody lines that say what is to be given out, under
+// which number. A crash between two of them, or an export that fails, leaves
+// numbers given that no bundle has, and that the next export gives again, to the
+// same captures.
+func (f *caseFacts) exporting(ctx context.Context, home holdfast.ID, ids []holdfast.ID, numbers []string) error {
 	for len(ids) > 0 {
 		n := min(len(ids), perLine)
-		if err := f.exportedLine(ctx, home, ids[:n], numbers[:n]); err != nil {
+		if err := f.exportingLine(ctx, home, ids[:n], numbers[:n]); err != nil {
 			return err
 		}
 		ids, numbers = ids[n:], numbers[n:]
@@ -264,7 +271,7 @@ func (f *caseFacts) exported(ctx context.Context, home holdfast.ID, ids []holdfa
 	return f.n.refresh(ctx)
 }
 
-func (f *caseFacts) exportedLine(ctx context.Context, home holdfast.ID, ids []holdfast.ID, numbers []string) error {
+func (f *caseFacts) exportingLine(ctx context.Context, home holdfast.ID, ids []holdfast.ID, numbers []string) error {
 	var x struct {
 		Exhibits []catalog.Given `json:"exhibits"`
 		Part     int             `json:"part,omitempty"`
@@ -284,8 +291,35 @@ func (f *caseFacts) exportedLine(ctx context.Context, home holdfast.ID, ids []ho
 	if err != nil {
 		return err
 	}
-	_, err = f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.n.set.Agent, Objects: objects, Why: f.why, X: raw})
+	h, err := f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exporting", Agent: f.n.set.Agent, Objects: objects, Why: f.why, X: raw})
+	if err == nil && f.begun[home] == 0 {
+		f.begun[home] = h.Length
+	}
 	return err
+}
+
+// finished writes the lines that say that the Bundle is there, by the Digest of
+// its export statement, whole and under its name.
+func (f *caseFacts) finished(ctx context.Context, statement hashing.Digest) error {
+	for _, home := range slices.Sorted(maps.Keys(f.begun)) {
+		x := struct {
+			Begun     int64          `json:"begun"`
+			Part      int            `json:"part,omitempty"`
+			Parts     int            `json:"parts,omitempty"`
+			Statement hashing.Digest `json:"statement"`
+		}{Begun: f.begun[home], Statement: statement}
+		if f.part != nil {
+			x.Part, x.Parts = f.part.Number, f.part.Of
+		}
+		raw, err := canon.Marshal(x)
+		if err == nil {
+			_, err = f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.n.set.Agent, X: raw})
+		}
+		if err != nil {
+			return fmt.Errorf("say in the custody of case %s that it was exported: %w", home, err)
+		}
+	}
+	return nil
 }
 
 // logs proves how a log grew, from its mirror in the store.

@@ -64,8 +64,8 @@ func (c *cli) exportParts(ctx context.Context, n *node, sel []export.Selection, 
 	for i, sel := range parts {
 		p := &export.Part{Number: i + 1, Of: len(parts), Group: group}
 		opts.Cases, opts.Part, opts.MaxBytes = sel, p, size
-		opts.CaseFacts, opts.Exported = facts.of(sel, p), holdfast.At(time.Now())
-		if err := c.exportFile(ctx, partName(file, i+1), opts); err != nil {
+		opts.Exported = holdfast.At(time.Now())
+		if err := c.exportFile(ctx, partName(file, i+1), opts, facts.of(sel, p)); err != nil {
 			return fmt.Errorf("part %d of %d: %w; the parts before it are whole", i+1, len(parts), err)
 		}
 	}
