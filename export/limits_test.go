@@ -1,6 +1,7 @@
 package export_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -80,5 +81,30 @@ func TestSplitCountsTheReason(t *testing.T) {
 	paths, _ := writeParts(t, o, export.MinSize)
 	if len(paths) < 4 {
 		t.Errorf("%d parts", len(paths))
+	}
+}
+
+// The statement is put together from pieces; text that looks like one of its
+// lists does not come between them.
+func TestStatementWithTextLikeLists(t *testing.T) {
+	t.Parallel()
+	w, ids := splitWorld(t, 10, 20, 30)
+	const lists = `"captures":[],"exhibits":[{}],"files":[],"withheld":[]` + "\u2028<\x01>"
+	o := w.options(ids...)
+	o.Agent.Office = lists
+	o.Withhold = func(_ *holdfast.Manifest, o holdfast.Object) string {
+		if o.Role == "screenshot" {
+			return lists
+		}
+		return ""
+	}
+	path, _ := write(t, o)
+	if r := verify(t, path, w.policy); r.Verdict != holdfast.VerdictProven {
+		t.Fatal(r.Verdict)
+	}
+	env := must(holdfast.ParseEnvelope(entries(t, path)["data/export.dsse.json"], holdfast.PayloadExport, holdfast.MaxExport))
+	x := must(holdfast.ParseExport(env.Payload))
+	if !bytes.Equal(must(x.Encode()), env.Payload) || len(x.Exhibits) != 3 || len(x.Withheld) != 3 || x.Withheld[2].Reason != lists || x.Agent.Office != lists || len(x.Cases[0].Captures) != 3 {
+		t.Errorf("the statement is %+v", x)
 	}
 }

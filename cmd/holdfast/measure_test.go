@@ -134,8 +134,12 @@ func TestLargeCase(t *testing.T) {
 	for _, args := range [][]string{{"export", "--case", "large", file}, {"verify", file, "--policy", policy}, {"list", "--json"}, {"rebuild"}} {
 		_, rss, took := w.measured(args...)
 		t.Logf("%s of %d: %v, %d MB resident", args[0], count, took.Round(100*time.Millisecond), rss/1e6)
-		if rss > 256e6 {
-			t.Errorf("%s: %d MB resident, want less than 256", args[0], rss/1e6)
+		most := int64(256e6)
+		if args[0] == "export" {
+			most = 225e6 // room for larger Manifests than these
+		}
+		if rss > most {
+			t.Errorf("%s: %d MB resident, want less than %d", args[0], rss/1e6, most/1e6)
 		}
 	}
 	if st, err := os.Stat(file); err == nil {
