@@ -2,6 +2,7 @@ package preserve
 
 import (
 	"errors"
+	"strings"
 
 	"holdfast"
 	"holdfast/hashing"
@@ -64,7 +65,12 @@ type Outcome struct {
 	Seal     string        `json:"seal"`
 	State    string        `json:"state"`
 	T        holdfast.Time `json:"t,omitzero"` // when sealed: not later than
+
+	operators []string // whose tokens count
 }
+
+// void reports whether a Seal is disproved: no token helps it.
+func (o *Outcome) void() bool { return strings.HasPrefix(o.Reason, contradicted) }
 
 // Store is what sealing needs of a store.
 type Store interface {

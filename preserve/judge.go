@@ -61,6 +61,7 @@ func (j *Judge) judge(ctx context.Context, p *holdfast.Plan) (Outcome, holdfast.
 		return o, parts, nil
 	}
 	r := holdfast.CheckSeal(p.Seal, parts, j.Trust.Policy(), j.Trust.Material())
+	o.operators = r.Operators
 	switch missing := findings(r, holdfast.Absent); {
 	case r.Contradicted() && r.Logged && onlyPeriod(r):
 		o.State, o.Reason = StateSigned, contradicted+findings(r, holdfast.Contradicted)
@@ -155,7 +156,8 @@ func readPlan(ctx context.Context, store PartReader, seal string) (*holdfast.Pla
 
 // Parts reads the parts of a Seal as [holdfast.CheckSeal] wants them, without
 // the plan and without what a crash or a lost race left over:
-//   - a checkpoint whose inclusion was never written,
+//   - a checkpoint without its inclusion, or an inclusion without its checkpoint:
+//     a disk may keep either of the two names alone,
 //   - notbefore.tst, if the statement that won has none.
 //
 // Leftovers prove nothing and belong to nothing; write-once names keep them.
@@ -196,6 +198,9 @@ func namesNone(envelope []byte) bool {
 func wanted(part string, names map[string]bool) bool {
 	if rest, ok := strings.CutPrefix(part, "checkpoint/"); ok {
 		return names["inclusion/"+rest+".json"]
+	}
+	if rest, ok := strings.CutPrefix(part, "inclusion/"); ok {
+		return names["checkpoint/"+strings.TrimSuffix(rest, ".json")]
 	}
 	return part != partPlan
 }

@@ -47,8 +47,10 @@ func (q *Quorum) older() *rfc3161.Token {
 	return q.newest
 }
 
-// readNewest reads the hint of an earlier run. A token that is damaged, or that
-// the Policy no longer counts, is as good as none.
+// readNewest reads the hint of an earlier run. A token that is damaged, of
+// the future, or not signed by a certificate in it or of this node's, is as good
+// as none. Whether the Policy counts it is for each verifier to say: it is a
+// bound that a statement names, and never makes a Seal sealed.
 func (q *Quorum) readNewest() *rfc3161.Token {
 	if q.o.Newest == "" {
 		return nil

@@ -48,12 +48,13 @@ func queryName(seal, authority string) string { return seal + "." + authority }
 // Of returns the queries that a signed Seal still needs: one for each authority
 // that is asked now and has no token in it. Each is durable in Dir before it is
 // returned, and the same one is returned until its reply was taken: so what is
-// on its way already stays good. A Seal that is not signed, or sealed, has none.
+// on its way already stays good. A Seal that is not signed, sealed, or
+// contradicted (no token helps it) has none.
 //
 // A crash leaves queries that nobody carried; they are returned again.
 func (q *Queries) Of(ctx context.Context, seal string) ([]Unanswered, error) {
-	k, state, err := q.look(ctx, seal)
-	if err != nil || state != StateSigned {
+	k, o, err := q.look(ctx, seal)
+	if err != nil || o.State != StateSigned || o.void() {
 		return nil, err
 	}
 	if err := os.MkdirAll(q.Dir, 0o700); err != nil {
@@ -77,21 +78,21 @@ func (q *Queries) Of(ctx context.Context, seal string) ([]Unanswered, error) {
 func (q *Queries) authorities() []Authority { return q.Recon.Quorum.authorities() }
 
 // look reads a Seal and says how far it is.
-func (q *Queries) look(ctx context.Context, seal string) (ask, string, error) {
+func (q *Queries) look(ctx context.Context, seal string) (ask, Outcome, error) {
 	plan, err := readPlan(ctx, q.Recon.Store, seal)
 	if err != nil {
-		return ask{}, "", err
+		return ask{}, Outcome{}, err
 	}
 	o, parts, err := q.judge().judge(ctx, plan)
 	if err != nil || parts[partStatement] == nil {
-		return ask{}, o.State, err
+		return ask{}, o, err
 	}
 	names, err := partNames(ctx, q.Recon.Store, seal)
 	if err != nil {
-		return ask{}, o.State, err
+		return ask{}, o, err
 	}
-	k, err := question(seal, parts, names)
-	return k, o.State, err
+	k, err := q.Recon.Quorum.question(o, parts, names)
+	return k, o, err
 }
 
 func (q *Queries) judge() *Judge { return &Judge{q.Recon.Store, q.Recon.Quorum.o.Trust} }

@@ -77,7 +77,7 @@ type Quorum struct {
 	clocks []Sighting // the newest of each operator
 	closed bool
 	asked  []Authority
-	turns  map[string]time.Time // when each public authority may be asked next
+	turns  map[string]*turn // before each public authority
 }
 
 // outage is what is remembered of an authority that failed last time.
@@ -107,7 +107,7 @@ func NewQuorum(o QuorumOptions) (*Quorum, error) {
 	if o.Pause == 0 {
 		o.Pause = time.Second
 	}
-	q := &Quorum{o: o, down: make(map[string]*outage), turns: make(map[string]time.Time), asked: o.Authorities}
+	q := &Quorum{o: o, down: make(map[string]*outage), turns: make(map[string]*turn), asked: o.Authorities}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	q.newest = q.readNewest()
 	return q, nil
@@ -265,7 +265,7 @@ func (q *Quorum) begin(a Authority, k ask, answers chan<- answer) bool {
 // one gets and keeps one token. Only a token that counts is kept: an unknown
 // one would prove nothing and stay for good.
 func (q *Quorum) one(ctx context.Context, a Authority, k ask) answer {
-	if err := sleep(ctx, q.turn(a)); err != nil {
+	if err := q.await(ctx, a); err != nil {
 		return answer{a: a, why: fmt.Errorf("not asked: others were before it: %w", err)}
 	}
 	ts, err := q.o.Client.Stamp(ctx, a, k.sig)
@@ -289,21 +289,36 @@ func (q *Quorum) one(ctx context.Context, a Authority, k ask) answer {
 	return answer{a: a}
 }
 
-// turn takes the next place in the row before a public authority, and says how
-// long it is until then.
-func (q *Quorum) turn(a Authority) time.Duration {
+// turn is the row before one public authority.
+type turn struct {
+	gate chan struct{} // one place: who stands in it is asked next
+	next time.Time     // not before; only who stands in the gate touches it
+}
+
+// await waits until a public authority may be asked. Who gives up in the row
+// takes nothing with him: the pause runs from one question to the next.
+func (q *Quorum) await(ctx context.Context, a Authority) error {
 	if !a.Public {
-		return 0
+		return ctx.Err()
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := time.Now()
-	at := q.turns[a.Name]
-	if at.Before(now) {
-		at = now
+	t := q.turns[a.Name]
+	if t == nil {
+		t = &turn{gate: make(chan struct{}, 1)}
+		q.turns[a.Name] = t
 	}
-	q.turns[a.Name] = at.Add(q.o.Pause)
-	return at.Sub(now)
+	q.mu.Unlock()
+	select {
+	case t.gate <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-t.gate }()
+	if err := sleep(ctx, time.Until(t.next)); err != nil {
+		return err
+	}
+	t.next = time.Now().Add(q.o.Pause)
+	return nil
 }
 
 // counts says why a token does not count for a Seal, and pins what is new.

@@ -46,6 +46,7 @@ type Reconciler struct {
 
 	mu   sync.Mutex
 	todo map[string]bool // Seals that are not sealed
+	past map[string]bool // Seals that are done with, until the next listing
 	wake chan struct{}
 }
 
@@ -72,7 +73,7 @@ func (r *Reconciler) Add(seal string) {
 
 func (r *Reconciler) init() {
 	if r.todo == nil {
-		r.todo, r.wake = make(map[string]bool), make(chan struct{}, 1)
+		r.todo, r.past, r.wake = make(map[string]bool), make(map[string]bool), make(chan struct{}, 1)
 	}
 }
 
@@ -127,7 +128,7 @@ func (r *Reconciler) Pass(ctx context.Context) (p Pass, err error) {
 		case o.State == StateSealed:
 			p.Sealed = append(p.Sealed, seal)
 			r.done(seal)
-		case o.State == StateSigned && strings.HasPrefix(o.Reason, contradicted): // published as that; nothing helps
+		case o.State == StateSigned && o.void(): // published as that; nothing helps
 			r.done(seal)
 		case o.State == StateSigned:
 			p.Signed = append(p.Signed, seal)
@@ -144,6 +145,7 @@ func (r *Reconciler) done(seal string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.todo, seal)
+	r.past[seal] = true
 }
 
 // one asks for what a Seal lacks, and publishes it if that was enough.
@@ -157,12 +159,12 @@ func (r *Reconciler) one(ctx context.Context, seal string) (Outcome, error) {
 	if err != nil {
 		return o, err
 	}
-	if o.State == StateSigned && !strings.HasPrefix(o.Reason, contradicted) {
+	if o.State == StateSigned && !o.void() {
 		names, err := partNames(ctx, r.Store, seal)
 		if err != nil {
 			return o, err
 		}
-		k, err := question(seal, parts, names)
+		k, err := r.Quorum.question(o, parts, names)
 		if err != nil {
 			return o, err
 		}
@@ -183,10 +185,10 @@ func (r *Reconciler) one(ctx context.Context, seal string) (Outcome, error) {
 // settle publishes a Seal that is sealed, and complains of one that is
 // contradicted.
 func (r *Reconciler) settle(ctx context.Context, o Outcome, parts holdfast.SealParts) (Outcome, error) {
-	if o.State == StatePending && parts[partStatement] != nil && strings.HasPrefix(o.Reason, "contradicted") {
+	if o.State == StatePending && parts[partStatement] != nil && o.void() {
 		return o, fmt.Errorf("seal %s: %w: %s", o.Seal, ErrContradicted, o.Reason)
 	}
-	void := o.State == StateSigned && strings.HasPrefix(o.Reason, contradicted)
+	void := o.State == StateSigned && o.void()
 	if o.State != StateSealed && !void {
 		return o, nil
 	}
@@ -199,7 +201,34 @@ func (r *Reconciler) settle(ctx context.Context, o Outcome, parts holdfast.SealP
 	return o, nil
 }
 
-func question(seal string, parts holdfast.SealParts, names map[string]bool) (ask, error) {
+// maxStale bounds an authority's tokens in one Seal that do not count.
+const maxStale = 4
+
+// question asks for what a Seal that was judged still lacks. An authority whose
+// token is there and does not count any more (policy.json was lost, and what was
+// pinned anew begins later) is asked for a further one; the old one stays, as a
+// part of its own.
+func (q *Quorum) question(o Outcome, parts holdfast.SealParts, names map[string]bool) (ask, error) {
+	k, err := questionOf(o.Seal, parts, names)
+	if err != nil {
+		return k, err
+	}
+	stored := make(map[string]int)
+	for part := range names {
+		if rest, ok := strings.CutPrefix(part, "timestamps/"); ok {
+			name, _, _ := strings.Cut(rest, "/")
+			stored[name]++
+		}
+	}
+	for _, a := range q.authorities() {
+		if k.have[a.Name] && !slices.Contains(o.operators, a.Operator) && stored[a.Name] < maxStale {
+			delete(k.have, a.Name)
+		}
+	}
+	return k, nil
+}
+
+func questionOf(seal string, parts holdfast.SealParts, names map[string]bool) (ask, error) {
 	e, err := holdfast.ParseEnvelope(parts[partStatement], holdfast.PayloadStatement, maxEnvelope)
 	if err != nil {
 		return ask{}, fmt.Errorf("read statement of seal %s: %w", seal, err)

@@ -127,17 +127,16 @@ func TestReconcilerReportsUnfinishedPlans(t *testing.T) {
 	if err != nil || !slices.Equal(pass.Unfinished, []string{p.Seal}) || len(pass.Bad) > 0 {
 		t.Fatalf("%+v, %v", pass, err)
 	}
-	plans, err := r.Unfinished(t.Context(), pass)
-	if err != nil || len(plans) != 1 || plans[0].Seal != p.Seal {
-		t.Fatalf("%+v, %v", plans, err)
+	if p, err = n.Sealer.Find(t.Context(), b.Queue, b.Partition, b.First); err != nil || p == nil {
+		t.Fatalf("%+v, %v", p, err)
 	}
 	if o, err := n.Judge.State(t.Context(), p.Seal); err != nil || o.State != preserve.StatePending {
 		t.Errorf("only planned: %+v, %v", o, err)
 	}
-	if _, err := n.Sealer.Carry(t.Context(), plans[0], nil); !errors.Is(err, preserve.ErrItems) {
+	if _, err := n.Sealer.Carry(t.Context(), p, nil); !errors.Is(err, preserve.ErrItems) {
 		t.Errorf("without items: %v", err)
 	}
-	if o, err := n.Sealer.Carry(t.Context(), plans[0], b.Items); err != nil || o.State != preserve.StateSealed {
+	if o, err := n.Sealer.Carry(t.Context(), p, b.Items); err != nil || o.State != preserve.StateSealed {
 		t.Errorf("with them: %+v, %v", o, err)
 	}
 }
@@ -179,7 +178,7 @@ func TestPlanRules(t *testing.T) {
 		n.MustSeal(n.Batch(200+i, 1, 10))
 	}
 	plans, err := preserve.Newest(t.Context(), n.Files, b.Queue, 0, 2)
-	if err != nil || len(plans) != 4 || plans[0].First != 202 || plans[3].First != 7 { // all of the last hour
+	if err != nil || len(plans) != 4 || p.First != 202 || plans[3].First != 7 { // all of the last hour
 		t.Errorf("%d plans, %v", len(plans), err)
 	}
 }

@@ -2,9 +2,7 @@ package preserve
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"strings"
 
@@ -40,7 +38,14 @@ func (r *Reconciler) Scan(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.init()
-	maps.Copy(r.todo, found)
+	// What was judged once and is done with is not judged at every listing: a
+	// Seal of authorities that are asked no more looks doubtful for good.
+	maps.DeleteFunc(r.past, func(seal string, _ bool) bool { return !found[seal] })
+	for seal := range found {
+		if !r.past[seal] {
+			r.todo[seal] = true
+		}
+	}
 	return nil
 }
 
@@ -62,21 +67,4 @@ func (r *Reconciler) doubtful(parts map[string]bool, need int) bool {
 		logged = logged || strings.HasPrefix(part, "inclusion/") && wanted(part, parts)
 	}
 	return !logged || len(operators) < need
-}
-
-// Unfinished returns the plans that have captures and no proof in the log: the
-// queue must give their items again ([Sealer.Carry]), or none if a statement is
-// there. A Seal whose plan was removed is fs.ErrNotExist.
-func (r *Reconciler) Unfinished(ctx context.Context, p Pass) ([]*holdfast.Plan, error) {
-	var plans []*holdfast.Plan
-	for _, seal := range p.Unfinished {
-		plan, err := readPlan(ctx, r.Store, seal)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		if err == nil {
-			plans = append(plans, plan)
-		}
-	}
-	return plans, nil
 }

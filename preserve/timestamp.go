@@ -199,27 +199,3 @@ func (c *Client) now() time.Time {
 	}
 	return c.Now()
 }
-
-// A Result is what came of asking one authority: a Timestamp or an error.
-type Result struct {
-	Authority Authority
-	*Timestamp
-	Err error
-}
-
-// StampAll asks all authorities at the same time, each within the timeout, and
-// calls each with every result as it comes, one at a time and from the calling
-// goroutine; one that hangs delays no other. It returns when all have answered
-// or ctx is done, after as many calls as there are authorities.
-func (c *Client) StampAll(ctx context.Context, as []Authority, signature []byte, each func(Result)) {
-	results := make(chan Result, len(as))
-	for _, a := range as {
-		go func() {
-			ts, err := c.Stamp(ctx, a, signature)
-			results <- Result{a, ts, err}
-		}()
-	}
-	for range as {
-		each(<-results)
-	}
-}

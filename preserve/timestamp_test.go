@@ -3,7 +3,6 @@ package preserve_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -152,57 +151,5 @@ func TestStampInProcess(t *testing.T) {
 	}
 	if !ts.Chain.Issuer.Equal(own.Root()) || ts.Token.Latest().Before(time.Now().Add(-2*time.Second)) {
 		t.Errorf("%+v", ts)
-	}
-}
-
-func TestStampAll(t *testing.T) {
-	var as []preserve.Authority
-	for i, mode := range []sealtest.Mode{sealtest.Hanging, "", sealtest.Drip, sealtest.Rejecting, sealtest.P384} {
-		as = append(as, sealtest.NewAuthority(t, fmt.Sprintf("Operator %d", i), mode).Config())
-	}
-	cl, begin := client(), time.Now()
-	cl.Timeout = 2 * time.Second
-	var quick, slow int
-	cl.StampAll(t.Context(), as, []byte("signature"), func(r preserve.Result) {
-		late := time.Since(begin) > time.Second
-		switch r.Authority.Name {
-		case "Operator 0", "Operator 2":
-			slow++
-			if !late || !errors.Is(r.Err, context.DeadlineExceeded) || r.Timestamp != nil {
-				t.Errorf("%s: %v", r.Authority.Name, r.Err)
-			}
-		case "Operator 3":
-			quick++
-			if late || !errors.Is(r.Err, rfc3161.ErrRejected) {
-				t.Errorf("%s: late %v, %v", r.Authority.Name, late, r.Err)
-			}
-		default:
-			quick++
-			if late || r.Err != nil || r.Token == nil {
-				t.Errorf("%s: late %v, %v", r.Authority.Name, late, r.Err)
-			}
-		}
-	})
-	if quick != 3 || slow != 2 {
-		t.Errorf("%d quick and %d slow results", quick, slow)
-	}
-	if d := time.Since(begin); d > 4*time.Second {
-		t.Errorf("took %v", d)
-	}
-}
-
-func TestStampAllCancelled(t *testing.T) {
-	as := []preserve.Authority{sealtest.NewAuthority(t, "A", sealtest.Hanging).Config(), sealtest.NewAuthority(t, "B").Config()}
-	ctx, cancel := context.WithCancel(t.Context())
-	seen := 0
-	client().StampAll(ctx, as, []byte("signature"), func(r preserve.Result) {
-		seen++
-		if r.Authority.Name == "B" && r.Err != nil || r.Authority.Name == "A" && !errors.Is(r.Err, context.Canceled) {
-			t.Errorf("%s: %v", r.Authority.Name, r.Err)
-		}
-		cancel() // one is enough
-	})
-	if seen != 2 {
-		t.Errorf("%d results", seen)
 	}
 }

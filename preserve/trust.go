@@ -27,7 +27,7 @@ type Trust struct {
 	policy *holdfast.Policy
 	certs  []*x509.Certificate
 
-	pinning sync.Mutex // one pin at a time, so that none overwrites another
+	pinning sync.Mutex // one pin or change at a time, so that none overwrites another
 }
 
 // NewTrust begins with a Policy and with certificates to build chains from: the
@@ -51,9 +51,28 @@ func (t *Trust) Material() holdfast.Material {
 	return holdfast.Material{Certs: t.certs}
 }
 
-// Set replaces the Policy and the certificates, when authorities were added or
-// removed. It saves nothing.
+// Set replaces the Policy and the certificates. It saves nothing.
 func (t *Trust) Set(p *holdfast.Policy, certs []*x509.Certificate) {
+	t.pinning.Lock()
+	defer t.pinning.Unlock()
+	t.set(p, certs)
+}
+
+// Change replaces the Policy and the certificates by what change reads or makes,
+// and nothing if that fails. No authority is pinned meanwhile, so no pin is lost
+// between what change has read and what is set. change must not call t's methods
+// but Policy and Material.
+func (t *Trust) Change(change func() (*holdfast.Policy, []*x509.Certificate, error)) error {
+	t.pinning.Lock()
+	defer t.pinning.Unlock()
+	p, certs, err := change()
+	if err == nil {
+		t.set(p, certs)
+	}
+	return err
+}
+
+func (t *Trust) set(p *holdfast.Policy, certs []*x509.Certificate) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.policy, t.certs = p, certs

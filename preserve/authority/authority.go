@@ -10,7 +10,7 @@
 //
 //	ca.pem        0600  root certificate (P-256, 20 years) and its key, used only to issue units
 //	unit-1.pem    0600  certificate and key that sign tokens (P-256, 10 years, critical
-//	unit-2.pem          extended key usage timeStamping alone); the highest number is in use
+//	unit-2.pem          extended key usage timeStamping alone); the highest that is valid now is in use
 //	roots.pem     0644  the root certificate, for those who verify
 //
 // Every file is written whole under a temporary name, synced and then linked to

@@ -310,6 +310,49 @@ func TestUnitIsRenewed(t *testing.T) {
 	}
 }
 
+// A start with the clock years ahead leaves a unit of the future, which waits.
+func TestUnitOfTheFuture(t *testing.T) {
+	dir, start := t.TempDir(), time.Now()
+	first := open(t, dir, Options{})
+	ahead := open(t, dir, Options{Now: func() time.Time { return start.AddDate(9, 0, 0) }})
+	if ahead.Unit().Equal(first.Unit()) {
+		t.Fatal("no unit of the future")
+	}
+	back := open(t, dir, Options{})
+	if !back.Unit().Equal(first.Unit()) {
+		t.Errorf("the unit of %s is in use", back.Unit().NotBefore)
+	}
+	if _, _, err := ask(t, back, ""); err != nil {
+		t.Error(err)
+	}
+	// Between the end of the first and the beginning of the other there is a third.
+	again := func() time.Time { return start.AddDate(8, 6, 0) }
+	third := open(t, dir, Options{Now: again})
+	if third.Unit().Equal(first.Unit()) || third.Unit().Equal(ahead.Unit()) {
+		t.Error("not renewed before the unit of the future begins")
+	}
+	if _, _, err := ask(t, third, ""); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "unit-*.pem")); err != nil || len(left) != 3 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
+// A key that others can read is refused, and stays.
+func TestKeyThatOthersCanRead(t *testing.T) {
+	for _, name := range []string{"ca.pem", "unit-1.pem"} {
+		dir := t.TempDir()
+		open(t, dir, Options{})
+		if err := os.Chmod(filepath.Join(dir, name), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir, Options{Operator: "Prüfamt Nord"}); err == nil || !strings.Contains(err.Error(), "0600") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for name, opt := range map[string]Options{
 		"no operator": {}, "long": {Operator: strings.Repeat("x", 51)}, "control": {Operator: "a\x1b[31m"}, "bidi": {Operator: "a\u202eb"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,9 @@ import (
 // tempPattern names files that are not yet what they will be.
 const tempPattern = ".new-*"
 
+// maxKeyFile bounds a file with a key, in bytes.
+const maxKeyFile = 64 << 10
+
 // staleAfter is how old a temporary file must be before it is taken for what a
 // crash left behind: no process needs a second between writing and linking.
 const staleAfter = time.Hour
@@ -20,7 +24,7 @@ const staleAfter = time.Hour
 // adopt reads the holder at path. If there is none it makes one; if another
 // process has linked its own meanwhile, that one is read instead.
 func (a *Authority) adopt(path string, create func() (holder, error)) (holder, error) {
-	b, err := os.ReadFile(path)
+	b, err := readSecret(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		h, err := create()
 		if err != nil {
@@ -49,6 +53,28 @@ func (a *Authority) adopt(path string, create func() (holder, error)) (holder, e
 		return h, fmt.Errorf("read %s: %w; restore it from a backup", filepath.Base(path), err)
 	}
 	return h, nil
+}
+
+// readSecret reads a small file that others must not be able to read: a key that
+// they have read is no longer the office's own.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %v, so others may have read it: set mode 0600, and begin a new authority in another directory if you are not sure", path, info.Mode())
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err == nil && len(b) > maxKeyFile {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxKeyFile)
+	}
+	return b, err
 }
 
 // publish makes path hold content; what it held before is replaced whole.

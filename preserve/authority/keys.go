@@ -47,6 +47,9 @@ func (a *Authority) load(dir string) error {
 	if err := publish(filepath.Join(dir, "roots.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.cert.Raw})); err != nil {
 		return err
 	}
+	if a.opt.Now().Before(root.cert.NotBefore) {
+		a.opt.Log.Error("no token of this authority is good before its root begins; the clock was ahead when it was made, or is behind now", "root", root.cert.NotBefore.Format(time.DateOnly))
+	}
 	if a.opt.Now().After(root.cert.NotAfter) {
 		return fmt.Errorf("the root ran out on %s: start a new authority in another directory", root.cert.NotAfter.Format(time.DateOnly))
 	}
@@ -58,23 +61,34 @@ func (a *Authority) load(dir string) error {
 	return nil
 }
 
-// currentUnit returns the newest unit, after adding one if that is running out.
-func (a *Authority) currentUnit(dir string, root holder) (holder, error) {
+// currentUnit returns the newest unit that is valid now, after adding one if
+// that is running out. A clock that was years ahead, once, has left a unit of
+// the future: it is passed over until its time has come, and never destroyed.
+func (a *Authority) currentUnit(dir string, root holder) (best holder, err error) {
 	for n := 1; n <= maxUnits; n++ {
-		next := filepath.Join(dir, fmt.Sprintf("unit-%d.pem", n+1))
-		unit, err := a.adopt(filepath.Join(dir, fmt.Sprintf("unit-%d.pem", n)), func() (holder, error) { return a.newUnit(root) })
+		path := filepath.Join(dir, fmt.Sprintf("unit-%d.pem", n))
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+			if best.cert != nil && a.fresh(best.cert, root.cert) {
+				return best, nil
+			}
+		}
+		unit, err := a.adopt(path, func() (holder, error) { return a.newUnit(root) })
 		if err != nil {
 			return unit, err
 		}
 		if err := unit.cert.CheckSignatureFrom(root.cert); err != nil {
 			return unit, fmt.Errorf("unit-%d.pem is not of this root: %w", n, err)
 		}
-		fresh := a.opt.Now().AddDate(renewYears, 0, 0).Before(unit.cert.NotAfter) || unit.cert.NotAfter.Equal(root.cert.NotAfter)
-		if _, err := os.Lstat(next); fresh && errors.Is(err, os.ErrNotExist) {
-			return unit, nil
+		if now := a.opt.Now(); !now.Before(unit.cert.NotBefore) && !now.After(unit.cert.NotAfter) {
+			best = unit
 		}
 	}
 	return holder{}, fmt.Errorf("more than %d units", maxUnits)
+}
+
+// fresh reports whether a unit needs no successor yet.
+func (a *Authority) fresh(unit, root *x509.Certificate) bool {
+	return a.opt.Now().AddDate(renewYears, 0, 0).Before(unit.NotAfter) || unit.NotAfter.Equal(root.NotAfter)
 }
 
 func (a *Authority) organization() string {
