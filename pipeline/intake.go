@@ -70,7 +70,7 @@ func (in *Intake) Ready(ctx context.Context) error {
 // message stands. So is an error of ctx to be read: not known, do it again.
 //
 // Errors: the store's storage.ErrFull, ErrForeign, ErrStopped; [ErrLease];
-// holdfast.ErrForm or [ErrMessage] for what no Manifest can say.
+// [ErrMessage] for what no Manifest can say, and for nothing else.
 func (in *Intake) Accept(ctx context.Context, t Task, a *collectors.Acquired, move *Move) (Accepted, error) {
 	if err := in.Ready(ctx); err != nil {
 		return Accepted{}, err
@@ -81,7 +81,7 @@ func (in *Intake) Accept(ctx context.Context, t Task, a *collectors.Acquired, mo
 	}
 	body, err := c.Encode()
 	if err != nil {
-		return Accepted{}, fmt.Errorf("accept %s: %w", t.Source, err)
+		return Accepted{}, fmt.Errorf("accept %s: %w: %w", t.Source, ErrMessage, err)
 	}
 	at, err := in.Queue.Publish(ctx, move, Message{ID: c.Manifest.ID, Body: body})
 	if err != nil {

@@ -77,6 +77,7 @@ func (t Task) Check() error {
 type Want struct {
 	Schemes []string      // of the Source, e.g. "https"; none means any
 	IDs     []holdfast.ID // only these; none means any
+	Early   bool          // also those whose time has not come
 	Max     int           // 0 means 1
 	Lease   time.Duration // 0 means 5 minutes
 }

@@ -12,6 +12,7 @@ import (
 func TestExit(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "plain.txt")
+	const policy = "../../testdata/bundles/good/page.policy.json"
 	cut := filepath.Join(dir, "cut.zip")
 	for name, b := range map[string]string{text: "text", cut: "PK\x03\x04 and no more"} {
 		if err := os.WriteFile(name, []byte(b), 0o600); err != nil {
@@ -35,6 +36,7 @@ func TestExit(t *testing.T) {
 		{cut, 1, "CONTRADICTED"},
 		{"--drop --json " + cut, 2, "--drop"},
 		{"--drop --report r.html " + cut, 2, "--drop"},
+		{"--drop --policy " + policy + " " + cut + " " + policy, 2, "two policies"},
 		{"--json " + cut, 1, `"verdict":"contradicted"`},
 	} {
 		var out, errs strings.Builder

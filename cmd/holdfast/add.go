@@ -112,10 +112,11 @@ func (o *addOptions) check(in io.Reader, now time.Time) error {
 	return err
 }
 
-// names reports whether text would give the giver away.
-func names(text, giver string) bool {
-	return strings.Contains(strings.ToLower(text), strings.ToLower(giver))
-}
+// names reports whether text would give the giver away: however its letters are
+// put together or its spaces are set, in capitals or not.
+func names(text, giver string) bool { return strings.Contains(spaced(text), spaced(giver)) }
+
+func spaced(s string) string { return strings.Join(strings.Fields(folded(s)), " ") }
 
 // statedTime is a date as given, or a time in the form of documents. A day is
 // left for a date in another zone; who hands over cannot have done so later.

@@ -48,6 +48,9 @@ func (c *cli) captureCmd() *cobra.Command {
 	var o captureOptions
 	cmd := command("capture URL… | - [--case NAME] [--export FILE] [--wait 30s] [--allow-private]", "Capture pages and seal them",
 		"holdfast capture https://host/page --case 2026-017 --export 2026-017.zip", cobra.ArbitraryArgs, func(cmd *cobra.Command, args []string) error {
+			if err := resumeAlone(cmd, args, o); err != nil {
+				return err
+			}
 			sources, err := c.sources(args, o)
 			if err != nil {
 				return err
@@ -63,6 +66,7 @@ func (c *cli) captureCmd() *cobra.Command {
 			return c.capture(cmd.Context(), n, sources, o)
 		})
 	cmd.Long = `Captures each page in a browser, with the exact bytes on the wire, and seals it.
+What --resume goes on with keeps what it was asked with, the way out above all.
 "-" reads URLs from stdin, one a line. Without a node in --data, one is made.
 Ctrl-C leaves what was accepted to be sealed and the rest to "capture --resume".
 With --via, a proxy resolves the names and connects, and nothing goes another way.
@@ -105,6 +109,20 @@ func (c *cli) captureNode(ctx context.Context) (*node, error) {
 		fmt.Fprintf(c.errs, "holdfast: made a node in %s: %s\n", c.data, n.set.Name)
 	}
 	return n, oerr
+}
+
+// resumeAlone refuses what a call without a URL would ignore: a Task keeps what
+// it was accepted with, its way out above all.
+func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
+	if !o.resume || len(args) > 0 {
+		return nil
+	}
+	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private"} {
+		if cmd.Flags().Changed(f) {
+			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
+		}
+	}
+	return nil
 }
 
 // freePath refuses a bundle's name that is taken or cannot be, before anything
@@ -236,10 +254,29 @@ func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o
 		return &exitError{exitUsage, failed}
 	}
 	left := c.await(ctx, n, got, o.wait, done)
-	if o.export != "" && ctx.Err() == nil {
-		failed = errors.Join(failed, c.exportCaptures(ctx, n, got, o.export, o.lang))
+	if o.export != "" {
+		failed = errors.Join(failed, c.exportAsked(ctx, n, got, o))
 	}
 	return c.captureVerdict(n, got, left, failed)
+}
+
+// exportAsked writes the bundle that was asked for. After Ctrl-C there is none,
+// which is an error that says how to get it.
+func (c *cli) exportAsked(ctx context.Context, n *node, got []captured, o captureOptions) error {
+	var err error
+	if ctx.Err() == nil {
+		if err = c.exportCaptures(ctx, n, got, o.export, o.lang); err == nil || ctx.Err() == nil {
+			return err
+		}
+	}
+	which := "ID…"
+	switch {
+	case len(got) == 1:
+		which = string(got[0].id)
+	case o.caseName != "":
+		which = fmt.Sprintf("--case %q", o.caseName)
+	}
+	return errors.Join(err, fmt.Errorf("stopped before the bundle was written: `holdfast export %s %s` writes it; `holdfast list` shows the ids", which, o.export))
 }
 
 // captureVerdict turns what happened into the exit code.

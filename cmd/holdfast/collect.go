@@ -21,7 +21,7 @@ import (
 // taskOptions rides in the Task, so a resumed one is done as it was asked.
 type taskOptions struct {
 	AllowPrivate bool          `json:"allow_private,omitempty"`
-	Via          string        `json:"via,omitempty"`        // a name of egresses.json, or a URL without login; "" is direct
+	Via          string        `json:"via,omitempty"`        // a name of egresses.json, or a URL without login, or direct; "" is nothing was said, and goes direct
 	Timeout      time.Duration `json:"timeout,omitempty"`    // ns
 	RetryFor     time.Duration `json:"retry_for,omitempty"`  // ns
 	NeverKeep    string        `json:"never_keep,omitempty"` // absolute path
@@ -32,11 +32,10 @@ type taskOptions struct {
 // addTasks returns the Tasks that this call is to do.
 func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfast.Source, o captureOptions) (ids []wish, err error) {
 	if o.resume { // first, so that it does not find those of this call
-		waiting, err := n.queue.Tasks(ctx, "", maxSources)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range waiting {
+		for t, err := range n.waiting(ctx) {
+			if err != nil {
+				return nil, err
+			}
 			ids = append(ids, wish{t.ID, t.Due})
 		}
 	}
@@ -176,10 +175,10 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 			r.again = append(r.again, wish{got.task, got.due})
 			r.later(*got)
 		}
-	case errors.Is(err, errNoEgress), errors.Is(err, errNoList), errors.Is(err, errOutside):
+	case errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside):
 		r.waits = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
-	case errors.Is(err, collectors.ErrRefused), errors.Is(err, holdfast.ErrForm), errors.Is(err, pipeline.ErrMessage):
+	case hopeless(err) != "":
 		r.refused = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	default:
@@ -245,7 +244,7 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 // request is what the Collector is asked for. What the Task was to go through,
 // or to be compared with, must be there: else the Task waits.
 func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, error) {
-	via, err := r.n.via(o.Via)
+	via, err := r.n.viaOf(o)
 	if err != nil {
 		return collectors.Request{}, err
 	}
@@ -257,14 +256,27 @@ func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, err
 		Budget: collectors.Budget{Time: o.Timeout}}, nil
 }
 
+// hopeless says why no further attempt at a Task can come to anything; "": one may.
+// The error itself is for the log: what is in it was not looked through for what
+// must not be in a record.
+func hopeless(err error) string {
+	switch {
+	case errors.Is(err, collectors.ErrRefused):
+		return "holdfast refuses what it asks for"
+	case errors.Is(err, pipeline.ErrMessage):
+		return "what came of it fits into no record"
+	}
+	return ""
+}
+
 // letGo ends the lease at once, so that --resume need not wait for it. A Task
-// whose Source is refused would be refused for ever: it is removed.
+// that can never come to anything would be fetched again for ever: it is dropped.
 func (r *round) letGo(ctx context.Context, t pipeline.Task, why error) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
 	var err error
-	if errors.Is(why, collectors.ErrRefused) {
-		_, err = r.n.queue.Publish(ctx, t.Finish())
+	if text := hopeless(why); text != "" {
+		err = r.n.dropTask(ctx, t, text)
 	} else {
 		err = r.n.queue.Renew(ctx, t, time.Millisecond)
 	}

@@ -38,7 +38,8 @@ type naming struct {
 	free  func() // the shared lock
 	open  map[holdfast.ID][]string
 	agent map[holdfast.ID]holdfast.Agent
-	since time.Time
+	timer *time.Timer // writes what waits when it is namesAge old, whatever else is waited for
+	age   time.Duration
 }
 
 // begin is called before the first acceptance: while the lock is held nobody
@@ -68,15 +69,32 @@ func (k *naming) add(ctx context.Context, t pipeline.Task, id holdfast.ID) {
 		k.open, k.agent = map[holdfast.ID][]string{}, map[holdfast.ID]holdfast.Agent{}
 	}
 	if len(k.open) == 0 {
-		k.since = time.Now()
+		k.watch(ctx)
 	}
 	if a, ok := k.agent[t.Case]; ok && a != t.Agent {
 		k.flushCase(ctx, t.Case)
 	}
 	k.open[t.Case], k.agent[t.Case] = append(k.open[t.Case], string(id)), t.Agent
-	if len(k.open[t.Case]) >= namesPerLine || time.Since(k.since) > namesAge {
+	if len(k.open[t.Case]) >= namesPerLine {
 		k.flush(ctx)
 	}
+}
+
+// watch lets no capture be without its line for longer than namesAge: a round
+// may pause for an hour before its next capture, or its end.
+func (k *naming) watch(ctx context.Context) {
+	if k.timer != nil {
+		k.timer.Stop() // one that runs already finds what is open, which is only early
+	}
+	age := namesAge
+	if k.age > 0 {
+		age = k.age
+	}
+	k.timer = time.AfterFunc(age, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.flush(ctx)
+	})
 }
 
 func (k *naming) flush(ctx context.Context) {
@@ -96,6 +114,9 @@ func (k *naming) end(ctx context.Context) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.flush(ctx)
+	if k.timer != nil {
+		k.timer.Stop()
+	}
 	if k.free != nil {
 		k.free()
 		k.free = nil

@@ -144,7 +144,7 @@ func (d *doctor) queue(ctx context.Context, n *node) {
 		}
 	}
 	if waiting > 0 {
-		d.note("queue", fmt.Sprintf("sound; %d Tasks wait and %d are being done: `holdfast capture --resume`", waiting, held))
+		d.note("queue", fmt.Sprintf("sound; %d Tasks wait and %d are being done: `holdfast capture --resume`; `holdfast task list` names them", waiting, held))
 		return
 	}
 	d.check("queue", fmt.Sprintf("sound; no Task waits, %d are being done", held), nil)

@@ -220,7 +220,8 @@ func (c *cli) egressRemoveCmd() *cobra.Command {
 
 // wayOut settles what --via means: a URL, a name, `direct`, or nothing, which is
 // what the Case demands, else the node's default, else direct. It returns what
-// the Task keeps: "" for direct, a name, or a URL without login.
+// the Task keeps: `direct` where somebody said so, "" where nobody said anything,
+// a name, or a URL without login.
 func (n *node) wayOut(via, demanded string) (string, error) {
 	if via == "" {
 		via = demanded
@@ -230,9 +231,6 @@ func (n *node) wayOut(via, demanded string) (string, error) {
 	}
 	if demanded != "" && via != demanded {
 		return "", usageError("--via %s: the Case demands the egress %s; leave --via out, or `holdfast case edit` the Case", viaShown(via), demanded)
-	}
-	if via == collectors.EgressDirect {
-		via = ""
 	}
 	_, err := n.via(via)
 	return via, err
@@ -251,7 +249,7 @@ func viaShown(via string) string {
 // never another way.
 func (n *node) via(s string) (*collectors.Via, error) {
 	switch {
-	case s == "":
+	case s == "" || s == collectors.EgressDirect:
 		return nil, nil
 	case strings.Contains(s, "://"):
 		v, err := collectors.ParseVia(s)
@@ -270,6 +268,20 @@ func (n *node) via(s string) (*collectors.Via, error) {
 		}
 	}
 	return nil, fmt.Errorf("--via %q: %w: `holdfast egress add NAME URL` makes one, `holdfast egress list` shows them; nothing goes another way", viaShown(s), errNoEgress)
+}
+
+// errDirect is wrapped by the error for a Task that nobody has asked to go
+// direct, on a node that has a way out by now.
+var errDirect = errors.New("nobody has asked for the direct line")
+
+// viaOf is the proxy of a Task. One that was accepted when the node had no
+// default, and without a word about the way out, does not go direct once there is
+// a default: it keeps its way, and waits.
+func (n *node) viaOf(o taskOptions) (*collectors.Via, error) {
+	if d := n.set.Via; o.Via == "" && d != "" && d != collectors.EgressDirect {
+		return nil, fmt.Errorf("%w: it was accepted before %s became this node's way out; `holdfast task drop` it and capture it again, with --via %s or --via direct", errDirect, viaShown(d), viaShown(d))
+	}
+	return n.via(o.Via)
 }
 
 // listCache holds each list once: it may be hundreds of megabytes.

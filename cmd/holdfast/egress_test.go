@@ -22,9 +22,9 @@ func TestWayOut(t *testing.T) {
 		via, demanded, want string
 		bad                 bool
 	}{
-		{"", "", "b", false}, {"direct", "", "", false}, {"a", "", "a", false}, {"socks5://h:1", "", "socks5://h:1", false},
+		{"", "", "b", false}, {"direct", "", "direct", false}, {"a", "", "a", false}, {"socks5://h:1", "", "socks5://h:1", false},
 		{"", "a", "a", false}, {"a", "a", "a", false}, {"b", "a", "", true}, {"direct", "a", "", true}, {"socks5://h:1", "a", "", true},
-		{"gone", "", "", true}, {"", "gone", "", true}, {"", "direct", "", false}, {"socks5://u:p@h:1", "", "", true}, {"ftp://h:1", "", "", true},
+		{"gone", "", "", true}, {"", "gone", "", true}, {"", "direct", "direct", false}, {"socks5://u:p@h:1", "", "", true}, {"ftp://h:1", "", "", true},
 	} {
 		got, err := n.wayOut(c.via, c.demanded)
 		if (err != nil) != c.bad || err == nil && got != c.want {

@@ -17,6 +17,7 @@ import (
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/preserve"
+	"holdfast/rfc3161"
 )
 
 // queries are the questions that travel as files. No authority is asked by this
@@ -55,6 +56,9 @@ func (c *cli) writeRequests(ctx context.Context, n *node, dir string, wait time.
 		return err
 	}
 	if len(seals) == 0 && !pending {
+		if err := n.voided(ctx); err != nil {
+			return err
+		}
 		c.say(map[string]any{"event": "all-sealed"}, "all is sealed: there is nothing to ask")
 		return nil
 	}
@@ -127,7 +131,7 @@ func (n *node) signedSeals(ctx context.Context) (seals []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if !seen[cp.Seal] {
+		if !seen[cp.Seal] && !void(cp) { // no token helps a Seal that is contradicted for good
 			seen[cp.Seal] = true
 			seals = append(seals, cp.Seal)
 		}
@@ -157,7 +161,7 @@ func (c *cli) writeQueries(ctx context.Context, q *preserve.Queries, seals []str
 
 // createSame writes a file whole, or finds it there as it must be.
 func createSame(path string, b []byte) error {
-	switch old, err := os.ReadFile(path); {
+	switch old, err := readRegular(path, rfc3161.MaxSize); {
 	case err == nil && bytes.Equal(old, b):
 		return nil
 	case err == nil:

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"holdfast"
@@ -86,18 +88,10 @@ func replyNames(dir string) (names []string, err error) {
 	return names, nil
 }
 
-// takeReply opens regular files only, of at most 64 KiB: the disk comes from
+// takeReply reads regular files only, of at most 64 KiB: the disk comes from
 // outside.
 func takeReply(ctx context.Context, q *preserve.Queries, dir, name string) (preserve.Reply, error) {
-	path := filepath.Join(dir, name)
-	st, err := os.Lstat(path)
-	if err != nil {
-		return preserve.Reply{}, err
-	}
-	if !st.Mode().IsRegular() || st.Size() > rfc3161.MaxSize {
-		return preserve.Reply{}, fmt.Errorf("not a file of at most %d bytes", rfc3161.MaxSize)
-	}
-	b, err := os.ReadFile(path)
+	b, err := readRegular(filepath.Join(dir, name), rfc3161.MaxSize)
 	if err != nil {
 		return preserve.Reply{}, err
 	}
@@ -136,5 +130,28 @@ func (c *cli) repliesVerdict(ctx context.Context, n *node, open []holdfast.ID, r
 	if len(left) > 0 {
 		return &exitError{exitUnsealed, fmt.Errorf("%d of %d are still not sealed: %s", len(left), len(open), n.whyOpen(left[0], "not signed yet: `holdfast seal --requests DIR`"))}
 	}
-	return nil
+	return n.voided(ctx)
+}
+
+// readRegular reads a plain file of at most limit bytes, on a disk that others
+// have had in their hands: it follows no link, waits for no pipe, and what it
+// looks at is what it reads.
+func readRegular(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: not a plain file", path)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("read %s: more than %d bytes", path, limit)
+	}
+	return b, err
 }

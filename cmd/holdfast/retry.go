@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"golang.org/x/sync/errgroup"
 
 	"holdfast"
 	"holdfast/collectors"
@@ -37,36 +36,93 @@ type wish struct {
 	due time.Time
 }
 
-// run does the wishes, tabs at a time, those that failed again when their time
-// has come, until none is left or the round is over.
+// run does the wishes, tabs at a time, until none is left or the round is over.
+// An attempt that is due again does not wait for the end of a long list, nor does
+// the list wait for a line that never comes: they take turns.
 func (r *round) run(ctx context.Context, wishes []wish) {
-	for len(wishes) > 0 && !r.over(ctx) {
-		slices.SortStableFunc(wishes, func(a, b wish) int { return a.due.Compare(b.due) })
-		now := time.Now()
-		n := 0
-		for n < len(wishes) && !wishes[n].due.After(now) {
-			n++
+	var q turns
+	for _, w := range wishes {
+		q.add(w, time.Now())
+	}
+	back := make(chan struct{})
+	for busy := 0; busy > 0 || !r.over(ctx) && !q.empty(); {
+		w, pause := wish{}, time.Duration(-1) // for as long as it takes
+		if busy < tabs && !r.over(ctx) && !q.empty() {
+			w, pause = q.next(time.Now())
 		}
-		if n == 0 {
-			wait(ctx, wishes[0].due.Sub(now))
+		if pause == 0 {
+			busy++
+			go func() { r.do(ctx, w.id); back <- struct{}{} }()
 			continue
 		}
-		var g errgroup.Group
-		g.SetLimit(tabs)
-		for _, w := range wishes[:n] {
-			g.Go(func() error { r.do(ctx, w.id); return nil })
+		if r.pause(ctx, back, pause, busy > 0) {
+			busy--
+			for _, w := range r.takeAgain() {
+				q.add(w, time.Now())
+			}
 		}
-		_ = g.Wait() // what went wrong is in r
-		wishes = append(wishes[n:], r.again...)
-		r.again = nil
 	}
 }
 
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
+// pause waits for a Task that comes back, which it returns, or for d if that is
+// not negative. With none at work the end of ctx ends it.
+func (r *round) pause(ctx context.Context, back <-chan struct{}, d time.Duration, busy bool) bool {
+	var due <-chan time.Time
+	if d > 0 {
+		due = time.After(d)
 	}
+	done := ctx.Done()
+	if busy {
+		done = nil // what is at work ends by itself, and is waited for
+	}
+	select {
+	case <-back:
+		return true
+	case <-due:
+	case <-done:
+	}
+	return false
+}
+
+func (r *round) takeAgain() []wish {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	again := r.again
+	r.again = nil
+	return again
+}
+
+// turns are the wishes of a round: those that are due from the start, in order,
+// and those that are due later, soonest first.
+type turns struct {
+	fresh, later []wish
+	again        bool // the last turn was a later one's
+}
+
+func (q *turns) empty() bool { return len(q.fresh) == 0 && len(q.later) == 0 }
+
+func (q *turns) add(w wish, now time.Time) {
+	if !w.due.After(now) {
+		q.fresh = append(q.fresh, w)
+		return
+	}
+	i, _ := slices.BinarySearchFunc(q.later, w, func(a, b wish) int { return a.due.Compare(b.due) })
+	q.later = slices.Insert(q.later, i, w)
+}
+
+// next takes the wish whose turn it is; one of both kinds by turns. Else it says
+// how long none is due. There must be one.
+func (q *turns) next(now time.Time) (w wish, pause time.Duration) {
+	due := len(q.later) > 0 && !q.later[0].due.After(now)
+	switch {
+	case due && (!q.again || len(q.fresh) == 0):
+		w, q.later, q.again = q.later[0], q.later[1:], true
+	case len(q.fresh) > 0:
+		w, q.fresh, q.again = q.fresh[0], q.fresh[1:], false
+	default:
+		pause = q.later[0].due.Sub(now)
+	}
+	return w, pause
 }
 
 func (r *round) over(ctx context.Context) bool {

@@ -76,22 +76,27 @@ func (c *cli) seal(ctx context.Context, n *node, wait time.Duration) error {
 	wctx, stop := context.WithTimeout(ctx, wait)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- n.work(wctx); stop() }()
+	go func() { done <- unlessStopped(wctx, n.work); stop() }()
 	left := n.waitSealed(wctx, ids, func(id holdfast.ID) { c.saySealed(n, id) })
 	stop()
 	err = <-done
 	c.sayClock(n)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = nil // --wait is over, which is no failure of the stages
-	}
 	if len(left) == 0 {
 		return errors.Join(err, n.voided(ctx))
 	}
-	reason := n.whyOpen(left[0], "out of time; give it more with --wait")
-	if err != nil {
-		reason = err.Error()
+	if err != nil { // more time would not have helped
+		return fmt.Errorf("sealing stopped, %d of %d are still not sealed: %w", len(left), len(ids), err)
 	}
-	return &exitError{exitUnsealed, fmt.Errorf("%d of %d are still not sealed: %s", len(left), len(ids), reason)}
+	return &exitError{exitUnsealed, fmt.Errorf("%d of %d are still not sealed: %s", len(left), len(ids), n.whyOpen(left[0], "out of time; give it more with --wait"))}
+}
+
+// unlessStopped is the error of work, but for one that comes after ctx has ended:
+// that --wait is over is no failure of the stages.
+func unlessStopped(ctx context.Context, work func(context.Context) error) error {
+	if err := work(ctx); ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 // unsealed lists captures and Events that are less than sealed and may become it.

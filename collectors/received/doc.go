@@ -8,4 +8,9 @@
 // them; one that changes while it is read is an error, and then no Object of the
 // act may be named anywhere. What is proven later is that these bytes were here
 // at T. Where they come from is the giver's word, and says so.
+//
+// A Digest is of the very buffers that are handed to the disk, as they pass
+// (hashing.Copy, in the store's Put): file and Object cannot differ but for a disk
+// that writes other bytes than it was given. Nothing is read back here; who
+// exports, mirrors or verifies hashes the Object anew and finds that.
 package received

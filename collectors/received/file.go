@@ -20,11 +20,12 @@ import (
 	"holdfast/hashing"
 )
 
-// Bytes that ride inline, of one file and of all: the rest of what an Acquired
-// may carry is for the documents.
+// Bytes that ride inline, of one file, of all files, and of each of the two
+// documents: together what an Acquired may carry.
 const (
 	maxInlineFile = 64 << 10
 	maxInline     = 192 << 10
+	maxInlineDoc  = 32 << 10
 )
 
 // sniffed is how much of a file mimetype looks at.

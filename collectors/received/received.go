@@ -1,6 +1,7 @@
 package received
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -64,7 +65,7 @@ func Take(ctx context.Context, o Options, keep collectors.Keeper) (*collectors.A
 			return nil, fmt.Errorf("take file %s: %w", path, err)
 		}
 	}
-	if err := t.documents(); err != nil {
+	if err := t.documents(ctx); err != nil {
 		return nil, err
 	}
 	t.a.Completeness.Requests = len(o.Files)
@@ -90,26 +91,39 @@ type taker struct {
 // documents adds received.json and giver.json. The giver's bytes are exactly
 // what the commitment hashes, so sha256sum of the shown file is the check, and
 // the salt keeps a withheld one from being guessed by its Digest.
-func (t *taker) documents() error {
+func (t *taker) documents(ctx context.Context) error {
 	b, err := t.doc.Encode()
 	if err != nil {
 		return fmt.Errorf("write %s: %w", collectors.NameHandover, err)
 	}
-	t.add(collectors.NameHandover, collectors.RoleHandover, b, false)
+	if err := t.add(ctx, collectors.NameHandover, collectors.RoleHandover, b, false); err != nil {
+		return err
+	}
 	salt := make([]byte, 32)
 	rand.Read(salt) // never fails: crypto/rand crashes the program instead
 	b, err = canon.Marshal(giverDoc{Giver, hex.EncodeToString(salt), t.o.Giver})
 	if err != nil {
 		return fmt.Errorf("write %s: %w", NameGiver, err)
 	}
-	t.add(NameGiver, RoleDisclosure, b, true)
+	if err := t.add(ctx, NameGiver, RoleDisclosure, b, true); err != nil {
+		return err
+	}
 	t.a.Commitments = []collectors.Commitment{{Name: Giver, Digest: hashing.Of(b)}}
 	return nil
 }
 
-func (t *taker) add(name, role string, b []byte, restricted bool) {
-	t.a.Objects = append(t.a.Objects, collectors.Object{Name: name, Role: role, MediaType: "application/json", Size: int64(len(b)),
-		Digest: hashing.Of(b), Inline: b, Restricted: restricted})
+// add takes a document: inline if it fits, which one that tells of thousands of
+// files does not.
+func (t *taker) add(ctx context.Context, name, role string, b []byte, restricted bool) error {
+	o := collectors.Object{Name: name, Role: role, MediaType: "application/json", Size: int64(len(b)), Digest: hashing.Of(b), Restricted: restricted}
+	if o.Inline = b; len(b) > maxInlineDoc {
+		if _, _, err := t.keep.Put(ctx, bytes.NewReader(b)); err != nil {
+			return fmt.Errorf("keep %s: %w", name, err)
+		}
+		o.Inline, o.Kept = nil, true
+	}
+	t.a.Objects = append(t.a.Objects, o)
+	return nil
 }
 
 // outcome says what was not kept; a Capture of nothing but that is a failed one.

@@ -98,6 +98,12 @@ func (s suite) tasks(t *testing.T) {
 	ids, err := q.AddTasks(t.Context(), pipeline.Task{Source: "http://c/", Case: holdfast.NewID()})
 	must(t, err)
 	same(t, "drawn id", take(t, q, pipeline.Want{IDs: ids})[0].ID, ids[0])
+	early := task("http://d/")
+	early.Due = c.at.Add(time.Hour)
+	add(t, q, early)
+	w := pipeline.Want{IDs: []holdfast.ID{early.ID}, Early: true}
+	same(t, "early", take(t, q, w)[0].ID, early.ID)
+	same(t, "early, but held", len(take(t, q, w)), 0)
 }
 
 func (s suite) lease(t *testing.T) {

@@ -126,8 +126,11 @@ func take(t *tx, w pipeline.Want, now time.Time) ([]pipeline.Task, error) {
 }
 
 func due(t *tx, w pipeline.Want, now time.Time) (found []pipeline.Task, seen []int64, err error) {
-	query := `SELECT ` + taskColumns + ` FROM tasks WHERE due <= ? AND until <= ?`
-	args := []any{now.UnixMilli(), now.UnixMilli()}
+	query := `SELECT ` + taskColumns + ` FROM tasks WHERE until <= ?`
+	args := []any{now.UnixMilli()}
+	if !w.Early {
+		query, args = query+` AND due <= ?`, append(args, now.UnixMilli())
+	}
 	if len(w.Schemes) > 0 {
 		query += values(` AND scheme IN (`, "?", len(w.Schemes)) + `)`
 		for _, s := range w.Schemes {

@@ -19,6 +19,9 @@ import (
 // errDropped says what may be dropped on the program.
 var errDropped = errors.New("drop one bundle, and with it at most one policy file")
 
+// errPolicies: whom to trust is said twice.
+var errPolicies = errors.New("two policies, one with --policy and one dropped: give one")
+
 // maxAsked bounds how often a mistyped fingerprint is asked for again.
 const maxAsked = 5
 
@@ -79,6 +82,10 @@ func (d *dropped) run(ctx context.Context, files []string, o Options, errs io.Wr
 	}
 	o.File, o.beside = bundle, true
 	if policy != "" {
+		if o.Policy != "" { // which of them counts is not for us to guess
+			complain(errs, nil, errPolicies)
+			return ExitUsage
+		}
 		o.Policy = policy
 	}
 	if o.Policy == "" && o.Node == "" {
