@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -151,5 +152,34 @@ func TestVerifyScriptCountsTokensFirst(t *testing.T) {
 	out, code := offline(t, "/", "bash", sh, f.unpacked(t))
 	if code != 1 || !strings.Contains(out, "more than 64") || strings.Contains(out, "timestamp-form") {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
+// Folders and files of people have spaces and worse in their names.
+func TestVerifyScriptInOddPlaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.page("https://example.org/a")
+	w.seal(3, id)
+	path, _ := write(t, w.options(id))
+	sh, trust := script(t, w)
+	dir := filepath.Join(t.TempDir(), "My 'cases' [1] $(x) *")
+	for _, d := range []string{dir, filepath.Join(dir, "-tmp")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	odd := filepath.Join(dir, "a [b] *.zip")
+	if err := errors.Join(os.CopyFS(filepath.Join(dir, "whom I trust"), os.DirFS(trust)), os.Link(path, odd)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--trust", filepath.Join(dir, "whom I trust"), odd}, {odd}} {
+		cmd := exec.CommandContext(t.Context(), "bash", append([]string{sh}, args...)...)
+		cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Join(dir, "-tmp"))
+		out, _ := cmd.CombinedOutput()
+		want := map[int]int{3: 0, 1: 3}[len(args)]
+		if code := cmd.ProcessState.ExitCode(); code != want || strings.Contains(string(out), "No such file") {
+			t.Errorf("%v: exit %d, want %d\n%s", args, code, want, out)
+		}
 	}
 }

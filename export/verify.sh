@@ -47,6 +47,8 @@ NL=$'\\\n' # a line feed for the right side of sed's s
 [ -n "$BUNDLE" ] || BUNDLE=$(dirname -- "$0")
 [ -z "$TRUST" ] || TRUST=$(cd -- "$TRUST" 2>/dev/null && pwd) || die 'the folder of --trust cannot be opened'
 [ -z "$TRUST" ] || [ -f "$TRUST/policy.txt" ] || die 'no policy.txt in the folder of --trust: make it with `holdfast policy export --dir`'
+# openssl takes a space or comma in some names of files for the end of the name.
+case ${TMPDIR-} in *[!A-Za-z0-9._/+~-]*) export TMPDIR=/tmp ;; esac
 W=$(mktemp -d) || die 'no temporary folder'
 trap 'rm -rf -- "$W"' EXIT
 trap 'exit 130' INT TERM
@@ -187,8 +189,8 @@ for f in data/trust/certs/*.pem; do
 	h=$(openssl x509 -in "$f" -outform DER 2>/dev/null | sha256sum | cut -c1-64)
 	if [ "$f" = "data/trust/certs/$h.pem" ]; then openssl x509 -in "$f" >>"$W/all.pem"; else bad trust-form "$f is not the certificate that its name says"; fi
 done
-# keys_of NODE: lines "<key id> <PEM> <1 if DIR names it> <from> <until>".
-# logs_of NODE: lines "<PEM> <1 if DIR names it>".
+# NODE.keys: lines "<key id> <1 if DIR names it> <from> <until> <PEM>", NODE.logs:
+# "<1 if DIR names it> <PEM>". A path stands last: it may have spaces.
 mkdir "$W/nodes"
 load_node() {
 	[ -f "$W/nodes/$1.keys" ] && return
@@ -196,10 +198,10 @@ load_node() {
 	: >"$W/nodes/$1.logs"
 	local entry=data/trust/nodes/$1.json id key file from until
 	while read -r id from until; do
-		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && printf '%s %s 1 %s %s\n' "$id" "$TRUST/keys/$id.pem" "$from" "$until" >>"$W/nodes/$1.keys"
+		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && printf '%s 1 %s %s %s\n' "$id" "$from" "$until" "$TRUST/keys/$id.pem" >>"$W/nodes/$1.keys"
 	done < <(awk -v n="$1" '$1 == "key" && $2 == n { print $3, $4, $5 }' "$W/policy")
 	while read -r id; do
-		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && log_key_is "$TRUST/keys/$id.pem" "$1" && printf '%s 1\n' "$TRUST/keys/$id.pem" >>"$W/nodes/$1.logs"
+		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && log_key_is "$TRUST/keys/$id.pem" "$1" && printf '1 %s\n' "$TRUST/keys/$id.pem" >>"$W/nodes/$1.logs"
 	done < <(awk -v n="$1" '$1 == "node" && $2 == n { print $3 }' "$W/policy")
 	[ -f "$entry" ] || return
 	grep -q "\"name\":\"$1\"}\$" "$entry" || { bad trust-form "$entry is of another node"; return; }
@@ -208,14 +210,14 @@ load_node() {
 		printf '%s' "$key" | unb64 | openssl pkey -pubin -inform DER -out "$file" 2>/dev/null || { bad trust-form "$entry: a key"; continue; }
 		id=$(openssl pkey -pubin -in "$file" -outform DER | sha256sum | cut -c1-64)
 		cmp -s "$file" "data/trust/nodes/$id.pem" || bad trust-form "data/trust/nodes/$id.pem is not the key of $1"
-		printf '%s %s 0 0 -\n' "$id" "$file" >>"$W/nodes/$1.keys"
+		printf '%s 0 0 - %s\n' "$id" "$file" >>"$W/nodes/$1.keys"
 	done < <(grep -oE '"spki":"[^"]+"' "$entry" | cut -d'"' -f4 | grep -Ex "$B64")
 	key=$(grep -oE "\"key\":\"$1\+[0-9a-f]{8}\+$B64\"" "$entry" | head -n 1 | cut -d+ -f3- | tr -d '"')
 	key=$(hex_of_b64 "$key")
 	is "$key" "01$H" || { bad trust-form "$entry: log key"; return; }
 	file=$W/nodes/log.$RANDOM$RANDOM.pem
 	printf '302a300506032b6570032100%s' "${key#01}" | unhex | openssl pkey -pubin -inform DER -out "$file" 2>/dev/null
-	if log_key_is "$file" "$1"; then printf '%s 0\n' "$file" >>"$W/nodes/$1.logs"; else bad trust-form "$entry: the name is not made from the log key"; fi
+	if log_key_is "$file" "$1"; then printf '0 %s\n' "$file" >>"$W/nodes/$1.logs"; else bad trust-form "$entry: the name is not made from the log key"; fi
 }
 pem_is() { [ -f "$1" ] && [ "$(openssl pkey -pubin -in "$1" -outform DER 2>/dev/null | sha256sum | cut -c1-64)" = "$2" ]; }
 raw_key() { openssl pkey -pubin -in "$1" -outform DER | tail -c 32 | xxd -p -c 64; }
@@ -235,7 +237,7 @@ envelope() {
 # signer OUT NODE: sets KEY, KEYPEM, KNOWN, FROM and UNTIL.
 signer() {
 	load_node "$2"
-	while read -r KEY KEYPEM KNOWN FROM UNTIL; do
+	while read -r KEY KNOWN FROM UNTIL KEYPEM; do
 		openssl pkey -pubin -in "$KEYPEM" -noout -text 2>/dev/null | grep -q 'prime256v1' || continue
 		openssl dgst -sha256 -verify "$KEYPEM" -signature "$1.sig" "$1.pae" >/dev/null 2>&1 && return 0
 	done <"$W/nodes/$2.keys"
@@ -328,7 +330,7 @@ checkpoint() {
 	SIZE=$size
 	printf '%s\n%s\n%s\n' "$2" "$size" "$root" >"$W/note"
 	load_node "$2"
-	while read -r key LOGKNOWN; do
+	while read -r LOGKNOWN key; do
 		raw=$(raw_key "$key")
 		while IFS= read -r sig; do
 			sig=$(hex_of_b64 "${sig##* }")
@@ -410,7 +412,7 @@ counted() {
 			if [ "$GEN" -lt "$from" ] || { [ "$until" != - ] && [ "$GEN" -ge "$until" ]; }; then why=authority-period; continue; fi
 			printf '%s\n' "$op"
 			return 0
-		done < <(awk -v r="$root" '$1 == r { print $2 }' "$W/roots")
+		done < <(awk -v r="$root" '$1 == r { print substr($0, 66) }' "$W/roots")
 	done < <(awk '$1 == "authority"' "$W/policy")
 	printf '%s\n' "$why" >"$W/why"
 	return 1
@@ -561,7 +563,7 @@ sigstore() {
 	done < <(grep -oE "\"signedTimestamp\":\"$B64\"" "$f" | cut -d'"' -f4)
 	checkpoint "$2/checkpoint/$origin/$size" "$origin" || return 1
 	cp=$(awk '{ printf "%s\\n", $0 }' "$2/checkpoint/$origin/$size")
-	read -r log _ <"$W/nodes/$origin.logs"
+	read -r _ log <"$W/nodes/$origin.logs"
 	log=$({ printf '%s\n\001' "$origin"; raw_key "$log" | unhex; } | sha256sum | cut -c1-64 | unhex | b64)
 	{
 		printf '{"dsseEnvelope":'
@@ -766,7 +768,7 @@ if [ -z "$TRUST" ]; then
 	for f in "$W"/nodes/*.logs; do
 		[ -f "$f" ] || continue
 		n=${f##*/}
-		while read -r pem _; do printf 'log key %s of node %s\n' "$(openssl pkey -pubin -in "$pem" -outform DER | sha256sum | cut -c1-64)" "${n%.logs}"; done <"$f" >>"$W/used"
+		while read -r _ pem; do printf 'log key %s of node %s\n' "$(openssl pkey -pubin -in "$pem" -outform DER | sha256sum | cut -c1-64)" "${n%.logs}"; done <"$f" >>"$W/used"
 	done
 	for f in data/trust/nodes/*.json; do
 		[ -f "$f" ] || continue
