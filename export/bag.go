@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 )
 
 // VerifyScript returns verify.sh, which checks a Bundle with bash, openssl,
@@ -58,15 +59,15 @@ func (w *writer) bagInfo() []byte {
 	return b
 }
 
-// oneLine keeps a value from adding lines to a tag file.
+// oneLine keeps a value from adding lines to a tag file, for any reader's idea
+// of a line.
 func oneLine(s string) string {
-	out := []rune(s)
-	for i, r := range out {
-		if r < ' ' || r == 0x7f {
-			out[i] = ' '
+	return strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) {
+			return ' '
 		}
-	}
-	return string(out)
+		return r
+	}, s)
 }
 
 // checksums writes what `sha256sum -c` reads.

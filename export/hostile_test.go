@@ -135,6 +135,10 @@ func TestPolicyDir(t *testing.T) {
 	until := holdfast.At(time.UnixMilli(1_800_000_000_123))
 	w.policy.Nodes[0].Keys[0].Until = &until
 	w.policy.Authorities[0].Operator = "a\nquorum 1"
+	theirs := filepath.Join(dir+".part", "letter.txt") // of somebody's, under a name that we might take
+	if err := errors.Join(os.Mkdir(filepath.Dir(theirs), 0o755), os.WriteFile(theirs, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		err := export.WritePolicyDir(dir, w.policy, w.options().Certificates)
 		if err != nil && !errors.Is(err, export.ErrExists) {
@@ -145,7 +149,13 @@ func TestPolicyDir(t *testing.T) {
 	if strings.Count(text, "\nquorum ") != 1 || !strings.Contains(text, " 1800000000123\n") || !strings.Contains(text, "operator o1 a⟨U+000A⟩quorum 1\n") {
 		t.Error(text)
 	}
-	if left, _ := os.ReadDir(filepath.Dir(dir)); len(left) != 1 {
+	if left, _ := os.ReadDir(filepath.Dir(dir)); len(left) != 2 {
 		t.Errorf("left %v", left)
+	}
+	if _, err := os.Stat(theirs); err != nil {
+		t.Error(err)
+	}
+	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o755 {
+		t.Errorf("%v, %v", st.Mode(), err)
 	}
 }

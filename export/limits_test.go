@@ -92,6 +92,7 @@ func TestStatementWithTextLikeLists(t *testing.T) {
 	const lists = `"captures":[],"exhibits":[{}],"files":[],"withheld":[]` + "\u2028<\x01>"
 	o := w.options(ids...)
 	o.Agent.Office = lists
+	o.Software.Version = "1\u2028two\u0085"
 	o.Withhold = func(_ *holdfast.Manifest, o holdfast.Object) string {
 		if o.Role == "screenshot" {
 			return lists

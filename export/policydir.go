@@ -22,7 +22,8 @@ import (
 // count its tokens.
 //
 // dir must not exist or be empty, else [ErrExists]. It appears whole: files are
-// written to `<dir>.part`, which a crash may leave behind, and then renamed.
+// written to a hidden folder beside it, which a crash may leave behind, and then
+// renamed.
 func WritePolicyDir(dir string, p *holdfast.Policy, certs []*x509.Certificate) error {
 	files, err := policyFiles(p, certs)
 	if err != nil {
@@ -35,8 +36,12 @@ func WritePolicyDir(dir string, p *holdfast.Policy, certs []*x509.Certificate) e
 	if len(old) > 0 {
 		return fmt.Errorf("write policy to %s: %w: choose an empty folder", dir, ErrExists)
 	}
-	tmp := filepath.Clean(dir) + ".part"
-	if err := os.RemoveAll(tmp); err != nil {
+	dir = filepath.Clean(dir)
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".*.part") // never a folder of somebody's
+	if err == nil {
+		err = os.Chmod(tmp, 0o755)
+	}
+	if err != nil {
 		return fmt.Errorf("write policy: %w", err)
 	}
 	defer os.RemoveAll(tmp)

@@ -22,7 +22,6 @@ const (
 	// maxSigstore is the most timestamps that other readers of a Sigstore
 	// bundle take.
 	maxSigstore = 32
-	maxTokens   = 64
 )
 
 // seal is what is remembered of a Seal that was written.
@@ -149,8 +148,8 @@ func (w *writer) readParts(ctx context.Context, id string) (holdfast.SealParts, 
 		case name == partStatement:
 		case name == partNotBefore, dir+"/" == dirTimestamps:
 			limit = rfc3161.MaxSize
-			if tokens++; tokens > maxTokens+1 {
-				return nil, fmt.Errorf("more than %d timestamps", maxTokens)
+			if tokens++; tokens > holdfast.MaxTokens+1 {
+				return nil, fmt.Errorf("more than %d timestamps", holdfast.MaxTokens)
 			}
 		case dir == "checkpoint", dir == "inclusion":
 			limit = 64 << 10
