@@ -28,6 +28,9 @@ type Preserve struct {
 	Carrier   Carrier
 	Partition int
 	Window    time.Duration // 0 means WindowPublic
+	// WindowNow is the window as it is now, instead of Window: the
+	// first public authority may be added while this runs. Optional.
+	WindowNow func() time.Duration
 	Flight    int           // batches in flight; 0 means Flight
 	Sealed    func(Outcome) // Optional: told after each ack, in order.
 	Log       *slog.Logger  // Optional.

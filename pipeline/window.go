@@ -43,6 +43,9 @@ func (r *runner) receive(ctx context.Context, after int64, b Bounds, some bool) 
 	if !some {
 		return r.Queue.Receive(ctx, StagePreserve, r.Partition, after, b)
 	}
+	if r.WindowNow != nil {
+		r.window.length = r.WindowNow()
+	}
 	left := r.window.left()
 	if left <= 0 {
 		return nil, nil

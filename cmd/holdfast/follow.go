@@ -10,11 +10,11 @@ import (
 // seals.
 const followEvery = 2 * time.Second
 
-// follow takes up authorities that were added while this process seals. (To
+// follow takes up authorities that were added while this process seals, and the window that goes with them. (To
 // remove one waits until nobody seals, see removeAuthority.) A list that cannot
 // be used is told, and the old one stays.
 func (s *sealing) follow(ctx context.Context, n *node) error {
-	last := changed(n.path(fileAuthorities))
+	last := s.asOf
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
@@ -38,11 +38,15 @@ func (s *sealing) askAnew(n *node) error {
 	if err := n.reloadTrust(); err != nil {
 		return err
 	}
-	as, _, err := n.asked()
+	as, public, err := n.asked()
 	if err != nil {
 		return err
 	}
-	return s.quorum.SetAuthorities(as)
+	if err := s.quorum.SetAuthorities(as); err != nil {
+		return err
+	}
+	s.public.Store(public)
+	return nil
 }
 
 // changed is when a file was replaced last; the zero time if it is not there.

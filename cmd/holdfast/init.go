@@ -115,6 +115,10 @@ func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
 	if err := cat.Close(); err != nil {
 		return nil, err
 	}
+	// Empty: the public defaults. It is always there, so that a loss is noticed.
+	if err := createJSON(filepath.Join(c.data, fileAuthorities), []authorityEntry{}); err != nil {
+		return nil, err
+	}
 	if err := writeJSON(filepath.Join(c.data, fileSettings), s); err != nil {
 		return nil, err
 	}
@@ -122,7 +126,7 @@ func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
 }
 
 func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {
-	s := &settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: 2, Unfiled: holdfast.NewID(), LogKey: fileLogKey}
+	s := &settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: preserve.DefaultQuorum, Unfiled: holdfast.NewID(), LogKey: fileLogKey}
 	label := o.label
 	if o.training {
 		label = "training-" + label

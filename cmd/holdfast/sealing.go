@@ -7,11 +7,14 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/preserve/authority"
@@ -24,7 +27,8 @@ type sealing struct {
 	quorum *preserve.Quorum
 	sealer *preserve.Sealer
 	recon  *preserve.Reconciler
-	public bool
+	public atomic.Bool // any authority is
+	asOf   time.Time   // of the list of authorities that is in use
 }
 
 func newClient() *preserve.Client { return &preserve.Client{HTTP: &http.Client{}} }
@@ -74,11 +78,12 @@ func (s *sealing) open(ctx context.Context, n *node) error {
 	if err := n.reloadTrust(); err != nil {
 		return err
 	}
+	s.asOf = changed(n.path(fileAuthorities)) // before it is read: what is added from here on is seen by follow
 	as, public, err := n.asked()
 	if err != nil {
 		return err
 	}
-	s.public = public
+	s.public.Store(public)
 	own, err := n.ownAuthority()
 	if err != nil {
 		return err
@@ -140,7 +145,7 @@ func (s *sealing) run(ctx context.Context, n *node) error {
 	if err := n.finishKeys(ctx); err != nil {
 		return err
 	}
-	if err := s.recon.Scan(ctx); err != nil {
+	if err := s.knownSigned(ctx, n); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -151,12 +156,31 @@ func (s *sealing) run(ctx context.Context, n *node) error {
 	return g.Wait()
 }
 
-func (s *sealing) preserve(n *node) *pipeline.Preserve {
-	window := pipeline.WindowOwn
-	if s.public {
-		window = pipeline.WindowPublic
+// knownSigned tells the reconciler of what the catalog knows to lack a quorum,
+// so also of Seals whose tokens are there and count no more: names alone, which
+// its listing goes by, do not show that.
+func (s *sealing) knownSigned(ctx context.Context, n *node) error {
+	last := ""
+	for cp, err := range n.cat.Captures(ctx, catalog.Query{State: pipeline.StateSigned}) {
+		if err != nil {
+			return err
+		}
+		if cp.Seal != last && !strings.HasPrefix(cp.Reason, "contradicted: ") {
+			last = cp.Seal
+			s.recon.Add(cp.Seal)
+		}
 	}
-	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, Window: window, Log: n.log,
+	return nil
+}
+
+func (s *sealing) preserve(n *node) *pipeline.Preserve {
+	window := func() time.Duration {
+		if s.public.Load() {
+			return pipeline.WindowPublic
+		}
+		return pipeline.WindowOwn
+	}
+	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, WindowNow: window, Log: n.log,
 		Sealed: func(o pipeline.Outcome) {
 			if o.State == pipeline.StateSigned {
 				s.recon.Add(o.Seal)

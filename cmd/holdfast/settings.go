@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/preserve"
 )
 
 // Files of a node's directory; docs/DESIGN.md says what each is for.
@@ -59,7 +60,8 @@ type settings struct {
 	// KeysOpen is what a change of keys has still to do, for whoever opens the
 	// node next.
 	KeysOpen *keysOpen `json:"keys_open,omitempty"`
-	// Quorum is how many operators must timestamp a Seal. Default 2.
+	// Quorum is how many operators must timestamp a Seal. Default (0) 2: with
+	// one authority and no other number here, a Seal stays signed.
 	Quorum int `json:"quorum"`
 	// Unfiled is the home Case of what no Case was named for. Drawn by init.
 	Unfiled holdfast.ID `json:"unfiled"`
@@ -100,7 +102,18 @@ func readSettings(dir string) (*settings, error) {
 	if err == nil {
 		err = s.checkFiles()
 	}
+	if err == nil && s.Quorum < 0 {
+		err = fmt.Errorf("read %s: quorum is %d: give how many operators must timestamp a Seal, 1 or more", fileSettings, s.Quorum)
+	}
 	return s, err
+}
+
+// quorum is 2 unless another number is configured: never less by omission.
+func (s *settings) quorum() int {
+	if s.Quorum == 0 {
+		return preserve.DefaultQuorum
+	}
+	return s.Quorum
 }
 
 // checkFiles keeps every key file below keys/: retired ones are deleted, and
@@ -144,6 +157,14 @@ func writeJSON(name string, v any) error {
 		return err
 	}
 	return writeFile(name, append(b, '\n'))
+}
+
+// createJSON is writeJSON where there is no such file yet.
+func createJSON(name string, v any) error {
+	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return writeJSON(name, v)
 }
 
 // writeFile replaces a file whole: a crash leaves the old or the new one. Only

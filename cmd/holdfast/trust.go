@@ -18,7 +18,15 @@ import (
 
 // openTrust reads policy.json, which the first token makes.
 func (n *node) openTrust() (*preserve.Trust, error) {
-	p := &holdfast.Policy{Kind: "policy", Version: holdfast.Version, Training: n.set.Training, Quorum: max(n.set.Quorum, 1),
+	p, certs, err := n.readTrust()
+	if err != nil {
+		return nil, err
+	}
+	return preserve.NewTrust(p, certs, n.savePolicy), nil
+}
+
+func (n *node) readTrust() (*holdfast.Policy, []*x509.Certificate, error) {
+	p := &holdfast.Policy{Kind: "policy", Version: holdfast.Version, Training: n.set.Training, Quorum: n.set.quorum(),
 		Nodes: n.entries(), Authorities: []holdfast.Authority{}}
 	b, err := os.ReadFile(n.path(filePolicy))
 	if err == nil {
@@ -30,13 +38,10 @@ func (n *node) openTrust() (*preserve.Trust, error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", n.path(filePolicy), err)
+		return nil, nil, fmt.Errorf("read %s: %w", n.path(filePolicy), err)
 	}
 	certs, err := n.allRoots()
-	if err != nil {
-		return nil, err
-	}
-	return preserve.NewTrust(p, certs, n.savePolicy), nil
+	return p, certs, err
 }
 
 // savePolicy joins p with what other processes have saved since this one read
@@ -89,11 +94,7 @@ func (n *node) reloadTrust() error {
 	if err := n.reloadKeys(context.Background()); err != nil {
 		return err
 	}
-	t, err := n.openTrust()
-	if err == nil {
-		n.trust.Set(t.Policy(), t.Material().Certs)
-	}
-	return err
+	return n.trust.Change(n.readTrust)
 }
 
 func (n *node) policy() (*holdfast.Policy, error) {
@@ -107,12 +108,21 @@ func (n *node) policy() (*holdfast.Policy, error) {
 
 func (n *node) certificates() []*x509.Certificate { return n.trust.Material().Certs }
 
+// noAuthorities: init writes the list, empty, so a list that is not there was
+// lost. An office that asks only its own would begin to ask strangers.
+type noAuthorities struct{}
+
+func (noAuthorities) Error() string {
+	return fileAuthorities + " is lost, so nobody is asked: copy it back from a mirror (DIR/node/" + fileAuthorities +
+		"); if this node never had authorities of its own and the public defaults are wanted, write `[]` into it"
+}
+
 // authorityEntries returns the configured authorities; known is false while the
 // public defaults are in use.
 func (n *node) authorityEntries() (list []authorityEntry, known bool, err error) {
 	err = readJSON(n.path(fileAuthorities), &list)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
+	if errors.Is(err, fs.ErrNotExist) || err == nil && list == nil {
+		return nil, false, noAuthorities{}
 	}
 	return list, len(list) > 0, err
 }
@@ -154,10 +164,11 @@ func (n *node) asked() (as []preserve.Authority, public bool, err error) {
 	return as, public, nil
 }
 
-// allRoots collects the roots of every authority that was ever asked.
+// allRoots collects the roots of every authority that was ever asked. With the
+// list lost less is shown as sealed, and the node opens.
 func (n *node) allRoots() (cs []*x509.Certificate, err error) {
 	list, known, err := n.authorityEntries()
-	if err != nil {
+	if err != nil && !errors.Is(err, noAuthorities{}) {
 		return nil, err
 	}
 	defaults, err := preserve.Defaults()
@@ -197,18 +208,16 @@ func (n *node) endAuthority(ctx context.Context, list []authorityEntry, gone aut
 	if err := n.reloadTrust(); err != nil {
 		return err
 	}
-	p := *n.trust.Policy()
-	p.Authorities = slices.Clone(p.Authorities)
-	for i, a := range p.Authorities {
-		if a.Operator == gone.Operator && ends[a.Root] && a.Until == nil {
-			p.Authorities[i].Until = gone.Removed
+	return n.trust.Change(func() (*holdfast.Policy, []*x509.Certificate, error) {
+		p := *n.trust.Policy()
+		p.Authorities = slices.Clone(p.Authorities)
+		for i, a := range p.Authorities {
+			if a.Operator == gone.Operator && ends[a.Root] && a.Until == nil {
+				p.Authorities[i].Until = gone.Removed
+			}
 		}
-	}
-	if err := n.savePolicy(ctx, &p); err != nil {
-		return err
-	}
-	n.trust.Set(&p, n.certificates())
-	return nil
+		return &p, n.certificates(), n.savePolicy(ctx, &p)
+	})
 }
 
 // rootKeys are the digests by which a Policy knows an authority's roots.
@@ -241,11 +250,13 @@ func (n *node) tryAuthority(ctx context.Context, name string) error {
 }
 
 func (n *node) stamp(ctx context.Context, a preserve.Authority) (*preserve.Timestamp, error) {
-	certs, err := n.allRoots()
+	err := n.trust.Change(func() (*holdfast.Policy, []*x509.Certificate, error) {
+		certs, err := n.allRoots()
+		return n.trust.Policy(), certs, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	n.trust.Set(n.trust.Policy(), certs)
 	ts, err := newClient().Stamp(ctx, a, []byte(holdfast.NewNonce()))
 	if err != nil {
 		return nil, err
