@@ -111,12 +111,12 @@ type round struct {
 func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, error) {
 	spool, err := openSpool(n.dir)
 	if err != nil {
-		return nil, err
+		return nil, waiting(err, len(wishes))
 	}
 	defer spool.Close()
 	w, err := web.New(web.Options{Browser: n.browser(), Dir: spool.dir, Tabs: tabs, Log: n.log})
 	if err != nil {
-		return nil, err
+		return nil, waiting(err, len(wishes))
 	}
 	defer w.Close()
 	r := &round{n: n, web: w, told: c.sayAccepted, later: c.sayWaits,
@@ -124,6 +124,11 @@ func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, 
 	r.run(ctx, wishes)
 	r.names.end(ctx)
 	return r.got, r.verdict(ctx, len(wishes))
+}
+
+// waiting says what an error leaves to be done.
+func waiting(err error, left int) error {
+	return fmt.Errorf("%w; %d captures wait: then `holdfast capture --resume` goes on", err, left)
 }
 
 // browser is the Chromium that was asked for; "" lets collectors/web look.
@@ -147,11 +152,11 @@ func (r *round) verdict(ctx context.Context, asked int) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("stopped; %d captures wait: `holdfast capture --resume` goes on", left)
 	case r.stopped != nil:
-		return fmt.Errorf("%w; %d captures wait: then `holdfast capture --resume` goes on", r.stopped, left)
+		return waiting(r.stopped, left)
 	case r.refused != nil:
 		return r.refused
 	case r.waits != nil:
-		return fmt.Errorf("%w; %d captures wait: then `holdfast capture --resume` goes on", r.waits, left)
+		return waiting(r.waits, left)
 	}
 	return fmt.Errorf("%d captures are in the hands of another process, or of one that died less than %v ago: `holdfast capture --resume` then", r.busy, lease)
 }
@@ -205,7 +210,7 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 		return nil, err
 	}
 	var opts taskOptions
-	if err := json.Unmarshal(t.Options, &opts); err != nil {
+	if err := json.Unmarshal(t.Options, &opts); t.Options != nil && err != nil {
 		return nil, fmt.Errorf("read options of task %s: %w: %w", t.ID, collectors.ErrRefused, err)
 	}
 	req, err := r.request(t, opts)

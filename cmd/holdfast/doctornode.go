@@ -159,6 +159,7 @@ func (d *doctor) unsealed(ctx context.Context, n *node) {
 		d.check("unsealed", "", err)
 		return
 	}
+	lost := 0
 	counts, oldest := map[string]int{}, time.Now()
 	for _, state := range []string{pipeline.StatePending, pipeline.StateSigned} {
 		for cp, err := range n.cat.Captures(ctx, catalog.Query{State: state}) {
@@ -166,14 +167,22 @@ func (d *doctor) unsealed(ctx context.Context, n *node) {
 				d.check("unsealed", "", err)
 				return
 			}
+			if void(cp) {
+				lost++
+				continue
+			}
 			counts[state]++
 			if cp.Started.Before(oldest) {
 				oldest = cp.Started.Time
 			}
 		}
 	}
+	if lost > 0 {
+		d.note("unsealed", fmt.Sprintf("%d captures and Events are contradicted for good, by the end of a compromised key; waiting does not help: `holdfast list --state signed` names them, docs/threats.md says what is left to do", lost))
+	}
 	total, age := counts[pipeline.StatePending]+counts[pipeline.StateSigned], time.Since(oldest).Round(time.Second)
 	switch {
+	case total == 0 && lost > 0: // that was said
 	case total == 0:
 		d.check("unsealed", "everything is sealed", nil)
 	case age > unsealedLong:

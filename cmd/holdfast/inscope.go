@@ -102,7 +102,7 @@ func (r *round) stillInside(ctx context.Context, t pipeline.Task, o taskOptions)
 	for rule, why := range map[string]string{"period: ": outsidePeriod(rec, time.Now()), "egress: ": outsideEgress(rec.Egress, via)} {
 		given := slices.ContainsFunc(o.Outside, func(s string) bool { return strings.HasPrefix(s, rule) })
 		if why != "" && !given {
-			return fmt.Errorf("%.300s: %w: %s; change the scope with `holdfast case edit`", t.Source, errOutside, why)
+			return fmt.Errorf("%.300s: %w: %s; change the scope with `holdfast case edit`, or give it up with `holdfast task drop`", t.Source, errOutside, why)
 		}
 	}
 	return nil

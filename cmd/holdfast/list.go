@@ -42,7 +42,7 @@ func (c *cli) list(ctx context.Context, n *node, caseName, state string) error {
 	if caseName != "" {
 		cs, err := n.cat.Case(ctx, caseName)
 		if err != nil {
-			return fmt.Errorf("list: case %.80q: %w; `holdfast list` shows the cases", caseName, err)
+			return fmt.Errorf("list: case %.80q: %w; `holdfast case list` shows the cases", caseName, err)
 		}
 		q.Member = cs.ID
 	}

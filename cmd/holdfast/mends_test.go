@@ -106,7 +106,7 @@ func TestTurns(t *testing.T) {
 	}
 	q = turns{}
 	for _, d := range []time.Duration{3, 1, 2} {
-		q.add(wish{due: now.Add(d * time.Second)}, now)
+		q.wait(wish{due: now.Add(d * time.Second)})
 	}
 	if _, pause := q.next(now); pause != time.Second {
 		t.Errorf("a pause of %s until the soonest", pause)

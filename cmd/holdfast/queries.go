@@ -167,7 +167,7 @@ func createSame(path string, b []byte) error {
 	case err == nil:
 		return fmt.Errorf("write %s: it exists and says something else: choose an empty directory", path)
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return writeFile(path, b)
 }

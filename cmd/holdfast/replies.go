@@ -146,12 +146,12 @@ func readRegular(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("read %s: not a plain file", path)
+	var b []byte
+	if st.Mode().IsRegular() {
+		b, err = io.ReadAll(io.LimitReader(f, limit+1)) // one more: it is too long, or grows
 	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("read %s: more than %d bytes", path, limit)
+	if err == nil && (!st.Mode().IsRegular() || int64(len(b)) > limit) {
+		err = fmt.Errorf("not a file of at most %d bytes", limit)
 	}
 	return b, err
 }

@@ -42,7 +42,11 @@ type wish struct {
 func (r *round) run(ctx context.Context, wishes []wish) {
 	var q turns
 	for _, w := range wishes {
-		q.add(w, time.Now())
+		if w.due.After(time.Now()) {
+			q.wait(w)
+		} else {
+			q.fresh = append(q.fresh, w)
+		}
 	}
 	back := make(chan struct{})
 	for busy := 0; busy > 0 || !r.over(ctx) && !q.empty(); {
@@ -58,7 +62,7 @@ func (r *round) run(ctx context.Context, wishes []wish) {
 		if r.pause(ctx, back, pause, busy > 0) {
 			busy--
 			for _, w := range r.takeAgain() {
-				q.add(w, time.Now())
+				q.wait(w)
 			}
 		}
 	}
@@ -101,11 +105,7 @@ type turns struct {
 
 func (q *turns) empty() bool { return len(q.fresh) == 0 && len(q.later) == 0 }
 
-func (q *turns) add(w wish, now time.Time) {
-	if !w.due.After(now) {
-		q.fresh = append(q.fresh, w)
-		return
-	}
+func (q *turns) wait(w wish) {
 	i, _ := slices.BinarySearchFunc(q.later, w, func(a, b wish) int { return a.due.Compare(b.due) })
 	q.later = slices.Insert(q.later, i, w)
 }
