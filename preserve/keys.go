@@ -41,22 +41,8 @@ const (
 	trainingLine = "TRAINING: the key of a rehearsal. What it signs is not evidence.\n"
 )
 
-// CreateKey draws a P-256 key and writes it to path: PKCS#8 in PEM, mode 0600,
-// under its name only once it is whole and on the disk. If path exists, nothing
-// is changed and the error wraps [fs.ErrExist]. The file of a training node
-// begins with a line that says so; openssl and cosign skip it.
-func CreateKey(path string, training bool) error {
-	text, err := NewKey(training)
-	if err != nil {
-		return err
-	}
-	if err := CreateSecret(path, text); err != nil {
-		return fmt.Errorf("create seal key: %w", err)
-	}
-	return nil
-}
-
-// NewKey draws a key and returns what [CreateKey] would write.
+// NewKey draws a P-256 key and returns the text of its file: PKCS#8 in PEM. That
+// of a training node begins with a line that says so; openssl and cosign skip it.
 func NewKey(training bool) ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -118,18 +104,9 @@ func ReadSecret(path string) ([]byte, error) {
 	return b, err
 }
 
-// OpenKey opens the key that [CreateKey] wrote, or one of openssl's
-// (`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`). A missing
-// file wraps [fs.ErrNotExist], another type of key [ErrKey].
-func OpenKey(path string) (Signer, error) {
-	text, err := ReadSecret(path)
-	if err != nil {
-		return nil, fmt.Errorf("open seal key: %w", err)
-	}
-	return ParseKey(path, text)
-}
-
-// ParseKey reads the text of a key file. path is for errors.
+// ParseKey reads the text of a key file, of [NewKey] or of openssl
+// (`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`). path is for
+// errors; another type of key wraps [ErrKey].
 func ParseKey(path string, text []byte) (Signer, error) {
 	block, rest := pem.Decode(text)
 	if block == nil || block.Type != pemType || len(bytes.TrimSpace(rest)) > 0 {
@@ -168,9 +145,6 @@ func SigstoreSigner(ctx context.Context, name string, s signature.Signer) (Signe
 		return s.SignMessage(nil, options.WithContext(ctx), options.WithDigest(digest), options.WithCryptoSignerOpts(crypto.SHA256))
 	})
 }
-
-// CryptoSigner makes a crypto.Signer (PKCS#11, a TPM) of a P-256 key a Signer.
-func CryptoSigner(name string, key crypto.Signer) (Signer, error) { return cryptoSigner(name, key) }
 
 func cryptoSigner(name string, key crypto.Signer) (Signer, error) {
 	return checkedSigner(name, key.Public(), func(_ context.Context, digest []byte) ([]byte, error) {

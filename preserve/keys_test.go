@@ -19,6 +19,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms/fake"
 
 	"holdfast"
@@ -28,18 +29,18 @@ import (
 func TestKeyFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "seal.pem")
-	if err := preserve.CreateKey(path, true); err != nil {
+	text, err := preserve.NewKey(true)
+	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
+	if err := preserve.CreateSecret(path, text); err != nil {
 		t.Fatal(err)
 	}
 	info, _ := os.Stat(path)
 	if info.Mode() != 0o600 || !strings.HasPrefix(string(text), "TRAINING") {
 		t.Errorf("mode %v, text %.40q", info.Mode(), text)
 	}
-	if err := preserve.CreateKey(path, false); !errors.Is(err, fs.ErrExist) {
+	if err := preserve.CreateSecret(path, []byte("another")); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second key: %v", err)
 	}
 	if again, _ := os.ReadFile(path); string(again) != string(text) {
@@ -48,7 +49,7 @@ func TestKeyFile(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".new-*")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
-	s, err := preserve.OpenKey(path)
+	s, err := openKey(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +60,18 @@ func TestKeyFile(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := preserve.OpenKey(path); err == nil || !strings.Contains(err.Error(), "0600") {
+	if _, err := openKey(path); err == nil || !strings.Contains(err.Error(), "0600") {
 		t.Errorf("a key that others can read: %v", err)
 	}
+}
+
+// openKey reads a key file as a node does.
+func openKey(path string) (preserve.Signer, error) {
+	text, err := preserve.ReadSecret(path)
+	if err != nil {
+		return nil, err
+	}
+	return preserve.ParseKey(path, text)
 }
 
 // verifies signs a payload and checks it as a verifier will.
@@ -94,8 +104,7 @@ func TestOtherKeysAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			for from, open := range map[string]func() (preserve.Signer, error){
-				"file":   func() (preserve.Signer, error) { return preserve.OpenKey(path) },
-				"crypto": func() (preserve.Signer, error) { return preserve.CryptoSigner("token", key) },
+				"file": func() (preserve.Signer, error) { return openKey(path) },
 				"kms": func() (preserve.Signer, error) {
 					return preserve.OpenKMS(context.WithValue(t.Context(), fake.KmsCtxKey{}, key), "fakekms://key")
 				},
@@ -124,16 +133,23 @@ func TestKMS(t *testing.T) {
 // faulty signs with another key than it shows, as after a fault in a device.
 type faulty struct{ shown, used *ecdsa.PrivateKey }
 
-func (f faulty) Public() crypto.PublicKey { return f.shown.Public() }
-func (f faulty) Sign(r io.Reader, d []byte, o crypto.SignerOpts) ([]byte, error) {
-	return f.used.Sign(r, d, o)
+func (f faulty) PublicKey(...signature.PublicKeyOption) (crypto.PublicKey, error) {
+	return f.shown.Public(), nil
+}
+
+func (f faulty) SignMessage(_ io.Reader, opts ...signature.SignOption) ([]byte, error) {
+	var digest []byte
+	for _, o := range opts {
+		o.ApplyDigest(&digest)
+	}
+	return ecdsa.SignASN1(rand.Reader, f.used, digest)
 }
 
 func TestWrongSignatureNeverLeaves(t *testing.T) {
 	t.Parallel()
 	a, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	b, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	s, err := preserve.CryptoSigner("faulty", faulty{a, b})
+	s, err := preserve.SigstoreSigner(t.Context(), "faulty", faulty{a, b})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,23 +33,6 @@ func NewLogKey(label string) (name, skey, vkey string, err error) {
 	return name, skey, vkey, nil
 }
 
-// CreateLogKey keeps skey in a file as [CreateKey] does.
-func CreateLogKey(path, skey string) error {
-	if err := CreateSecret(path, LogKeyText(skey)); err != nil {
-		return fmt.Errorf("create log key: %w", err)
-	}
-	return nil
-}
-
-// OpenLogKey reads what [CreateLogKey] wrote.
-func OpenLogKey(path string) (skey string, err error) {
-	b, err := ReadSecret(path)
-	if err != nil {
-		return "", fmt.Errorf("open log key: %w", err)
-	}
-	return ParseLogKey(b), nil
-}
-
 // LogKeyText is what the file of a log key holds, and ParseLogKey reads it;
 // [OpenTlog] checks it.
 func LogKeyText(skey string) []byte { return []byte(skey + "\n") }

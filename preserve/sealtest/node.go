@@ -120,17 +120,23 @@ func (n *Node) keys() (skey string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if err := preserve.CreateKey(seal, true); err != nil {
+		text, err := preserve.NewKey(true)
+		if err != nil {
 			return "", err
 		}
-		if err := preserve.CreateLogKey(log, skey); err != nil {
+		if err := errors.Join(preserve.CreateSecret(seal, text), preserve.CreateSecret(log, preserve.LogKeyText(skey))); err != nil {
 			return "", err
 		}
 	}
-	if n.Signer, err = preserve.OpenKey(seal); err != nil {
+	text, err := preserve.ReadSecret(seal)
+	if err != nil {
 		return "", err
 	}
-	return preserve.OpenLogKey(log)
+	if n.Signer, err = preserve.ParseKey(seal, text); err != nil {
+		return "", err
+	}
+	text, err = preserve.ReadSecret(log)
+	return preserve.ParseLogKey(text), err
 }
 
 func (n *Node) wire() error {
