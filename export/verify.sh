@@ -168,6 +168,7 @@ printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' | cmp -s - bag
 [ -f bag-info.txt ] || bad bag 'bag-info.txt is missing'
 EXTRA=$(find . -mindepth 1 -maxdepth 1 | grep -Evx '\./(00-READ-ME-FIRST\.html|verify\.sh|bagit\.txt|bag-info\.txt|manifest-sha256\.txt|tagmanifest-sha256\.txt|data)')
 [ -z "$EXTRA" ] || bad file-extra 'a file that no bundle has beside data/'
+if awk '{ print $2 }' "$W/sums" | grep -Evq '^data/(export\.dsse\.json|custody\.jsonl|(seals|trust)/.+|tlog/[^/]+/[^/]+|exhibits/[0-9-]+/.+)$'; then bad file-extra 'a file in a place under data/ that no bundle has'; fi
 
 # --- whom to trust -----------------------------------------------------------
 QUORUM=1
@@ -468,6 +469,9 @@ seal() {
 	between "$s.payload" '"predicateType":"urn:holdfast:seal:v1","subject":[' ']}' | sed "s/},{\"digest/}$NL{\"digest/g" >"$s.lines" || { bad statement-form "seal $1: subjects"; return; }
 	grep -Evq "^\{\"digest\":\{\"sha256\":\"$H\"\},\"name\":\"[0-9]+\"\}\$" "$s.lines" && { bad statement-form "seal $1: subjects"; return; }
 	awk -F'"' -v c="$count" '$10 != NR - 1 || ($6 "") <= (last "") { exit 1 } { last = $6; print $6 } END { if (NR != c || NR > 1024) exit 1 }' "$s.lines" >"$W/subjects.$1" || { bad statement-form "seal $1: number or order of subjects"; return; }
+	n=$(grep -oE '"training":(true|false),"version":1\}' "$s.payload" | head -n 1 | cut -d: -f2 | cut -d, -f1)
+	printf 'training:%s\n' "$n" >>"$W/subjects.$1"
+	[ "$n" = false ] || TRAINING=true
 	signer "$s" "$node" || { bad statement-signature "seal $1: no key of $node made it"; return; }
 	ok statement-signature "seal $1: key $KEY of $node"
 	local key=$KEY pem=$KEYPEM keyknown=$KNOWN from=$FROM until=$UNTIL
@@ -623,6 +627,7 @@ function exhibit(capture, digest, number, seal,  dir, got, line, more, rest, k, 
 	else {
 		subjects(seal)
 		if (!((seal, digest) in subject)) say("bad", "subject-missing", "exhibit " number ": seal " seal " does not name its manifest")
+		else if (!((seal, "training:" (match(line, /"training":(true|false),"transformations":/) ? substr(line, RSTART + 11, RLENGTH - 30) : "")) in subject)) say("bad", "subject-missing", "exhibit " number ": training in one of manifest and seal, not in both")
 		else {
 			say("ok", "subject", "exhibit " number ": manifest " digest " is in seal " seal)
 			k = index(line, "\"custody\":{\"chain\":\"")
@@ -725,7 +730,9 @@ custody() {
 	[ "$(tail -c 1 data/custody.jsonl | xxd -p)" = 0a ] || [ ! -s data/custody.jsonl ] || bad custody-form 'the last line does not end'
 	[ -z "$(sort -u "$W/heads" | comm -23 - <(sort "$W/chains"))" ] || bad custody-head 'a sealed manifest names another state of the chain'
 	awk '{ last[$1] = $0 } END { for (c in last) print last[c] }' "$W/chains" | sort >"$W/ends"
-	tr '{' '\n' <"$W/custody.json" | sed '/^$/d' | sed -nE 's/^"chain":"([0-9a-f]{32})","head":"sha256:([0-9a-f]{64})","length":([0-9]+)},?$/\1 \2 \3/p' | sort >"$W/stated"
+	tr '{' '\n' <"$W/custody.json" | sed '/^$/d' >"$W/heads.lines"
+	if grep -Evq "^\"chain\":\"[0-9a-f]{32}\",\"head\":\"sha256:$H\",\"length\":$NUM},?\$" "$W/heads.lines"; then bad export-form 'a custody head'; fi
+	sed -nE 's/^"chain":"([0-9a-f]{32})","head":"sha256:([0-9a-f]{64})","length":([0-9]+)},?$/\1 \2 \3/p' "$W/heads.lines" | sort >"$W/stated"
 	cmp -s "$W/ends" "$W/stated" || bad custody-head 'the export statement names another state of the chain'
 	ok custody "$(wc -l <"$W/chains" | tr -d ' ') lines"
 }
