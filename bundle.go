@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"strings"
+	"sync"
 
 	"holdfast/hashing"
 )
@@ -40,7 +41,7 @@ type bundle struct {
 type entry struct {
 	name   string
 	meta   [10]byte // version needed, flags, method, time, date: equal in both headers
-	r      io.ReaderAt
+	in     *faults
 	method uint16
 	crc    uint32
 	data   int64 // where the stored bytes begin
@@ -62,11 +63,42 @@ func zipErr(finding, format string, a ...any) error {
 	return &zipError{finding, malformed(format, a...)}
 }
 
+// faults reads the file and keeps what is wrong with the disk, or with a file
+// that changes while it is read: that is no property of the Bundle, so it ends
+// Verify without a verdict. Safe for several goroutines.
+type faults struct {
+	r   io.ReaderAt
+	mu  sync.Mutex
+	err error
+}
+
+func (f *faults) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.r.ReadAt(p, off)
+	if err != nil && err != io.EOF {
+		f.note(err)
+	}
+	return n, err
+}
+
+func (f *faults) note(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = fmt.Errorf("read bundle: %w", err)
+	}
+}
+
+func (f *faults) first() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
 // openBundle checks the whole structure: every byte of the file belongs to one
 // local header, one entry's data, the central directory or the end record, so
 // two readers cannot see two different files. Errors are [ErrNotBundle] or a
 // *zipError.
-func openBundle(r io.ReaderAt, size int64) (*bundle, error) {
+func openBundle(r *faults, size int64) (*bundle, error) {
 	var magic [4]byte
 	if _, err := r.ReadAt(magic[:], 0); err != nil || magic[0] != 'P' || magic[1] != 'K' {
 		return nil, ErrNotBundle
@@ -206,7 +238,7 @@ func zip64(extra []byte, fields ...*int64) error {
 
 // readLocal compares the local header with the central one and returns where
 // the next entry begins.
-func (e *entry) readLocal(r io.ReaderAt, at, limit int64) (int64, error) {
+func (e *entry) readLocal(r *faults, at, limit int64) (int64, error) {
 	le := binary.LittleEndian
 	h := make([]byte, 30+len(e.name)+20)
 	n, err := r.ReadAt(h, at)
@@ -224,7 +256,7 @@ func (e *entry) readLocal(r io.ReaderAt, at, limit int64) (int64, error) {
 		int(le.Uint16(h[26:])) != len(e.name) || string(h[30:30+len(e.name)]) != e.name {
 		return 0, zipErr("zip", "%.120q: local header and directory differ", e.name)
 	}
-	e.r, e.data = r, at+30+int64(len(e.name)+x)
+	e.in, e.data = r, at+30+int64(len(e.name)+x)
 	if e.csize > limit-e.data {
 		return 0, zipErr("zip", "%.120q: data runs into the directory", e.name)
 	}
@@ -259,7 +291,7 @@ func validExhibit(s string) bool {
 
 // copyTo streams the content and checks size and CRC.
 func (e *entry) copyTo(w io.Writer, buf []byte) error {
-	raw := io.NewSectionReader(e.r, e.data, e.csize)
+	raw := io.NewSectionReader(e.in, e.data, e.csize)
 	crc := crc32.NewIEEE()
 	dst := struct{ io.Writer }{io.MultiWriter(crc, w)} // hides ReaderFrom: buf is used
 	var n int64
@@ -296,8 +328,20 @@ func (e *entry) read(limit int64) ([]byte, error) {
 		return nil, malformed("%s has %d bytes, at most %d are read", e.name, e.size, limit)
 	}
 	b := &sliceWriter{b: make([]byte, 0, e.size)}
-	err := e.copyTo(b, make([]byte, 32<<10))
+	err := e.again(b, make([]byte, 32<<10))
 	return b.b, err
+}
+
+// again streams content that hash has read before to w, which must not fail. Other bytes than then mean
+// that the file was changed meanwhile; a CRC can be made to fit, a Digest cannot.
+func (e *entry) again(w io.Writer, buf []byte) error {
+	d := hashing.NewWriter(w)
+	err := e.copyTo(d, buf)
+	if d.Digest() != e.digest { // w never fails, so all of it was seen, or as much as then
+		err = malformed("%s changed while the file was read", e.name)
+		e.in.note(err)
+	}
+	return err
 }
 
 type sliceWriter struct{ b []byte }

@@ -38,7 +38,7 @@ type SealResult struct {
 	NotBefore time.Time  // zero: no counted token in notbefore.tst
 	Logged    bool       // an inclusion proof holds
 	Known     bool       // node, key and log are in the Policy
-	Newer     bool       // a part has a larger format version: [ErrNewer], no verdict
+	Newer     bool       // a part has a larger format version: never Sealed, and no verdict if nothing is contradicted
 	Trees     []Tree     // every log state that the parts hold
 	Operators []string   // that count, sorted
 	Findings  []Finding
@@ -50,7 +50,7 @@ func (r *SealResult) Contradicted() bool {
 }
 
 // Sealed reports whether everything that `sealed` needs is there.
-func (r *SealResult) Sealed() bool { return !r.Contradicted() && r.Logged && !r.T.IsZero() }
+func (r *SealResult) Sealed() bool { return !r.Contradicted() && !r.Newer && r.Logged && !r.T.IsZero() }
 
 // sealCheck is one run of CheckSeal.
 type sealCheck struct {
@@ -123,8 +123,14 @@ func (c *sealCheck) statement() bool {
 	if err == nil && c.Statement.Predicate.Seal != c.id {
 		err = malformed("the statement is of seal %s", c.Statement.Predicate.Seal)
 	}
+	if errors.Is(err, ErrNewer) {
+		if c.Statement, c.Newer = nil, true; !c.anySigned() {
+			c.find("statement-signature", Contradicted, "a newer version that no key here signed")
+		}
+		return false
+	}
 	if err != nil {
-		c.Statement, c.Newer = nil, errors.Is(err, ErrNewer)
+		c.Statement = nil
 		c.find("statement-form", Contradicted, "%v", err)
 		return false
 	}
@@ -148,11 +154,20 @@ func (c *sealCheck) nodes(name string) (ns []*PolicyNode) {
 	return ns
 }
 
+// anySigned says whether a key of any node signed a Statement that cannot be
+// read: whoever only changed the file cannot have it pass for a newer one.
+func (c *sealCheck) anySigned() bool {
+	digest := c.env.digest()
+	return slices.ContainsFunc(append(slices.Clone(c.p.Nodes), c.m.Nodes...), func(n PolicyNode) bool {
+		return slices.ContainsFunc(n.Keys, func(k PolicyKey) bool { return c.env.verify(digest, k.SPKI) == nil })
+	})
+}
+
 func (c *sealCheck) signature() bool {
-	name := c.Statement.Predicate.Node
+	name, digest := c.Statement.Predicate.Node, c.env.digest()
 	for _, n := range c.nodes(name) {
 		for _, k := range n.Keys {
-			if c.env.Verify(k.SPKI) != nil {
+			if c.env.verify(digest, k.SPKI) != nil {
 				continue
 			}
 			c.SPKI = k.SPKI
@@ -188,7 +203,10 @@ func (c *sealCheck) log() {
 		c.find("checkpoint-signature", OK, "log %s of size %d", tree.Origin, tree.Size)
 		c.Trees = append(c.Trees, tree)
 		p, err := ParseInclusion(c.parts[part])
-		c.Newer = c.Newer || errors.Is(err, ErrNewer)
+		if errors.Is(err, ErrNewer) {
+			c.Newer = true
+			continue
+		}
 		if err == nil && (p.Size != tree.Size || tree.Origin == c.Statement.Predicate.Checkpoint.Origin && p.Index < c.Statement.Predicate.Checkpoint.Size) {
 			err = malformed("entry %d of %d, but the statement was signed when the log had %d", p.Index, p.Size, c.Statement.Predicate.Checkpoint.Size)
 		}
@@ -230,7 +248,7 @@ func (c *sealCheck) checkpoint(origin, size string) (t Tree, known bool, err err
 // timestamps checks every token, even above the quorum, and finds T.
 func (c *sealCheck) timestamps() {
 	imprint := sha256.Sum256(c.env.Signatures[0].Sig)
-	earliest := make(map[string]time.Time)
+	earliest, owner := make(map[string]time.Time), make(map[hashing.Digest]string)
 	for _, part := range slices.Sorted(maps.Keys(c.parts)) {
 		if !strings.HasPrefix(part, "timestamps/") {
 			continue
@@ -244,7 +262,7 @@ func (c *sealCheck) timestamps() {
 			c.find(tokenFinding(err), Contradicted, "%s: %v", part, err)
 			continue
 		}
-		if op := c.count(t, part); op != "" {
+		if op := c.count(t, part, owner); op != "" {
 			at := t.Latest()
 			if old, ok := earliest[op]; !ok || at.Before(old) {
 				earliest[op] = at
@@ -252,14 +270,22 @@ func (c *sealCheck) timestamps() {
 		}
 	}
 	c.Operators = slices.Sorted(maps.Keys(earliest))
+	of := fmt.Sprintf("%d of %d operators", len(earliest), c.p.Quorum)
+	if len(earliest) > 0 {
+		of += ": " + strings.Join(c.Operators, ", ")
+	}
 	if len(earliest) < c.p.Quorum {
-		c.find("quorum", Absent, "%d of %d operators: %s", len(earliest), c.p.Quorum, strings.Join(c.Operators, ", "))
+		c.find("quorum", Absent, "%s", of)
 		return
 	}
 	times := slices.SortedFunc(maps.Values(earliest), time.Time.Compare)
-	c.T = times[c.p.Quorum-1]
-	c.find("quorum", OK, "not later than %s by %d of %d operators: %s", At(c.T), len(earliest), c.p.Quorum, strings.Join(c.Operators, ", "))
+	c.T = roundUp(times[c.p.Quorum-1])
+	c.find("quorum", OK, "not later than %s by %s", At(c.T), of)
 }
+
+// roundUp gives "not later than" the precision of documents: a bound that is cut
+// off would promise up to a millisecond more than the tokens do.
+func roundUp(t time.Time) time.Time { return t.Add(time.Millisecond - 1).Truncate(time.Millisecond) }
 
 func tokenFinding(err error) string {
 	if errors.Is(err, rfc3161.ErrImprint) {
@@ -268,8 +294,10 @@ func tokenFinding(err error) string {
 	return "timestamp-signature"
 }
 
-// count says for which operator a sound token counts, or "" after a note.
-func (c *sealCheck) count(t *rfc3161.Token, part string) string {
+// count says for which operator a sound token counts, or "" after a note. owner
+// has the keys that count already: one that signs, or issues, for two roots (a
+// cross-certificate) is one witness all the same.
+func (c *sealCheck) count(t *rfc3161.Token, part string, owner map[hashing.Digest]string) string {
 	roots := append(policyRoots(c.p, t.Certificates), c.roots...)
 	finding, why := "authority-unknown", "no root of the policy"
 	if strings.HasPrefix(part, "timestamps/own/") {
@@ -282,6 +310,10 @@ func (c *sealCheck) count(t *rfc3161.Token, part string) string {
 		}
 		for _, ch := range chains {
 			op, period := c.operator(ch, t)
+			if op != "" && !witness(owner, ch, op) {
+				finding, why = "authority-unknown", "its key, or its issuer's, counts for another operator already"
+				continue
+			}
 			if op != "" {
 				c.find("timestamp-signature", OK, "%s says %s (%s)", op, At(t.GenTime), part)
 				return op
@@ -293,6 +325,20 @@ func (c *sealCheck) count(t *rfc3161.Token, part string) string {
 	}
 	c.find(finding, Note, "%s: not counted: %s", part, why)
 	return ""
+}
+
+// witness takes the chain's keys for op, or says no if one of them is another's.
+func witness(owner map[hashing.Digest]string, ch rfc3161.Chain, op string) bool {
+	keys := []hashing.Digest{spkiDigest(ch.Leaf), spkiDigest(ch.Issuer)}
+	for _, k := range keys {
+		if o := owner[k]; o != "" && o != op {
+			return false
+		}
+	}
+	for _, k := range keys {
+		owner[k] = op
+	}
+	return true
 }
 
 // operator matches a chain with the Policy; period says that only time failed.
@@ -343,7 +389,7 @@ func (c *sealCheck) notBefore() {
 		c.find("not-before", Contradicted, "sealed not later than %s, yet signed after %s", At(c.T), nb.Time)
 		return
 	}
-	if c.count(t, "notbefore.tst") != "" {
+	if c.count(t, "notbefore.tst", map[hashing.Digest]string{}) != "" {
 		c.NotBefore = nb.Time.Time
 		c.find("not-before", OK, "signed after %s", nb.Time)
 	}

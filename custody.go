@@ -167,14 +167,25 @@ func (x *Export) check() error {
 		}
 		chains[h.Chain] = true
 	}
+	cases := make(map[ID]bool, len(x.Cases))
 	for _, c := range x.Cases {
+		if !isHex(string(c.Case), 32) || cases[c.Case] {
+			return malformed("export: case %.40q is no id, or there twice", c.Case)
+		}
+		cases[c.Case] = true
 		for i, d := range c.Captures {
 			if i > 0 && c.Captures[i-1].Compare(d) >= 0 {
 				return malformed("export: captures of case %s out of order", c.Case)
 			}
 		}
 	}
+	withheld := make(map[[2]string]bool, len(x.Withheld))
 	for _, w := range x.Withheld {
+		if of := [2]string{w.Exhibit, w.Name}; withheld[of] {
+			return malformed("export: object %s of exhibit %s withheld twice", w.Name, w.Exhibit)
+		} else {
+			withheld[of] = true
+		}
 		if !numbers[w.Exhibit] || !ValidObjectName(w.Name) || w.Reason == "" {
 			return malformed("export: withheld object %.80q of exhibit %.40q", w.Name, w.Exhibit)
 		}

@@ -2,9 +2,11 @@ package holdfast
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"hash"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,10 +29,12 @@ func (v *verifier) exhibit(x Exhibit) {
 	if err == nil {
 		m, err = ParseManifest(raw)
 	}
+	if v.isNewer(err) {
+		v.subject(x, e.digest) // else anybody could call his own text a newer Manifest
+		return
+	}
 	if err != nil {
-		if !v.isNewer(err) {
-			v.find("manifest-form", Contradicted, Proven, subject, "%v", err)
-		}
+		v.find("manifest-form", Contradicted, Proven, subject, "%v", err)
 		return
 	}
 	r.Kind, r.Source, r.Started, r.Ended, r.Result = m.Kind, m.Source, m.Started, m.Ended, m.Completeness.Outcome
@@ -50,44 +54,53 @@ func (v *verifier) exhibit(x Exhibit) {
 	v.objects(dir, x, m)
 }
 
-// inSeal finds the Manifest among the Seal's subjects and takes over T.
-func (v *verifier) inSeal(x Exhibit, d hashing.Digest, m *Manifest, r *ExhibitReport) {
-	subject := "exhibit " + x.Number
-	s := v.seals[x.Seal]
+// subject finds a Manifest among its Seal's subjects; nil: no Seal that can be
+// read has it, and a finding says so.
+func (v *verifier) subject(x Exhibit, d hashing.Digest) *sealFacts {
+	subject, s := "exhibit "+x.Number, v.seals[x.Seal]
 	switch {
 	case x.Seal == "":
 		v.find("seal-missing", Absent, Stated, subject, "pending: not sealed when it was exported")
-		return
 	case s == nil:
 		v.find("seal-missing", Contradicted, Stated, subject, "seal %s is stated, but not here", x.Seal)
-		return
-	case s.Statement == nil:
-		return // its own finding has contradicted the file
-	case !s.Statement.Has(d):
+	case !s.read: // contradicted, or newer: what the Seal says of itself stands
+	case !s.subjects[d]:
 		v.find("subject-missing", Contradicted, Proven, subject, "seal %s is not of this manifest", x.Seal)
+	default:
+		return s
+	}
+	return nil
+}
+
+// inSeal takes over what the Seal says of the Manifest, T before all.
+func (v *verifier) inSeal(x Exhibit, d hashing.Digest, m *Manifest, r *ExhibitReport) {
+	subject := "exhibit " + x.Number
+	s := v.subject(x, d)
+	if s == nil {
 		return
-	case m.Training != s.Statement.Predicate.Training:
+	}
+	if m.Training != s.training {
 		v.find("subject-missing", Contradicted, Proven, subject, "training in one of manifest and seal, not in both")
 		return
 	}
-	v.find("subject-missing", OK, Proven, subject, "one of the %d subjects of seal %s", len(s.Statement.Subject), x.Seal)
-	h := m.Custody
-	if hs := v.heads[h.Chain]; len(hs) == 0 || hs[len(hs)-1] != h { // most neighbours share one
-		v.heads[h.Chain] = append(hs, h)
+	v.find("subject-missing", OK, Proven, subject, "one of the %d subjects of seal %s", s.count, x.Seal)
+	h := anchor{m.Custody, s.sealed}
+	if hs := v.heads[m.Custody.Chain]; len(hs) == 0 || hs[len(hs)-1] != h { // most neighbours share one
+		v.heads[m.Custody.Chain] = append(hs, h)
 	}
-	r.Node, r.Known = s.Statement.Predicate.Node, s.Known
-	if !s.NotBefore.IsZero() {
-		r.After = At(s.NotBefore)
+	r.Node, r.Known = s.node, s.known
+	if !s.notBefore.IsZero() {
+		r.After = At(s.notBefore)
 	}
-	if !s.Sealed() {
+	if !s.sealed {
 		return
 	}
-	r.T = At(s.T)
+	r.T = At(s.t)
 	r.Verdict = VerdictUnattributed
-	if s.Known {
+	if s.known {
 		r.Verdict = VerdictProven
 	}
-	switch late := s.T.Sub(m.Ended.Time); {
+	switch late := s.t.Sub(m.Ended.Time); {
 	case late > time.Hour:
 		v.find("sealed-late", Note, Proven, subject, "sealed %s after the capture ended by the node's clock", late.Round(time.Second))
 	case late < -5*time.Minute:
@@ -146,16 +159,27 @@ func (v *verifier) below(dir string) []*entry {
 	return v.byExhibit[dir]
 }
 
-// slicesOf checks the commitments of a whole Object whose secret is here.
+// slicesOf checks the slices of an Object that is here whole: those that are
+// shown too must be its bytes, and all must open their commitments if the secret
+// is here. One pass, however many slices.
 func (v *verifier) slicesOf(dir, subject string, m *Manifest, o *Object, e *entry) {
-	s := v.b.byName[dir+o.Name+".secret"]
-	if len(o.Slices) == 0 || s == nil || m.Object(o.Name+".secret") == nil {
+	h := &sliceHasher{o: o, shown: map[string]hashing.Digest{}}
+	for _, sl := range o.Slices {
+		if s := v.b.byName[dir+"slices/"+o.Name+"/"+sl.Name]; s != nil {
+			h.shown[sl.Name] = s.digest
+		}
+	}
+	var err error
+	if s := v.b.byName[dir+o.Name+".secret"]; s != nil && m.Object(o.Name+".secret") != nil && len(o.Slices) > 0 {
+		if h.secret, err = s.read(32); err == nil && len(h.secret) != 32 {
+			err = malformed("the secret has %d bytes, not 32", len(h.secret))
+		}
+	}
+	if err == nil && h.secret == nil && len(h.shown) == 0 {
 		return
 	}
-	secret, err := s.read(64)
-	h := &sliceHasher{o: o, secret: secret}
 	if err == nil {
-		err = e.copyTo(h, make([]byte, 64<<10))
+		err = e.again(h, make([]byte, 64<<10))
 	}
 	if err == nil {
 		err = h.close()
@@ -170,10 +194,13 @@ func (v *verifier) slicesOf(dir, subject string, m *Manifest, o *Object, e *entr
 // sliceHasher walks an Object once and checks each slice as it ends.
 type sliceHasher struct {
 	o      *Object
-	secret []byte
+	secret []byte                    // nil: commitments stay closed
+	shown  map[string]hashing.Digest // of the files that show a slice
 	at     int64
 	i      int
-	h      hash.Hash
+	err    error // the first; the rest is read all the same
+	salted hash.Hash
+	plain  hash.Hash
 }
 
 func (s *sliceHasher) Write(p []byte) (int, error) {
@@ -185,19 +212,22 @@ func (s *sliceHasher) Write(p []byte) (int, error) {
 			s.at, p = s.at+skip, p[skip:]
 			continue
 		}
-		if s.h == nil {
-			s.h = sha256.New()
-			s.h.Write(SliceSalt(s.secret, sl.Name))
-		}
+		s.begin(sl)
 		k := min(sl.Offset+sl.Length-s.at, int64(len(p)))
-		s.h.Write(p[:k])
+		s.salted.Write(p[:k])
+		s.plain.Write(p[:k])
 		s.at, p = s.at+k, p[k:]
-		if err := s.end(); err != nil {
-			return 0, err
-		}
+		s.err = cmp.Or(s.err, s.end())
 	}
 	s.at += int64(len(p))
 	return n, nil
+}
+
+func (s *sliceHasher) begin(sl Slice) {
+	if s.salted == nil {
+		s.salted, s.plain = sha256.New(), sha256.New()
+		s.salted.Write(SliceSalt(s.secret, sl.Name))
+	}
 }
 
 // end closes the current slice if its last byte was seen.
@@ -206,22 +236,30 @@ func (s *sliceHasher) end() error {
 	if s.at < sl.Offset+sl.Length {
 		return nil
 	}
-	if !bytes.Equal(s.h.Sum(nil), sl.Commitment[:]) {
+	s.begin(sl) // an empty one has no byte that did
+	opens := s.secret == nil || bytes.Equal(s.salted.Sum(nil), sl.Commitment[:])
+	d, shown := s.shown[sl.Name]
+	same := !shown || bytes.Equal(s.plain.Sum(nil), d[:])
+	s.i, s.salted, s.plain = s.i+1, nil, nil
+	switch {
+	case !opens:
 		return malformed("slice %s does not open its commitment", sl.Name)
+	case !same:
+		return malformed("slice %s, as shown, is not what the object holds there", sl.Name)
 	}
-	s.i, s.h = s.i+1, nil
 	return nil
 }
 
 // close checks that every slice was reached; only empty ones may be left.
 func (s *sliceHasher) close() error {
-	for ; s.i < len(s.o.Slices); s.i++ {
-		sl := s.o.Slices[s.i]
-		if sl.Length != 0 || sha256.Sum256(SliceSalt(s.secret, sl.Name)) != sl.Commitment {
-			return malformed("slice %s does not open its commitment", sl.Name)
+	for s.i < len(s.o.Slices) {
+		if sl := s.o.Slices[s.i]; sl.Length != 0 {
+			return malformed("slice %s was not reached", sl.Name)
 		}
+		s.at = max(s.at, s.o.Slices[s.i].Offset)
+		s.err = cmp.Or(s.err, s.end())
 	}
-	return nil
+	return s.err
 }
 
 // shownSlice checks `<object>/<slice>` with `<object>/<slice>.salt`.
@@ -249,7 +287,7 @@ func (v *verifier) shownSlice(subject, rest string, e *entry, m *Manifest) {
 	h := sha256.New()
 	h.Write(key)
 	if err == nil {
-		err = e.copyTo(h, make([]byte, 64<<10))
+		err = e.again(h, make([]byte, 64<<10))
 	}
 	if err != nil || e.size != sl.Length || !bytes.Equal(h.Sum(nil), sl.Commitment[:]) {
 		v.find("slice-commitment", Contradicted, Proven, subject, "does not open its commitment")
@@ -265,6 +303,7 @@ func (v *verifier) shownSlice(subject, rest string, e *entry, m *Manifest) {
 // against it.
 func (v *verifier) custody() {
 	at := map[ID][]hashing.Digest{} // h(0), h(1), …
+	last := ID("")
 	lines, err := v.custodyLines()
 	if err != nil {
 		if !v.isNewer(err) {
@@ -277,10 +316,11 @@ func (v *verifier) custody() {
 		if hs == nil {
 			hs = []hashing.Digest{{}}
 		}
-		if l.n != int64(len(hs)) {
+		if l.n != int64(len(hs)) || l.n > 1 && last != l.chain {
 			v.find("custody-chain", Contradicted, Proven, "custody "+string(l.chain), "line %d follows line %d", l.n, len(hs)-1)
 			return
 		}
+		last = l.chain
 		at[l.chain] = append(hs, Next(hs[len(hs)-1], l.digest))
 	}
 	v.sealedHeads(at)
@@ -294,19 +334,32 @@ func (v *verifier) custody() {
 	}
 }
 
-// sealedHeads: a sealed Manifest's head anchors every line up to it.
+// anchor is the head that a Manifest in a signed Seal names; only one that is
+// sealed, with its quorum, anchors the lines up to it in time.
+type anchor struct {
+	head   Head
+	sealed bool
+}
+
+// sealedHeads holds all such heads against the chains; a signature is enough to
+// contradict, a Seal is needed to anchor.
 func (v *verifier) sealedHeads(at map[ID][]hashing.Digest) {
-	for chain, heads := range v.heads {
+	for _, chain := range slices.Sorted(maps.Keys(v.heads)) {
+		heads := v.heads[chain]
 		anchored := int64(0)
 		for _, h := range heads {
 			hs := at[chain]
-			if h.Length >= int64(len(hs)) || hs[h.Length] != h.Head {
-				v.find("custody-head", Contradicted, Proven, "custody "+string(chain), "a sealed manifest says that line %d leads to another head", h.Length)
+			if h.head.Length >= int64(len(hs)) || hs[h.head.Length] != h.head.Head {
+				v.find("custody-head", Contradicted, Proven, "custody "+string(chain), "a signed manifest says that line %d leads to another head", h.head.Length)
 				return
 			}
-			anchored = max(anchored, h.Length)
+			if h.sealed {
+				anchored = max(anchored, h.head.Length)
+			}
 		}
-		v.find("custody-head", OK, Proven, "custody "+string(chain), "lines 1 to %d are anchored by a seal", anchored)
+		if anchored > 0 {
+			v.find("custody-head", OK, Proven, "custody "+string(chain), "lines 1 to %d are anchored by a seal", anchored)
+		}
 		if n := int64(len(at[chain]) - 1); n > anchored {
 			v.find("custody-unanchored", Note, Stated, "custody "+string(chain), "lines %d to %d are in no seal shown here yet", anchored+1, n)
 		}

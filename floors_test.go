@@ -126,8 +126,8 @@ func TestRootIsSmall(t *testing.T) {
 			}
 		}
 	}
-	if files > 12 || lines > 2800 {
-		t.Errorf("root has %d files and %d lines of code, at most 12 and 2,800", files, lines)
+	if files > 12 || lines > 3000 {
+		t.Errorf("root has %d files and %d lines of code, at most 12 and 3,000", files, lines)
 	}
 	t.Logf("%d files, %d lines of code", files, lines)
 }

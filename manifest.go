@@ -264,9 +264,12 @@ func decodeAny(b []byte, v any) error {
 		// A newer document may well have members that this program does not know:
 		// only its version says which of the two it is.
 		var head struct {
+			Predicate struct {
+				Version int64 `json:"version"`
+			} `json:"predicate"`
 			Version int64 `json:"version"`
 		}
-		if json.Unmarshal(b, &head) == nil && head.Version > Version {
+		if json.Unmarshal(b, &head) == nil && max(head.Version, head.Predicate.Version) > Version {
 			return ErrNewer
 		}
 		return malformed("%w", err)

@@ -159,8 +159,8 @@ func ValidAuthorityName(s string) bool { return validName(s, 40, "-") && s[0] !=
 // NodeName joins a chosen label and the log key's hash: the name cannot be
 // taken by a node that holds another log key.
 func NodeName(label string, logKey []byte) (string, error) {
-	if !validName(label, 40, "-") {
-		return "", malformed("node label %.60q: use 1 to 40 of a-z, 0-9 and -", label)
+	if !ValidAuthorityName(label) {
+		return "", malformed("node label %.60q: use 1 to 40 of a-z, 0-9 and -, not first", label)
 	}
 	h := sha256.Sum256(logKey)
 	return label + "." + hex.EncodeToString(h[:8]), nil
@@ -168,7 +168,7 @@ func NodeName(label string, logKey []byte) (string, error) {
 
 func validNode(s string) bool {
 	label, key, ok := strings.Cut(s, ".")
-	return ok && validName(label, 40, "-") && isHex(key, 16)
+	return ok && ValidAuthorityName(label) && isHex(key, 16)
 }
 
 // ValidSealID reports whether s is `<queue>-<partition>-<first position>`.

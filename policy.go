@@ -14,6 +14,12 @@ import (
 // MaxPolicy is the largest Policy file in bytes.
 const MaxPolicy = 1 << 20
 
+// MaxKeys is the most seal keys that a node may have had.
+const MaxKeys = 256
+
+// maxMaterial bounds the certificates, and the node entries, of a Bundle.
+const maxMaterial = 1024
+
 // Policy is everything that a verifier trusts (bundle.md, section 10). Nothing
 // in a Bundle can add to it.
 type Policy struct {
@@ -146,9 +152,18 @@ func (n *PolicyNode) check() error {
 	if !validNode(n.Name) || name != n.Name || n.Log.Origin != n.Name || len(n.Keys) == 0 {
 		return malformed("policy: node %.80q: name, origin and log key do not agree, or no seal key", n.Name)
 	}
+	if len(n.Keys) > MaxKeys {
+		return malformed("policy: node %s has %d keys, at most %d", n.Name, len(n.Keys), MaxKeys)
+	}
+	seen := make(map[string]bool, len(n.Keys))
 	for _, k := range n.Keys {
 		if _, err := sealKey(k.SPKI); err != nil {
 			return err
+		}
+		if id := KeyID(k.SPKI); seen[id] { // with two periods, the order would decide
+			return malformed("policy: node %s has key %s twice", n.Name, id)
+		} else {
+			seen[id] = true
 		}
 	}
 	return nil
@@ -184,20 +199,46 @@ func spkiDigest(c *x509.Certificate) hashing.Digest { return hashing.Of(c.RawSub
 // whose fingerprint the person gave joins the Policy.
 func (v *verifier) trust(fingerprint string) {
 	const nodes, certs = "data/trust/nodes/", "data/trust/certs/"
+	var pems []*entry
 	for _, e := range v.under("data/trust/") {
 		switch {
 		case strings.HasPrefix(e.name, nodes) && strings.HasSuffix(e.name, ".json"):
 			v.nodeEntry(e, fingerprint)
 		case strings.HasPrefix(e.name, nodes):
-			v.pemFile(e, nodes, "PUBLIC KEY")
+			pems = append(pems, e)
 		case strings.HasPrefix(e.name, certs):
-			if c, err := x509.ParseCertificate(v.pemFile(e, certs, "CERTIFICATE")); err == nil && len(v.m.Certs) < 1024 {
-				v.m.Certs = append(v.m.Certs, c)
-			}
+			v.certFile(e, certs)
 		case e.name != "data/trust/trusted_root.json":
 			v.find("trust-form", Contradicted, Stated, e.name, "no file of this name belongs here")
 		}
 	}
+	keys := map[string]bool{}
+	for _, n := range v.m.Nodes {
+		for _, k := range n.Keys {
+			keys[KeyID(k.SPKI)] = true
+		}
+	}
+	for _, e := range pems {
+		if der := v.pemFile(e, nodes, "PUBLIC KEY"); der != nil && !keys[KeyID(der)] {
+			v.find("trust-form", Contradicted, Stated, e.name, "a key of no node entry here")
+		}
+	}
+}
+
+func (v *verifier) certFile(e *entry, dir string) {
+	der := v.pemFile(e, dir, "CERTIFICATE")
+	if der == nil {
+		return
+	}
+	c, err := x509.ParseCertificate(der)
+	if err == nil && len(v.m.Certs) >= maxMaterial {
+		err = malformed("more than %d certificates", maxMaterial)
+	}
+	if err != nil {
+		v.find("trust-form", Contradicted, Stated, e.name, "%v", err)
+		return
+	}
+	v.m.Certs = append(v.m.Certs, c)
 }
 
 func (v *verifier) nodeEntry(e *entry, fingerprint string) {
@@ -208,6 +249,9 @@ func (v *verifier) nodeEntry(e *entry, fingerprint string) {
 	}
 	if err == nil && e.name != "data/trust/nodes/"+n.Name+".json" {
 		err = malformed("entry of node %s", n.Name)
+	}
+	if err == nil && len(v.m.Nodes) >= maxMaterial {
+		err = malformed("more than %d node entries", maxMaterial)
 	}
 	if err != nil {
 		if !v.isNewer(err) {

@@ -1,10 +1,13 @@
 package holdfast
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -277,4 +280,132 @@ func Sigstore(e *Envelope, spki []byte, checkpoint []byte, tree Tree, logKey []b
 	entry.LogID.KeyID = LogID(tree.Origin, logKey)
 	s.Material.Entries = []SigstoreEntry{entry}
 	return canon.Marshal(&s)
+}
+
+// consistency links all states of each log (bundle.md, section 8).
+func (v *verifier) consistency() {
+	logs := map[string][]Tree{}
+	for _, n := range v.p.Nodes {
+		if c := n.Log.Checkpoint; c != nil {
+			v.trees = append(v.trees, Tree{n.Name, c.Root, c.Size})
+		}
+	}
+	for _, e := range v.under("data/tlog/") {
+		if s := strings.Split(e.name, "/"); len(s) == 4 && s[3] == "checkpoint" {
+			if t, err := v.newest(e, s[2]); err != nil {
+				v.find("checkpoint-signature", Contradicted, Proven, e.name, "%v", err)
+			} else {
+				v.trees = append(v.trees, t)
+			}
+		}
+	}
+	for _, t := range v.trees {
+		logs[t.Origin] = append(logs[t.Origin], t)
+	}
+	proofs := map[string]bool{} // names of those that are between two states here
+	for _, origin := range slices.Sorted(maps.Keys(logs)) {
+		ts := logs[origin]
+		slices.SortFunc(ts, func(a, b Tree) int { return cmp.Compare(a.Size, b.Size) })
+		for i := 1; i < len(ts); i++ {
+			proofs[v.link(ts[i-1], ts[i])] = true
+		}
+		v.find("log-unwitnessed", Note, Stated, "log "+origin, "kept by its maker, unwitnessed: that it has no other form is shown only against the %d states here", len(ts))
+	}
+	for _, e := range v.under("data/tlog/") {
+		if !proofs[e.name] && !strings.HasSuffix(e.name, "/checkpoint") {
+			v.unlinked(e, logs)
+		}
+	}
+}
+
+// unlinked looks at a proof that is not between neighbours (a state that the
+// Policy pins may lie between): it must be what its name says, and hold if its
+// two states are here.
+func (v *verifier) unlinked(e *entry, logs map[string][]Tree) {
+	s := strings.Split(e.name, "/")
+	from, to, _ := strings.Cut(strings.TrimSuffix(s[3], ".json"), "-")
+	ts := logs[s[2]]
+	a, b := sizeIn(ts, from), sizeIn(ts, to)
+	if a >= 0 && b > a && growthName(ts[a], ts[b]) == e.name {
+		v.link(ts[a], ts[b])
+		return
+	}
+	raw, err := e.read(maxPart)
+	p := new(Consistency)
+	if err == nil {
+		p, err = ParseConsistency(raw)
+	}
+	switch {
+	case v.isNewer(err):
+	case err != nil || growthName(Tree{Origin: s[2], Size: p.From}, Tree{Size: p.To}) != e.name:
+		v.find("file-extra", Contradicted, Stated, e.name, "no proof of the growth that its name says (%v)", err)
+	default:
+		v.find("log-unlinked", Note, Stated, e.name, "a proof between states that are not here")
+	}
+}
+
+// sizeIn returns the place of a size among sorted states, or -1.
+func sizeIn(ts []Tree, size string) int {
+	n, err := strconv.ParseInt(size, 10, 64)
+	i, ok := slices.BinarySearchFunc(ts, n, func(t Tree, n int64) int { return cmp.Compare(t.Size, n) })
+	if err != nil || !ok {
+		return -1
+	}
+	return i
+}
+
+func growthName(a, b Tree) string {
+	return fmt.Sprintf("data/tlog/%s/%d-%d.json", a.Origin, a.Size, b.Size)
+}
+
+func (v *verifier) newest(e *entry, origin string) (t Tree, err error) {
+	raw, err := e.read(64 << 10)
+	if err != nil {
+		return t, err
+	}
+	err = malformed("no key for log %.80q", origin)
+	for _, n := range append(slices.Clone(v.p.Nodes), v.m.Nodes...) {
+		if n.Name == origin {
+			if t, err = OpenCheckpoint(raw, n.Log.Key); err == nil {
+				return t, nil
+			}
+		}
+	}
+	return t, err
+}
+
+// link checks that a grew into b and returns the name of the proof.
+func (v *verifier) link(a, b Tree) string {
+	subject := "log " + a.Origin
+	if a.Size == b.Size {
+		if a.Root != b.Root {
+			v.find("log-fork", Contradicted, Proven, subject, "two different logs of size %d", a.Size)
+		}
+		return ""
+	}
+	name := growthName(a, b)
+	e := v.b.byName[name]
+	if e == nil {
+		v.find("log-unlinked", Note, Stated, subject, "no proof that size %d grew into %d", a.Size, b.Size)
+		return name
+	}
+	raw, err := e.read(maxPart)
+	var p *Consistency
+	if err == nil {
+		p, err = ParseConsistency(raw)
+	}
+	if err == nil && (p.From != a.Size || p.To != b.Size) {
+		err = malformed("proof is of %d to %d", p.From, p.To)
+	}
+	if err == nil {
+		err = p.Check(a.Root, b.Root)
+	}
+	switch {
+	case v.isNewer(err):
+	case err != nil:
+		v.find("log-fork", Contradicted, Proven, subject, "%v", err)
+	default:
+		v.find("log-fork", OK, Proven, subject, "size %d grew into %d", a.Size, b.Size)
+	}
+	return name
 }

@@ -277,13 +277,17 @@ func ParseEnvelope(b []byte, payloadType string, limit int) (*Envelope, error) {
 }
 
 // Verify checks the one signature with a key given as SubjectPublicKeyInfo.
-func (e *Envelope) Verify(spki []byte) error {
+func (e *Envelope) Verify(spki []byte) error { return e.verify(e.digest(), spki) }
+
+// verify is Verify with the digest at hand: a large payload is hashed once,
+// however many keys are tried.
+func (e *Envelope) verify(digest, spki []byte) error {
 	pub, err := sealKey(spki)
 	if err != nil {
 		return err
 	}
 	sig := e.Signatures[0].Sig
-	if low, err := LowS(sig); err != nil || !bytes.Equal(low, sig) || !ecdsa.VerifyASN1(pub, e.digest(), sig) {
+	if low, err := LowS(sig); err != nil || !bytes.Equal(low, sig) || !ecdsa.VerifyASN1(pub, digest, sig) {
 		return malformed("signature is not by key %s", KeyID(spki))
 	}
 	return nil

@@ -144,6 +144,7 @@ func (c *cast) liars() []twin {
 	c.tokenLiars(add)
 	c.logLiars(add)
 	c.custodyLiars(add)
+	c.secondLook(add)
 	add("trust-form--entry-of-another-node", byExport, func(b *box) {
 		p := b.find("data/trust/nodes/", ".json")
 		b.put("data/trust/nodes/other.0123456789abcdef.json", b.get(p))

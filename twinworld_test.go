@@ -43,6 +43,7 @@ type tsa struct {
 	unit     *x509.Certificate
 	key      crypto.Signer
 	hash     crypto.Hash
+	accuracy time.Duration
 }
 
 type tsaOptions struct {
@@ -89,7 +90,7 @@ func newTSA(operator string, o tsaOptions) *tsa {
 	if o.hash == 0 {
 		o.hash = crypto.SHA256
 	}
-	a := &tsa{operator: operator, rootKey: newKey(), key: o.key, hash: o.hash}
+	a := &tsa{operator: operator, rootKey: newKey(), key: o.key, hash: o.hash, accuracy: time.Second}
 	a.root = certificate(operator+" root", o.rootUntil, true, a.rootKey.Public(), nil, a.rootKey)
 	a.unit = certificate(operator+" unit", o.unitUntil, false, a.key.Public(), a.root, a.rootKey)
 	return a
@@ -99,7 +100,7 @@ func newTSA(operator string, o tsaOptions) *tsa {
 func (a *tsa) stamp(sig []byte, at time.Time) []byte {
 	imprint := sha256.Sum256(sig)
 	ts := timestamp.Timestamp{
-		HashAlgorithm: crypto.SHA256, HashedMessage: imprint[:], Time: at.UTC().Truncate(time.Second), Accuracy: time.Second,
+		HashAlgorithm: crypto.SHA256, HashedMessage: imprint[:], Time: at.UTC().Truncate(time.Second), Accuracy: a.accuracy,
 		Nonce: must(rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 60))), Policy: asn1.ObjectIdentifier{2, 999, 3161, 5}, AddTSACertificate: true,
 	}
 	return must(rfc3161.UnwrapResponse(must(ts.CreateResponseWithOpts(a.unit, a.key, a.hash))))

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"holdfast/hashing"
@@ -30,15 +30,19 @@ type VerifyOptions struct {
 // Verify judges a Bundle under a Policy. It uses nothing else: no network, no
 // clock, no file, nothing that the Bundle says about whom to trust.
 //
-// The error says that Verify could not run: [ErrNotBundle], [ErrNewer], ctx's
-// error. Everything that is wrong with the Bundle is a Finding. Memory grows
+// The error says that Verify could not run: [ErrNotBundle], [ErrNewer], that of
+// the disk or of a file that changed meanwhile, ctx's. Everything that is wrong with the Bundle is a Finding. Memory grows
 // with the number of entries, not with their size; several cores hash at once.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyOptions) (*Report, error) {
-	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, inCase: map[string]bool{}, seals: map[string]*SealResult{}, heads: map[ID][]Head{}, captures: map[ID]hashing.Digest{}}
+	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, inCase: map[string]bool{}, seals: map[string]*sealFacts{}, heads: map[ID][]anchor{}, captures: map[ID]hashing.Digest{}}
 	pc := *p
 	pc.Nodes = slices.Clone(p.Nodes)
 	v.p = &pc
-	b, err := openBundle(r, size)
+	in := &faults{r: r}
+	b, err := openBundle(in, size)
+	if fault := in.first(); fault != nil {
+		return nil, fault
+	}
 	if errors.Is(err, ErrNotBundle) {
 		return nil, err
 	}
@@ -49,6 +53,9 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyO
 	}
 	v.b = b
 	if err := v.run(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := in.first(); err != nil {
 		return nil, err
 	}
 	if v.newer && !v.global && len(v.bad) == 0 {
@@ -64,9 +71,9 @@ type verifier struct {
 	m           Material
 	report      *Report
 	x           *Export
-	seals       map[string]*SealResult
+	seals       map[string]*sealFacts
 	trees       []Tree
-	heads       map[ID][]Head // that sealed Manifests anchor
+	heads       map[ID][]anchor // that Manifests in a signed Seal name
 	captures    map[ID]hashing.Digest
 	byExhibit   map[string][]*entry
 	withheld    map[string]WithheldObject // by exhibit/name
@@ -112,8 +119,8 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 	v.find("zip", OK, Proven, "bundle", "%d entries", len(v.b.entries))
 	v.bag()
 	v.trust(o.Node)
-	if err := v.export(); err != nil || v.x == nil {
-		return err
+	if v.export(); v.x == nil {
+		return nil
 	}
 	v.files()
 	for _, w := range v.x.Withheld {
@@ -124,7 +131,9 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 			v.inCase[string(c.Case)+d.Hex()] = true
 		}
 	}
-	v.checkSeals()
+	if err := v.checkSeals(ctx); err != nil {
+		return err
+	}
 	for _, e := range v.x.Exhibits {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -234,11 +243,11 @@ func (v *verifier) under(prefix string) (es []*entry) {
 
 const exportName = "data/export.dsse.json"
 
-func (v *verifier) export() error {
+func (v *verifier) export() {
 	e := v.b.byName[exportName]
 	if e == nil {
 		v.find("export-missing", Contradicted, Stated, exportName, "nothing says what this bundle holds")
-		return nil
+		return
 	}
 	raw, err := e.read(MaxExport)
 	var env *Envelope
@@ -249,37 +258,49 @@ func (v *verifier) export() error {
 	if err == nil {
 		x, err = ParseExport(env.Payload)
 	}
-	if errors.Is(err, ErrNewer) {
-		return err
+	if v.isNewer(err) {
+		if _, _, signed := v.signer(env, ""); !signed {
+			v.find("export-signature", Contradicted, Stated, exportName, "a newer version that no key here signed")
+		}
+		return
 	}
 	if err != nil {
 		v.find("export-form", Contradicted, Stated, exportName, "%v", err)
-		return nil
+		return
 	}
 	v.x = x
 	v.report.Training = x.Training
 	v.exporter(env)
-	return nil
 }
 
 // exporter checks who signed the export statement. By a node that the Policy
 // does not name it can be nobody's word, so no exhibit is then `proven`.
 func (v *verifier) exporter(env *Envelope) {
+	k, known, ok := v.signer(env, v.x.Node)
+	if !ok {
+		v.find("export-signature", Contradicted, Stated, exportName, "no key of node %s signed it", v.x.Node)
+		return
+	}
+	v.find("export-signature", OK, Stated, exportName, "exported %s by node %s", v.x.Exported, v.x.Node)
+	if v.exportKnown = known; !known {
+		v.find("key-unknown", Note, Stated, exportName, "node %s or its key is not in the policy: who exported this is not checked", v.x.Node)
+	} else if !within(v.x.Exported.Time, k.From, k.Until) {
+		v.find("key-period", Contradicted, Stated, exportName, "key %s was not valid at the stated time %s", KeyID(k.SPKI), v.x.Exported)
+	}
+}
+
+// signer finds the key that made the signature, of the node of that name or, for
+// "", of any; known says that the Policy has it.
+func (v *verifier) signer(env *Envelope, node string) (k PolicyKey, known, ok bool) {
+	digest := env.digest()
 	for i, n := range append(slices.Clone(v.p.Nodes), v.m.Nodes...) {
 		for _, k := range n.Keys {
-			if n.Name != v.x.Node || env.Verify(k.SPKI) != nil {
-				continue
+			if (node == "" || n.Name == node) && env.verify(digest, k.SPKI) == nil {
+				return k, i < len(v.p.Nodes), true
 			}
-			v.find("export-signature", OK, Stated, exportName, "exported %s by node %s", v.x.Exported, v.x.Node)
-			if v.exportKnown = i < len(v.p.Nodes); !v.exportKnown {
-				v.find("key-unknown", Note, Stated, exportName, "node %s or its key is not in the policy: who exported this is not checked", v.x.Node)
-			} else if !within(v.x.Exported.Time, k.From, k.Until) {
-				v.find("key-period", Contradicted, Stated, exportName, "key %s was not valid at the stated time %s", KeyID(k.SPKI), v.x.Exported)
-			}
-			return
 		}
 	}
-	v.find("export-signature", Contradicted, Stated, exportName, "no key of node %s signed it", v.x.Node)
+	return k, false, false
 }
 
 // files holds every file under data/ against the export statement.
@@ -326,18 +347,35 @@ func belongs(name string, numbers map[string]bool) bool {
 // maxPart bounds a part of a Seal that is neither statement nor its Sigstore form.
 const maxPart = 64 << 10
 
+// sealFacts are what the exhibits need of a Seal that was checked. The rest of it
+// is let go: a Bundle may have a hundred thousand Seals of 1,024 subjects each.
+type sealFacts struct {
+	read      bool // statement and signature
+	sealed    bool
+	known     bool
+	training  bool
+	node      string
+	count     int
+	t         time.Time
+	notBefore time.Time
+	subjects  map[hashing.Digest]bool // those that exhibits of this Bundle state
+}
+
 // checkSeals runs CheckSeal on each folder under data/seals/, one at a time, so
 // that what is in memory is one Seal's.
-func (v *verifier) checkSeals() {
-	used := map[string]bool{}
+func (v *verifier) checkSeals(ctx context.Context) error {
+	used := map[string][]hashing.Digest{}
 	for _, e := range v.x.Exhibits {
-		used[e.Seal] = true
+		used[e.Seal] = append(used[e.Seal], e.Manifest)
 	}
 	last, parts := "", SealParts{}
 	for _, e := range v.under("data/seals/") {
 		id, part, _ := strings.Cut(strings.TrimPrefix(e.name, "data/seals/"), "/")
 		if id != last {
-			v.checkSeal(last, parts, used)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			v.checkSeal(last, parts, used[last])
 			last, parts = id, SealParts{}
 		}
 		limit := int64(maxPart)
@@ -351,107 +389,40 @@ func (v *verifier) checkSeals() {
 		}
 		parts[part] = raw
 	}
-	v.checkSeal(last, parts, used)
+	v.checkSeal(last, parts, used[last])
+	return nil
 }
 
-func (v *verifier) checkSeal(id string, parts SealParts, used map[string]bool) {
+func (v *verifier) checkSeal(id string, parts SealParts, manifests []hashing.Digest) {
 	if len(parts) == 0 {
 		return
 	}
 	r := CheckSeal(id, parts, v.p, v.m)
-	v.seals[id] = r
+	v.seals[id] = factsOf(r, manifests)
 	v.trees = append(v.trees, r.Trees...)
-	if v.newer = v.newer || r.Newer; r.Newer {
-		return
-	}
+	v.newer = v.newer || r.Newer
 	for _, f := range r.Findings {
 		v.find(f.Finding, f.Outcome, f.Basis, f.Subject, "%s", f.Detail)
 	}
 	if r.Logged && parts["seal.sigstore.json"] == nil {
 		v.find("seal-parts", Contradicted, Proven, "seal "+id, "seal.sigstore.json is missing")
 	}
-	if !used[id] {
+	if len(manifests) == 0 {
 		v.find("seal-parts", Contradicted, Proven, "seal "+id, "no exhibit has this seal")
 	}
 }
 
-// consistency links all states of each log (bundle.md, section 8).
-func (v *verifier) consistency() {
-	logs := map[string][]Tree{}
-	for _, n := range v.p.Nodes {
-		if c := n.Log.Checkpoint; c != nil {
-			v.trees = append(v.trees, Tree{n.Name, c.Root, c.Size})
-		}
+func factsOf(r *SealResult, manifests []hashing.Digest) *sealFacts {
+	f := &sealFacts{sealed: r.Sealed(), known: r.Known, t: r.T, notBefore: r.NotBefore, subjects: map[hashing.Digest]bool{}}
+	if r.Statement == nil {
+		return f
 	}
-	for _, e := range v.under("data/tlog/") {
-		if s := strings.Split(e.name, "/"); len(s) == 4 && s[3] == "checkpoint" {
-			if t, err := v.newest(e, s[2]); err != nil {
-				v.find("checkpoint-signature", Contradicted, Proven, e.name, "%v", err)
-			} else {
-				v.trees = append(v.trees, t)
-			}
-		}
+	p := r.Statement.Predicate
+	f.read, f.node, f.training, f.count = true, p.Node, p.Training, p.Count
+	for _, d := range manifests {
+		f.subjects[d] = r.Statement.Has(d)
 	}
-	for _, t := range v.trees {
-		logs[t.Origin] = append(logs[t.Origin], t)
-	}
-	for _, origin := range slices.Sorted(maps.Keys(logs)) {
-		ts := logs[origin]
-		slices.SortFunc(ts, func(a, b Tree) int { return int(min(max(a.Size-b.Size, -1), 1)) })
-		for i := 1; i < len(ts); i++ {
-			v.link(ts[i-1], ts[i])
-		}
-		v.find("log-unwitnessed", Note, Stated, "log "+origin, "kept by its maker, unwitnessed: that it has no other form is shown only against the %d states here", len(ts))
-	}
-}
-
-func (v *verifier) newest(e *entry, origin string) (t Tree, err error) {
-	raw, err := e.read(64 << 10)
-	if err != nil {
-		return t, err
-	}
-	err = malformed("no key for log %.80q", origin)
-	for _, n := range append(slices.Clone(v.p.Nodes), v.m.Nodes...) {
-		if n.Name == origin {
-			if t, err = OpenCheckpoint(raw, n.Log.Key); err == nil {
-				return t, nil
-			}
-		}
-	}
-	return t, err
-}
-
-func (v *verifier) link(a, b Tree) {
-	subject := "log " + a.Origin
-	if a.Size == b.Size {
-		if a.Root != b.Root {
-			v.find("log-fork", Contradicted, Proven, subject, "two different logs of size %d", a.Size)
-		}
-		return
-	}
-	e := v.b.byName[fmt.Sprintf("data/tlog/%s/%d-%d.json", a.Origin, a.Size, b.Size)]
-	if e == nil {
-		v.find("log-unlinked", Note, Stated, subject, "no proof that size %d grew into %d", a.Size, b.Size)
-		return
-	}
-	raw, err := e.read(64 << 10)
-	var p *Consistency
-	if err == nil {
-		p, err = ParseConsistency(raw)
-	}
-	if err == nil && (p.From != a.Size || p.To != b.Size) {
-		err = malformed("proof is of %d to %d", p.From, p.To)
-	}
-	if err == nil {
-		err = p.Check(a.Root, b.Root)
-	}
-	switch {
-	case v.isNewer(err):
-	case err != nil:
-		v.find("log-fork", Contradicted, Proven, subject, "%v", err)
-	default:
-		v.find("log-fork", OK, Proven, subject, "size %d grew into %d", a.Size, b.Size)
-	}
+	return f
 }
 
 // verdict takes the worst exhibit; a contradiction of the whole file is on all.

@@ -12,6 +12,12 @@ import (
 	"holdfast/canon"
 )
 
+func TestDepth(t *testing.T) {
+	if err := canon.Check([]byte(strings.Repeat("[", canon.MaxDepth) + "1" + strings.Repeat("]", canon.MaxDepth))); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	good := []string{`{}`, `[]`, `0`, `-1`, `9007199254740991`, `"é\n\u001f\b"`, `{"a":1,"b":[null,true,false]}`, "\"\u2028\"",
 		"{\"\U0001F600\":1,\"\uFB33\":2}", `{"":1,"a":2}`}
@@ -25,7 +31,7 @@ func TestCheck(t *testing.T) {
 	}
 	bad := []string{``, ` {}`, `{} `, `{"b":1,"a":2}`, `{"a":1,"a":2}`, `{"a" :1}`, `[1,]`, `{"a":1,}`, `01`, `-0`, `1.0`, `1e3`, `9007199254740992`,
 		`"\/"`, `"\u0041"`, `"\u001F"`, `"\u000a"`, "\"\x01\"", "\"\xff\"", `"\ud800"`, `"abc`, `tru`, `nul`, `{"a"}`, `{a:1}`, `[1 ,2]`,
-		"{\"\uFB33\":2,\"\U0001F600\":1}", strings.Repeat("[", 40) + strings.Repeat("]", 40), "\ufeff{}"}
+		"{\"\uFB33\":2,\"\U0001F600\":1}", strings.Repeat("[", 33) + strings.Repeat("]", 33), "\ufeff{}"}
 	for _, s := range bad {
 		if err := canon.Check([]byte(s)); !errors.Is(err, canon.ErrForm) {
 			t.Errorf("Check(%q) = %v, want ErrForm", s, err)

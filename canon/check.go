@@ -43,10 +43,11 @@ func (c *checker) peek() byte {
 }
 
 func (c *checker) value(depth int) error {
-	if depth > MaxDepth {
+	p := c.peek()
+	if depth >= MaxDepth && (p == '{' || p == '[') {
 		return syntax("nested too deep")
 	}
-	switch p := c.peek(); {
+	switch {
 	case p == '{':
 		return c.object(depth)
 	case p == '[':

@@ -219,6 +219,7 @@ func TestTSTInfoRefused(t *testing.T) {
 		"time with comma":      {at("20260301120000,1Z"), false},
 		"time, bare dot":       {at("20260301120000.Z"), false},
 		"no such day":          {at("20260230120000Z"), false},
+		"year one":             {at("00010101000000Z"), false},
 		"whole second":         {at("20260301120000Z"), true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,7 +83,7 @@ func (r *reader) generalizedTime() time.Time {
 	whole, z := strings.CutSuffix(string(b), "Z")
 	digits, frac, dotted := strings.Cut(whole, ".")
 	at, err := time.Parse("20060102150405", digits)
-	if !z || err != nil || len(digits) != 14 || !isDigits(digits+frac) ||
+	if !z || err != nil || len(digits) != 14 || !isDigits(digits+frac) || at.Year() < 1970 || // a zero time means "none" elsewhere
 		dotted && (frac == "" || len(frac) > 9 || strings.HasSuffix(frac, "0")) {
 		r.failf("time %.40q", b)
 		return time.Time{}
