@@ -158,7 +158,10 @@ type TaskTaker interface {
 	// first, each under a new lease; none if there are none. A Task whose lease
 	// ran out is given out again; if its last sign of life is more than
 	// [StaleTask] ago it gets a new ID first, because the memory of published
-	// IDs may no longer reach back to it.
+	// IDs may no longer reach back to it. So does one whose last sign of life
+	// lies that far in the future: the clock was set back, and its lease, which
+	// says nothing any more, holds it no longer. One that the queue cannot give
+	// back whole holds up no other.
 	Take(ctx context.Context, w Want) ([]Task, error)
 
 	// Renew is a sign of life: it extends the lease to d from now. ErrLease if
@@ -169,6 +172,6 @@ type TaskTaker interface {
 // TaskLister shows the Tasks, for people and for a backup.
 type TaskLister interface {
 	// Tasks returns at most limit Tasks after the given ID ("" is the start),
-	// sorted by ID.
+	// sorted by ID, Damaged ones too.
 	Tasks(ctx context.Context, after holdfast.ID, limit int) ([]Task, error)
 }

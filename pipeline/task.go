@@ -35,6 +35,10 @@ type Task struct {
 	Outside Outside // set by who accepts; no queue keeps it
 
 	Lease Lease // set by Take
+
+	// Damaged says that the queue no longer has what it was given: only ID, Due
+	// and Lease are right. It is listed, and can be dropped, never captured.
+	Damaged bool
 }
 
 // Outside says what of its Case's scope a capture does not keep to, and why it
@@ -76,7 +80,7 @@ func (t Task) Check() error {
 // Want says which Tasks to take.
 type Want struct {
 	Schemes []string      // of the Source, e.g. "https"; none means any
-	IDs     []holdfast.ID // only these; none means any
+	IDs     []holdfast.ID // only these, also a Damaged one; none means any sound one
 	Early   bool          // also those whose time has not come
 	Max     int           // 0 means 1
 	Lease   time.Duration // 0 means 5 minutes

@@ -180,7 +180,7 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 			r.again = append(r.again, wish{got.task, got.due})
 			r.later(*got)
 		}
-	case errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside):
+	case errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
 		r.waits = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	case hopeless(err) != "":
@@ -206,6 +206,9 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 			r.letGo(ctx, t, err)
 		}
 	}()
+	if t.Damaged {
+		return nil, fmt.Errorf("task %s: %w", t.ID, errDamaged)
+	}
 	if err := r.intake.Ready(ctx); err != nil {
 		return nil, err
 	}

@@ -123,7 +123,10 @@ func (d *doctor) queue(ctx context.Context, n *node) {
 		d.check("queue", "", err)
 		return
 	}
-	waiting, held := 0, 0
+	if poison, err := n.queue.Poison(ctx); err != nil || poison > 0 {
+		d.check("poison", "", errors.Join(err, fmt.Errorf("%d messages could not be read and are in no Seal: the queue keeps their bytes, the plans name their positions; whoever asked for the captures must be told", poison)))
+	}
+	waiting, held, damaged := 0, 0, 0
 	now := time.Now()
 	for after := holdfast.ID(""); ; {
 		ts, err := n.queue.Tasks(ctx, after, 1000)
@@ -136,12 +139,18 @@ func (d *doctor) queue(ctx context.Context, n *node) {
 		}
 		for _, t := range ts {
 			after = t.ID
-			if t.Lease.Until.After(now) {
+			switch {
+			case t.Damaged:
+				damaged++
+			case t.Lease.Until.After(now):
 				held++
-			} else {
+			default:
 				waiting++
 			}
 		}
+	}
+	if damaged > 0 {
+		d.check("tasks", "", fmt.Errorf("%d of them: %w; `holdfast task list` names them", damaged, errDamaged))
 	}
 	if waiting > 0 {
 		d.note("queue", fmt.Sprintf("sound; %d Tasks wait and %d are being done: `holdfast capture --resume`; `holdfast task list` names them", waiting, held))

@@ -90,6 +90,10 @@ func (m *mirroring) tasks(ctx context.Context) error {
 		}
 		for _, t := range ts {
 			after, t.Lease = t.ID, pipeline.Lease{}
+			if t.Damaged { // nothing of it could be restored
+				m.n.log.ErrorContext(ctx, "task not mirrored", "task", t.ID, "err", errDamaged)
+				continue
+			}
 			if err := enc.Encode(t); err != nil {
 				return err
 			}

@@ -44,6 +44,9 @@ func (n *node) waiting(ctx context.Context) iter.Seq2[pipeline.Task, error] {
 	}
 }
 
+// errDamaged waits for a person: nobody else knows what the Task was to capture.
+var errDamaged = errors.New("the queue has not kept this Task whole: what it was to capture is lost; `holdfast task drop` gives it up")
+
 func (c *cli) taskListCmd() *cobra.Command {
 	cmd := command("list", "List what waits to be captured", "holdfast task list --json", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
 		n, err := c.open(cmd.Context())
@@ -88,6 +91,9 @@ func (c *cli) sayTask(ctx context.Context, n *node, t pipeline.Task) error {
 	}
 	if held {
 		state = "held"
+	}
+	if t.Damaged {
+		row["damaged"], state = true, "damaged"
 	}
 	c.say(row, "%s  %s  %-16s  %s", t.ID, state, messages.Visible(cs.Name), messages.Visible(string(t.Source)))
 	return nil
@@ -149,6 +155,9 @@ func (n *node) takeToDrop(ctx context.Context, id holdfast.ID) (t pipeline.Task,
 // first: no wish is gone without one. A crash between them leaves the Task, which
 // can be dropped again, or captured: then `collected` comes after the line.
 func (n *node) dropTask(ctx context.Context, t pipeline.Task, why string) error {
+	if t.Damaged { // whose Case it was is lost too
+		t.Case = n.set.Unfiled
+	}
 	x, err := canon.Marshal(struct {
 		Source string `json:"source"`
 	}{string(t.Source)})

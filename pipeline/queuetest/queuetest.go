@@ -44,7 +44,7 @@ func Test(t *testing.T, open Open) {
 		{"Order", s.order}, {"Durable", s.durable}, {"Twice", s.twice}, {"Bounds", s.bounds}, {"Blocks", s.blocks},
 		{"Refused", s.refused}, {"Concurrent", s.concurrent}, {"Stages", s.stages}, {"Stale", s.stale}, {"Notes", s.notes},
 		{"Results", s.results}, {"Prune", s.prune}, {"Name", s.name},
-		{"Tasks", s.tasks}, {"Lease", s.lease}, {"StaleTask", s.staleTask}, {"MoveWithPublish", s.moveWithPublish}, {"TakenOnce", s.takenOnce},
+		{"Tasks", s.tasks}, {"Lease", s.lease}, {"StaleTask", s.staleTask}, {"ClockBack", s.clockBack}, {"MoveWithPublish", s.moveWithPublish}, {"TakenOnce", s.takenOnce},
 		{"Processes", s.processes}, {"Killed", s.killed},
 	} {
 		t.Run(c.name, c.run)

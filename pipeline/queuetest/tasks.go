@@ -165,6 +165,26 @@ func (s suite) staleTask(t *testing.T) {
 	same(t, "id of a task that waited", take(t, q, w)[0].ID, fourth.ID)
 }
 
+// clockBack: a lease that was given while the clock stood a year ahead does not
+// hold the Task for a year, and a step that any clock makes takes it from nobody.
+func (s suite) clockBack(t *testing.T) {
+	q, c := s.clocked(t)
+	add(t, q, task("https://a/"))
+	c.add(365 * 24 * time.Hour)
+	first := take(t, q, pipeline.Want{Lease: time.Minute})[0]
+	c.add(-10 * time.Minute)
+	same(t, "taken after a small step back", len(take(t, q, pipeline.Want{})), 0)
+	c.add(-364 * 24 * time.Hour)
+	got := take(t, q, pipeline.Want{})
+	same(t, "taken after the clock was set right", len(got), 1)
+	if got[0].ID == first.ID {
+		t.Fatal("nobody knows how long it was silent, and it kept its id")
+	}
+	if _, err := q.Publish(t.Context(), first.Finish(), messages(1)...); !errors.Is(err, pipeline.ErrLease) {
+		t.Fatalf("move under a lost lease: %v", err)
+	}
+}
+
 func (s suite) moveWithPublish(t *testing.T) {
 	q, c := s.clocked(t)
 	add(t, q, task("https://a/"))

@@ -132,8 +132,11 @@ func scanMessage(rows *sql.Rows) (m pipeline.Message, err error) {
 	if err := rows.Scan(&m.Position, &id, &crc, &m.Body, &noteCRC, &m.Note); err != nil {
 		return m, err
 	}
-	m.ID = holdfast.ID(hex.EncodeToString(id))
 	m.Damaged = sum(id, m.Body) != crc || noteCRC.Valid && sum(m.Note) != noteCRC.Int64
+	if m.Damaged { // its plan must name an ID, whatever is left of this one
+		id = append(id[:min(len(id), 16)], make([]byte, max(0, 16-len(id)))...)
+	}
+	m.ID = holdfast.ID(hex.EncodeToString(id))
 	return m, nil
 }
 

@@ -80,7 +80,8 @@ func (q *Queue) Close() error {
 }
 
 // Check reads the whole file and returns an error that wraps
-// pipeline.ErrForeign if SQLite's own integrity check finds damage.
+// pipeline.ErrForeign if SQLite's own integrity check finds damage, or if rows
+// are gone that no stage has done.
 func (q *Queue) Check(ctx context.Context) error {
 	var found string
 	if err := q.read.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&found); err != nil {
@@ -89,7 +90,26 @@ func (q *Queue) Check(ctx context.Context) error {
 	if found != "ok" {
 		return fmt.Errorf("check queue %s: %w: %s; stop, copy it away with its -wal, and restore a backup", q.path, pipeline.ErrForeign, found)
 	}
+	var gone int64
+	err := q.read.QueryRowContext(ctx, `SELECT
+		(SELECT e.position - s.position - (SELECT count(*) FROM captured WHERE position > s.position) FROM ends e, stages s WHERE e.topic = 'captured' AND s.stage = 'preserve') +
+		(SELECT e.position - s.position - (SELECT count(*) FROM results WHERE position > s.position) FROM ends e, stages s WHERE e.topic = 'results' AND s.stage = 'results')`).Scan(&gone)
+	if err != nil {
+		return fmt.Errorf("check queue: %w", explain(err))
+	}
+	if gone != 0 {
+		return fmt.Errorf("check queue %s: %w: %d messages are gone that were accepted and are not sealed, or that say what is; stop, copy it away with its -wal, and restore a backup", q.path, pipeline.ErrForeign, gone)
+	}
 	return nil
+}
+
+// Poison returns how many messages are kept that could not be sealed, because
+// the queue no longer had them whole or they were not of their form.
+func (q *Queue) Poison(ctx context.Context) (n int64, err error) {
+	if err := q.read.QueryRowContext(ctx, `SELECT count(*) FROM captured WHERE keep = 1`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count poison: %w", explain(err))
+	}
+	return n, nil
 }
 
 // broadcast wakes all who wait.

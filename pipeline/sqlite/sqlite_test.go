@@ -73,13 +73,13 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
-func script(path, text string) error {
+func script(path, text string, args ...any) error {
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	_, err = db.Exec(text)
+	_, err = db.Exec(text, args...)
 	return err
 }
 

@@ -12,8 +12,10 @@ import (
 	"holdfast/pipeline"
 )
 
-// fixed is the part of a Task that never changes.
+// fixed is the part of a Task that never changes. Sum is the CRC-32C of the
+// rest; what an earlier program wrote has none.
 type fixed struct {
+	Sum     int64           `json:"sum,omitempty"`
 	Source  holdfast.Source `json:"source"`
 	Case    holdfast.ID     `json:"case"`
 	Agent   holdfast.Agent  `json:"agent"`
@@ -31,7 +33,7 @@ func (q *Queue) AddTasks(ctx context.Context, tasks ...pipeline.Task) ([]holdfas
 		if err := k.Check(); err != nil {
 			return nil, fmt.Errorf("add task: %w", err)
 		}
-		b, err := json.Marshal(fixed{k.Source, k.Case, k.Agent, k.Found, k.Options})
+		b, err := encodeFixed(fixed{Source: k.Source, Case: k.Case, Agent: k.Agent, Found: k.Found, Options: k.Options})
 		if err != nil {
 			return nil, fmt.Errorf("add task: %w", err)
 		}
@@ -50,6 +52,26 @@ func (q *Queue) AddTasks(ctx context.Context, tasks ...pipeline.Task) ([]holdfas
 		return nil, fmt.Errorf("add task: %w", err)
 	}
 	return ids, nil
+}
+
+func encodeFixed(f fixed) ([]byte, error) {
+	b, err := json.Marshal(f)
+	if err != nil {
+		return nil, err
+	}
+	f.Sum = sum(b)
+	return json.Marshal(f)
+}
+
+// decodeFixed reports whether b is what encodeFixed wrote.
+func decodeFixed(b []byte) (f fixed, ok bool) {
+	if json.Unmarshal(b, &f) != nil {
+		return f, false
+	}
+	rest := f
+	rest.Sum = 0
+	plain, err := json.Marshal(rest)
+	return f, err == nil && (f.Sum == 0 || sum(plain) == f.Sum)
 }
 
 func millis(t time.Time) int64 {
@@ -75,12 +97,12 @@ func scanTask(row interface{ Scan(...any) error }) (k pipeline.Task, seen int64,
 	if err := row.Scan(&id, &due, &k.Lease.Token, &until, &seen, &step, &k.Attempt, &b, &k.Cursor); err != nil {
 		return k, 0, err
 	}
-	var f fixed
-	if err := json.Unmarshal(b, &f); err != nil {
-		return k, 0, fmt.Errorf("read task %s: %w: %w", id, pipeline.ErrForeign, err)
+	k.ID, k.Due, k.Lease.Until, k.Step = holdfast.ID(id), moment(due), moment(until), uint64(step)
+	f, ok := decodeFixed(b)
+	k.Source, k.Case, k.Agent, k.Found, k.Options = f.Source, f.Case, f.Agent, f.Found, f.Options
+	if !ok || k.Check() != nil {
+		k = pipeline.Task{ID: k.ID, Due: k.Due, Lease: k.Lease, Damaged: true}
 	}
-	k.ID, k.Source, k.Case, k.Agent, k.Found, k.Options = holdfast.ID(id), f.Source, f.Case, f.Agent, f.Found, f.Options
-	k.Due, k.Lease.Until, k.Step = moment(due), moment(until), uint64(step)
 	return k, seen, nil
 }
 
@@ -104,15 +126,16 @@ func (q *Queue) Take(ctx context.Context, w pipeline.Want) ([]pipeline.Task, err
 }
 
 func take(t *tx, w pipeline.Want, now time.Time) ([]pipeline.Task, error) {
-	found, seen, err := due(t, w, now)
+	found, seen, err := sound(t, w, now)
 	if err != nil {
 		return nil, err
 	}
 	for i := range found {
 		k, old := &found[i], found[i].ID
 		// A lease that ran out long ago: what was published under this ID may
-		// be older than the plans that preserve still looks through.
-		if seen[i] != 0 && now.UnixMilli()-seen[i] > pipeline.StaleTask.Milliseconds() {
+		// be older than the plans that preserve still looks through. Where the
+		// clock was set back nobody knows how long ago it was.
+		if silent := now.Sub(moment(seen[i])).Abs(); seen[i] != 0 && silent > pipeline.StaleTask {
 			k.ID = holdfast.NewID()
 		}
 		k.Lease.Token++
@@ -125,9 +148,34 @@ func take(t *tx, w pipeline.Want, now time.Time) ([]pipeline.Task, error) {
 	return found, nil
 }
 
-func due(t *tx, w pipeline.Want, now time.Time) (found []pipeline.Task, seen []int64, err error) {
-	query := `SELECT ` + taskColumns + ` FROM tasks WHERE until <= ?`
-	args := []any{now.UnixMilli()}
+// sound is due without Damaged Tasks, unless they were asked for by ID: each one
+// that is met is left out of the next look, so that it keeps nobody's place.
+func sound(t *tx, w pipeline.Want, now time.Time) (found []pipeline.Task, seen []int64, err error) {
+	var damaged []any
+	for {
+		if found, seen, err = due(t, w, now, damaged); err != nil || len(w.IDs) > 0 {
+			return found, seen, err
+		}
+		met := len(damaged)
+		for _, k := range found {
+			if k.Damaged {
+				damaged = append(damaged, string(k.ID))
+			}
+		}
+		if len(damaged) == met {
+			return found, seen, nil
+		}
+	}
+}
+
+// due finds what may be taken: a lease that ran out holds nobody off, nor does
+// one that was given when the clock stood far ahead of now.
+func due(t *tx, w pipeline.Want, now time.Time, but []any) (found []pipeline.Task, seen []int64, err error) {
+	query := `SELECT ` + taskColumns + ` FROM tasks WHERE (until <= ? OR seen > ?)`
+	args := []any{now.UnixMilli(), now.Add(pipeline.StaleTask).UnixMilli()}
+	if len(but) > 0 {
+		query, args = query+values(` AND id NOT IN (`, "?", len(but))+`)`, append(args, but...)
+	}
 	if !w.Early {
 		query, args = query+` AND due <= ?`, append(args, now.UnixMilli())
 	}

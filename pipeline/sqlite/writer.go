@@ -123,7 +123,8 @@ func (w *writer) group(group []*job) {
 
 // transact is all or nothing for the jobs that were not refused. After an I/O
 // error the handle writes no more: the kernel may have dropped the lost pages
-// and would call a second fsync a success.
+// and would call a second fsync a success. Nor does it write into a file that
+// was seen to be damaged: that could damage more.
 func (w *writer) transact(group []*job, answers []error) error {
 	if w.broken != nil {
 		return w.broken
@@ -131,7 +132,7 @@ func (w *writer) transact(group []*job, answers []error) error {
 	err := w.try(group, answers)
 	if err != nil {
 		err = fmt.Errorf("write queue: %w", explain(err))
-		if errors.Is(err, pipeline.ErrStopped) {
+		if errors.Is(err, pipeline.ErrStopped) || errors.Is(err, pipeline.ErrForeign) {
 			w.broken = err
 		}
 	}

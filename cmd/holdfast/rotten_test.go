@@ -1,0 +1,69 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"holdfast"
+)
+
+// spoil changes the queue behind the program's back.
+func spoil(t *testing.T, n *node, text string, args ...any) {
+	t.Helper()
+	db, err := sql.Open("sqlite", n.path("queue.db"))
+	if err == nil {
+		_, err = db.Exec(text, args...)
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRottenTask: a Task that the disk has changed is named by list and doctor,
+// mirrored by nobody, captured by nobody, and can be given up.
+func TestRottenTask(t *testing.T) {
+	c, n := roundNode(t)
+	defer n.Close()
+	bad := string(addTask(t, n, "https://bad.invalid/", taskOptions{}))
+	addTask(t, n, "https://good.invalid/", taskOptions{})
+	spoil(t, n, `UPDATE tasks SET fixed = x'7b' WHERE id = ?`, bad)
+	say := func(want int, args ...string) string {
+		t.Helper()
+		out, errs, code := call(append(args, "--data", c.data, "--json")...)
+		if code != want {
+			t.Errorf("%v: exit %d, want %d: %s%s", args, code, want, out, errs)
+		}
+		return out + errs
+	}
+	if out := say(0, "task", "list"); strings.Count(out, `"damaged":true`) != 1 || !strings.Contains(out, "good.invalid") {
+		t.Errorf("list: %s", out)
+	}
+	if out := say(1, "doctor"); !strings.Contains(out, "task drop") {
+		t.Errorf("doctor: %s", out)
+	}
+	r := roundOf(n, nil)
+	r.do(t.Context(), holdfast.ID(bad))
+	if !errors.Is(r.waits, errDamaged) {
+		t.Errorf("capture: %v, %v", r.waits, r.stopped)
+	}
+	mirror := t.TempDir() + "/m"
+	say(0, "mirror", "--to", mirror)
+	if b, err := os.ReadFile(mirror + "/node/tasks.jsonl"); err != nil || strings.Contains(string(b), bad) || !strings.Contains(string(b), "good.invalid") {
+		t.Errorf("mirrored: %s, %v", b, err)
+	}
+	say(0, "task", "drop", bad, "--why", "it is lost")
+	if out := say(0, "task", "list"); strings.Contains(out, bad) {
+		t.Errorf("left: %s", out)
+	}
+	found := false
+	for _, l := range linesOf(t, n, n.set.Unfiled) {
+		found = found || l.Action == "dropped" && l.Why == "it is lost" && l.Objects[0] == bad
+	}
+	if !found {
+		t.Error("no line of custody tells that it was given up")
+	}
+}
