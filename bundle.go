@@ -149,7 +149,7 @@ type directory struct{ start, size, count int64 }
 func findDirectory(r io.ReaderAt, size int64) (directory, error) {
 	le := binary.LittleEndian
 	var b [22]byte
-	if _, err := r.ReadAt(b[:], size-22); size < 22 || err != nil || le.Uint32(b[:]) != 0x06054b50 || le.Uint16(b[20:]) != 0 || le.Uint32(b[4:]) != 0 {
+	if _, err := r.ReadAt(b[:], max(size-22, 0)); size < 22 || err != nil || le.Uint32(b[:]) != 0x06054b50 || le.Uint16(b[20:]) != 0 || le.Uint32(b[4:]) != 0 {
 		return directory{}, zipErr("zip", "no end record in the last 22 bytes: the file is cut short or something was appended")
 	}
 	if le.Uint16(b[8:]) != le.Uint16(b[10:]) {

@@ -154,6 +154,11 @@ func TestDiskIsNoContradiction(t *testing.T) {
 			t.Errorf("read %d of %d failed: %v %s", at, reads, err, sum(r))
 		}
 	}
+	for _, n := range []int{4, 20, 21, 22, 60} { // cut short is no fault of the disk
+		if r := must(judge(t, b[:n], c.policy["world"])); r.Verdict != holdfast.VerdictContradicted {
+			t.Errorf("%d bytes: %s", n, r.Verdict)
+		}
+	}
 	f := &failing{Reader: bytes.NewReader(b), left: reads - 3, spoil: true}
 	if r, err := holdfast.Verify(t.Context(), f, int64(len(b)), c.policy["world"], holdfast.VerifyOptions{}); err == nil {
 		t.Errorf("the file changed between two reads: %s", sum(r))
