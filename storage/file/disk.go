@@ -20,9 +20,15 @@ type Hooks struct {
 	Write func(f *os.File, p []byte) (int, error)
 	Sync  func(f *os.File) error // of a file in tmp/, of a found file, or of a folder ("." is the root)
 	Link  func(from, to string, link func() error) error
-	Free  func(dir *os.File) (free, total uint64, err error) // bytes
+	Free  func(dir *os.File) (Space, error)
 
 	SyncAll func(dir *os.File) error // of all that lies on dir's file system
+}
+
+// Space is what is left of a file system, in bytes and in files. Files is 0
+// where it does not count them.
+type Space struct {
+	Free, Total, FreeFiles, Files uint64
 }
 
 func (h Hooks) withDefaults() Hooks {
@@ -45,10 +51,10 @@ func (h Hooks) withDefaults() Hooks {
 }
 
 // free counts what an ordinary user may still take, not root's reserve.
-func free(dir *os.File) (free, total uint64, err error) {
+func free(dir *os.File) (Space, error) {
 	var st unix.Statfs_t
-	err = at(dir, func(fd int) error { return unix.Fstatfs(fd, &st) })
-	return st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize), err
+	err := at(dir, func(fd int) error { return unix.Fstatfs(fd, &st) })
+	return Space{st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize), uint64(st.Ffree), st.Files}, err
 }
 
 // at runs a system call on f's descriptor, again if a signal interrupted it. It

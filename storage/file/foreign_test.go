@@ -209,13 +209,18 @@ func TestListPassesForeign(t *testing.T) {
 
 func TestOpenRefusesForeign(t *testing.T) {
 	for what, plant := range map[string]func(dir string) error{
-		"odd name":     func(dir string) error { return os.WriteFile(filepath.Join(dir, "Thumbs.db"), nil, 0o400) },
-		"writable":     func(dir string) error { return os.WriteFile(filepath.Join(dir, "notes"), nil, 0o600) },
-		"link":         func(dir string) error { return os.Symlink("/tmp", filepath.Join(dir, "cases")) },
-		"linked tmp":   func(dir string) error { return os.Symlink(t.TempDir(), filepath.Join(dir, "tmp")) },
-		"tmp a file":   func(dir string) error { return os.WriteFile(filepath.Join(dir, "tmp"), nil, 0o400) },
-		"in tmp":       func(dir string) error { return os.MkdirAll(filepath.Join(dir, "tmp/important"), 0o700) },
-		"in spool":     func(dir string) error { return os.MkdirAll(filepath.Join(dir, "tmp/0123456789abcdef/x"), 0o700) },
+		"odd name":       func(dir string) error { return os.WriteFile(filepath.Join(dir, "Thumbs.db"), nil, 0o400) },
+		"writable":       func(dir string) error { return os.WriteFile(filepath.Join(dir, "notes"), nil, 0o600) },
+		"link":           func(dir string) error { return os.Symlink("/tmp", filepath.Join(dir, "cases")) },
+		"linked tmp":     func(dir string) error { return os.Symlink(t.TempDir(), filepath.Join(dir, "tmp")) },
+		"tmp a file":     func(dir string) error { return os.WriteFile(filepath.Join(dir, "tmp"), nil, 0o400) },
+		"in tmp":         func(dir string) error { return os.MkdirAll(filepath.Join(dir, "tmp/important"), 0o700) },
+		"in spool":       func(dir string) error { return os.MkdirAll(filepath.Join(dir, "tmp/0123456789abcdef/x"), 0o700) },
+		"beside objects": func(dir string) error { return os.MkdirAll(filepath.Join(dir, "objects/MD5"), 0o700) },
+		"in objects": func(dir string) error {
+			_ = os.Mkdir(filepath.Join(dir, "objects"), 0o700)
+			return os.WriteFile(filepath.Join(dir, "objects/sha256"), nil, 0o600)
+		},
 		"objects file": func(dir string) error { return os.WriteFile(filepath.Join(dir, "objects"), nil, 0o400) },
 	} {
 		dir := t.TempDir()

@@ -105,6 +105,26 @@ func TestOrderOfFoundParents(t *testing.T) {
 	wantTape(t, &r, []string{"write spool", "sync spool", "link a/b/c"}, "sync .", "sync a", "sync a/b")
 }
 
+// A process that made the directory and died before it was durable leaves that to
+// the next Open.
+func TestOrderOfFoundRoot(t *testing.T) {
+	base := t.TempDir()
+	for found, want := range map[string][]string{
+		"1": {"1", "1/data", "."}, "2/data": {"2", "2/data"}, "3/data/store": {"3/data"},
+	} {
+		must(t, os.MkdirAll(filepath.Join(base, found), 0o700)) // the lowest one is new
+		var r tape
+		s, err := file.Open(filepath.Join(base, found[:1], "data", "store"), file.Options{Hooks: r.hooks()})
+		must(t, err)
+		s.Close()
+		for _, w := range want {
+			if call := "sync " + filepath.Join(base, w); !slices.Contains(r.seen, call) {
+				t.Errorf("with %s there: no %q in %q", found, call, r.seen)
+			}
+		}
+	}
+}
+
 // Many names cost one fsync each and one for each folder.
 func TestOrderOfCreateAll(t *testing.T) {
 	var r tape
@@ -289,25 +309,26 @@ func TestLinkRace(t *testing.T) {
 
 func TestAccept(t *testing.T) {
 	for _, c := range []struct {
-		free, total uint64
-		min         float64
-		full        bool
+		left file.Space
+		min  float64
+		full bool
 	}{
-		{49, 1000, 0, true}, {50, 1000, 0, false}, {0, 1000, 0, true}, {0, 1000, -1, false},
-		{199, 1000, 0.2, true}, {200, 1000, 0.2, false}, {1 << 62, 1 << 63, 0, false},
+		{file.Space{Free: 49, Total: 1000}, 0, true}, {file.Space{Free: 50, Total: 1000}, 0, false}, {file.Space{Total: 1000}, 0, true}, {file.Space{Total: 1000}, -1, false},
+		{file.Space{Free: 199, Total: 1000}, 0.2, true}, {file.Space{Free: 200, Total: 1000}, 0.2, false}, {file.Space{Free: 1 << 62, Total: 1 << 63}, 0, false},
+		{file.Space{Free: 9, Total: 9, FreeFiles: 49, Files: 1000}, 0, true}, {file.Space{Free: 9, Total: 9, FreeFiles: 50, Files: 1000}, 0, false},
 	} {
 		s := open(t, t.TempDir(), file.Options{MinFree: c.min, Hooks: file.Hooks{
-			Free: func(*os.File) (uint64, uint64, error) { return c.free, c.total, nil },
+			Free: func(*os.File) (file.Space, error) { return c.left, nil },
 		}})
 		err := s.Accept(t.Context())
 		if errors.Is(err, storage.ErrFull) != c.full || (err != nil) != c.full {
-			t.Errorf("%d of %d free, at least %g: %v", c.free, c.total, c.min, err)
+			t.Errorf("%+v, at least %g: %v", c.left, c.min, err)
 		}
 		// What is accepted can still be sealed.
 		must(t, s.Create(t.Context(), "seals/1/plan.json", strings.NewReader("x")))
 	}
 	s := open(t, t.TempDir(), file.Options{Hooks: file.Hooks{
-		Free: func(*os.File) (uint64, uint64, error) { return 0, 0, unix.EIO },
+		Free: func(*os.File) (file.Space, error) { return file.Space{}, unix.EIO },
 	}})
 	if err := s.Accept(t.Context()); !errors.Is(err, unix.EIO) {
 		t.Errorf("free space unknown: %v, want EIO", err)

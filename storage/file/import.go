@@ -93,7 +93,7 @@ func (s *Store) takeIn(ctx context.Context, in []Incoming) (total int64, err err
 	if err := g.Wait(); err != nil {
 		return 0, err
 	}
-	if err := s.syncAll(as); err != nil {
+	if err := s.syncAll(as, false); err != nil {
 		return 0, err
 	}
 	if err := s.writable(ctx); err != nil {
@@ -102,7 +102,7 @@ func (s *Store) takeIn(ctx context.Context, in []Incoming) (total int64, err err
 	if total, err = s.publish(ctx, as); err != nil {
 		return total, err
 	}
-	return total, s.syncAll(as)
+	return total, s.syncAll(as, true)
 }
 
 // arrive spools one file and compares its bytes with the digest that they have.
@@ -208,10 +208,10 @@ func (s *Store) dropBase(base string) {
 
 // syncAll makes durable what was written so far. Its failure stops the handle,
 // as one of fsync does.
-func (s *Store) syncAll(as []arrival) error {
+func (s *Store) syncAll(as []arrival, visible bool) error {
 	err := s.hooks.SyncAll(s.root)
 	if errors.Is(err, errNoSyncAll) {
-		err = s.syncEach(as)
+		err = s.syncEach(as, visible)
 	}
 	if err == nil {
 		return nil
@@ -224,17 +224,22 @@ func (s *Store) syncAll(as []arrival) error {
 // errNoSyncAll says that this system has no syncfs(2).
 var errNoSyncAll = errors.New("no syncfs here")
 
-// syncEach is syncAll without syncfs: what is still in the spool is fsynced
-// there, what has its name is fsynced with its folders.
-func (s *Store) syncEach(as []arrival) error {
+// syncEach is syncAll without syncfs: before the files are visible they are
+// fsynced in the spool, afterwards under their names, which somebody else may
+// have given them, and with their folders.
+func (s *Store) syncEach(as []arrival, visible bool) error {
 	var dirs []string
 	for _, a := range as {
-		f, _, err := openIn(s.tmp.dir, a.base)
-		if err != nil {
-			if f, _, err = s.openFile(a.rel); err != nil {
-				return err
-			}
+		var f *os.File
+		var err error
+		if visible {
+			f, _, err = s.openFile(a.rel)
 			dirs = append(dirs, path.Dir(a.rel))
+		} else {
+			f, _, err = openIn(s.tmp.dir, s.tmp.dir.Name()+"/"+a.base)
+		}
+		if err != nil {
+			return err
 		}
 		err = s.hooks.Sync(f)
 		f.Close()

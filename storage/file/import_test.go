@@ -112,6 +112,9 @@ func TestReadOnly(t *testing.T) {
 	s.Close()
 	before := fmt.Sprint(tree(t, dir))
 	r := open(t, dir, file.Options{ReadOnly: true})
+	if err := r.Accept(t.Context()); !errors.Is(err, storage.ErrStopped) || strings.Contains(err.Error(), "check the disk") {
+		t.Errorf("accept: %v", err)
+	}
 	if ok, err := r.Has(t.Context(), d); !ok || err != nil {
 		t.Error(ok, err)
 	}
@@ -130,6 +133,25 @@ func TestReadOnly(t *testing.T) {
 	if _, err := file.Open(filepath.Join(dir, "none"), file.Options{ReadOnly: true}); err == nil {
 		t.Error("a directory that is not there was opened")
 	}
+}
+
+// Without syncfs the files are fsynced one by one: in the spool before any is
+// visible, and afterwards under their names and with all their folders, also
+// where a name is a second link to a file that the spool still holds.
+func TestImportWithoutSyncfs(t *testing.T) {
+	var r tape
+	h := r.hooks()
+	h.SyncAll = func(*os.File) error { return file.ErrNoSyncAll }
+	dir := t.TempDir()
+	h.Link = func(from, to string, _ func() error) error {
+		r.note("link", to)
+		return os.Link(filepath.Join(dir, from), filepath.Join(dir, to))
+	}
+	s := open(t, dir, file.Options{Hooks: h})
+	r.take()
+	_, err := s.Import(t.Context(), []file.Incoming{incoming("a/b/c", "1")})
+	must(t, err)
+	wantTape(t, &r, []string{"write spool", "sync spool", "link a/b/c", "sync a/b/c"}, "sync .", "sync a", "sync a/b")
 }
 
 func tree(t *testing.T, dir string) (names []string) {

@@ -42,11 +42,31 @@ type walker struct {
 	yield  func(storage.Entry, error) bool
 }
 
-// item is a folder's entry; key is what orders it among full names.
+// item is a folder's entry. A folder may have very many: 40 bytes and its path.
 type item struct {
-	key string
-	rel string
-	st  unix.Stat_t
+	rel  string
+	mode uint32
+	size int64
+}
+
+func (it item) isDir() bool  { return it.mode&unix.S_IFMT == unix.S_IFDIR }
+func (it item) check() error { return checkFile(it.rel, it.mode) }
+
+// order is that of full names, in which "a-b" comes before "a/x": a folder
+// sorts as its name and a slash.
+func order(a, b item) int {
+	n := min(len(a.rel), len(b.rel))
+	if c := strings.Compare(a.rel[:n], b.rel[:n]); c != 0 {
+		return c
+	}
+	return strings.Compare(a.rest(n), b.rest(n))
+}
+
+func (it item) rest(n int) string {
+	if it.isDir() {
+		return it.rel[n:] + "/"
+	}
+	return it.rel[n:]
 }
 
 // walk yields what lies under the folder rel and reports whether to go on.
@@ -70,21 +90,20 @@ func (w *walker) walk(rel string, depth int) bool {
 }
 
 func (w *walker) visit(it item, depth int) bool {
-	isDir := it.st.Mode&unix.S_IFMT == unix.S_IFDIR
 	// The walk begins in the prefix's last folder, so an entry's own path tells.
-	if !strings.HasPrefix(it.rel, w.prefix) || storage.Reserved(it.rel) && isDir {
+	if !strings.HasPrefix(it.rel, w.prefix) || storage.Reserved(it.rel) && it.isDir() {
 		return true
 	}
 	if err := storage.CheckName(it.rel); err != nil || depth > maxDepth {
 		return w.fail(it.rel, foreign(it.rel, "no store makes such a name"))
 	}
-	if isDir {
+	if it.isDir() {
 		return w.walk(it.rel, depth+1)
 	}
-	if err := checkFile(it.rel, it.st); err != nil {
+	if err := it.check(); err != nil {
 		return w.fail(it.rel, err)
 	}
-	return w.yield(storage.Entry{Name: it.rel, Size: it.st.Size}, nil)
+	return w.yield(storage.Entry{Name: it.rel, Size: it.size}, nil)
 }
 
 // fail yields err; only a foreign file lets the walk go on.
@@ -93,9 +112,8 @@ func (w *walker) fail(rel string, err error) bool {
 	return more && errors.Is(err, storage.ErrForeign)
 }
 
-// readDir returns the entries of a folder in the order of full names, in which
-// "a-b" comes before "a/x": a folder sorts as its name and a slash. The entries
-// are examined by descriptor, never by path.
+// readDir returns the entries of a folder in the order of full names. They are
+// examined by descriptor, never by path.
 func (s *Store) readDir(rel string) ([]item, error) {
 	dir, err := s.openDir(rel, false)
 	if err != nil {
@@ -117,37 +135,38 @@ func (s *Store) readDir(rel string) ([]item, error) {
 		}
 		items = append(items, it)
 	}
-	slices.SortFunc(items, func(a, b item) int { return strings.Compare(a.key, b.key) })
+	slices.SortFunc(items, order)
 	return items, nil
 }
 
 func stat(dir *os.File, rel, name string) (item, error) {
 	st, err := statAt(dir, name)
-	it := item{key: name, rel: path.Join(rel, name), st: st}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		it.key += "/"
-	}
+	it := item{rel: path.Join(rel, name), mode: uint32(st.Mode), size: st.Size}
 	if err != nil {
 		err = &fs.PathError{Op: "stat", Path: it.rel, Err: err}
 	}
 	return it, err
 }
 
-// checkTop looks at what lies directly in the store's directory.
+// checkTop looks at what lies directly in the store's directory, and beside the
+// Objects, where no list comes by.
 func (s *Store) checkTop() error {
-	items, err := s.readDir(".")
+	top, err := s.readDir(".")
 	if err != nil {
 		return err
 	}
-	for _, it := range items {
-		isDir := it.st.Mode&unix.S_IFMT == unix.S_IFDIR
-		if storage.Reserved(it.rel) && isDir {
+	beside, err := s.readDir(path.Dir(objectsDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !notFolder(err) { // not a folder: it is in top
+		return err
+	}
+	for _, it := range append(top, beside...) {
+		if it.isDir() && (storage.Reserved(it.rel) || it.rel == objectsDir) {
 			continue
 		}
 		if storage.CheckName(it.rel) != nil {
 			return foreign(it.rel, "no store makes such a name")
 		}
-		if err := checkFile(it.rel, it.st); err != nil && !isDir {
+		if err := it.check(); err != nil && !it.isDir() {
 			return err
 		}
 	}
@@ -192,13 +211,13 @@ func (w *objectWalker) object(it item) bool {
 	if err != nil || objectPath(d) != it.rel {
 		return w.fail(foreign(it.rel, "not an Object's name"))
 	}
-	if it.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+	if it.isDir() {
 		return w.fail(foreign(it.rel, "a folder"))
 	}
-	if err := checkFile(it.rel, it.st); err != nil {
+	if err := it.check(); err != nil {
 		return w.fail(err)
 	}
-	return w.yield(storage.ObjectEntry{Digest: d, Size: it.st.Size}, nil)
+	return w.yield(storage.ObjectEntry{Digest: d, Size: it.size}, nil)
 }
 
 func (w *objectWalker) fail(err error) bool {

@@ -10,8 +10,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"holdfast/storage"
 )
@@ -47,10 +50,12 @@ type Store struct {
 	foreign atomic.Pointer[error] // the first foreign file met
 }
 
+var errReadOnly = errors.New("the store was opened for reading only")
+
 // Open opens the store in dir and makes it, and its parents, if need be. What
 // dead processes left in tmp/ is removed, what live ones hold is not touched.
 // dir itself may be reached through links; within it none is followed.
-// The top folders are looked through: what is foreign there wraps
+// The top folders, and what lies beside the Objects, are looked through: what is foreign there wraps
 // storage.ErrForeign. The caller closes the store.
 func Open(dir string, o Options) (*Store, error) {
 	if o.MinFree == 0 {
@@ -74,8 +79,7 @@ func Open(dir string, o Options) (*Store, error) {
 
 func (s *Store) open(o Options) (err error) {
 	if o.ReadOnly {
-		err = errors.New("opened for reading")
-		s.stopped.Store(&err)
+		s.stopped.Store(&errReadOnly)
 	} else if err = s.mkRoot(); err != nil {
 		return err
 	}
@@ -102,34 +106,43 @@ func (s *Store) open(o Options) (err error) {
 	return err
 }
 
-// mkRoot makes the directory and fsyncs the parent of each folder that it made.
+// mkRoot makes the directory, each folder durable before the one below it. A
+// crash in between leaves at most one folder whose entry is not on the disk, the
+// lowest; so the next Open makes that of the lowest folder durable that it finds.
 func (s *Store) mkRoot() error {
-	abs, err := filepath.Abs(s.path)
+	dir, err := filepath.Abs(s.path)
 	if err != nil {
 		return err
 	}
-	var parents []string
-	for p := abs; ; p = filepath.Dir(p) {
-		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+	var missing []string
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
-		parents = append(parents, filepath.Dir(p))
+		missing = append(missing, dir)
 	}
-	if err := os.MkdirAll(abs, 0o700); err != nil {
-		return explain(err)
+	// A folder that we may not read, or that knows no fsync, is none that we made.
+	err = s.syncPath(filepath.Dir(dir))
+	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EINVAL) {
+		return err
 	}
-	for _, p := range parents {
-		d, err := os.Open(p)
-		if err != nil {
-			return err
+	for _, dir := range slices.Backward(missing) {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) { // another process may have been faster
+			return explain(err)
 		}
-		err = s.sync(d)
-		d.Close()
-		if err != nil {
+		if err := s.syncPath(filepath.Dir(dir)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Store) syncPath(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.hooks.Sync(d), d.Close())
 }
 
 // Close removes the handle's spool. Call it when all other calls have returned;
@@ -149,20 +162,30 @@ func (s *Store) Accept(ctx context.Context) error {
 	if e := s.foreign.Load(); e != nil {
 		return fmt.Errorf("accept: %w", *e)
 	}
-	free, total, err := s.hooks.Free(s.root)
+	sp, err := s.hooks.Free(s.root)
 	if err != nil {
 		return fmt.Errorf("accept: ask for free space: %w", err)
 	}
-	if float64(free) < s.minFree*float64(total) {
-		return fmt.Errorf("accept: %.1f %% (%d of %d MB) is free where %s lies, and acceptance stops below %.3g %% (free space, or move the data directory to a larger disk; what is accepted is still sealed): %w",
-			100*float64(free)/float64(total), free>>20, total>>20, s.path, 100*s.minFree, storage.ErrFull)
+	if float64(sp.Free) < s.minFree*float64(sp.Total) {
+		return s.full(fmt.Sprintf("%.1f %% (%d of %d MB)", 100*float64(sp.Free)/float64(sp.Total), sp.Free>>20, sp.Total>>20), "free space")
+	}
+	if float64(sp.FreeFiles) < s.minFree*float64(sp.Files) {
+		return s.full(fmt.Sprintf("room for %d of %d files", sp.FreeFiles, sp.Files), "remove small files that are not the store's")
 	}
 	return nil
+}
+
+func (s *Store) full(left, do string) error {
+	return fmt.Errorf("accept: %s is free where %s lies, and acceptance stops below %.3g %% (%s, or move the data directory to a larger disk; what is accepted is still sealed): %w",
+		left, s.path, 100*s.minFree, do, storage.ErrFull)
 }
 
 // writable is asked at the begin of each write and before it becomes visible.
 func (s *Store) writable(ctx context.Context) error {
 	if e := s.stopped.Load(); e != nil {
+		if *e == errReadOnly {
+			return fmt.Errorf("%w: %w", errReadOnly, storage.ErrStopped)
+		}
 		return fmt.Errorf("%w (check the disk and the kernel's log, then start again): %w", *e, storage.ErrStopped)
 	}
 	return ctx.Err()

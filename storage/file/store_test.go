@@ -31,6 +31,15 @@ func (d damageable) Corrupt(t *testing.T, o hashing.Digest) {
 	must(t, os.Chmod(path, 0o400))
 }
 
+func (d damageable) Shorten(t *testing.T, o hashing.Digest) {
+	path := objectPath(d.dir, o)
+	st, err := os.Stat(path)
+	must(t, err)
+	must(t, os.Chmod(path, 0o600))
+	must(t, os.Truncate(path, st.Size()-1))
+	must(t, os.Chmod(path, 0o400))
+}
+
 func (d damageable) Reopen(t *testing.T) storage.Store { return open(t, d.dir, file.Options{}) }
 
 func TestStore(t *testing.T) {

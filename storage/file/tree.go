@@ -72,7 +72,7 @@ func notDir(parent *os.File, seg, rel string) error {
 	if err != nil {
 		return &fs.PathError{Op: "stat", Path: rel, Err: err}
 	}
-	if err := checkFile(rel, st); err != nil {
+	if err := checkFile(rel, uint32(st.Mode)); err != nil {
 		return err
 	}
 	return &fs.PathError{Op: "open", Path: rel, Err: unix.ENOTDIR}
@@ -84,16 +84,16 @@ func statAt(dir *os.File, base string) (st unix.Stat_t, err error) {
 }
 
 // checkFile returns nil for a regular file that nobody may write to.
-func checkFile(rel string, st unix.Stat_t) error {
-	switch {
-	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+func checkFile(rel string, mode uint32) error {
+	switch kind := mode & unix.S_IFMT; {
+	case kind == unix.S_IFDIR:
 		return &fs.PathError{Op: "open", Path: rel, Err: errIsDir}
-	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+	case kind == unix.S_IFLNK:
 		return foreign(rel, "a symbolic link")
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+	case kind != unix.S_IFREG:
 		return foreign(rel, "not a regular file")
-	case st.Mode&0o222 != 0:
-		return foreign(rel, fmt.Sprintf("mode %#o lets it be written; chmod 0400 it only if its bytes are known to be right", st.Mode&0o777))
+	case mode&0o222 != 0:
+		return foreign(rel, fmt.Sprintf("mode %#o lets it be written; chmod 0400 it only if its bytes are known to be right", mode&0o777))
 	}
 	return nil
 }
@@ -129,7 +129,7 @@ func openIn(dir *os.File, rel string) (*os.File, int64, error) {
 	f := os.NewFile(uintptr(fd), rel)
 	var st unix.Stat_t
 	if err = at(f, func(fd int) error { return unix.Fstat(fd, &st) }); err == nil {
-		err = checkFile(rel, st)
+		err = checkFile(rel, uint32(st.Mode))
 	}
 	if err != nil {
 		f.Close()

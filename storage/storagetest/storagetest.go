@@ -24,6 +24,12 @@ type Corrupter interface {
 	Corrupt(t *testing.T, d hashing.Digest)
 }
 
+// Shortener is implemented by a store under test that can be damaged: Shorten
+// cuts off the last byte of the Object d.
+type Shortener interface {
+	Shorten(t *testing.T, d hashing.Digest)
+}
+
 // Reopener is implemented by a store under test that can be opened a second
 // time: Reopen returns another handle on the same bytes, as a new process would.
 type Reopener interface {
@@ -49,6 +55,11 @@ func Test(t *testing.T, newStore func(t *testing.T) storage.Store) {
 		{"Objects/Cancel", testPutCancel},
 		{"Objects/StreamsInBoundedMemory", testStreaming},
 		{"Objects/List", testObjects},
+		{"Objects/ListStops", testObjectsStop},
+		{"Objects/OpenOutlivesContext", testOpenOutlivesContext},
+		{"Objects/OddReaders", testOddReaders},
+		{"Objects/Liars", testLiars},
+		{"Objects/Shorter", testShorter},
 		{"Names/CreateOpenRead", testCreate},
 		{"Names/Missing", testMissingName},
 		{"Names/NeverOverwrites", testNeverOverwrites},
@@ -61,6 +72,8 @@ func Test(t *testing.T, newStore func(t *testing.T) storage.Store) {
 		{"Names/Cancel", testCreateCancel},
 		{"Names/Bad", testBadNames},
 		{"Names/Folders", testFolders},
+		{"Names/FoldersAll", testFoldersAll},
+		{"Names/ReadAtOnce", testReadAtOnce},
 		{"Names/ListOrder", testListOrder},
 		{"Names/ListStops", testListStops},
 		{"Durable/Reopen", testReopen},
