@@ -19,6 +19,9 @@ import (
 // MaxTokens is the most timestamps that a Seal may have.
 const MaxTokens = 64
 
+// MaxSigstoreTokens is the most of them in seal.sigstore.json: other readers stop there.
+const MaxSigstoreTokens = 32
+
 // SealParts are a Seal's parts by their names below seals/<Seal ID>/; plan.json
 // is ignored, seal.sigstore.json is checked if it is there.
 type SealParts map[string][]byte
@@ -154,37 +157,43 @@ func (c *sealCheck) nodes(name string) (ns []*PolicyNode) {
 	return ns
 }
 
-// anySigned says whether a key of any node signed a Statement that cannot be
+// anySigned says whether a key of the node that it names signed a Statement that cannot be
 // read: whoever only changed the file cannot have it pass for a newer one.
 func (c *sealCheck) anySigned() bool {
+	var s Statement
+	json.Unmarshal(c.env.Payload, &s) // only as far as it is still of this form
+	return c.signer(s.Predicate.Node) != nil
+}
+
+// signer returns the key of that node which made the signature, or nil.
+func (c *sealCheck) signer(node string) []byte {
 	digest := c.env.digest()
-	return slices.ContainsFunc(append(slices.Clone(c.p.Nodes), c.m.Nodes...), func(n PolicyNode) bool {
-		return slices.ContainsFunc(n.Keys, func(k PolicyKey) bool { return c.env.verify(digest, k.SPKI) == nil })
-	})
+	for _, n := range c.nodes(node) {
+		for _, k := range n.Keys {
+			if c.env.verify(digest, k.SPKI) == nil {
+				return k.SPKI
+			}
+		}
+	}
+	return nil
 }
 
 func (c *sealCheck) signature() bool {
-	name, digest := c.Statement.Predicate.Node, c.env.digest()
-	for _, n := range c.nodes(name) {
-		for _, k := range n.Keys {
-			if c.env.verify(digest, k.SPKI) != nil {
-				continue
-			}
-			c.SPKI = k.SPKI
-			known := c.p.node(name)
-			c.Known = known != nil && known.key(KeyID(k.SPKI)) != nil
-			c.find("statement-signature", OK, "key %s of node %s", KeyID(k.SPKI), name)
-			switch {
-			case known != nil && !c.Known: // the Policy may be older than the key
-				c.find("key-unknown", Note, "key %s of node %s is not in the policy, which has other keys of this node: ask the office whether it has a new one", KeyID(k.SPKI), name)
-			case !c.Known:
-				c.find("key-unknown", Note, "key %s of node %s is not in the policy: who sealed this is not checked", KeyID(k.SPKI), name)
-			}
-			return true
-		}
+	name := c.Statement.Predicate.Node
+	if c.SPKI = c.signer(name); c.SPKI == nil {
+		c.find("statement-signature", Contradicted, "no key of node %s made the signature", name)
+		return false
 	}
-	c.find("statement-signature", Contradicted, "no key of node %s made the signature", name)
-	return false
+	id, known := KeyID(c.SPKI), c.p.node(name)
+	c.Known = known != nil && known.key(id) != nil
+	c.find("statement-signature", OK, "key %s of node %s", id, name)
+	switch {
+	case known != nil && !c.Known: // the Policy may be older than the key
+		c.find("key-unknown", Note, "key %s of node %s is not in the policy, which has other keys of this node: ask the office whether it has a new one", id, name)
+	case !c.Known:
+		c.find("key-unknown", Note, "key %s of node %s is not in the policy: who sealed this is not checked", id, name)
+	}
+	return true
 }
 
 func (c *sealCheck) log() {
@@ -439,6 +448,9 @@ func (c *sealCheck) reassemble(s *SigstoreSeal, raw []byte) error {
 			tokens[hashing.Of(b)] = true
 		}
 	}
+	if n := len(s.Material.Timestamps.RFC3161); n > MaxSigstoreTokens {
+		return malformed("%d timestamps, at most %d are read by others", n, MaxSigstoreTokens)
+	}
 	var responses [][]byte
 	var last hashing.Digest
 	for _, ts := range s.Material.Timestamps.RFC3161 {
@@ -475,16 +487,4 @@ func (c *sealCheck) reassemble(s *SigstoreSeal, raw []byte) error {
 		err = malformed("differs from what the parts give")
 	}
 	return err
-}
-
-// UnmarshalJSON keeps empty signatures out: one signature, never null.
-func (s *EnvelopeSignature) UnmarshalJSON(b []byte) error {
-	var v struct {
-		Sig []byte `json:"sig"`
-	}
-	if err := json.Unmarshal(b, &v); err != nil || len(v.Sig) == 0 {
-		return malformed("envelope signature is empty")
-	}
-	s.Sig = v.Sig
-	return nil
 }

@@ -181,14 +181,11 @@ func (x *Export) check() error {
 	}
 	withheld := make(map[[2]string]bool, len(x.Withheld))
 	for _, w := range x.Withheld {
-		if of := [2]string{w.Exhibit, w.Name}; withheld[of] {
-			return malformed("export: object %s of exhibit %s withheld twice", w.Name, w.Exhibit)
-		} else {
-			withheld[of] = true
-		}
-		if !numbers[w.Exhibit] || !ValidObjectName(w.Name) || w.Reason == "" {
+		of := [2]string{w.Exhibit, w.Name}
+		if withheld[of] || !numbers[w.Exhibit] || !ValidObjectName(w.Name) || w.Reason == "" {
 			return malformed("export: withheld object %.80q of exhibit %.40q", w.Name, w.Exhibit)
 		}
+		withheld[of] = true
 	}
 	return nil
 }

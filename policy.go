@@ -15,7 +15,7 @@ import (
 const MaxPolicy = 1 << 20
 
 // MaxKeys is the most seal keys that a node may have had.
-const MaxKeys = 256
+const MaxKeys = 64
 
 // maxMaterial bounds the certificates, and the node entries, of a Bundle.
 const maxMaterial = 1024
@@ -160,11 +160,10 @@ func (n *PolicyNode) check() error {
 		if _, err := sealKey(k.SPKI); err != nil {
 			return err
 		}
-		if id := KeyID(k.SPKI); seen[id] { // with two periods, the order would decide
-			return malformed("policy: node %s has key %s twice", n.Name, id)
-		} else {
-			seen[id] = true
+		if seen[KeyID(k.SPKI)] { // with two periods, the order would decide
+			return malformed("policy: node %s has key %s twice", n.Name, KeyID(k.SPKI))
 		}
+		seen[KeyID(k.SPKI)] = true
 	}
 	return nil
 }

@@ -330,11 +330,7 @@ func (v *verifier) unlinked(e *entry, logs map[string][]Tree) {
 		v.link(ts[a], ts[b])
 		return
 	}
-	raw, err := e.read(maxPart)
-	p := new(Consistency)
-	if err == nil {
-		p, err = ParseConsistency(raw)
-	}
+	p, err := e.consistency()
 	switch {
 	case v.isNewer(err):
 	case err != nil || growthName(Tree{Origin: s[2], Size: p.From}, Tree{Size: p.To}) != e.name:
@@ -389,11 +385,7 @@ func (v *verifier) link(a, b Tree) string {
 		v.find("log-unlinked", Note, Stated, subject, "no proof that size %d grew into %d", a.Size, b.Size)
 		return name
 	}
-	raw, err := e.read(maxPart)
-	var p *Consistency
-	if err == nil {
-		p, err = ParseConsistency(raw)
-	}
+	p, err := e.consistency()
 	if err == nil && (p.From != a.Size || p.To != b.Size) {
 		err = malformed("proof is of %d to %d", p.From, p.To)
 	}
@@ -408,4 +400,12 @@ func (v *verifier) link(a, b Tree) string {
 		v.find("log-fork", OK, Proven, subject, "size %d grew into %d", a.Size, b.Size)
 	}
 	return name
+}
+
+func (e *entry) consistency() (*Consistency, error) {
+	raw, err := e.read(maxPart)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConsistency(raw)
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"slices"
@@ -238,6 +239,18 @@ type EnvelopeSignature struct {
 	Sig []byte `json:"sig"`
 }
 
+// UnmarshalJSON keeps empty signatures out: one signature, never null.
+func (s *EnvelopeSignature) UnmarshalJSON(b []byte) error {
+	var v struct {
+		Sig []byte `json:"sig"`
+	}
+	if err := json.Unmarshal(b, &v); err != nil || len(v.Sig) == 0 {
+		return malformed("envelope signature is empty")
+	}
+	s.Sig = v.Sig
+	return nil
+}
+
 // PAE is DSSE's pre-authentication encoding, the bytes that are signed: type
 // and length are inside, so no payload can pass for one of another type.
 func PAE(payloadType string, payload []byte) []byte {
@@ -268,7 +281,7 @@ func ParseEnvelope(b []byte, payloadType string, limit int) (*Envelope, error) {
 		return nil, malformed("envelope of %d bytes, at most %d are read", len(b), limit)
 	}
 	if err := decodeAny(b, e); err != nil {
-		return nil, err
+		return nil, malformed("envelope: %v", err) // it has no version, so it is never newer
 	}
 	if e.PayloadType != payloadType || len(e.Signatures) != 1 {
 		return nil, malformed("envelope: payload type %.80q, %d signatures", e.PayloadType, len(e.Signatures))

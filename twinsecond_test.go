@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -108,6 +109,15 @@ func TestNewerIsSignedOrNothing(t *testing.T) {
 	b.mend()
 	if r, err := judge(t, b.pack(), c.policy["world"]); !contradicts(r, "file-extra") {
 		t.Errorf("with a stray file: %v %s", err, sum(r))
+	}
+	// An envelope has no version: one that says so is not of this form, nor a panic.
+	for name, finding := range map[string]string{exportDSSE: "export-form", "data/seals/" + c.two + "/statement.dsse.json": "statement-form"} {
+		b := open(t, c.bundles["world"])
+		b.put(name, []byte(`{"payload":"","payloadType":"x","signatures":[],"version":2}`))
+		b.mend()
+		if r, err := judge(t, b.pack(), c.policy["world"]); !contradicts(r, finding) {
+			t.Errorf("%s: %v %s", name, err, sum(r))
+		}
 	}
 	// A Seal of a newer program may have members that this one does not know.
 	st := must(holdfast.NewStatement(holdfast.Predicate{Node: c.w.node.Name, Seal: c.one, Checkpoint: holdfast.Tree{Origin: c.w.node.Name, Size: 1}}, []hashing.Digest{hashing.Of(nil)}))
@@ -272,6 +282,31 @@ func TestSealsAreLetGo(t *testing.T) {
 		t.Errorf("%d MB in use for %d seals, at most %d", peak>>20, seals, limit>>20)
 	}
 	t.Logf("%d MB in use", peak>>20)
+}
+
+// TestPartsAreCounted: a small file cannot fill the memory with parts of one Seal.
+func TestPartsAreCounted(t *testing.T) {
+	c := newCast(t)
+	b := open(t, c.bundles["world"])
+	const parts = 4000 // of 64 KiB: 250 MiB
+	junk := make([]byte, 64<<10)
+	for i := range parts {
+		b.put(fmt.Sprintf("data/seals/%s/timestamps/alpha/%064x.tst", c.two, i), junk)
+	}
+	b.resign(c.w.key, nil)
+	b.mend()
+	b.deflate()
+	raw := b.pack()
+	b = nil
+	peak := peakHeap(t, func() {
+		if r, err := judge(t, raw, c.policy["world"]); !contradicts(r, "seal-parts") {
+			t.Error(err)
+		}
+	})
+	if limit := uint64(64 << 20); len(raw) > 8<<20 || peak > limit {
+		t.Errorf("%d MB in use for a file of %d MB, at most %d", peak>>20, len(raw)>>20, limit>>20)
+	}
+	t.Logf("%d MB in use for %d kB", peak>>20, len(raw)>>10)
 }
 
 // peakHeap is the most that is in use while f runs, beyond what was before.

@@ -347,6 +347,9 @@ func belongs(name string, numbers map[string]bool) bool {
 // maxPart bounds a part of a Seal that is neither statement nor its Sigstore form.
 const maxPart = 64 << 10
 
+// maxParts bounds their number: MaxTokens and what a few logs give.
+const maxParts = 256
+
 // sealFacts are what the exhibits need of a Seal that was checked. The rest of it
 // is let go: a Bundle may have a hundred thousand Seals of 1,024 subjects each.
 type sealFacts struct {
@@ -381,6 +384,10 @@ func (v *verifier) checkSeals(ctx context.Context) error {
 		limit := int64(maxPart)
 		if part == "statement.dsse.json" || part == "seal.sigstore.json" {
 			limit = MaxDocument
+		}
+		if len(parts) == maxParts {
+			v.find("seal-parts", Contradicted, Proven, e.name, "more than %d parts", maxParts)
+			continue
 		}
 		raw, err := e.read(limit)
 		if err != nil || !ValidSealID(id) || part == "plan.json" {
