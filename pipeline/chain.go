@@ -27,12 +27,13 @@ type chain struct {
 	id, home holdfast.ID
 	path     string
 	node     string
+	sync     func(*os.File) error // of the file and of its folder
 
 	mu     sync.Mutex // held while the file's lock is held
 	size   int64      // bytes verified
 	length int64
 	head   hashing.Digest
-	synced bool
+	synced int64 // bytes of whole lines that are known to be on the disk
 	broken error // bytes could not be made durable: this handle appends no more
 }
 
@@ -75,13 +76,8 @@ func (c *chain) locked(how int, do func(*os.File) error) error {
 // writes while the lock is held, so it is what a crash left. It is ignored here
 // and cut off by append.
 func (c *chain) catchUp(f *os.File, yield func([]byte, holdfast.Head) error) error {
-	if !c.synced {
-		// A line that another process wrote and did not live to fsync must not
-		// be built upon before it is on the disk.
-		if err := f.Sync(); err != nil {
-			return err
-		}
-		c.synced = true
+	if c.broken != nil {
+		return c.broken
 	}
 	st, err := f.Stat()
 	if err != nil {
@@ -89,6 +85,14 @@ func (c *chain) catchUp(f *os.File, yield func([]byte, holdfast.Head) error) err
 	}
 	if st.Size() < c.size {
 		return fmt.Errorf("%w: %s has become shorter; restore it from the sealed Events", ErrChain, c.path)
+	}
+	if st.Size() > c.synced {
+		// A line that another process wrote and did not live to fsync must not
+		// be built upon before it is on the disk.
+		if err := c.settle(f); err != nil {
+			return err
+		}
+		defer func() { c.synced = c.size }()
 	}
 	buf := make([]byte, 0, 64<<10)
 	for at := c.size; ; {
@@ -152,9 +156,6 @@ func (c *chain) take(line []byte) error {
 // append writes a line behind the verified ones. The exclusive lock is held and
 // catchUp was called.
 func (c *chain) append(f *os.File, line []byte) error {
-	if c.broken != nil {
-		return c.broken
-	}
 	if len(line) > maxLine {
 		return messageError("custody line of %d bytes, at most %d", len(line), maxLine)
 	}
@@ -165,31 +166,38 @@ func (c *chain) append(f *os.File, line []byte) error {
 		// No space, perhaps. Without its LF it is no line; cut it off if we can.
 		return errors.Join(err, f.Truncate(c.size))
 	}
-	if err := f.Sync(); err != nil {
-		// What the disk holds is not known, and a second fsync could lie.
-		c.broken = fmt.Errorf("append to %s: %w: check the disk, then start again: %w", c.path, ErrStopped, errors.Join(err, f.Truncate(c.size)))
-		return c.broken
+	if err := c.settle(f); err != nil {
+		return errors.Join(err, f.Truncate(c.size))
 	}
-	if c.length == 0 {
-		if err := syncDir(filepath.Dir(c.path)); err != nil {
-			c.broken = fmt.Errorf("append to %s: %w: %w", c.path, ErrStopped, err)
-			return c.broken
-		}
-	}
-	return c.take(line)
+	err := c.take(line)
+	c.synced = c.size
+	return err
 }
 
-func syncDir(path string) error {
+// settle makes durable what is in the file and, once, that there is one. After a
+// failure it is not known what the disk holds, and a second fsync could lie.
+func (c *chain) settle(f *os.File) error {
+	err := c.sync(f)
+	if err == nil && c.synced == 0 {
+		err = syncDir(filepath.Dir(c.path), c.sync)
+	}
+	if err != nil {
+		c.broken = fmt.Errorf("write %s: %w: check the disk, then start again: %w", c.path, ErrStopped, err)
+	}
+	return c.broken
+}
+
+func syncDir(path string, sync func(*os.File) error) error {
 	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(sync(d), d.Close())
 }
 
 // again verifies the chain once more from its first line and yields each.
 func (c *chain) again(yield func([]byte, holdfast.Head) error) error {
-	fresh := &chain{id: c.id, home: c.home, node: c.node, path: c.path}
+	fresh := &chain{id: c.id, home: c.home, node: c.node, path: c.path, sync: c.sync}
 	return fresh.locked(unix.LOCK_SH, func(f *os.File) error { return fresh.catchUp(f, yield) })
 }
 
@@ -208,10 +216,10 @@ func (c *chain) mark() int64 {
 }
 
 // setMark is written without fsync, and by rename so that no reader sees half a
-// number, which could be too large.
+// number, which could be too large. A crash leaves a file that OpenOutbox removes.
 func (c *chain) setMark(n int64) error {
 	name := strings.TrimSuffix(c.path, ".jsonl") + ".published"
-	f, err := os.CreateTemp(filepath.Dir(name), ".mark-*")
+	f, err := os.CreateTemp(filepath.Dir(name), marks)
 	if err != nil {
 		return err
 	}

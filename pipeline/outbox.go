@@ -48,6 +48,7 @@ type Outbox struct {
 	facts Facts
 	queue Publisher
 	log   *slog.Logger
+	sync  func(*os.File) error // fsync, but for tests
 
 	mu     sync.Mutex
 	all    []*chain
@@ -68,32 +69,69 @@ type Entry struct {
 // is there is verified from its first line; errors wrap [ErrChain]. log is
 // Optional.
 func OpenOutbox(dir string, facts Facts, queue Publisher, log *slog.Logger) (*Outbox, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open outbox: %w", err)
+	return openOutbox(dir, facts, queue, log, (*os.File).Sync)
+}
+
+func openOutbox(dir string, facts Facts, queue Publisher, log *slog.Logger, sync func(*os.File) error) (*Outbox, error) {
+	o := &Outbox{dir: dir, facts: facts, queue: queue, log: orDiscard(log), sync: sync, chains: map[holdfast.ID]*chain{}}
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil { // also where it is there: a crash may have come between
+		err = syncDir(filepath.Dir(dir), sync)
 	}
-	o := &Outbox{dir: dir, facts: facts, queue: queue, log: orDiscard(log), chains: map[holdfast.ID]*chain{}}
-	if err := o.scan(); err != nil {
+	if err == nil {
+		err = o.sweep()
+	}
+	if err == nil {
+		err = o.scan()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open outbox: %w", err)
 	}
 	return o, nil
 }
 
-// scan finds the chains that this handle does not know yet. o.mu is held, or
-// nobody else has o. A file without a whole line, left by a crash, is no chain.
-func (o *Outbox) scan() error {
-	names, err := filepath.Glob(filepath.Join(o.dir, "*.jsonl"))
+// marks are the files of setMark before they have their name.
+const marks = ".mark-*"
+
+// sweep removes marks that a crash left. If one is of a process that lives, that
+// process says that its mark was not written, and publishes some lines twice.
+func (o *Outbox) sweep() error {
+	entries, err := os.ReadDir(o.dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		id, err := holdfast.ParseID(strings.TrimSuffix(filepath.Base(name), ".jsonl"))
+	for _, e := range entries {
+		if ok, _ := filepath.Match(marks, e.Name()); !ok {
+			continue
+		}
+		if err := os.Remove(filepath.Join(o.dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan finds the chains that this handle does not know yet. o.mu is held, or
+// nobody else has o. A file without a whole line, left by a crash, is no chain.
+func (o *Outbox) scan() error {
+	entries, err := os.ReadDir(o.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		stem, ok := strings.CutSuffix(e.Name(), ".jsonl")
+		if !ok {
+			continue
+		}
+		name := filepath.Join(o.dir, e.Name())
+		id, err := holdfast.ParseID(stem)
 		if err != nil {
 			return fmt.Errorf("%w: %s is not a chain; move it away", ErrChain, name)
 		}
 		if slices.ContainsFunc(o.all, func(c *chain) bool { return c.id == id }) {
 			continue
 		}
-		c := &chain{id: id, path: name}
+		c := &chain{id: id, path: name, sync: o.sync}
 		if err := c.locked(unix.LOCK_SH, func(f *os.File) error { return c.catchUp(f, nil) }); err != nil {
 			return err
 		}
@@ -212,7 +250,7 @@ func (o *Outbox) begin(e Entry) (*chain, []byte, holdfast.Head, error) {
 	fresh := c == nil
 	if fresh {
 		id := holdfast.NewID()
-		c = &chain{id: id, home: e.Case, node: o.facts.Node, path: filepath.Join(o.dir, string(id)+".jsonl")}
+		c = &chain{id: id, home: e.Case, node: o.facts.Node, sync: o.sync, path: filepath.Join(o.dir, string(id)+".jsonl")}
 	}
 	line, h, err := o.add(c, e)
 	if err == nil && fresh {
