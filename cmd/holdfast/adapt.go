@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -110,11 +111,17 @@ func (x *indexer) Sealed(ctx context.Context, results []pipeline.Outcome) error 
 	batch := make([]catalog.SealState, 0, len(results))
 	for _, o := range results {
 		st, err := catalog.Locate(ctx, x.store, o.Seal)
-		if err != nil && st.Seal == "" {
-			return err
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case st.Seal != "":
 			x.log.ErrorContext(ctx, "pack not indexed", "seal", o.Seal, "err", err)
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, storage.ErrForeign), errors.Is(err, holdfast.ErrForm), errors.Is(err, holdfast.ErrNewer):
+			// Which captures it holds is not known, so they are shown as less than
+			// sealed. The results behind this one must not wait for the plan.
+			x.log.ErrorContext(ctx, "plan not indexed: its captures are shown as pending; put the plan back from a mirror, then run holdfast rebuild", "seal", o.Seal, "err", err)
+			st.Seal = o.Seal
+		default:
+			return err
 		}
 		st.State, st.Reason, st.At = o.State, o.Reason, time.Now()
 		if o.T != nil {

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
 
 	"holdfast"
+	"holdfast/pipeline"
 )
 
 // spoil changes the queue behind the program's back.
@@ -65,5 +69,29 @@ func TestRottenTask(t *testing.T) {
 	}
 	if !found {
 		t.Error("no line of custody tells that it was given up")
+	}
+}
+
+// TestLostPlan: the result of a Seal whose plan is gone holds up none behind it.
+func TestLostPlan(t *testing.T) {
+	_, n := roundNode(t)
+	defer n.Close()
+	var told bytes.Buffer
+	x := &indexer{n.cat, n.store, slog.New(slog.NewTextHandler(&told, nil))}
+	q := "0123456789abcdef"
+	if err := n.store.Create(t.Context(), "seals/"+holdfast.SealID(q, 0, 2)+"/plan.json", strings.NewReader("{")); err != nil {
+		t.Fatal(err)
+	}
+	var lost []pipeline.Outcome
+	for i := range int64(2) {
+		lost = append(lost, pipeline.Outcome{Seal: holdfast.SealID(q, 0, i+1), State: pipeline.StateSigned, Reason: "a test"})
+	}
+	if err := x.Sealed(t.Context(), lost); err != nil || strings.Count(told.String(), "plan not indexed") != 2 {
+		t.Errorf("%v: %s", err, told.String())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := x.Sealed(ctx, lost); err == nil {
+		t.Error("a call that was given up says that it is done")
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/html/charset"
 
 	"holdfast/canon"
+	"holdfast/collectors"
 	"holdfast/hashing"
 )
 
@@ -54,6 +55,7 @@ const (
 	maxDates    = 50
 	maxGraph    = 100
 	maxValue    = 2048
+	maxPage     = collectors.MaxInline // of the whole Page: it rides in a message
 )
 
 // Normaliser derives a Page from the Objects of a capture by this room.
@@ -95,8 +97,25 @@ func (Normaliser) Normalise(ctx context.Context, address string, open func(name 
 		inputs = append(inputs, "text.txt")
 	}
 	p.page.TextDigest, p.page.TextLength, p.page.Fingerprint = p.text.sum()
-	page, err = canon.Marshal(p.page)
+	page, err = p.page.encode()
 	return page, inputs, err
+}
+
+// encode returns the canonical form of at most maxPage bytes: a document full of
+// long links, each within its own bound, loses the last of them and not its Page.
+func (p Page) encode() ([]byte, error) {
+	for {
+		b, err := canon.Marshal(p)
+		if err != nil || len(b) <= maxPage || len(p.Links)+len(p.OpenGraph) == 0 {
+			return b, err
+		}
+		p.Cut = true
+		if len(p.Links) > 0 {
+			p.Links = p.Links[:len(p.Links)*3/4]
+		} else {
+			p.OpenGraph = p.OpenGraph[:len(p.OpenGraph)*3/4]
+		}
+	}
 }
 
 func document(open func(string) (io.ReadCloser, error)) (io.ReadCloser, string, error) {

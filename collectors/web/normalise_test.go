@@ -14,6 +14,7 @@ import (
 
 	"github.com/gowebpki/jcs"
 
+	"holdfast/collectors"
 	"holdfast/hashing"
 )
 
@@ -149,4 +150,31 @@ func FuzzJSONString(f *testing.F) {
 			t.Fatalf("%q, %v, want %q", out.String(), err, s)
 		}
 	})
+}
+
+// A Page never outgrows the message that it rides in, whatever stands in it.
+func TestPageFits(t *testing.T) {
+	many := func(n int, one func(int) string) (s string) {
+		for i := range n {
+			s += one(i)
+		}
+		return s
+	}
+	for name, c := range map[string]struct {
+		doc   string
+		links int
+	}{
+		"long links": {many(1000, func(i int) string { return fmt.Sprintf("<a href='/%d/%s'>x</a>", i, strings.Repeat("z", 1000)) }), 150},
+		"controls": {many(100, func(i int) string {
+			return fmt.Sprintf("<meta property='og:%d' content='%s'>", i, strings.Repeat("\x01", 2048))
+		}), 0},
+		"no UTF-8": {many(100, func(i int) string {
+			return fmt.Sprintf("<meta property='og:%d' content='%s'>", i, strings.Repeat("\xff", 2048))
+		}), 0},
+	} {
+		p, raw := normalised(t, map[string]string{"dom.html": "<title>kept</title>" + c.doc})
+		if len(raw) > collectors.MaxInline || !p.Cut || p.Title != "kept" || len(p.Links) < c.links {
+			t.Errorf("%s: %d bytes, cut %t, title %q, %d links", name, len(raw), p.Cut, p.Title, len(p.Links))
+		}
+	}
 }
