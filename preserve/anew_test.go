@@ -1,6 +1,7 @@
 package preserve_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"os"
@@ -205,5 +206,46 @@ func TestPinWhileThePolicyIsReadAnew(t *testing.T) {
 	}
 	if err != nil || len(n.Trust.Policy().Authorities) != 1 {
 		t.Errorf("%d authorities are pinned, %v", len(n.Trust.Policy().Authorities), err)
+	}
+}
+
+// newerStatement is a store whose Seals were signed by a later program.
+type newerStatement struct {
+	preserve.PartReader
+	raw []byte
+}
+
+func (s newerStatement) ReadName(ctx context.Context, name string, limit int64) ([]byte, error) {
+	if strings.HasSuffix(name, "/statement.dsse.json") {
+		return s.raw, nil
+	}
+	return s.PartReader.ReadName(ctx, name, limit)
+}
+
+// A Seal of a newer program, in the hands of an older one, is less than sealed
+// and says why; it is not contradicted, and stops nobody.
+func TestNewerSealIsNotSealed(t *testing.T) {
+	t.Parallel()
+	n := sealtest.NewNode(t, sealtest.NodeOptions{Authorities: []*sealtest.Authority{sealtest.NewAuthority(t, "alpha"), sealtest.NewAuthority(t, "beta")}})
+	o := n.MustSeal(n.Batch(0, 1, 10))
+	raw, err := n.Files.ReadName(t.Context(), "seals/"+o.Seal+"/statement.dsse.json", 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, err := holdfast.ParseEnvelope(raw, holdfast.PayloadStatement, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.Payload = bytes.Replace(env.Payload, []byte(`"version":1`), []byte(`"version":2`), 1)
+	if env.Signatures[0].Sig, err = n.Signer.Sign(t.Context(), holdfast.PAE(env.PayloadType, env.Payload)); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err = env.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	j := preserve.Judge{Store: newerStatement{n.Files, raw}, Trust: n.Trust}
+	got, err := j.State(t.Context(), o.Seal)
+	if err != nil || got.State == preserve.StateSealed || !strings.Contains(got.Reason, "newer holdfast") || strings.HasPrefix(got.Reason, "contradicted") {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

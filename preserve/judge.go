@@ -67,6 +67,8 @@ func (j *Judge) judge(ctx context.Context, p *holdfast.Plan) (Outcome, holdfast.
 		o.State, o.Reason = StateSigned, contradicted+findings(r, holdfast.Contradicted)
 	case r.Contradicted():
 		o.Reason = contradicted + findings(r, holdfast.Contradicted)
+	case r.Newer:
+		o.Reason = "a part of it has a larger format version: use a newer holdfast"
 	case !covers(r.Statement, p):
 		o.Reason = contradicted + "the statement does not name the manifests of the plan"
 	case !r.Logged:
