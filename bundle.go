@@ -332,8 +332,9 @@ func (e *entry) read(limit int64) ([]byte, error) {
 	return b.b, err
 }
 
-// again streams content that hash has read before to w, which must not fail. Other bytes than then mean
-// that the file was changed meanwhile; a CRC can be made to fit, a Digest cannot.
+// again streams content that hash has read before to w, which must not fail.
+// Other bytes than then mean that the file was changed meanwhile; a CRC can be
+// made to fit, a Digest cannot.
 func (e *entry) again(w io.Writer, buf []byte) error {
 	d := hashing.NewWriter(w)
 	err := e.copyTo(d, buf)

@@ -157,8 +157,8 @@ func (c *sealCheck) nodes(name string) (ns []*PolicyNode) {
 	return ns
 }
 
-// anySigned says whether a key of the node that it names signed a Statement that cannot be
-// read: whoever only changed the file cannot have it pass for a newer one.
+// anySigned says whether a key of the node that it names signed a Statement that
+// cannot be read: whoever only changed the file cannot have it pass for a newer one.
 func (c *sealCheck) anySigned() bool {
 	var s Statement
 	json.Unmarshal(c.env.Payload, &s) // only as far as it is still of this form

@@ -31,8 +31,9 @@ type VerifyOptions struct {
 // clock, no file, nothing that the Bundle says about whom to trust.
 //
 // The error says that Verify could not run: [ErrNotBundle], [ErrNewer], that of
-// the disk or of a file that changed meanwhile, ctx's. Everything that is wrong with the Bundle is a Finding. Memory grows
-// with the number of entries, not with their size; several cores hash at once.
+// the disk or of a file that changed meanwhile, ctx's. Everything that is wrong
+// with the Bundle is a Finding. Memory grows with the number of entries, not with
+// their size; several cores hash at once.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyOptions) (*Report, error) {
 	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, inCase: map[string]bool{}, seals: map[string]*sealFacts{}, heads: map[ID][]anchor{}, captures: map[ID]hashing.Digest{}}
 	pc := *p

@@ -7,8 +7,9 @@
 // log proofs, Custody, trust material, then the export statement over the list
 // of all of them, then the bag and the page for people. What grows with the
 // Bundle is that list and what the statement says of each exhibit, some 400 bytes
-// a Capture; the statement itself is never held, and no Object. Every Object is hashed while it is copied: wrong bytes end the export
-// and no file of the asked name appears.
+// a Capture; the statement itself is never held, and no Object. Every Object is
+// hashed while it is copied: wrong bytes end the export and no file of the asked
+// name appears.
 //
 // # What a crash leaves behind
 //

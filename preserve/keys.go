@@ -11,9 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/kms"
@@ -36,7 +33,6 @@ type Signer interface {
 }
 
 const (
-	maxKeyFile   = 64 << 10
 	pemType      = "PRIVATE KEY"
 	trainingLine = "TRAINING: the key of a rehearsal. What it signs is not evidence.\n"
 )
@@ -57,51 +53,6 @@ func NewKey(training bool) ([]byte, error) {
 		text = append([]byte(trainingLine), text...)
 	}
 	return text, nil
-}
-
-// CreateSecret writes a file that only its owner can read. link(2) never
-// overwrites, so a key that exists cannot be lost: the error wraps
-// [fs.ErrExist]. A crash leaves at most a temporary file beside it.
-func CreateSecret(path string, text []byte) error {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(text)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// ReadSecret reads a small file (64 KiB) that others must not be able to read.
-func ReadSecret(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %v, so others may have read it: set mode 0600, and make a new key if you are not sure", path, info.Mode())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	if err == nil && len(b) > maxKeyFile {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxKeyFile)
-	}
-	return b, err
 }
 
 // ParseKey reads the text of a key file, of [NewKey] or of openssl

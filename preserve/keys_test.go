@@ -24,6 +24,7 @@ import (
 
 	"holdfast"
 	"holdfast/preserve"
+	"holdfast/wholefile"
 )
 
 func TestKeyFile(t *testing.T) {
@@ -33,14 +34,14 @@ func TestKeyFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := preserve.CreateSecret(path, text); err != nil {
+	if err := wholefile.Create(path, text); err != nil {
 		t.Fatal(err)
 	}
 	info, _ := os.Stat(path)
 	if info.Mode() != 0o600 || !strings.HasPrefix(string(text), "TRAINING") {
 		t.Errorf("mode %v, text %.40q", info.Mode(), text)
 	}
-	if err := preserve.CreateSecret(path, []byte("another")); !errors.Is(err, fs.ErrExist) {
+	if err := wholefile.Create(path, []byte("another")); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second key: %v", err)
 	}
 	if again, _ := os.ReadFile(path); string(again) != string(text) {
@@ -67,7 +68,7 @@ func TestKeyFile(t *testing.T) {
 
 // openKey reads a key file as a node does.
 func openKey(path string) (preserve.Signer, error) {
-	text, err := preserve.ReadSecret(path)
+	text, err := wholefile.ReadSecret(path)
 	if err != nil {
 		return nil, err
 	}

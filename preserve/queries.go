@@ -13,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/rfc3161"
+	"holdfast/wholefile"
 )
 
 // What a reply that came as a file can be refused for, besides the errors of
@@ -117,7 +118,7 @@ func (q *Queries) query(seal string, a Authority, sig []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fresh.DER(), replaceFile(path, fresh.DER())
+	return fresh.DER(), wholefile.Replace(path, fresh.DER(), 0o600)
 }
 
 // A Reply says what became of one reply.
@@ -241,25 +242,4 @@ func readSmall(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: no file, or more than %d bytes", filepath.Base(path), rfc3161.MaxSize)
 	}
 	return os.ReadFile(path)
-}
-
-// replaceFile makes a file durable whole, 0600.
-func replaceFile(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("write query: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write query: %w", err)
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("write query: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

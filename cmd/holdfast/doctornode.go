@@ -128,25 +128,17 @@ func (d *doctor) queue(ctx context.Context, n *node) {
 	}
 	waiting, held, damaged := 0, 0, 0
 	now := time.Now()
-	for after := holdfast.ID(""); ; {
-		ts, err := n.queue.Tasks(ctx, after, 1000)
-		if err != nil {
+	for t, err := range n.waiting(ctx) {
+		switch {
+		case err != nil:
 			d.check("queue", "", err)
 			return
-		}
-		if len(ts) == 0 {
-			break
-		}
-		for _, t := range ts {
-			after = t.ID
-			switch {
-			case t.Damaged:
-				damaged++
-			case t.Lease.Until.After(now):
-				held++
-			default:
-				waiting++
-			}
+		case t.Damaged:
+			damaged++
+		case t.Lease.Until.After(now):
+			held++
+		default:
+			waiting++
 		}
 	}
 	if damaged > 0 {

@@ -10,9 +10,9 @@ import (
 // seals.
 const followEvery = 2 * time.Second
 
-// follow takes up authorities that were added while this process seals, and the window that goes with them. (To
-// remove one waits until nobody seals, see removeAuthority.) A list that cannot
-// be used is told, and the old one stays.
+// follow takes up authorities that were added while this process seals, and the
+// window that goes with them. (To remove one waits until nobody seals, see
+// removeAuthority.) A list that cannot be used is told, and the old one stays.
 func (s *sealing) follow(ctx context.Context, n *node) error {
 	last := s.asOf
 	tick := time.NewTicker(followEvery)

@@ -13,7 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
-	"holdfast/preserve"
+	"holdfast/wholefile"
 )
 
 func (c *cli) keyCmd() *cobra.Command {
@@ -70,7 +70,7 @@ func (n *node) encryptedFile(name string) (*bool, error) {
 	if name == "" {
 		return nil, nil
 	}
-	b, err := preserve.ReadSecret(n.path(name))
+	b, err := wholefile.ReadSecret(n.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"holdfast"
 	"holdfast/pipeline"
 )
 
@@ -80,25 +79,19 @@ func replaceFile(name string, b []byte) error {
 func (m *mirroring) tasks(ctx context.Context) error {
 	var out bytes.Buffer
 	enc, count := json.NewEncoder(&out), 0
-	for after := holdfast.ID(""); ; {
-		ts, err := m.n.queue.Tasks(ctx, after, 1000)
+	for t, err := range m.n.waiting(ctx) {
 		if err != nil {
 			return err
 		}
-		if len(ts) == 0 {
-			break
+		if t.Damaged { // nothing of it could be restored
+			m.n.log.ErrorContext(ctx, "task not mirrored", "task", t.ID, "err", errDamaged)
+			continue
 		}
-		for _, t := range ts {
-			after, t.Lease = t.ID, pipeline.Lease{}
-			if t.Damaged { // nothing of it could be restored
-				m.n.log.ErrorContext(ctx, "task not mirrored", "task", t.ID, "err", errDamaged)
-				continue
-			}
-			if err := enc.Encode(t); err != nil {
-				return err
-			}
-			count++
+		t.Lease = pipeline.Lease{}
+		if err := enc.Encode(t); err != nil {
+			return err
 		}
+		count++
 	}
 	m.mark.Tasks = count
 	return replaceFile(m.path("tasks.jsonl"), out.Bytes())

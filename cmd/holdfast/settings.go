@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/preserve"
+	"holdfast/wholefile"
 )
 
 // Files of a node's directory; docs/DESIGN.md says what each is for.
@@ -170,25 +171,7 @@ func createJSON(name string, v any) error {
 // writeFile replaces a file whole: a crash leaves the old or the new one. Only
 // settings are written so; evidence goes through the store, which never
 // replaces.
-func writeFile(name string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := os.Rename(tmp.Name(), name); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func writeFile(name string, b []byte) error { return wholefile.Replace(name, b, 0o600) }
 
 // parseCertificates reads PEM certificates and nothing else.
 func parseCertificates(text []byte) (cs []*x509.Certificate, err error) {

@@ -14,7 +14,7 @@ import (
 	"filippo.io/age"
 	"golang.org/x/term"
 
-	"holdfast/preserve"
+	"holdfast/wholefile"
 )
 
 const (
@@ -114,7 +114,7 @@ func (v *vault) begin(pass []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := preserve.CreateSecret(filepath.Join(v.dir, filepath.FromSlash(fileIdentity)), b); err != nil {
+	if err := wholefile.Create(filepath.Join(v.dir, filepath.FromSlash(fileIdentity)), b); err != nil {
 		return fmt.Errorf("encrypt keys: %w", err)
 	}
 	v.mu.Lock()
@@ -141,7 +141,7 @@ func (v *vault) identity() (*age.X25519Identity, error) {
 	if v.id != nil {
 		return v.id, nil
 	}
-	b, err := preserve.ReadSecret(filepath.Join(v.dir, filepath.FromSlash(fileIdentity)))
+	b, err := wholefile.ReadSecret(filepath.Join(v.dir, filepath.FromSlash(fileIdentity)))
 	if err != nil {
 		return nil, fmt.Errorf("open the keys: %w", err)
 	}
@@ -195,7 +195,7 @@ func (v *vault) Seal(text []byte) ([]byte, error) {
 
 // read returns the text of a file of the node that only its owner may read.
 func (v *vault) read(name string) ([]byte, error) {
-	b, err := preserve.ReadSecret(filepath.Join(v.dir, filepath.FromSlash(name)))
+	b, err := wholefile.ReadSecret(filepath.Join(v.dir, filepath.FromSlash(name)))
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (v *vault) create(name string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	return preserve.CreateSecret(filepath.Join(v.dir, filepath.FromSlash(name)), b)
+	return wholefile.Create(filepath.Join(v.dir, filepath.FromSlash(name)), b)
 }
 
 // keyFiles lists the files that the vault keeps. The identity is under the
@@ -274,7 +274,7 @@ func (n *node) rewriteKeys(encrypted bool, rewrite func([]byte) ([]byte, error))
 		return 0, err
 	}
 	for _, name := range names {
-		b, err := preserve.ReadSecret(n.path(name))
+		b, err := wholefile.ReadSecret(n.path(name))
 		if err != nil {
 			return changed, err
 		}

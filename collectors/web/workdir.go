@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -48,8 +49,9 @@ func newWorkdir(parent string) (*workdir, error) {
 // sweep removes the folders whose owners are gone. It is housekeeping: what it
 // cannot remove it leaves.
 func sweep(parent string) {
-	old, _ := filepath.Glob(filepath.Join(parent, workPattern)) // the pattern is good
-	for _, path := range old {
+	old, _ := fs.Glob(os.DirFS(parent), workPattern) // the pattern is good, and parent may have any name
+	for _, name := range old {
+		path := filepath.Join(parent, name)
 		f, err := os.Open(filepath.Join(path, lockName))
 		if err != nil {
 			continue // just being made, or not ours

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"holdfast/rfc3161"
+	"holdfast/wholefile"
 
 	"github.com/digitorus/timestamp"
 )
@@ -449,7 +450,7 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	open(t, dir, Options{})
-	left, err := filepath.Glob(filepath.Join(dir, tempPattern))
+	left, err := filepath.Glob(filepath.Join(dir, wholefile.Temp))
 	if err != nil || fmt.Sprint(left) != fmt.Sprint([]string{filepath.Join(dir, ".new-2")}) {
 		t.Errorf("left %v %v", left, err)
 	}

@@ -20,6 +20,7 @@ import (
 	"holdfast/preserve"
 	"holdfast/preserve/authority"
 	"holdfast/storage/file"
+	"holdfast/wholefile"
 )
 
 // NodeOptions of a test node; the zero value is good.
@@ -124,18 +125,18 @@ func (n *Node) keys() (skey string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if err := errors.Join(preserve.CreateSecret(seal, text), preserve.CreateSecret(log, preserve.LogKeyText(skey))); err != nil {
+		if err := errors.Join(wholefile.Create(seal, text), wholefile.Create(log, preserve.LogKeyText(skey))); err != nil {
 			return "", err
 		}
 	}
-	text, err := preserve.ReadSecret(seal)
+	text, err := wholefile.ReadSecret(seal)
 	if err != nil {
 		return "", err
 	}
 	if n.Signer, err = preserve.ParseKey(seal, text); err != nil {
 		return "", err
 	}
-	text, err = preserve.ReadSecret(log)
+	text, err = wholefile.ReadSecret(log)
 	return preserve.ParseLogKey(text), err
 }
 

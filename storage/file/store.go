@@ -55,8 +55,8 @@ var errReadOnly = errors.New("the store was opened for reading only")
 // Open opens the store in dir and makes it, and its parents, if need be. What
 // dead processes left in tmp/ is removed, what live ones hold is not touched.
 // dir itself may be reached through links; within it none is followed.
-// The top folders, and what lies beside the Objects, are looked through: what is foreign there wraps
-// storage.ErrForeign. The caller closes the store.
+// The top folders, and what lies beside the Objects, are looked through: what is
+// foreign there wraps storage.ErrForeign. The caller closes the store.
 func Open(dir string, o Options) (*Store, error) {
 	if o.MinFree == 0 {
 		o.MinFree = 0.05
