@@ -59,7 +59,11 @@ type wine struct {
 }
 
 func newWine(t *testing.T) *wine {
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "wine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { gone(t, dir) })
 	prefix := filepath.Join(dir, "prefix")
 	w := &wine{dir: dir, exe: filepath.Join(dir, "holdfast-verify.exe"), own: filepath.Join(dir, "holdfast-verify"),
 		env: append(os.Environ(), "WINEPREFIX="+prefix, "WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml=", "DISPLAY=", "LC_ALL=C.UTF-8")}
@@ -82,6 +86,20 @@ func newWine(t *testing.T) *wine {
 		}
 	}
 	return w
+}
+
+// gone removes the prefix. Wine's server writes its registry a while after the
+// last program ended: what it still writes is removed again.
+func gone(t *testing.T, dir string) {
+	err := os.RemoveAll(dir)
+	for range 60 {
+		if err == nil {
+			return
+		}
+		time.Sleep(500 * time.Millisecond)
+		err = os.RemoveAll(dir)
+	}
+	t.Error(err)
 }
 
 func (w *wine) wine(args ...string) *exec.Cmd {
