@@ -85,7 +85,7 @@ func Check(a *collectors.Acquired, k *Keeper) error {
 	names := map[string]bool{}
 	inline := 0
 	for _, o := range a.Objects {
-		if names[o.Name] || !objectName.MatchString(o.Name) || o.Role == "" || o.MediaType == "" {
+		if names[o.Name] || !objectName.MatchString(o.Name) || o.Role == "" || !strings.Contains(o.MediaType, "/") {
 			bad("object %q: role %q, type %q, twice %v", o.Name, o.Role, o.MediaType, names[o.Name])
 		}
 		names[o.Name] = true

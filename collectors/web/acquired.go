@@ -191,10 +191,13 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 		// What the browser says of it is only that the proxy hung up.
 		a.Reasons = slices.DeleteFunc(a.Reasons, func(r collectors.Reason) bool { return r.Code == codeNavigation })
 		because(f.fault.code, f.fault.err.Error())
-	case main == nil && len(a.Reasons) == 0:
+	case main == nil && len(a.Reasons) == 0 && x.rec.refused == nil:
 		because("no-answer", "nothing came from the address")
 	case main != nil && main.fault != nil:
 		because(main.fault.code, main.fault.err.Error())
+	}
+	if r := x.rec.refused; r != nil && !slices.ContainsFunc(a.Reasons, func(o collectors.Reason) bool { return o.Code == r.code }) {
+		because(r.code, r.err.Error())
 	}
 	if main != nil && main.status >= 400 {
 		code := "http-status"
@@ -233,12 +236,8 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 
 // judgeLists says what was not kept, and what could not be looked at.
 func (x *capture) judgeLists(because func(code, detail string)) {
-	lists := map[string]int{}
-	for _, e := range x.rec.taken {
-		lists[e.withheld.List]++
-	}
-	for _, list := range slices.Sorted(maps.Keys(lists)) {
-		because(codeNeverKeep, fmt.Sprintf("%d bodies are on list %s: they are not kept, nor pictures, MHTML and DOM of the page", lists[list], list))
+	for _, list := range slices.Sorted(maps.Keys(x.rec.taken)) {
+		because(codeNeverKeep, fmt.Sprintf("%d bodies are on list %s: they are not kept, nor pictures, MHTML and DOM of the page", x.rec.taken[list], list))
 	}
 	if x.rec.unchecked > 0 {
 		because("never-keep-unchecked", fmt.Sprintf("%d bodies were compared as sent only: they cannot be decoded", x.rec.unchecked))

@@ -29,15 +29,18 @@ type recorder struct {
 	exchanges         []*exchange // those with an answer, in the order they ended
 	failures          []*exchange // those without, or without a whole one
 	count             collectors.Completeness
-	lost              int         // exchanges that the egress did not carry
-	taken             []*exchange // those with a body that is not kept, at most maxNoted
-	unchecked         int         // bodies that could not be compared as decoded
+	lost              int            // exchanges that the egress did not carry
+	refused           *fault         // the first that a used-up budget refused: it is in no record
+	taken             map[string]int // bodies that are not kept, by the list that they are on
+	worded            bool           // one of those can be in a page's text
+	unchecked         int            // bodies that could not be compared as decoded
 	clock             serverClock
 	err               error // our own disk's
 	done              chan struct{}
 }
 
-// maxNoted bounds how many failures are described one by one.
+// maxNoted bounds how many addresses the Manifest lists as missing. The record
+// describes each failure: the budget of requests bounds those.
 const maxNoted = 1000
 
 type warcFile struct {
@@ -65,7 +68,7 @@ func newWarc(dir, name, title string, started time.Time) (f warcFile, err error)
 }
 
 func newRecorder(dir string, started time.Time) (*recorder, error) {
-	r := &recorder{byKey: map[string]*connection{}, done: make(chan struct{})}
+	r := &recorder{byKey: map[string]*connection{}, taken: map[string]int{}, done: make(chan struct{})}
 	var err error
 	if r.answers, err = newWarc(dir, "data.warc.gz", "answers of one capture, as the wire carried them; requests are kept apart", started); err != nil {
 		return nil, err
@@ -92,14 +95,17 @@ func (r *recorder) run(in <-chan *exchange) {
 func (r *recorder) tally(x *exchange) {
 	if x.number > 0 {
 		r.count.Requests++
+	} else if r.refused == nil {
+		r.refused = x.fault
 	}
 	r.clock.see(x)
 	if x.unchecked != nil {
 		r.unchecked++
 	}
-	if x.withheld != nil && len(r.taken) < maxNoted {
-		r.taken = append(r.taken, x)
+	for w := x.withheld; w != nil; w = w.Also {
+		r.taken[w.List]++
 	}
+	r.worded = r.worded || x.worded()
 	if x.fault != nil && x.fault.code == codeEgress {
 		r.lost++
 	}
@@ -141,7 +147,7 @@ func (r *recorder) write(x *exchange) error {
 				Digest: x.response.payloadDigest(), Span: span})
 		}
 	}
-	if (x.fault != nil || len(x.interim) > 0) && len(r.failures) < maxNoted {
+	if x.fault != nil || len(x.interim) > 0 {
 		r.failures = append(r.failures, x)
 	}
 	if x.request.size == 0 {

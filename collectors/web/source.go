@@ -22,10 +22,14 @@ import (
 	"holdfast/warc"
 )
 
-// bareType is a media type without parameters, "" if it is none.
+// maxType is the longest media type there is: two names of 127 (RFC 6838, 4.2).
+const maxType = 127 + 1 + 127
+
+// bareType is a media type without parameters, "" if it is none: the parser takes
+// a bare word too, which no Manifest does.
 func bareType(contentType string) string {
 	t, _, err := mime.ParseMediaType(contentType)
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || !strings.Contains(t, "/") || len(t) > maxType {
 		return ""
 	}
 	return t

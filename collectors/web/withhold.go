@@ -134,20 +134,21 @@ func overwrite(f *os.File, from, to int64) error {
 	return f.Sync()
 }
 
-// wordless reports whether no body that was taken out can be in a page's text:
-// all were pictures, sound or fonts. What else is shown as text may be there whole.
-func wordless(taken []*exchange) bool {
-	return !slices.ContainsFunc(taken, func(x *exchange) bool {
-		kind, _, _ := strings.Cut(x.mime(), "/")
-		return x.withheld.from(warc.Response) && !slices.Contains([]string{"image", "audio", "video", "font"}, kind)
-	})
+// worded reports whether an answer that was taken out can be in a page's text: it
+// was no picture, sound or font. What else is shown as text may be there whole.
+func (x *exchange) worded() bool {
+	kind, _, _ := strings.Cut(x.mime(), "/")
+	return x.withheld.from(warc.Response) && !slices.Contains([]string{"image", "audio", "video", "font"}, kind)
 }
 
 // dropViews removes what was made of a page that showed such bytes: pictures,
-// and what may hold them whole. The text stays if it cannot.
+// and what may hold them whole. Text and title stay if they cannot.
 func (x *capture) dropViews() error {
 	var errs []error
-	textStays := wordless(x.rec.taken)
+	textStays := !x.rec.worded
+	if !textStays {
+		x.view.title = ""
+	}
 	x.view.files = slices.DeleteFunc(x.view.files, func(f file) bool {
 		if f.role == "text" && textStays {
 			return false
