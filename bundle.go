@@ -67,14 +67,15 @@ func zipErr(finding, format string, a ...any) error {
 // that changes while it is read: that is no property of the Bundle, so it ends
 // Verify without a verdict. Safe for several goroutines.
 type faults struct {
-	r   io.ReaderAt
-	mu  sync.Mutex
-	err error
+	r    io.ReaderAt
+	size int64 // that the file had
+	mu   sync.Mutex
+	err  error
 }
 
 func (f *faults) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.r.ReadAt(p, off)
-	if err != nil && err != io.EOF {
+	if err != nil && (err != io.EOF || off+int64(n) < f.size) { // an end before the end: it was cut meanwhile
 		f.note(err)
 	}
 	return n, err

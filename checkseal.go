@@ -427,7 +427,7 @@ func (c *sealCheck) sigstore() {
 		return
 	}
 	var s SigstoreSeal
-	err := decode(raw, &s)
+	err := decode(raw, &s, MaxDocument)
 	if err == nil && len(s.Material.Entries) != 1 {
 		err = malformed("seal.sigstore.json has %d log entries", len(s.Material.Entries))
 	}

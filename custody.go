@@ -42,11 +42,7 @@ func (l *Line) Encode() ([]byte, error) {
 
 // ParseLine reads a line; errors wrap [ErrForm] or [ErrNewer].
 func ParseLine(b []byte) (*Line, error) {
-	l := new(Line)
-	if err := decode(b, l); err != nil {
-		return nil, err
-	}
-	return l, l.check()
+	return parse[Line](b, MaxDocument)
 }
 
 func (l *Line) check() error {
@@ -134,11 +130,7 @@ func (x *Export) Encode() ([]byte, error) {
 
 // ParseExport reads the payload; errors wrap [ErrForm] or [ErrNewer].
 func ParseExport(b []byte) (*Export, error) {
-	x := new(Export)
-	if err := decodeAny(b, x); err != nil {
-		return nil, err
-	}
-	return x, x.check()
+	return parse[Export](b, MaxExport)
 }
 
 func (x *Export) check() error {

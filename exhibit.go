@@ -387,7 +387,7 @@ func (v *verifier) custodyLines() (ls []custodyLine, err error) {
 			return nil, malformed("the last row does not end")
 		}
 		var w Withheld
-		if decode(row, &w) == nil {
+		if decode(row, &w, MaxDocument) == nil {
 			ls = append(ls, custodyLine{w.Chain, w.N, w.Withheld})
 			continue
 		}

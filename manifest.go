@@ -240,22 +240,26 @@ func fill[T any](s *[]T) {
 // ParseManifest reads canonical bytes from an untrusted place. Errors wrap
 // [ErrForm], or [ErrNewer] for a larger version.
 func ParseManifest(b []byte) (*Manifest, error) {
-	m := new(Manifest)
-	if err := decode(b, m); err != nil {
+	return parse[Manifest](b, MaxDocument)
+}
+
+// parse is the way of a document from outside: bounded, read, checked.
+func parse[T any, P interface {
+	*T
+	check() error
+}](b []byte, limit int) (P, error) {
+	p := P(new(T))
+	if err := decode(b, p, limit); err != nil {
 		return nil, err
 	}
-	return m, m.check()
+	return p, p.check()
 }
 
 // decode is the one door for documents: bounded, version first, canonical.
-func decode(b []byte, v any) error {
-	if len(b) > MaxDocument {
-		return malformed("document of %d bytes, at most %d are read", len(b), MaxDocument)
+func decode(b []byte, v any, limit int) error {
+	if len(b) > limit {
+		return malformed("document of %d bytes, at most %d are read", len(b), limit)
 	}
-	return decodeAny(b, v)
-}
-
-func decodeAny(b []byte, v any) error {
 	read := canon.Unmarshal
 	if _, ok := v.(nullable); ok {
 		read = canon.UnmarshalNullable

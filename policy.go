@@ -86,14 +86,7 @@ func (p *Policy) Encode() ([]byte, error) {
 
 // ParsePolicy reads a Policy; errors wrap [ErrForm] or [ErrNewer].
 func ParsePolicy(b []byte) (*Policy, error) {
-	p := new(Policy)
-	if len(b) > MaxPolicy {
-		return nil, malformed("policy of %d bytes, at most %d are read", len(b), MaxPolicy)
-	}
-	if err := decode(b, p); err != nil {
-		return nil, err
-	}
-	return p, p.check()
+	return parse[Policy](b, MaxPolicy)
 }
 
 func (p *Policy) check() error {
@@ -129,11 +122,7 @@ func (p *Policy) check() error {
 
 // ParsePolicyNode reads a node entry alone, as in data/trust/nodes/.
 func ParsePolicyNode(b []byte) (*PolicyNode, error) {
-	n := new(PolicyNode)
-	if err := decode(b, n); err != nil {
-		return nil, err
-	}
-	return n, n.check()
+	return parse[PolicyNode](b, MaxPolicy)
 }
 
 // Encode returns the canonical bytes, whose SHA-256 is the fingerprint.

@@ -91,32 +91,32 @@ func (p *Consistency) Encode() ([]byte, error) { return canon.Marshal(p) }
 // ParseInclusion reads the part; errors wrap [ErrForm] or [ErrNewer]. Index 0
 // is refused: it is the log's birth, never a Seal.
 func ParseInclusion(b []byte) (*Inclusion, error) {
-	p := new(Inclusion)
-	if err := decode(b, p); err != nil {
-		return nil, err
-	}
+	return parse[Inclusion](b, MaxDocument)
+}
+
+func (p *Inclusion) check() error {
 	if p.Version != Version {
-		return nil, wrongVersion("inclusion", p.Version)
+		return wrongVersion("inclusion", p.Version)
 	}
 	if p.Kind != "inclusion" || p.Index < 1 || p.Size <= p.Index || len(p.Hashes) > MaxProof {
-		return nil, malformed("inclusion: kind, version, index %d, size %d or %d hashes", p.Index, p.Size, len(p.Hashes))
+		return malformed("inclusion: kind, version, index %d, size %d or %d hashes", p.Index, p.Size, len(p.Hashes))
 	}
-	return p, nil
+	return nil
 }
 
 // ParseConsistency reads the file; errors wrap [ErrForm] or [ErrNewer].
 func ParseConsistency(b []byte) (*Consistency, error) {
-	p := new(Consistency)
-	if err := decode(b, p); err != nil {
-		return nil, err
-	}
+	return parse[Consistency](b, MaxDocument)
+}
+
+func (p *Consistency) check() error {
 	if p.Version != Version {
-		return nil, wrongVersion("consistency", p.Version)
+		return wrongVersion("consistency", p.Version)
 	}
 	if p.Kind != "consistency" || p.From < 1 || p.To <= p.From || len(p.Hashes) > MaxProof {
-		return nil, malformed("consistency: kind, version, %d to %d or %d hashes", p.From, p.To, len(p.Hashes))
+		return malformed("consistency: kind, version, %d to %d or %d hashes", p.From, p.To, len(p.Hashes))
 	}
-	return p, nil
+	return nil
 }
 
 // Check verifies that leaf is in the tree with that root.

@@ -82,11 +82,7 @@ func (p *Plan) Encode() ([]byte, error) {
 
 // ParsePlan reads a plan; errors wrap [ErrForm] or [ErrNewer].
 func ParsePlan(b []byte) (*Plan, error) {
-	p := new(Plan)
-	if err := decode(b, p); err != nil {
-		return nil, err
-	}
-	return p, p.check()
+	return parse[Plan](b, MaxDocument)
 }
 
 func (p *Plan) check() error {
@@ -191,11 +187,7 @@ func (s *Statement) Encode() ([]byte, error) { return canon.Append(nil, s) }
 
 // ParseStatement reads a Statement; errors wrap [ErrForm] or [ErrNewer].
 func ParseStatement(b []byte) (*Statement, error) {
-	s := new(Statement)
-	if err := decode(b, s); err != nil {
-		return nil, err
-	}
-	return s, s.check()
+	return parse[Statement](b, MaxDocument)
 }
 
 func (s *Statement) check() error {
@@ -277,10 +269,7 @@ func (e *Envelope) Encode() ([]byte, error) { return canon.Append(nil, e) }
 // type; errors wrap [ErrForm].
 func ParseEnvelope(b []byte, payloadType string, limit int) (*Envelope, error) {
 	e := new(Envelope)
-	if len(b) > limit {
-		return nil, malformed("envelope of %d bytes, at most %d are read", len(b), limit)
-	}
-	if err := decodeAny(b, e); err != nil {
+	if err := decode(b, e, limit); err != nil {
 		return nil, malformed("envelope: %v", err) // it has no version, so it is never newer
 	}
 	if e.PayloadType != payloadType || len(e.Signatures) != 1 {

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"strings"
@@ -132,11 +133,15 @@ type failing struct {
 	*bytes.Reader
 	left  int
 	spoil bool
+	cut   bool
 }
 
 func (f *failing) ReadAt(p []byte, off int64) (int, error) {
 	if f.left--; f.left >= 0 {
 		return f.Reader.ReadAt(p, off)
+	}
+	if f.cut {
+		return 0, io.EOF
 	}
 	if !f.spoil {
 		return 0, errors.New("input/output error")
@@ -159,9 +164,11 @@ func TestDiskIsNoContradiction(t *testing.T) {
 	}
 	reads := 1<<30 - count.left
 	for at := 1; at < reads; at += 1 + reads/60 {
-		f := &failing{Reader: bytes.NewReader(b), left: at}
-		if r, err := holdfast.Verify(t.Context(), f, int64(len(b)), c.policy["world"], holdfast.VerifyOptions{}); err == nil || errors.Is(err, holdfast.ErrNewer) {
-			t.Errorf("read %d of %d failed: %v %s", at, reads, err, sum(r))
+		for _, cut := range []bool{false, true} {
+			f := &failing{Reader: bytes.NewReader(b), left: at, cut: cut}
+			if r, err := holdfast.Verify(t.Context(), f, int64(len(b)), c.policy["world"], holdfast.VerifyOptions{}); err == nil || errors.Is(err, holdfast.ErrNewer) {
+				t.Errorf("read %d of %d failed, cut %v: %v %s", at, reads, cut, err, sum(r))
+			}
 		}
 	}
 	for _, n := range []int{4, 20, 21, 22, 60} { // cut short is no fault of the disk

@@ -39,7 +39,7 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyO
 	pc := *p
 	pc.Nodes = slices.Clone(p.Nodes)
 	v.p = &pc
-	in := &faults{r: r}
+	in := &faults{r: r, size: size}
 	b, err := openBundle(in, size)
 	if fault := in.first(); fault != nil {
 		return nil, fault
@@ -194,7 +194,8 @@ func unsigned(name string) bool {
 func validBagInfo(e *entry, oxum string) bool {
 	raw, err := e.read(1 << 20)
 	form := regexp.MustCompile(`^([A-Za-z-]+: [^\p{Cc}\p{Zl}\p{Zp}]+\n)+$`)
-	return err == nil && utf8.Valid(raw) && form.Match(raw) && strings.Contains(string(raw), oxum) && strings.Count(strings.ToLower(string(raw)), "payload-oxum") == 1
+	labels := regexp.MustCompile(`(?im)^payload-oxum:`) // of lines; a value may have the word
+	return err == nil && utf8.Valid(raw) && form.Match(raw) && strings.Contains(string(raw), oxum) && len(labels.FindAll(raw, 2)) == 1
 }
 
 // bag checks the BagIt 1.0 files against the entries (RFC 8493).

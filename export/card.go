@@ -135,7 +135,7 @@ func (e *exhibitView) plainRole(o holdfast.Object) string {
 // withheld says a reason of the export's own in the page's language, and any
 // other one as it stands in the statement.
 func (e *exhibitView) withheld(why string) template.HTML {
-	key := map[string]string{whyRestricted: "withheld.restricted", whySlices: "withheld.slices", whyDerived: "withheld.derived", whySecret: "withheld.secret"}[why]
+	key := map[string]string{whyRestricted: "withheld.restricted", whySlices: "withheld.slices", whyBeside: "withheld.beside", whySecret: "withheld.secret"}[why]
 	if key != "" {
 		return e.Say("page.withheld", "why", messages.Said(e.Plain(key)))
 	}

@@ -149,8 +149,8 @@ type Options struct {
 	// reason other than "" withholds it, and is written into the statement.
 	Withhold func(m *holdfast.Manifest, o holdfast.Object) (reason string)
 
-	// Slices, optional, are shown alone: their Objects, and whatever was
-	// derived from these, are withheld.
+	// Slices, optional, are shown alone: every Object of their Captures is
+	// withheld, whatever else is asked for.
 	Slices []SliceRef
 
 	// Languages, optional, are BCP 47 tags for the page, the first that is

@@ -125,13 +125,13 @@ func TestSlicesAlone(t *testing.T) {
 	for name, want := range map[string]bool{
 		"data/exhibits/1/slices/source.html/message-2": true, "data/exhibits/1/slices/source.html/message-2.salt": true,
 		"data/exhibits/1/source.html": false, "data/exhibits/1/source.html.secret": false, "data/exhibits/1/text.txt": false,
-		"data/exhibits/1/requests.warc.gz": true,
+		"data/exhibits/1/requests.warc.gz": false, "data/exhibits/1/page.wacz": false, "data/exhibits/1/screenshot.png": false,
 	} {
 		if (names[name] != nil) != want {
 			t.Errorf("%s: there is %v, want %v", name, names[name] != nil, want)
 		}
 	}
-	if sum.Withheld != 3 || string(names["data/exhibits/1/slices/source.html/message-2"]) != "<p>second message</p>" {
+	if sum.Withheld != 6 || string(names["data/exhibits/1/slices/source.html/message-2"]) != "<p>second message</p>" {
 		t.Errorf("withheld %d, slice %q", sum.Withheld, names["data/exhibits/1/slices/source.html/message-2"])
 	}
 	for _, bad := range []export.SliceRef{{id, "source.html", "x"}, {id, "x", "x"}, {holdfast.NewID(), "source.html", "message-1"}, {id, "text.txt", "message-1"}} {

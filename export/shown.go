@@ -15,7 +15,7 @@ import (
 const (
 	whyRestricted = "restricted"
 	whySlices     = "only slices of it are shown"
-	whyDerived    = "derived from an object of which only slices are shown"
+	whyBeside     = "of this capture only slices are shown"
 	whySecret     = "secret of an object that is not shown"
 )
 
@@ -38,6 +38,9 @@ type shownSlice struct {
 	slice  holdfast.Slice
 }
 
+// plan decides what is shown. Of a Capture of which slices are wanted nothing
+// else is: the raw exchange, a picture or a text of the same page could hold the
+// words that the slices leave out, and which of them do, no list says for sure.
 func (w *writer) plan(m *holdfast.Manifest) (*shown, error) {
 	p := &shown{withheld: make(map[string]string)}
 	for _, ref := range w.Slices {
@@ -58,12 +61,13 @@ func (w *writer) plan(m *holdfast.Manifest) (*shown, error) {
 		p.slices = append(p.slices, shownSlice{*o, o.Slices[i]})
 		p.withheld[o.Name] = whySlices
 	}
-	p.derived(m)
 	for _, o := range m.Objects {
 		if p.withheld[o.Name] != "" {
 			continue
 		}
-		if o.Restricted && !w.Restricted {
+		if len(p.slices) > 0 {
+			p.withheld[o.Name] = whyBeside
+		} else if o.Restricted && !w.Restricted {
 			p.withheld[o.Name] = whyRestricted
 		} else if w.Withhold != nil {
 			if why := w.Withhold(m, o); why != "" {
@@ -73,21 +77,6 @@ func (w *writer) plan(m *holdfast.Manifest) (*shown, error) {
 	}
 	p.secrets(m)
 	return p, nil
-}
-
-// derived withholds what was made from a sliced Object, at any distance: it
-// could hold the words that the slices leave out.
-func (p *shown) derived(m *holdfast.Manifest) {
-	for again := len(p.slices) > 0; again; {
-		again = false
-		for _, t := range m.Transformations {
-			for _, in := range t.Inputs {
-				if p.withheld[in] != "" && p.withheld[t.Output] == "" {
-					p.withheld[t.Output], again = whyDerived, true
-				}
-			}
-		}
-	}
 }
 
 // secrets withholds the secret of every withheld Object: with it each hidden
