@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Temp names files that are not yet what they will be.
@@ -51,8 +52,9 @@ func place(path string, b []byte, mode fs.FileMode, name func(old, new string) e
 
 // ReadSecret reads a regular file of at most [MaxSecret] bytes that others must
 // not be able to read: a key that they have read is no longer the office's own.
+// A pipe that nobody writes to is refused, not waited for.
 func ReadSecret(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +63,11 @@ func ReadSecret(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %v, so others may have read it: set mode 0600, and make a new key if you are not sure", path, info.Mode())
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file (%v): write what it holds into one that only you can read", path, info.Mode())
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %v, so others can read it: chmod go= %s, and change the secret itself if you are not sure that nobody did", path, info.Mode(), path)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, MaxSecret+1))
 	if err == nil && len(b) > MaxSecret {

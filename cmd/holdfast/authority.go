@@ -192,7 +192,7 @@ func (n *node) removeAuthority(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if gone.Auth != "" { // what a crash here leaves is replaced by the next of this name
+	if gone.keepsAuth() { // what a crash here leaves is replaced by the next of this name
 		if err := os.Remove(n.path(gone.Auth)); err != nil {
 			n.log.WarnContext(ctx, "credentials not removed", "err", err)
 		}

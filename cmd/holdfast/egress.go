@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -33,10 +32,12 @@ var errNoList = errors.New("no list of what is never kept")
 // egressEntry is one row of DIR/egresses.json, which has mode 0600: it may hold
 // a password. Nothing of it but the name is in any record.
 type egressEntry struct {
-	Name     string        `json:"name"`
-	URL      string        `json:"url"`
-	User     string        `json:"user,omitempty"`
-	Password string        `json:"password,omitempty"`
+	Name     string `json:"name"`
+	URL      string `json:"url"`
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
+	// LoginFor is the URL that the login was given for; it is sent to no other.
+	LoginFor string        `json:"login_for,omitempty"`
 	Added    holdfast.Time `json:"added"`
 }
 
@@ -85,19 +86,15 @@ func (e *egressEntry) check(auth string) error {
 		return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -, and not direct, unnamed or unknown", e.Name)
 	}
 	if auth != "" {
-		if st, err := os.Stat(auth); err == nil && st.Mode().Perm()&0o077 != 0 {
-			return usageError("--auth: %s has mode %v, so others can read it: chmod go= %s", auth, st.Mode().Perm(), auth)
-		}
-		b, err := os.ReadFile(auth)
+		line, err := secretLine(auth)
 		if err != nil {
-			return usageError("read --auth: %w", err)
+			return usageError("--auth: %w", err)
 		}
-		line := strings.TrimRight(string(b), "\r\n")
 		user, password, ok := strings.Cut(line, ":")
-		if !ok || user == "" || strings.ContainsAny(line, "\r\n\x00") {
+		if !ok || user == "" {
 			return usageError("--auth %s: write one line user:password", auth)
 		}
-		e.User, e.Password = user, password
+		e.User, e.Password, e.LoginFor = user, password, e.URL
 	}
 	if _, err := e.via(); err != nil {
 		return usageError("%w; a name and password go into a file: --auth FILE", err)
@@ -109,6 +106,9 @@ func (e egressEntry) via() (*collectors.Via, error) {
 	v, err := collectors.ParseVia(e.URL)
 	if err != nil {
 		return nil, err
+	}
+	if e.User != "" && e.LoginFor != e.URL {
+		return nil, fmt.Errorf("egress %s: its login was given for %s and its URL is another now: `holdfast egress remove %s`, and add it again with --auth; nothing goes another way", e.Name, orNone(e.LoginFor), e.Name)
 	}
 	v.Name, v.User, v.Password = e.Name, e.User, e.Password
 	return v, v.Check()

@@ -13,18 +13,19 @@ import (
 	"strings"
 
 	"filippo.io/age"
+
+	"holdfast/wholefile"
 )
 
 // Bounds of a key file and of what is in it.
 const (
-	maxKeyFile     = 16 << 20 // of the encrypted file
-	maxKeyEntry    = 1 << 20
-	maxKeyEntries  = 1000
-	minPassphrase  = 8 // bytes of a passphrase that something new is encrypted with
-	maxPassphrase  = 4 << 10
-	keyFileWork    = 18 // log2 of scrypt's N for a key file: 256 MiB and a second, on a disk that may be lost
-	maxScryptWork  = 20 // more is refused: a hostile file must not take all memory
-	keyFilePattern = ".new-*"
+	maxKeyFile    = 16 << 20 // of the encrypted file
+	maxKeyEntry   = 1 << 20
+	maxKeyEntries = 1000
+	minPassphrase = 8 // bytes of a passphrase that something new is encrypted with
+	maxPassphrase = 4 << 10
+	keyFileWork   = 18 // log2 of scrypt's N for a key file: 256 MiB and a second, on a disk that may be lost
+	maxScryptWork = 20 // more is refused: a hostile file must not take all memory
 )
 
 // errNoPassphrase is wrapped where a passphrase is needed and none was given.
@@ -44,19 +45,7 @@ func passphrase() ([]byte, error) {
 		}
 		return nil, nil
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("read HOLDFAST_PASSPHRASE_FILE: %w", err)
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("read HOLDFAST_PASSPHRASE_FILE: %w", err)
-	}
-	if !st.Mode().IsRegular() || st.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("read HOLDFAST_PASSPHRASE_FILE: %s has mode %v, so others may have read it: chmod 600 it, and choose another passphrase if you are not sure", name, st.Mode())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxPassphrase+1))
+	b, err := wholefile.ReadSecret(name)
 	if err != nil {
 		return nil, fmt.Errorf("read HOLDFAST_PASSPHRASE_FILE: %w", err)
 	}
@@ -81,7 +70,7 @@ func newPassphrase(pass []byte) error {
 // secretFiles lists the files of the node's directory that nobody else may
 // have: keys, the own authority, and credentials. They are paths with slashes.
 func (n *node) secretFiles() (names []string, err error) {
-	for _, pattern := range []string{"keys/*", "own/*", "egresses.json", "credentials/*"} {
+	for _, pattern := range []string{"keys/*", "own/*", fileEgresses} {
 		found, err := filepath.Glob(filepath.Join(globEscape(n.dir), filepath.FromSlash(pattern)))
 		if err != nil {
 			return nil, err
@@ -91,7 +80,7 @@ func (n *node) secretFiles() (names []string, err error) {
 			if err != nil {
 				return nil, err
 			}
-			if ok, _ := filepath.Match(keyFilePattern, filepath.Base(f)); ok || !st.Mode().IsRegular() {
+			if ok, _ := filepath.Match(wholefile.Temp, filepath.Base(f)); ok || !st.Mode().IsRegular() {
 				continue // what a crash left, never in use
 			}
 			rel, err := filepath.Rel(n.dir, f)
@@ -127,7 +116,7 @@ func (n *node) writeKeyFile(name string, pass []byte) error {
 	if err := sealTar(&out, pass, names, func(name string) ([]byte, error) { return os.ReadFile(n.path(filepath.FromSlash(name))) }); err != nil {
 		return fmt.Errorf("write key file: %w", err)
 	}
-	if err := createSecretFile(name, out.Bytes()); err != nil {
+	if err := wholefile.Create(name, out.Bytes()); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("write key file: %s exists: choose another name: %w", name, fs.ErrExist)
 		}
@@ -170,29 +159,6 @@ func writeTar(w io.Writer, names []string, read func(string) ([]byte, error)) er
 		}
 	}
 	return t.Close()
-}
-
-// createSecretFile is for files outside the node's directory: durable and whole
-// before they have their name, which must be free.
-func createSecretFile(name string, b []byte) error {
-	dir := filepath.Dir(name)
-	tmp, err := os.CreateTemp(dir, keyFilePattern) // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(b)
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), name); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // readKeyFile returns what writeKeyFile wrote: path below the node's directory,
@@ -241,8 +207,8 @@ func readTar(r io.Reader) (map[string][]byte, error) {
 		dir, base, _ := strings.Cut(h.Name, "/")
 		switch {
 		case h.Typeflag != tar.TypeReg || !fs.ValidPath(h.Name) || strings.ContainsAny(h.Name, "\\\x00"),
-			base == "" && dir != "egresses.json",
-			base != "" && dir != "keys" && dir != "own" && dir != "credentials",
+			base == "" && dir != fileEgresses,
+			base != "" && dir != "keys" && dir != "own",
 			strings.Contains(base, "/"):
 			return nil, fmt.Errorf("%.80q is no key of a node: the file was made by something else", h.Name)
 		case h.Size > maxKeyEntry || len(files) >= maxKeyEntries || files[h.Name] != nil:

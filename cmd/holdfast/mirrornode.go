@@ -57,7 +57,7 @@ func (m *mirroring) egresses() error {
 		return nil
 	}
 	for i := range list {
-		list[i].User, list[i].Password = "", ""
+		list[i].User, list[i].Password, list[i].LoginFor = "", "", ""
 	}
 	if err == nil {
 		err = writeJSON(m.path(fileEgresses), list)

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func secretNode(t *testing.T) (*node, *bytes.Buffer) {
+	t.Helper()
+	c := &cli{in: strings.NewReader(""), out: io.Discard, errs: io.Discard, data: filepath.Join(t.TempDir(), "node")}
+	n, err := c.initNode(t.Context(), initOptions{label: "office"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Close)
+	var log bytes.Buffer
+	n.log = slog.New(slog.NewTextHandler(&log, nil))
+	return n, &log
+}
+
+// TestSecretFiles guards what a secret is read from: a regular file, of bounded
+// size, of this person alone; a pipe is refused and not waited for.
+func TestSecretFiles(t *testing.T) {
+	dir := t.TempDir()
+	pipe, open, large, good := filepath.Join(dir, "pipe"), filepath.Join(dir, "open"), filepath.Join(dir, "large"), filepath.Join(dir, "good")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{open: "u:p\n", large: "u:" + strings.Repeat("p", maxCredentials), good: "u:p\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(open, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	for what, read := range map[string]func(string) error{
+		"egress add --auth":    func(f string) error { e := egressEntry{Name: "a", URL: "socks5://127.0.0.1:1"}; return e.check(f) },
+		"authority add --auth": func(f string) error { _, err := readCredentials(f); return err },
+		"passphrase": func(f string) error {
+			t.Setenv("HOLDFAST_PASSPHRASE_FILE", f)
+			_, err := passphrase()
+			if f == large { // may be as long
+				return os.ErrInvalid
+			}
+			return err
+		},
+	} {
+		if err := read(good); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		for _, f := range []string{pipe, open, large, dir} {
+			got := make(chan error, 1)
+			go func() { got <- read(f) }()
+			select {
+			case err := <-got:
+				if err == nil {
+					t.Errorf("%s took %s", what, f)
+				}
+			case <-time.After(5 * time.Second):
+				t.Errorf("%s waits for %s", what, f)
+			}
+		}
+	}
+}
+
+// TestCredentialsAreBound guards that a list of authorities or egresses that was
+// edited, or came from a mirror, does not choose to whom a secret is sent, and
+// deletes no key.
+func TestCredentialsAreBound(t *testing.T) {
+	ctx := context.Background()
+	n, log := secretNode(t)
+	auth := filepath.Join(t.TempDir(), "auth")
+	if err := os.WriteFile(auth, []byte("office:geheim\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := authorityEntry{Name: "alpha", Operator: "A", URL: "https://tsa.example/one", authFrom: auth}
+	if err := n.addAuthority(ctx, e); err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := n.authorityEntries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e = list[0]; n.credentials(e) == "" {
+		t.Fatalf("its own credentials are not read: %s", log)
+	}
+	for to, sent := range map[string]bool{"https://TSA.example:443/two": true, "https://evil.example/one": false, "http://tsa.example/one": false,
+		"https://tsa.example:444/one": false, "https://tsa.example.evil.example/one": false} {
+		changed := e
+		changed.URL = to
+		log.Reset()
+		if got := n.credentials(changed) != ""; got != sent || !sent && !strings.Contains(log.String(), "authority remove alpha") || strings.Contains(log.String(), "geheim") {
+			t.Errorf("%s: sent %t; %s", to, got, log)
+		}
+	}
+	other := e
+	other.Name = "x/../auth-alpha"
+	other.Auth = authFile(other.Name)
+	if n.credentials(other) != "" {
+		t.Error("an entry of another name has them")
+	}
+	if err := writeFile(n.path(e.Auth), []byte("office:geheim\n")); err != nil { // of before they were bound
+		t.Fatal(err)
+	}
+	if n.credentials(e) != "" {
+		t.Error("sent, and nothing says to whom")
+	}
+
+	if err := n.changeAuthorities(ctx, func(l []authorityEntry) ([]authorityEntry, error) {
+		l[0].Auth, l[0].Roots = fileSealKey, string(testRoots(t))
+		return l, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.removeAuthority(ctx, "alpha"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(n.path(fileSealKey)); err != nil {
+		t.Errorf("the list has deleted the seal key: %v", err)
+	}
+
+	g := egressEntry{Name: "out", URL: "socks5://127.0.0.1:1"}
+	if err := g.check(auth); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeJSON(n.path(fileEgresses), []egressEntry{g}); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := n.via("out"); err != nil || v.Password != "geheim" {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	b, err := os.ReadFile(n.path(fileEgresses))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.Replace(b, []byte(`"url": "socks5://127.0.0.1:1"`), []byte(`"url": "socks5://127.0.0.1:2"`), 1)
+	if err := os.WriteFile(n.path(fileEgresses), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := n.via("out"); err == nil || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("the login goes to %v, %v", v, err)
+	}
+}
+
+func testRoots(t *testing.T) []byte {
+	t.Helper()
+	n := &node{dir: t.TempDir()}
+	if err := writeJSON(n.path(fileAuthorities), []authorityEntry{}); err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := n.authoritiesShown()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(list[0].Roots)
+}
