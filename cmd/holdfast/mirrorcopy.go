@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"holdfast"
 	"holdfast/hashing"
 	"holdfast/preserve"
@@ -41,6 +39,7 @@ type copier struct {
 	check    bool
 	told     func(files, bytes int64) // Optional: progress.
 	problem  func(name string, err error)
+	after    *afterwards // Optional: what the target's node has made itself.
 
 	ends  map[string]int64 // size of each log's newest checkpoint
 	plan  copyPlan
@@ -59,6 +58,25 @@ type copyPlan struct {
 	digests map[string]hashing.Digest
 	kept    map[string]bool // Seals that the target has, or gets
 	waits   map[string]bool // queues of which a Seal is left to the next run, and all behind it
+	only    []string        // names below seals/ that only the target has, not judged yet
+}
+
+// afterwards says from which state of its log on a target has been a node of its
+// own. What it has made since lies in it alone and is no damage: the log behind
+// that state, and whatever finishes Seals that the copied store had only planned
+// or signed. And no Seal comes into it any more: the custody lines that no plan
+// had were published again when it became a node.
+type afterwards struct {
+	origin string
+	size   int64
+}
+
+// errLater is the problem of a name that came into the copied store too late.
+var errLater = errors.New("the mirror has it now, and had it not when this node was made: restore into a new directory")
+
+func (a *afterwards) logged(name string) bool {
+	origin, size, ok := preserve.MirrorSize(name)
+	return a != nil && ok && origin == a.origin && size > a.size
 }
 
 // look lists both stores and decides. The order is that of the promise: the
@@ -102,6 +120,12 @@ func (c *copier) lookLogs(ctx context.Context) error {
 			c.plan.tiles = append(c.plan.tiles, e)
 		}
 	}
+	if c.after != nil {
+		for _, e := range slices.Concat(c.plan.tiles, c.plan.points) {
+			c.problem(e.Name, errLater)
+		}
+		c.plan.tiles, c.plan.points = nil, nil
+	}
 	slices.SortFunc(c.plan.points, func(a, b storage.Entry) int {
 		_, m, _ := preserve.MirrorSize(a.Name)
 		_, n, _ := preserve.MirrorSize(b.Name)
@@ -119,7 +143,8 @@ type sealFiles struct {
 
 func (c *copier) lookSeals(ctx context.Context) error {
 	s := sealFiles{}
-	flush := func() error {
+	flush := func(last bool) error {
+		c.judgeOnly(&s, last)
 		if s.id == "" {
 			return nil
 		}
@@ -132,7 +157,7 @@ func (c *copier) lookSeals(ctx context.Context) error {
 			return nil
 		}
 		if id != s.id {
-			if err := flush(); err != nil {
+			if err := flush(false); err != nil {
 				return err
 			}
 			s = sealFiles{id: id, parts: map[string]storage.Entry{}, lacks: map[string]bool{}}
@@ -146,7 +171,33 @@ func (c *copier) lookSeals(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return flush()
+	return flush(true)
+}
+
+// judgeOnly looks at what only the target has, up to and with the Seal s; with
+// last, at all of it.
+func (c *copier) judgeOnly(s *sealFiles, last bool) {
+	c.plan.only = slices.DeleteFunc(c.plan.only, func(name string) bool {
+		id, _, _ := strings.Cut(strings.TrimPrefix(name, "seals/"), "/")
+		if id > s.id && !last {
+			return false // listed before its Seal is
+		}
+		if id != s.id || c.included(s) {
+			c.problem(name, errOnlyCopy)
+		}
+		return true
+	})
+}
+
+// included reports whether the copied store has the Seal in its log: then
+// nobody had to finish it.
+func (c *copier) included(s *sealFiles) bool {
+	for part := range s.parts {
+		if state, ok := strings.CutPrefix(part, "inclusion/"); ok && c.within(state) {
+			return true
+		}
+	}
+	return false
 }
 
 // takeSeal decides what of a Seal is copied.
@@ -162,6 +213,10 @@ func (c *copier) takeSeal(ctx context.Context, s *sealFiles) error {
 	ok, err := c.whole(ctx, s)
 	if err != nil || !ok {
 		return err
+	}
+	if c.after != nil && s.lacks["plan.json"] {
+		c.problem("seals/"+s.id+"/plan.json", errLater)
+		return nil
 	}
 	c.plan.kept[s.id] = true
 	for _, part := range slices.Sorted(maps.Keys(s.lacks)) {
@@ -221,12 +276,7 @@ func (c *copier) whole(ctx context.Context, s *sealFiles) (bool, error) {
 		}
 		return false, ctx.Err()
 	}
-	for part := range s.parts {
-		if state, ok := strings.CutPrefix(part, "inclusion/"); ok && c.within(state) {
-			return true, nil // signed before that state
-		}
-	}
-	if !signed {
+	if !signed || c.included(s) { // then it was signed before that state
 		return true, nil
 	}
 	return c.signedWithin(ctx, s.id)
@@ -302,8 +352,15 @@ func (c *copier) both(ctx context.Context, prefix string, each func(e storage.En
 	return herr
 }
 
+var errOnlyCopy = errors.New("only the copy has it: the original is an older state, or was damaged")
+
 func (c *copier) extra(name string) {
-	c.problem(name, errors.New("only the copy has it: the original is an older state, or was damaged"))
+	switch {
+	case c.after != nil && strings.HasPrefix(name, "seals/"):
+		c.plan.only = append(c.plan.only, name) // what else there is of its Seal tells
+	case !c.after.logged(name):
+		c.problem(name, errOnlyCopy)
+	}
 }
 
 func (c *copier) same(ctx context.Context, a, b storage.Entry) error {
@@ -332,152 +389,4 @@ func nameDigest(ctx context.Context, s *file.Store, name string) (hashing.Digest
 	defer f.Close()
 	d, _, err := hashing.Copy(io.Discard, io.NewSectionReader(f, 0, f.Size()))
 	return d, err
-}
-
-// importBytes is about how much is written between two waits for the disk.
-const importBytes = 256 << 20
-
-// load collects files until there are enough for one Import.
-type load struct {
-	c     *copier
-	files []file.Incoming
-	bytes int64
-}
-
-func (l *load) add(ctx context.Context, in file.Incoming, size int64) error {
-	l.files, l.bytes = append(l.files, in), l.bytes+size
-	if len(l.files) < file.MaxImport && l.bytes < importBytes {
-		return nil
-	}
-	return l.flush(ctx)
-}
-
-func (l *load) flush(ctx context.Context) error {
-	if len(l.files) == 0 {
-		return nil
-	}
-	n, err := l.c.to.Import(ctx, l.files)
-	l.c.bytes += n
-	if damaged(err) && ctx.Err() == nil {
-		err = l.singly(ctx)
-	} else if err == nil {
-		l.c.files += int64(len(l.files))
-	}
-	if err != nil {
-		return err
-	}
-	l.files, l.bytes = l.files[:0], 0
-	if l.c.told != nil {
-		l.c.told(l.c.files, l.c.bytes)
-	}
-	return nil
-}
-
-// damaged reports whether one file of many could not be read or has decayed,
-// which must not keep the others from being copied.
-func damaged(err error) bool {
-	return errors.Is(err, hashing.ErrMismatch) || errors.Is(err, storage.ErrForeign) || errors.Is(err, unix.EIO)
-}
-
-// singly copies what can be copied, file by file, and says of each other one.
-func (l *load) singly(ctx context.Context) error {
-	for _, in := range l.files {
-		n, err := l.c.to.Import(ctx, []file.Incoming{in})
-		l.c.bytes += n
-		switch {
-		case err == nil:
-			l.c.files++
-		case errors.Is(err, storage.ErrStopped) || !damaged(err):
-			return err
-		case in.Name != "":
-			l.c.problem(in.Name, err)
-		default:
-			l.c.problem(in.Digest.String(), err)
-		}
-	}
-	return nil
-}
-
-// run carries out what look has decided.
-func (c *copier) run(ctx context.Context) error {
-	l := &load{c: c}
-	if err := c.objects(ctx, l); err != nil {
-		return err
-	}
-	for _, step := range [][]storage.Entry{c.plan.packs, c.plan.parts, c.plan.tiles, c.plan.points, c.plan.proofs} {
-		for _, e := range step {
-			in := file.Incoming{Name: e.Name, Open: func() (io.ReadCloser, error) {
-				f, err := c.from.OpenName(ctx, e.Name)
-				if err != nil {
-					return nil, err
-				}
-				return sectioned{io.NewSectionReader(f, 0, f.Size()), f}, nil
-			}}
-			if d, ok := c.plan.digests[e.Name]; ok {
-				in.Digest = &d
-			}
-			if err := l.add(ctx, in, e.Size); err != nil {
-				return err
-			}
-		}
-	}
-	return l.flush(ctx)
-}
-
-type sectioned struct {
-	io.Reader
-	io.Closer
-}
-
-func (c *copier) objects(ctx context.Context, l *load) error {
-	next, stop := iter.Pull2(c.to.Objects(ctx))
-	defer stop()
-	have, herr, ok := next()
-	for e, err := range c.from.Objects(ctx) {
-		if errors.Is(err, storage.ErrForeign) {
-			c.problem("objects", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for ok && herr == nil && have.Digest.Compare(e.Digest) < 0 {
-			have, herr, ok = next()
-		}
-		if herr != nil {
-			return herr
-		}
-		if ok && have.Digest == e.Digest {
-			if err := c.sameObject(ctx, e, have); err != nil {
-				c.problem(e.Digest.String(), err)
-			}
-			continue
-		}
-		in := file.Incoming{Digest: &e.Digest, Open: func() (io.ReadCloser, error) { return c.from.OpenUnread(e.Digest) }}
-		if err := l.add(ctx, in, e.Size); err != nil {
-			return err
-		}
-	}
-	return l.flush(ctx)
-}
-
-func (c *copier) sameObject(ctx context.Context, a, b storage.ObjectEntry) error {
-	if a.Size != b.Size {
-		return fmt.Errorf("%d bytes, the copy has %d: one of them was changed", a.Size, b.Size)
-	}
-	if !c.check {
-		return nil
-	}
-	for _, s := range []*file.Store{c.from, c.to} {
-		r, _, err := s.Open(ctx, a.Digest)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(io.Discard, r)
-		r.Close()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

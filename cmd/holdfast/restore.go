@@ -65,11 +65,12 @@ exit status: 0 done  1 could not, or something in the mirror was damaged  2 usag
 type restoreMark struct {
 	ID     string        `json:"id"` // random; with it a Task's new ID is drawn
 	Mirror string        `json:"mirror"`
-	Begun  holdfast.Time `json:"begun"`  // when the mirror's state was
-	Keys   bool          `json:"keys"`   // they were given
-	Old    bool          `json:"old"`    // the person said so
-	NewLog bool          `json:"newlog"` // set before node.json: a new name
-	Lines  int64         `json:"lines"`  // set before node.json: custody lines that only the old queue had, published again
+	Begun  holdfast.Time `json:"begun"`         // when the mirror's state was
+	Keys   bool          `json:"keys"`          // they were given
+	Old    bool          `json:"old"`           // the person said so
+	NewLog bool          `json:"newlog"`        // set before node.json: a new name
+	Why    string        `json:"why,omitempty"` // set before node.json: why a new log begins
+	Lines  int64         `json:"lines"`         // set before node.json: custody lines that only the old queue had, published again
 }
 
 // restoring is one run.
@@ -85,7 +86,6 @@ type restoring struct {
 	copy  *copier
 
 	tasks int
-	why   string // why a new log begins
 	bad   int
 }
 
@@ -256,8 +256,8 @@ func (r *restoring) finish(ctx context.Context, n *node) error {
 	if err := r.event(ctx, n); err != nil {
 		return err
 	}
-	if err := r.carry(ctx, n); err != nil {
-		r.c.log().WarnContext(ctx, "what the old node left unfinished is not finished yet", "err", err)
+	if err := n.carry(ctx, r.problem); err != nil {
+		r.c.log().WarnContext(ctx, "what the old node left unfinished is not finished yet: whoever seals next goes on with it", "err", err)
 	}
 	if err := os.Remove(n.path(fileRestore)); err != nil {
 		return err
@@ -316,10 +316,10 @@ func (r *restoring) say(n *node, took time.Duration) error {
 	if r.mine.NewLog {
 		state = "begun"
 	}
-	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.why,
+	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.mine.Why,
 		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.tasks, "lost": lost, "problems": r.bad},
 		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %d captures that were in the old queue alone when the mirror was taken, and all that came after it\nfingerprint %s",
-		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.why), r.copy.files, r.copy.bytes, took.Seconds(), r.tasks, lost, fp)
+		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), r.copy.files, r.copy.bytes, took.Seconds(), r.tasks, lost, fp)
 	if r.bad > 0 {
 		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)
 	}

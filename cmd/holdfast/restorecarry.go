@@ -7,21 +7,29 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 
 	"holdfast"
 	"holdfast/hashing"
 	"holdfast/preserve"
+	"holdfast/storage"
 	"holdfast/storage/file"
 )
 
-// carry finishes the Seals that the old node had planned and not yet logged:
-// their queue is gone, so nobody else would. The store has all that is needed,
-// because a mirror takes a plan only with its packs.
-func (r *restoring) carry(ctx context.Context, n *node) error {
+// fileCarry is in a restored node until the Seals that the old one had planned
+// and not logged are finished. Their queue is gone, so nobody else would: a
+// restore that could not finish them leaves them to whoever seals next.
+const fileCarry = "carry.todo"
+
+// carry finishes them in a process that does not seal otherwise.
+func (n *node) carry(ctx context.Context, problem func(name string, err error)) error {
 	open, err := unlogged(ctx, n.store)
-	if err != nil || len(open) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(open) == 0 {
+		return n.carried()
 	}
 	unlock, err := lockFile(ctx, n.path("preserve.lock"))
 	if err != nil {
@@ -32,41 +40,108 @@ func (r *restoring) carry(ctx context.Context, n *node) error {
 		return err
 	}
 	defer s.Close()
-	var bad []error
-	for _, p := range open {
-		items, err := packedItems(ctx, n.store, p)
-		if err == nil {
-			var o preserve.Outcome
-			if o, err = s.sealer.Carry(ctx, p, items); err == nil && o.Seal != "" {
-				err = n.announce(ctx, o)
-			}
-		}
-		if err != nil {
-			bad = append(bad, err)
-		}
-	}
-	return errors.Join(errors.Join(bad...), n.refresh(ctx))
+	return errors.Join(s.carry(ctx, n, problem), n.refresh(ctx))
 }
 
-// unlogged lists the plans that have captures and no inclusion.
-func unlogged(ctx context.Context, store *file.Store) (open []*holdfast.Plan, err error) {
-	logged := map[string]bool{}
-	for e, err := range store.List(ctx, "seals/") {
-		if err != nil {
-			return nil, err
+// carry finishes what fileCarry stands for. The store has all that is needed,
+// because a mirror takes a plan only with its packs; what is damaged all the same
+// is a problem and is not tried again. A crash leaves the rest to the next one.
+func (s *sealing) carry(ctx context.Context, n *node, problem func(name string, err error)) error {
+	if _, err := os.Lstat(n.path(fileCarry)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	open, err := unlogged(ctx, n.store)
+	for _, seal := range open {
+		name := "seals/" + seal + "/plan.json"
+		o, cerr := s.carrySeal(ctx, n, name)
+		if cerr == nil && o.Seal != "" {
+			cerr = n.announce(ctx, o)
 		}
-		seal, part, _ := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
-		if strings.HasPrefix(part, "inclusion/") {
-			logged[seal] = true
+		switch {
+		case cerr == nil:
+		case ctx.Err() == nil && forGood(cerr):
+			problem(name, cerr)
+		default:
+			err = errors.Join(err, cerr)
 		}
 	}
-	err = eachPlan(ctx, store, func(p *holdfast.Plan) error {
-		if !logged[p.Seal] && len(p.Captures) > 0 {
-			open = append(open, p)
+	if err != nil {
+		return err
+	}
+	return n.carried()
+}
+
+// carried notes that nothing is left to carry.
+func (n *node) carried() error {
+	if err := os.Remove(n.path(fileCarry)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// errUnsound is wrapped where a plan or a pack is not what its name says.
+var errUnsound = errors.New("damaged, or not what holdfast wrote")
+
+// forGood reports whether an error will come again.
+func forGood(err error) bool {
+	for _, is := range []error{errUnsound, hashing.ErrMismatch, storage.ErrForeign, preserve.ErrPlan, preserve.ErrItems, preserve.ErrContradicted} {
+		if errors.Is(err, is) {
+			return true
 		}
-		return nil
-	})
-	return open, err
+	}
+	return false
+}
+
+func (s *sealing) carrySeal(ctx context.Context, n *node, name string) (preserve.Outcome, error) {
+	p, err := readPlan(ctx, n.store, name)
+	if err != nil {
+		return preserve.Outcome{}, err
+	}
+	items, bad := packedItems(ctx, n.store, p)
+	if bad != nil && !forGood(bad) {
+		return preserve.Outcome{}, bad
+	}
+	o, err := s.sealer.Carry(ctx, p, items) // what is signed already needs no items
+	if err != nil {
+		err = errors.Join(bad, err)
+	}
+	return o, err
+}
+
+func readPlan(ctx context.Context, store *file.Store, name string) (*holdfast.Plan, error) {
+	b, err := store.ReadName(ctx, name, holdfast.MaxDocument)
+	if err != nil {
+		return nil, err
+	}
+	p, err := holdfast.ParsePlan(b)
+	if err != nil {
+		err = fmt.Errorf("read %s: %w: %w", name, errUnsound, err)
+	}
+	return p, err
+}
+
+// unlogged lists the Seals that have a plan with captures, and no inclusion.
+func unlogged(ctx context.Context, store *file.Store) (open []string, err error) {
+	last := "" // the newest inclusion that went by; it comes before its plan
+	for e, err := range store.List(ctx, "seals/") {
+		seal, part, _ := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
+		switch {
+		case errors.Is(err, storage.ErrForeign): // the catalog's fold says so, as of an unsound plan
+		case err != nil:
+			return nil, err
+		case strings.HasPrefix(part, "inclusion/"):
+			last = seal
+		case part == "plan.json" && last != seal:
+			p, err := readPlan(ctx, store, e.Name)
+			if err != nil && !errors.Is(err, errUnsound) {
+				return nil, err
+			}
+			if err == nil && len(p.Captures) > 0 {
+				open = append(open, seal)
+			}
+		}
+	}
+	return open, nil
 }
 
 // packedItems reads a plan's captures back from its packs, as the queue had them.
@@ -78,6 +153,9 @@ func packedItems(ctx context.Context, store *file.Store, p *holdfast.Plan) ([]pr
 	var items []preserve.Item
 	for _, k := range p.Packs {
 		small, err := packed(ctx, store, k.Name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", errUnsound, err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read pack %s: %w", k.Name, err)
 		}
@@ -88,7 +166,7 @@ func packedItems(ctx context.Context, store *file.Store, p *holdfast.Plan) ([]pr
 			}
 			m, err := holdfast.ParseManifest(b)
 			if err != nil {
-				return nil, fmt.Errorf("read pack %s: %w", k.Name, err)
+				return nil, fmt.Errorf("read pack %s: %w: %w", k.Name, errUnsound, err)
 			}
 			it := preserve.Item{Position: c.Position, ID: c.ID, Case: k.Case, Manifest: b}
 			for _, o := range m.Objects {
@@ -113,31 +191,42 @@ func packed(ctx context.Context, store *file.Store, name string) (map[hashing.Di
 	}
 	defer f.Close()
 	if f.Size() > maxPacked {
-		return nil, fmt.Errorf("%d bytes, no pack is larger than %d: %w", f.Size(), maxPacked, fs.ErrInvalid)
+		return nil, fmt.Errorf("%d bytes, no pack is larger than %d: %w", f.Size(), maxPacked, errUnsound)
 	}
 	z, err := zip.NewReader(f, f.Size())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnsound, err)
 	}
 	out := make(map[hashing.Digest][]byte, len(z.File))
-	for _, e := range z.File {
-		d, err := hashing.ParseHex(e.Name)
+	for left := int64(maxPacked); len(z.File) > 0; z.File = z.File[1:] {
+		d, b, err := entry(z.File[0], left)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("entry %.80q: %w: %w", z.File[0].Name, errUnsound, err)
 		}
-		r, err := e.Open()
-		if err != nil {
-			return nil, err
-		}
-		b, err := io.ReadAll(io.LimitReader(r, maxPacked))
-		r.Close()
-		if err != nil {
-			return nil, err
-		}
-		if hashing.Of(b) != d {
-			return nil, fmt.Errorf("entry %s: %w", e.Name, hashing.ErrMismatch)
-		}
+		left -= int64(len(b))
 		out[d] = b
 	}
 	return out, nil
 }
+
+// entry reads one entry of a pack, of at most limit bytes, which its name is the
+// digest of.
+func entry(e *zip.File, limit int64) (d hashing.Digest, b []byte, err error) {
+	if d, err = hashing.ParseHex(e.Name); err != nil {
+		return d, nil, err
+	}
+	r, err := e.Open()
+	if err != nil {
+		return d, nil, err
+	}
+	defer r.Close()
+	if b, err = io.ReadAll(io.LimitReader(r, limit+1)); err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("a pack holds at most %d bytes", int64(maxPacked))
+	}
+	if err == nil && hashing.Of(b) != d {
+		err = hashing.ErrMismatch
+	}
+	return d, b, err
+}
+
+func (n *node) problem(name string, err error) { n.log.Error("restored", "problem", name, "err", err) }

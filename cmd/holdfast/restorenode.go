@@ -37,7 +37,7 @@ func (r *restoring) files(ctx context.Context) error {
 	if _, err := os.Stat(r.path(fileSettings)); err == nil {
 		return r.again() // killed behind node.json: the files are there
 	}
-	r.mine.NewLog = false // decided anew
+	r.mine.NewLog, r.mine.Why = false, "" // decided anew
 	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.published} {
 		if err := step(ctx); err != nil {
 			return err
@@ -47,13 +47,22 @@ func (r *restoring) files(ctx context.Context) error {
 	if err := writeJSON(r.path(fileMirrors), list); err != nil {
 		return err
 	}
+	if err := writeFile(r.path(fileCarry), nil); err != nil {
+		return err
+	}
 	if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
 		return err
 	}
 	return writeJSON(r.path(fileSettings), r.set)
 }
 
+// whyPart is why a new log begins where the mirror's own was damaged.
+const whyPart = "the mirror does not hold the whole log"
+
 func (r *restoring) again() error {
+	if r.mine.Why == whyPart {
+		r.problem("log", errors.New(whyPart))
+	}
 	ts, err := readTasks(filepath.Join(r.from, "node", "tasks.jsonl"))
 	r.tasks = len(ts)
 	return err
@@ -73,10 +82,30 @@ func (r *restoring) copyStore(ctx context.Context) error {
 	bar := r.c.progress("restore")
 	defer bar.done()
 	r.copy = &copier{from: from, to: to, problem: r.problem, told: func(_, done int64) { bar.bytes(done, -1) }}
+	if r.copy.after, err = r.afterwards(); err != nil {
+		return err
+	}
 	if err := r.copy.look(ctx); err != nil {
 		return err
 	}
 	return r.copy.run(ctx)
+}
+
+// afterwards is from where on a restored node, killed behind its node.json, has
+// made what the mirror lacks.
+func (r *restoring) afterwards() (*afterwards, error) {
+	set, err := readSettings(r.c.data)
+	if errors.Is(err, errNoNode) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	a := &afterwards{origin: set.Name}
+	if !r.mine.NewLog && r.mark.Log != nil {
+		a.size = r.mark.Log.Size
+	}
+	return a, nil
 }
 
 // nodeFiles takes over what lies in DIR/node.
@@ -182,7 +211,7 @@ func (r *restoring) oldPolicy() (*holdfast.Policy, error) {
 func (r *restoring) newName(ctx context.Context, why string) error {
 	label, _, _ := strings.Cut(r.set.Name, ".")
 	r.set.Former = append(r.set.Former, formerLog{Name: r.set.Name, VKey: r.set.VKey})
-	r.set.Previous, r.why, r.mine.NewLog = r.mark.Log, why, true
+	r.set.Previous, r.mine.Why, r.mine.NewLog = r.mark.Log, why, true
 	// Not a name that the key file may bring along: drawLogKey would take up that
 	// key, which may have signed a history.
 	r.set.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(r.set.Former)+1, r.mine.ID)
@@ -230,7 +259,7 @@ func (r *restoring) log(ctx context.Context) error {
 		return err
 	}
 	r.problem("log", err)
-	return errors.Join(os.RemoveAll(dir), r.newName(ctx, "the mirror does not hold the whole log"))
+	return errors.Join(os.RemoveAll(dir), r.newName(ctx, whyPart))
 }
 
 // queue makes a new queue and gives it the Tasks, under new IDs: what was
@@ -324,13 +353,12 @@ func eachPlan(ctx context.Context, s *file.Store, yield func(*holdfast.Plan) err
 		if !strings.HasSuffix(e.Name, "/plan.json") {
 			continue
 		}
-		b, err := s.ReadName(ctx, e.Name, holdfast.MaxDocument)
+		p, err := readPlan(ctx, s, e.Name)
+		if errors.Is(err, errUnsound) {
+			continue // the catalog's fold says so
+		}
 		if err != nil {
 			return err
-		}
-		p, err := holdfast.ParsePlan(b)
-		if err != nil {
-			continue // the catalog's fold says so
 		}
 		if err := yield(p); err != nil {
 			return err

@@ -145,6 +145,9 @@ func (s *sealing) run(ctx context.Context, n *node) error {
 	if err := n.finishKeys(ctx); err != nil {
 		return err
 	}
+	if err := s.carry(ctx, n, n.problem); err != nil {
+		n.log.WarnContext(ctx, "what the node was restored with is not finished yet", "err", err)
+	}
 	if err := s.knownSigned(ctx, n); err != nil {
 		return err
 	}
