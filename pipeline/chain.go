@@ -8,9 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,9 @@ type chain struct {
 	path     string
 	node     string
 	sync     func(*os.File) error // of the file and of its folder
+
+	told   atomic.Int64 // lines that this handle knows to be published
+	lastAt atomic.Int64 // where in the queue the last of them lies
 
 	mu     sync.Mutex // held while the file's lock is held
 	size   int64      // bytes verified
@@ -201,29 +205,40 @@ func (c *chain) again(yield func([]byte, holdfast.Head) error) error {
 	return fresh.locked(unix.LOCK_SH, func(f *os.File) error { return fresh.catchUp(f, yield) })
 }
 
-// mark reads how many lines were published. Where it cannot be read the answer
-// is 0, which costs only work.
-func (c *chain) mark() int64 {
+// mark is how many lines were published, and where the last of them lies: in
+// which queue, and at which position. It counts for a queue that has that name, or
+// had it, and that position; a new queue, or an older copy, has not.
+type mark struct {
+	lines, position int64
+	queue           string
+}
+
+func (m mark) counts(id Identity, end int64) bool {
+	return m.lines > 0 && m.position <= end && (m.queue == id.Queue || slices.Contains(id.Former, m.queue))
+}
+
+// mark reads the mark. Where it cannot be read the answer is none, which costs
+// only work.
+func (c *chain) mark() (m mark) {
 	b, err := os.ReadFile(strings.TrimSuffix(c.path, ".jsonl") + ".published")
-	if err != nil || len(b) > 20 {
-		return 0
+	if err != nil || len(b) > 100 {
+		return mark{}
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil || n < 0 {
-		return 0
+	if n, err := fmt.Sscanf(string(b), "%d %d %s\n", &m.lines, &m.position, &m.queue); err != nil || n != 3 || m.lines < 0 {
+		return mark{}
 	}
-	return n
+	return m
 }
 
 // setMark is written without fsync, and by rename so that no reader sees half a
 // number, which could be too large. A crash leaves a file that OpenOutbox removes.
-func (c *chain) setMark(n int64) error {
+func (c *chain) setMark(m mark) error {
 	name := strings.TrimSuffix(c.path, ".jsonl") + ".published"
 	f, err := os.CreateTemp(filepath.Dir(name), marks)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, n)
+	_, err = fmt.Fprintln(f, m.lines, m.position, m.queue)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
 	}

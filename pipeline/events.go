@@ -14,18 +14,43 @@ import (
 const eventsAtOnce = 256
 
 // Recover publishes what was written and, as far as the marks tell, was not
-// published. Call it when a node starts; with all set, the marks are not
-// believed: so after the queue was lost or restored.
-func (o *Outbox) Recover(ctx context.Context, all bool) error {
+// published. Call it when a node starts. A mark that does not count, because the
+// queue is another one or an older copy, is not believed: then each line is
+// published that is in no plan. planned gives the IDs that plans hold, and is
+// called at most once, and only then; nil: none is.
+//
+// What is published twice into one queue is there once. Into a new queue a line
+// must not go that a plan has: it would be sealed twice.
+func (o *Outbox) Recover(ctx context.Context, planned func(context.Context) (map[holdfast.ID]bool, error)) error {
 	o.mu.Lock()
 	err := o.scan()
 	o.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	id, err := o.queue.Identity(ctx)
+	if err != nil {
+		return fmt.Errorf("recover outbox: %w", err)
+	}
+	end, err := o.queue.End(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("recover outbox: %w", err)
+	}
+	var known map[holdfast.ID]bool
 	for _, c := range o.list() {
-		from := c.mark()
-		if all {
-			from = 0
+		m := c.mark()
+		if m.counts(id, end) {
+			err = errors.Join(err, o.publishFrom(ctx, c, m.lines))
+			continue
 		}
-		err = errors.Join(err, o.publishFrom(ctx, c, from))
+		if known == nil && planned != nil {
+			all, perr := planned(ctx)
+			if perr != nil {
+				return fmt.Errorf("recover outbox: %w", errors.Join(err, perr))
+			}
+			known = all
+		}
+		err = errors.Join(err, o.publishRest(ctx, c, known))
 	}
 	return err
 }
@@ -33,7 +58,7 @@ func (o *Outbox) Recover(ctx context.Context, all bool) error {
 // publishOne publishes the line just appended, and those before it if their
 // publishing was cut short.
 func (o *Outbox) publishOne(ctx context.Context, c *chain, line []byte, h holdfast.Head) error {
-	if done := c.mark(); done != h.Length-1 {
+	if done := max(c.mark().lines, c.told.Load()); done != h.Length-1 {
 		return o.publishFrom(ctx, c, min(done, h.Length-1))
 	}
 	m, err := o.event(line, h)
@@ -48,11 +73,42 @@ func (o *Outbox) publishOne(ctx context.Context, c *chain, line []byte, h holdfa
 
 // publishFrom publishes all lines after number done.
 func (o *Outbox) publishFrom(ctx context.Context, c *chain, done int64) error {
+	last, err := o.publish(ctx, c, func(n int64) bool { return n > done }, true)
+	if err == nil && last < done {
+		_, err = o.publish(ctx, c, func(int64) bool { return true }, true) // the mark was wrong
+	}
+	return err
+}
+
+// publishRest publishes the lines that are in no plan. The mark is moved at the
+// end alone: half way it would say of lines behind it that no plan has them.
+func (o *Outbox) publishRest(ctx context.Context, c *chain, planned map[holdfast.ID]bool) error {
+	last, err := o.publish(ctx, c, func(n int64) bool { return !planned[holdfast.EventID(c.id, n)] }, false)
+	if err == nil {
+		o.setMark(ctx, c, last, c.lastAt.Load())
+	}
+	return err
+}
+
+// publish publishes the lines that are wanted and returns the number of the last
+// one that there is.
+func (o *Outbox) publish(ctx context.Context, c *chain, wanted func(n int64) bool, marks bool) (last int64, err error) {
 	var out []Message
-	last := int64(0)
-	err := c.again(func(line []byte, h holdfast.Head) error {
+	flush := func() (err error) {
+		if len(out) == 0 {
+			return nil
+		}
+		if marks {
+			err = o.send(ctx, c, out, last)
+		} else {
+			err = o.put(ctx, c, out)
+		}
+		out = nil
+		return err
+	}
+	err = c.again(func(line []byte, h holdfast.Head) error {
 		last = h.Length
-		if h.Length <= done {
+		if !wanted(h.Length) {
 			return nil
 		}
 		m, err := o.event(line, h)
@@ -62,32 +118,59 @@ func (o *Outbox) publishFrom(ctx context.Context, c *chain, done int64) error {
 		if out = append(out, m); len(out) < eventsAtOnce {
 			return nil
 		}
-		err = o.send(ctx, c, out, h.Length)
-		out = nil
-		return err
+		return flush()
 	})
-	if err == nil && last < done {
-		return o.publishFrom(ctx, c, 0) // the mark was wrong
-	}
-	if err == nil && len(out) > 0 {
-		err = o.send(ctx, c, out, last)
+	if err == nil {
+		err = flush()
 	}
 	if err != nil {
-		return fmt.Errorf("publish custody lines of chain %s: %w", c.id, err)
+		return last, fmt.Errorf("publish custody lines of chain %s: %w", c.id, err)
 	}
-	return nil
+	return last, nil
+}
+
+func (o *Outbox) put(ctx context.Context, c *chain, out []Message) error {
+	at, err := o.queue.Publish(ctx, nil, out...)
+	if err == nil {
+		c.lastAt.Store(at[len(at)-1])
+	}
+	return err
 }
 
 // send publishes and moves the mark. All lines before out were published, by
 // what the mark said when it was read; so the new mark says no more than is so.
 func (o *Outbox) send(ctx context.Context, c *chain, out []Message, last int64) error {
-	if _, err := o.queue.Publish(ctx, nil, out...); err != nil {
+	if err := o.put(ctx, c, out); err != nil {
 		return err
 	}
-	if err := c.setMark(last); err != nil {
+	o.setMark(ctx, c, last, c.lastAt.Load())
+	return nil
+}
+
+// setMark names the queue as this handle first met it: a queue that was given
+// another name since remembers that one.
+func (o *Outbox) setMark(ctx context.Context, c *chain, lines, position int64) {
+	c.told.Store(lines)
+	name, err := o.queueName(ctx)
+	if err == nil {
+		err = c.setMark(mark{lines, position, name})
+	}
+	if err != nil {
 		o.log.WarnContext(ctx, "custody mark not written, lines will be published again", "chain", c.id, "error", err)
 	}
-	return nil
+}
+
+func (o *Outbox) queueName(ctx context.Context) (string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.name != "" {
+		return o.name, nil
+	}
+	id, err := o.queue.Identity(ctx)
+	if err == nil {
+		o.name = id.Queue
+	}
+	return o.name, err
 }
 
 // event makes the Event of a line. It depends on the line and on this node only,

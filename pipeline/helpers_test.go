@@ -7,7 +7,7 @@ import (
 )
 
 // OpenOutboxSync is OpenOutbox with another fsync.
-func OpenOutboxSync(dir string, f Facts, q Publisher, sync func(*os.File) error) (*Outbox, error) {
+func OpenOutboxSync(dir string, f Facts, q EventQueue, sync func(*os.File) error) (*Outbox, error) {
 	return openOutbox(dir, f, q, nil, sync)
 }
 

@@ -25,7 +25,8 @@ var ErrChain = errors.New("custody chain is broken")
 // Outbox is the Custody of a node: one chain per Case, in one file each,
 //
 //	<dir>/<chain>.jsonl       a line and LF, n times
-//	<dir>/<chain>.published   how many lines were published: saves work, proves nothing
+//	<dir>/<chain>.published   how many lines were published, and the last one's queue
+//	                          and position: saves work, proves nothing
 //	<dir>/lock                taken while a chain is begun
 //
 // A line is written and fsynced under an exclusive flock of its file, and then
@@ -46,13 +47,20 @@ var ErrChain = errors.New("custody chain is broken")
 type Outbox struct {
 	dir   string
 	facts Facts
-	queue Publisher
+	queue EventQueue
 	log   *slog.Logger
 	sync  func(*os.File) error // fsync, but for tests
 
 	mu     sync.Mutex
+	name   string // of the queue; "" until it was asked
 	all    []*chain
 	chains map[holdfast.ID]*chain // those of this node's name, by Case
+}
+
+// EventQueue is the queue as an Outbox needs it.
+type EventQueue interface {
+	Publisher
+	Identifier
 }
 
 // Entry is what a line says; the Outbox adds number, time, node and nonce.
@@ -68,11 +76,11 @@ type Entry struct {
 // OpenOutbox opens the chains in dir, and makes dir if need be. Each chain that
 // is there is verified from its first line; errors wrap [ErrChain]. log is
 // Optional.
-func OpenOutbox(dir string, facts Facts, queue Publisher, log *slog.Logger) (*Outbox, error) {
+func OpenOutbox(dir string, facts Facts, queue EventQueue, log *slog.Logger) (*Outbox, error) {
 	return openOutbox(dir, facts, queue, log, (*os.File).Sync)
 }
 
-func openOutbox(dir string, facts Facts, queue Publisher, log *slog.Logger, sync func(*os.File) error) (*Outbox, error) {
+func openOutbox(dir string, facts Facts, queue EventQueue, log *slog.Logger, sync func(*os.File) error) (*Outbox, error) {
 	o := &Outbox{dir: dir, facts: facts, queue: queue, log: orDiscard(log), sync: sync, chains: map[holdfast.ID]*chain{}}
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil { // also where it is there: a crash may have come between

@@ -23,7 +23,7 @@ import (
 
 var facts = pipeline.Facts{Node: "test.0123456789abcdef", Software: holdfast.Software{Digest: hashing.Of([]byte("s")), Name: "holdfast", Version: "1"}, Config: hashing.Of([]byte("c"))}
 
-func openOutbox(t testing.TB, dir string, q pipeline.Publisher) *pipeline.Outbox {
+func openOutbox(t testing.TB, dir string, q pipeline.EventQueue) *pipeline.Outbox {
 	t.Helper()
 	o, err := pipeline.OpenOutbox(filepath.Join(dir, "outbox"), facts, q, nil)
 	must(t, err)
@@ -101,7 +101,7 @@ func TestOutbox(t *testing.T) {
 }
 
 // down is a queue that cannot be reached.
-type down struct{}
+type down struct{ pipeline.EventQueue }
 
 func (down) Publish(context.Context, *pipeline.Move, ...pipeline.Message) ([]int64, error) {
 	return nil, errCrash
@@ -125,7 +125,7 @@ func TestOutboxRecovers(t *testing.T) {
 	must(t, f.Close())
 	q := openQueue(t, dir)
 	o = openOutbox(t, dir, q)
-	must(t, o.Recover(t.Context(), false))
+	must(t, o.Recover(t.Context(), nil))
 	if n := len(events(t, q)); n != 260 {
 		t.Fatalf("%d events", n)
 	}
@@ -136,13 +136,13 @@ func TestOutboxRecovers(t *testing.T) {
 	}
 	before := events(t, q)
 	must(t, os.WriteFile(strings.TrimSuffix(path, "jsonl")+"published", []byte("999999\n"), 0o600)) // a mark proves nothing
-	must(t, o.Recover(t.Context(), false))
-	must(t, o.Recover(t.Context(), true))
+	must(t, o.Recover(t.Context(), nil))
+	must(t, o.Recover(t.Context(), nil))
 	if len(events(t, q)) != len(before) || len(before) != 261 {
 		t.Fatal("published again under another ID")
 	}
 	lost := openQueue(t, t.TempDir())
-	must(t, openOutbox(t, dir, lost).Recover(t.Context(), true))
+	must(t, openOutbox(t, dir, lost).Recover(t.Context(), nil))
 	for id, e := range events(t, lost) {
 		a, err := e.Manifest.Encode()
 		must(t, err)
@@ -282,7 +282,7 @@ func TestOutboxKilled(t *testing.T) {
 		wg.Wait()
 	}
 	o := openOutbox(t, dir, q)
-	must(t, o.Recover(t.Context(), false))
+	must(t, o.Recover(t.Context(), nil))
 	h, err := o.Head(t.Context(), home)
 	must(t, err)
 	ev := events(t, q)

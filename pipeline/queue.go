@@ -26,6 +26,9 @@ var (
 	// damaged. The error says which, and what to do.
 	ErrForeign = errors.New("not a sound queue")
 
+	// ErrNoQueue: there is no queue where one must be, or an empty file.
+	ErrNoQueue = errors.New("there is no queue")
+
 	// ErrMessage: a message is not of the form that [Captured.Encode] writes,
 	// or is larger than [MaxMessage].
 	ErrMessage = errors.New("malformed message")

@@ -42,17 +42,7 @@ func (n *node) setAgent(ctx context.Context, a holdfast.Agent) error {
 	if a == n.set.Agent {
 		return nil
 	}
-	unlock, err := lockFile(ctx, n.path("init.lock"))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	s, err := readSettings(n.dir)
-	if err != nil {
-		return err
-	}
-	s.Agent = a
-	if err := writeJSON(n.path(fileSettings), s); err != nil {
+	if err := n.changeSettings(ctx, func(s *settings) error { s.Agent = a; return nil }); err != nil {
 		return fmt.Errorf("write who works here: %w", err)
 	}
 	n.set.Agent = a

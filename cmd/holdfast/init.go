@@ -13,22 +13,29 @@ import (
 
 	"holdfast"
 	catalogdb "holdfast/catalog/sqlite"
+	queuedb "holdfast/pipeline/sqlite"
 	"holdfast/preserve"
 )
 
 func (c *cli) initCmd() *cobra.Command {
 	var o initOptions
-	var newLog bool
+	var newLog, newQueue bool
 	cmd := command("init", "Make a node: its keys, its log, its store", "holdfast init --data /srv/holdfast --label office-7", cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			if err := o.checkAgent(); err != nil {
 				return err
 			}
-			if newLog && o.encrypt {
-				return usageError("--new-log and --encrypt-keys: give one of them; `holdfast key encrypt` encrypts the keys of a node that is there")
+			who := func(a holdfast.Agent) holdfast.Agent { return o.agentOf(cmd, a) }
+			if err := beginsOnly(cmd, newLog || newQueue); err != nil {
+				return err
+			}
+			if newQueue {
+				if err := c.beginQueue(cmd.Context(), who); err != nil {
+					return err
+				}
 			}
 			if newLog {
-				if _, err := c.beginLog(cmd.Context()); err != nil {
+				if err := c.beginLog(cmd.Context(), who); err != nil {
 					return err
 				}
 			}
@@ -37,16 +44,12 @@ func (c *cli) initCmd() *cobra.Command {
 				return err
 			}
 			defer n.Close()
+			c.sayLoss(n.loss)
 			if err := n.setAgent(cmd.Context(), o.agentOf(cmd, n.set.Agent)); err != nil {
 				return err
 			}
 			if o.encrypt && !n.keys.vault.encrypts() {
 				return errors.New("init --encrypt-keys: the node is there already, with keys in clear: `holdfast key encrypt` encrypts them")
-			}
-			if newLog {
-				if err := n.beginChains(cmd.Context()); err != nil {
-					return err
-				}
 			}
 			fp, err := n.fingerprint()
 			if err != nil {
@@ -60,12 +63,24 @@ func (c *cli) initCmd() *cobra.Command {
 	cmd.Flags().StringVar(&o.label, "label", "node", "beginning of the node's name: 1 to 40 of a-z, 0-9 and -")
 	cmd.Flags().BoolVar(&o.training, "training", false, "a rehearsal: everything is marked TRAINING")
 	cmd.Flags().BoolVar(&newLog, "new-log", false, "the log was lost or is an old copy: begin another, under a new name, that names the old one's last state")
+	cmd.Flags().BoolVar(&newQueue, "new-queue", false, "queue.db was lost and there is no copy: begin another, and say what is lost")
 	cmd.Flags().BoolVar(&o.encrypt, "encrypt-keys", false, "encrypt the private keys on the disk with a passphrase, from HOLDFAST_PASSPHRASE_FILE, HOLDFAST_PASSPHRASE or the terminal")
 	cmd.Flags().StringVar(&o.agent.Pseudonym, "agent", "", "who works here: a pseudonym, since it stands in every bundle")
 	cmd.Flags().StringVar(&o.agent.Role, "role", "", "in which role: analyst, investigator, …")
 	cmd.Flags().StringVar(&o.agent.Office, "office", "", "for which office")
 	cmd.Flags().StringVar(&o.key, "key", "", "sigstore KMS URI of the seal key (awskms://, gcpkms://, hashivault://, …); default: a key file")
 	return cmd
+}
+
+// beginsOnly refuses, before anything is changed, what --new-log and --new-queue
+// would leave undone: they are for a node that is there.
+func beginsOnly(cmd *cobra.Command, begins bool) error {
+	for _, name := range []string{"label", "training", "key", "encrypt-keys"} {
+		if begins && cmd.Flags().Changed(name) {
+			return usageError("--new-log and --new-queue are for a node that is there, --%s is for a new one; `holdfast key encrypt` and `holdfast key rotate` change the keys of one that is there", name)
+		}
+	}
+	return nil
 }
 
 type initOptions struct {
@@ -75,54 +90,73 @@ type initOptions struct {
 	agent      holdfast.Agent
 }
 
-// initNode makes the node if there is none, and opens it. node.json is written
-// last: a crash before that leaves keys without a node, which the next init
-// takes up; nothing was sealed with them.
+// initNode makes the node if there is none, and opens it.
 func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
-	if _, err := readSettings(c.data); err == nil {
-		return c.open(ctx)
-	} else if !errors.Is(err, errNoNode) {
-		return nil, err
+	_, err := readSettings(c.data)
+	if errors.Is(err, errNoNode) {
+		err = c.makeNode(ctx, o)
 	}
-	if err := os.MkdirAll(filepath.Join(c.data, "keys"), 0o700); err != nil {
-		return nil, fmt.Errorf("make %s: %w", c.data, err)
-	}
-	unlock, err := lockFile(ctx, filepath.Join(c.data, "init.lock"))
 	if err != nil {
 		return nil, err
 	}
+	return c.open(ctx)
+}
+
+// makeNode writes node.json last: a crash before that leaves keys without a
+// node, which the next init takes up; nothing was sealed with them. A directory
+// that has Custody has lost its node.json, and is no place for another node.
+func (c *cli) makeNode(ctx context.Context, o initOptions) error {
+	if err := os.MkdirAll(filepath.Join(c.data, "keys"), 0o700); err != nil {
+		return fmt.Errorf("make %s: %w", c.data, err)
+	}
+	unlock, err := lockFile(ctx, filepath.Join(c.data, "init.lock"))
+	if err != nil {
+		return err
+	}
 	defer unlock()
 	if _, err := readSettings(c.data); err == nil {
-		return c.open(ctx) // another process was first
+		return nil // another process was first
+	}
+	if chains, err := filepath.Glob(filepath.Join(globEscape(c.data), "outbox", "*.jsonl")); err != nil || len(chains) > 0 {
+		return errors.Join(fmt.Errorf("make a node in %s: its custody is there and its %s is lost: put a copy of that file back (a mirror has one), or name another directory", c.data, fileSettings), err)
 	}
 	if o.encrypt {
 		pass, err := c.chosenPassphrase()
 		if err != nil {
-			return nil, fmt.Errorf("init --encrypt-keys: %w", err)
+			return fmt.Errorf("init --encrypt-keys: %w", err)
 		}
 		if err := c.vault().begin(pass); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	s, err := c.drawNode(ctx, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	if err := c.makeParts(ctx); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(c.data, fileSettings), s)
+}
+
+// makeParts makes what is always there once node.json is, so that a loss is
+// noticed.
+func (c *cli) makeParts(ctx context.Context) error {
 	cat, err := catalogdb.Create(ctx, filepath.Join(c.data, "catalog.db"), catalogdb.Options{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := cat.Close(); err != nil {
-		return nil, err
+		return err
 	}
-	// Empty: the public defaults. It is always there, so that a loss is noticed.
-	if err := createJSON(filepath.Join(c.data, fileAuthorities), []authorityEntry{}); err != nil {
-		return nil, err
+	q, err := queuedb.Open(ctx, filepath.Join(c.data, fileQueue), queuedb.Options{})
+	if err != nil {
+		return err
 	}
-	if err := writeJSON(filepath.Join(c.data, fileSettings), s); err != nil {
-		return nil, err
+	if err := q.Close(); err != nil {
+		return err
 	}
-	return c.open(ctx)
+	return createJSON(filepath.Join(c.data, fileAuthorities), []authorityEntry{}) // empty: the public defaults
 }
 
 func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {

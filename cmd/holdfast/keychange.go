@@ -162,20 +162,6 @@ func (n *node) tellChange(ctx context.Context, ch *keyChange) error {
 	if ch == nil {
 		return nil
 	}
-	told := errors.New("told")
-	err := n.outbox.Lines(n.set.Unfiled, func(raw []byte, _ holdfast.Head) error {
-		l, err := holdfast.ParseLine(raw)
-		if err == nil && l.Action == ch.Action && slices.Contains(l.Objects, ch.New) {
-			return told
-		}
-		return err
-	})
-	if errors.Is(err, told) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	x, err := canon.Marshal(struct {
 		New   string         `json:"new"`
 		Old   []string       `json:"old"`
@@ -184,8 +170,7 @@ func (n *node) tellChange(ctx context.Context, ch *keyChange) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.outbox.Append(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: ch.Action, Agent: n.set.Agent, Objects: append(slices.Clone(ch.Old), ch.New), X: x})
-	return err
+	return n.tellOnce(ctx, ch.New, pipeline.Entry{Case: n.set.Unfiled, Action: ch.Action, Agent: n.set.Agent, Objects: append(slices.Clone(ch.Old), ch.New), X: x})
 }
 
 // rejudge makes the catalog again, under the Policy of now. What was published

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strings"
 
 	"holdfast"
+	"holdfast/pipeline"
 	"holdfast/preserve"
 )
 
@@ -34,46 +34,44 @@ func (s *settings) firstName() string {
 // directory is lost or an old copy: continuing it would sign a second history.
 // Entry 0 of the new log will name the old one's last checkpoint.
 //
-// node.json is written last: a crash before leaves a key file that nothing
+// One write of node.json is the change, and names what it leaves to do: the
+// chains under the new name. A crash before it leaves a key file that nothing
 // names and nothing was signed with, and the old log as it was. The file's name
 // is drawn: a key that lies there already, from a restore, may have signed a
 // history, and must not be taken up for another.
-func (c *cli) beginLog(ctx context.Context) (*settings, error) {
-	s, err := readSettings(c.data)
+func (c *cli) beginLog(ctx context.Context, who func(holdfast.Agent) holdfast.Agent) error {
+	n, err := c.openStore(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	unlock, err := lockFile(ctx, filepath.Join(c.data, "preserve.lock"))
+	defer n.Close()
+	unlock, err := lockFile(ctx, n.path("preserve.lock"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
-	last, err := c.lastTree(ctx, s.VKey)
-	if err != nil {
-		return nil, err
-	}
-	label, _, _ := strings.Cut(s.Name, ".")
-	s.Former = append(s.Former, formerLog{Name: s.Name, VKey: s.VKey})
-	if last != nil { // else nothing was signed under this name: the one before it is still the last
-		s.Previous = last
-	}
-	if err := s.adoptMirrors(c.data); err != nil {
-		return nil, err
-	}
-	s.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(s.Former)+1, holdfast.NewID())
-	if err := s.drawLogKey(c.vault(), label); err != nil {
-		return nil, err
-	}
-	return s, writeJSON(filepath.Join(c.data, fileSettings), s)
+	return n.changeSettings(ctx, func(s *settings) error {
+		last, err := n.lastTree(ctx, s.VKey)
+		if err != nil {
+			return err
+		}
+		s.Agent = who(s.Agent)
+		label, _, _ := strings.Cut(s.Name, ".")
+		s.Former = append(s.Former, formerLog{Name: s.Name, VKey: s.VKey})
+		if last != nil { // else nothing was signed under this name: the one before it is still the last
+			s.Previous = last
+		}
+		if err := s.adoptMirrors(c.data); err != nil {
+			return err
+		}
+		s.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(s.Former)+1, holdfast.NewID())
+		s.leave().Log = true
+		return s.drawLogKey(c.vault(), label)
+	})
 }
 
 // lastTree is what the store knows of a log; nil if it never held one.
-func (c *cli) lastTree(ctx context.Context, vkey string) (*holdfast.Tree, error) {
-	n, err := c.openStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer n.Close()
+func (n *node) lastTree(ctx context.Context, vkey string) (*holdfast.Tree, error) {
 	t, err := preserve.LastTree(ctx, n.store, vkey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -116,5 +114,5 @@ func (n *node) beginChains(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.event(ctx, "log-begun", []string{n.set.Name})
+	return n.tellOnce(ctx, n.set.Name, pipeline.Entry{Case: n.set.Unfiled, Action: "log-begun", Agent: n.set.Agent, Objects: []string{n.set.Name}})
 }

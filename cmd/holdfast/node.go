@@ -36,7 +36,8 @@ type node struct {
 	index  *pipeline.Index
 	lists  listCache
 
-	offline bool // this process asks no authority over the network
+	loss    *queueLoss // of a queue that this process has replaced
+	offline bool       // this process asks no authority over the network
 	clock   clockWatch
 }
 
@@ -56,6 +57,10 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 	}
 	n.index = &pipeline.Index{Queue: n.queue, Indexer: &indexer{n.cat, n.store, n.log}, Prune: pruner{n}, Log: n.log}
 	if err := n.begin(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
+	if err := n.finishOpen(ctx); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -106,7 +111,7 @@ func (n *node) openParts(ctx context.Context, v *vault) (err error) {
 	if n.store, err = file.Open(n.path("store"), file.Options{Log: n.log}); err != nil {
 		return err
 	}
-	if n.queue, err = queuedb.Open(ctx, n.path("queue.db"), queuedb.Options{}); err != nil {
+	if err := n.openQueue(ctx); err != nil {
 		return err
 	}
 	if n.outbox, err = pipeline.OpenOutbox(n.path("outbox"), n.facts, n.queue, n.log); err != nil {
@@ -123,7 +128,7 @@ func (n *node) openParts(ctx context.Context, v *vault) (err error) {
 // publishes what a crash left in the outbox.
 func (n *node) begin(ctx context.Context) error {
 	if _, err := n.outbox.Head(ctx, n.set.Unfiled); !errors.Is(err, fs.ErrNotExist) {
-		return n.outbox.Recover(ctx, false)
+		return n.outbox.Recover(ctx, n.planned)
 	}
 	unlock, err := lockFile(ctx, n.path("cases.lock")) // two processes may be the first at once
 	if err != nil {
@@ -136,7 +141,7 @@ func (n *node) begin(ctx context.Context) error {
 		}
 		return n.event(ctx, "key-made", []string{n.keys.newest().id()})
 	}
-	return n.outbox.Recover(ctx, false)
+	return n.outbox.Recover(ctx, n.planned)
 }
 
 // Close frees what is open; a node needs no Close to be safe.

@@ -248,11 +248,6 @@ func (r *restoring) open(ctx context.Context) (*node, error) {
 // finish writes down what was done, and finishes what the old node left signed
 // or planned. A crash before the end is made good by the same command.
 func (r *restoring) finish(ctx context.Context, n *node) error {
-	if r.mine.NewLog {
-		if err := n.beginChains(ctx); err != nil {
-			return err
-		}
-	}
 	if err := r.event(ctx, n); err != nil {
 		return err
 	}

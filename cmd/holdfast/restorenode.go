@@ -38,7 +38,7 @@ func (r *restoring) files(ctx context.Context) error {
 		return r.again() // killed behind node.json: the files are there
 	}
 	r.mine.NewLog, r.mine.Why = false, "" // decided anew
-	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.published} {
+	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.unplanned} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -52,6 +52,12 @@ func (r *restoring) files(ctx context.Context) error {
 	}
 	if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
 		return err
+	}
+	if r.set.Open != nil {
+		r.set.Open.Queue = false // of the mirrored node's: this one is new, and `restored` says so
+	}
+	if r.mine.NewLog {
+		r.set.leave().Log = true
 	}
 	return writeJSON(r.path(fileSettings), r.set)
 }
@@ -291,19 +297,19 @@ func (r *restoring) queue(ctx context.Context) error {
 	return nil
 }
 
-// published marks the custody lines that a plan of the store has. The others
-// were in the old queue alone, and are published again from the chain. A line
-// that were published twice would be sealed as two Manifests.
-func (r *restoring) published(ctx context.Context) error {
-	type line struct {
-		chain holdfast.ID
-		n     int64
+// unplanned counts the custody lines that no plan of the store has. They were in
+// the old queue alone; Recover publishes them again, because no mark is of the
+// new queue.
+func (r *restoring) unplanned(ctx context.Context) error {
+	planned, err := (&node{store: r.store}).planned(ctx)
+	if err != nil {
+		return err
 	}
-	lines, lengths := map[holdfast.ID]line{}, map[holdfast.ID]int64{}
 	names, err := filepath.Glob(filepath.Join(globEscape(r.path("outbox")), "*.jsonl"))
 	if err != nil {
 		return err
 	}
+	r.mine.Lines = 0
 	for _, name := range names {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -313,32 +319,10 @@ func (r *restoring) published(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		lengths[id] = int64(bytes.Count(b, []byte{'\n'}))
-		for n := int64(1); n <= lengths[id]; n++ {
-			lines[holdfast.EventID(id, n)] = line{id, n}
-		}
-	}
-	planned := map[line]bool{}
-	err = eachPlan(ctx, r.store, func(p *holdfast.Plan) error {
-		for _, c := range p.Captures {
-			if l, ok := lines[c.ID]; ok {
-				planned[l] = true
+		for n := int64(bytes.Count(b, []byte{'\n'})); n > 0; n-- {
+			if !planned[holdfast.EventID(id, n)] {
+				r.mine.Lines++
 			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	r.mine.Lines = 0
-	for id, length := range lengths {
-		n := int64(0)
-		for n < length && planned[line{id, n + 1}] {
-			n++
-		}
-		r.mine.Lines += length - n
-		if err := writeFile(r.path("outbox/"+string(id)+".published"), fmt.Appendln(nil, n)); err != nil {
-			return err
 		}
 	}
 	return nil

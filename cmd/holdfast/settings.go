@@ -61,6 +61,9 @@ type settings struct {
 	// KeysOpen is what a change of keys has still to do, for whoever opens the
 	// node next.
 	KeysOpen *keysOpen `json:"keys_open,omitempty"`
+	// Open is what a new log or a new queue has still to do, for whoever opens the
+	// node next.
+	Open *openWork `json:"open,omitempty"`
 	// Quorum is how many operators must timestamp a Seal. Default (0) 2: with
 	// one authority and no other number here, a Seal stays signed.
 	Quorum int `json:"quorum"`

@@ -18,6 +18,10 @@ type Options struct {
 	// What this handle wrote wakes it at once. Optional: 25 ms.
 	Poll time.Duration
 
+	// Existing refuses to make the queue: where there is none, or only an empty
+	// file, the error wraps pipeline.ErrNoQueue and nothing is touched.
+	Existing bool
+
 	// Now is the clock of leases. Optional: time.Now.
 	Now func() time.Time
 }
@@ -34,7 +38,8 @@ type Queue struct {
 	recent recent
 }
 
-// Open opens the queue in the file path and makes it if it is not there. The
+// Open opens the queue in the file path and, unless o says otherwise, makes it if
+// it is not there. The
 // folder must exist, on a local disk (WAL needs shared memory). Errors wrap
 // pipeline.ErrForeign if the file is something else.
 func Open(ctx context.Context, path string, o Options) (*Queue, error) {
@@ -48,7 +53,7 @@ func Open(ctx context.Context, path string, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
-	if err := ready(ctx, abs, o.Now()); err != nil {
+	if err := ready(ctx, abs, o); err != nil {
 		return nil, err
 	}
 	q := &Queue{o: o, path: abs}

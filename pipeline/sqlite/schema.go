@@ -51,7 +51,14 @@ func dsn(path string, pragmas ...string) string {
 
 // ready makes sure that path is a queue. A file that is not ours is looked at
 // and not touched: even switching it to WAL would change somebody's data.
-func ready(ctx context.Context, path string, now time.Time) error {
+func ready(ctx context.Context, path string, o Options) error {
+	if o.Existing {
+		// An empty file is not even opened: SQLite would delete the -wal beside it,
+		// which may hold all that is left.
+		if st, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) || err == nil && st.Mode().IsRegular() && st.Size() == 0 {
+			return fmt.Errorf("open queue %s: %w: the file is missing or empty", path, pipeline.ErrNoQueue)
+		}
+	}
 	if err := touch(path); err != nil {
 		return err
 	}
@@ -64,7 +71,10 @@ func ready(ctx context.Context, path string, now time.Time) error {
 	if err != nil || !fresh {
 		return err
 	}
-	return create(ctx, path, now)
+	if o.Existing {
+		return fmt.Errorf("open queue %s: %w: it is an empty database", path, pipeline.ErrNoQueue)
+	}
+	return create(ctx, path, o.Now())
 }
 
 // touch creates the file, private to its owner, and makes the name durable.

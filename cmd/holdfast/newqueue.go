@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/messages"
+	"holdfast/pipeline"
+	queuedb "holdfast/pipeline/sqlite"
+)
+
+// fileQueue holds the only copy of what is accepted and in no Seal yet.
+const fileQueue = "queue.db"
+
+// openQueue opens the node's queue. init makes it before node.json; so where it
+// is missing it was lost, and a new one in its place would hide that.
+func (n *node) openQueue(ctx context.Context) (err error) {
+	n.queue, err = queuedb.Open(ctx, n.path(fileQueue), queuedb.Options{Existing: true})
+	if errors.Is(err, pipeline.ErrNoQueue) {
+		err = fmt.Errorf("%w: it held what was accepted and is in no Seal yet, and what waits to be captured. Put the newest copy of it back; if there is none, `holdfast init --new-queue` begins another and says what is lost", err)
+	}
+	return err
+}
+
+// queueLoss is what is known to be lost with a queue.
+type queueLoss struct {
+	queue    string        // the name of the new one
+	captures []holdfast.ID // accepted, in no plan
+}
+
+// beginQueue makes a new queue where the old one is lost. Nobody seals or
+// captures meanwhile. What it leaves to do (the lines of custody, and those that
+// no Seal has) stands in node.json first, so a crash before the queue is made
+// leaves a node that is refused as before, and one after it leaves the rest to
+// whoever opens the node next.
+func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.Agent) error {
+	if err := c.notHalfRestored(); err != nil {
+		return err
+	}
+	set, err := readSettings(c.data)
+	if err != nil {
+		return err
+	}
+	n := &node{dir: c.data, set: set, log: c.log()}
+	for _, lock := range []string{"preserve.lock", fileCollecting} {
+		unlock, err := lockFile(ctx, n.path(lock))
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	if err := n.openKeys(ctx, c.vault()); err != nil {
+		return err
+	}
+	err = n.openQueue(ctx)
+	if err == nil {
+		return errors.Join(errors.New("init --new-queue: queue.db is there: a new one would lose what only this one holds. If it is damaged, keep it, move it away and say this again"), n.queue.Close())
+	}
+	if !errors.Is(err, pipeline.ErrNoQueue) {
+		return fmt.Errorf("init --new-queue: %w", err)
+	}
+	err = n.changeSettings(ctx, func(s *settings) error {
+		s.Agent = who(s.Agent)
+		s.leave().Queue = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.keepQueue(); err != nil {
+		return err
+	}
+	q, err := queuedb.Open(ctx, n.path(fileQueue), queuedb.Options{})
+	if err != nil {
+		return err
+	}
+	return q.Close()
+}
+
+// keepQueue moves away what is left of the old queue: SQLite would delete a -wal
+// without its database, and it may hold the last messages.
+func (n *node) keepQueue() error {
+	as := n.path("queue.lost-" + string(holdfast.NewID())[:8])
+	for _, end := range []string{"-wal", "-shm", ""} {
+		if err := os.Rename(n.path(fileQueue)+end, as+end); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("keep what is left of the queue: %w", err)
+		}
+	}
+	return syncPath(n.dir)
+}
+
+// tellQueue names in custody what the lost queue held, as far as the catalog
+// knows it, and that another one has begun. Each line is written once, whatever
+// crashes between. Then the catalog is made again: what is lost is in it no more.
+func (n *node) tellQueue(ctx context.Context) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	id, err := n.queue.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	loss := &queueLoss{queue: id.Queue}
+	if len(id.Former) > 0 {
+		loss.queue = id.Former[len(id.Former)-1]
+	}
+	planned, err := n.planned(ctx)
+	if err != nil {
+		return err
+	}
+	homes := map[holdfast.ID][]string{}
+	for cp, err := range n.cat.Captures(ctx, catalog.Query{State: pipeline.StatePending}) {
+		if err != nil {
+			return err
+		}
+		there, err := n.inQueue(ctx, cp)
+		if err != nil {
+			return err
+		}
+		if cp.Kind == holdfast.KindEvent || planned[cp.ID] || there {
+			continue // a custody line was published again from its chain
+		}
+		loss.captures = append(loss.captures, cp.ID)
+		homes[cp.Case] = append(homes[cp.Case], string(cp.ID))
+	}
+	for home, ids := range homes {
+		if err := n.tellLost(ctx, home, ids, "the queue was lost before a Seal had taken what it held"); err != nil {
+			return err
+		}
+	}
+	err = n.tellOnce(ctx, loss.queue, pipeline.Entry{Case: n.set.Unfiled, Action: "queue-begun", Agent: n.set.Agent, Objects: []string{loss.queue},
+		Why: "the queue was lost: what was accepted and in no Seal yet is lost with it, and what waited to be captured"})
+	if err != nil {
+		return err
+	}
+	n.loss = loss
+	n.log.WarnContext(ctx, "the queue was lost and another one has begun", "queue", loss.queue, "captures lost", len(loss.captures))
+	return n.rejudge(ctx)
+}
+
+// inQueue reports whether the queue of now holds a capture.
+func (n *node) inQueue(ctx context.Context, cp catalog.Capture) (bool, error) {
+	ms, err := n.queue.Receive(ctx, pipeline.StageNormalise, 0, cp.Position-1, pipeline.Bounds{Count: 1, NoWait: true})
+	if errors.Is(err, pipeline.ErrStale) {
+		return false, nil
+	}
+	return len(ms) > 0 && ms[0].ID == cp.ID, err
+}
+
+// tellLost names in custody what was accepted and comes into no Seal, each once,
+// at most 100 in a line.
+func (n *node) tellLost(ctx context.Context, home holdfast.ID, ids []string, why string) error {
+	told := map[string]bool{}
+	err := n.outbox.Lines(home, func(raw []byte, _ holdfast.Head) error {
+		l, err := holdfast.ParseLine(raw)
+		if err == nil && l.Action == "lost" {
+			for _, o := range l.Objects {
+				told[o] = true
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var open []string
+	for _, id := range ids {
+		if !told[id] {
+			open = append(open, id)
+		}
+	}
+	for len(open) > 0 {
+		k := min(len(open), namesPerLine)
+		if _, err := n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "lost", Agent: n.set.Agent, Objects: open[:k], Why: why}); err != nil {
+			return err
+		}
+		open = open[k:]
+	}
+	return nil
+}
+
+// tellOnce writes a line of custody, unless a process that crashed has: object is
+// what no other line of this action names.
+func (n *node) tellOnce(ctx context.Context, object string, e pipeline.Entry) error {
+	told := errors.New("told")
+	err := n.outbox.Lines(e.Case, func(raw []byte, _ holdfast.Head) error {
+		l, err := holdfast.ParseLine(raw)
+		if err == nil && l.Action == e.Action {
+			for _, o := range l.Objects {
+				if o == object {
+					return told
+				}
+			}
+		}
+		return err
+	})
+	if errors.Is(err, told) {
+		return nil
+	}
+	if err == nil {
+		_, err = n.outbox.Append(ctx, e)
+	}
+	return err
+}
+
+// planned are the captures and Events that the store has plans for.
+func (n *node) planned(ctx context.Context) (map[holdfast.ID]bool, error) {
+	in := map[holdfast.ID]bool{}
+	return in, eachPlan(ctx, n.store, func(p *holdfast.Plan) error {
+		for _, c := range p.Captures {
+			in[c.ID] = true
+		}
+		return nil
+	})
+}
+
+// openWork is what a new log or a new queue has still to do. It is written to
+// node.json with the change, or before it, and dropped once it is done.
+type openWork struct {
+	Log   bool `json:"log,omitempty"`   // chains under the new name, and the line of it
+	Queue bool `json:"queue,omitempty"` // the lines of what was lost
+}
+
+// leave is the work that is left, to add to.
+func (s *settings) leave() *openWork {
+	if s.Open == nil {
+		s.Open = new(openWork)
+	}
+	return s.Open
+}
+
+// finishOpen does what a new log or queue has left to do, also for a process that
+// was killed. Who opens the node meanwhile waits: until then a Case may have no
+// chain to write to. Every step may be done twice.
+func (n *node) finishOpen(ctx context.Context) error {
+	if n.set.Open == nil {
+		return nil
+	}
+	unlock, err := lockFile(ctx, n.path("cases.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s, err := readSettings(n.dir)
+	if err != nil || s.Open == nil {
+		return err
+	}
+	if s.Open.Log {
+		if err := n.beginChains(ctx); err != nil {
+			return fmt.Errorf("begin the chains of the new log: %w", err)
+		}
+	}
+	if s.Open.Queue {
+		if err := n.tellQueue(ctx); err != nil {
+			return fmt.Errorf("say what was lost with the queue: %w", err)
+		}
+	}
+	n.set.Open = nil
+	return n.changeSettings(ctx, func(s *settings) error { s.Open = nil; return nil })
+}
+
+// sayLoss says on stderr, or as one object, what is lost; init alone does.
+func (c *cli) sayLoss(l *queueLoss) {
+	if l == nil {
+		return
+	}
+	if c.json {
+		c.say(map[string]any{"event": "queue-begun", "queue": l.queue, "lost": append([]holdfast.ID{}, l.captures...)}, "")
+		return
+	}
+	fmt.Fprintf(c.errs, "holdfast: the queue %s begins. Lost with the old one: %d captures that were accepted and in no Seal yet, what else the catalog had not heard of, and everything that waited to be captured: ask for it again.\n", l.queue, len(l.captures))
+	for _, id := range l.captures {
+		fmt.Fprintf(c.errs, "holdfast: lost %s\n", messages.Visible(string(id)))
+	}
+}
