@@ -13,35 +13,43 @@ import (
 )
 
 // The scripts run in a world of their own: they see the page's elements, but
-// nothing that the page's scripts redefined.
+// nothing that the page's scripts redefined. A form's fields stand in for its
+// own properties there too (an input called shadowRoot), so what is asked of an
+// element is asked by its prototype.
 const (
 	domScript = `(() => {
-  const roots = [], walk = n => { for (const e of n.querySelectorAll('*')) if (e.shadowRoot) { roots.push(e.shadowRoot); walk(e.shadowRoot) } };
+  const of = (proto, name) => { const d = Object.getOwnPropertyDescriptor(proto, name), f = d && (d.get || d.value); return f && ((o, ...a) => f.apply(o, a)) };
+  const shadow = of(Element.prototype, 'shadowRoot'), outer = of(Element.prototype, 'outerHTML'), inner = of(Element.prototype, 'getHTML'), clone = of(Node.prototype, 'cloneNode');
+  const roots = [], walk = n => { for (const e of n.querySelectorAll('*')) { const s = shadow(e); if (s) { roots.push(s); walk(s) } } };
   walk(document);
   const type = document.doctype ? new XMLSerializer().serializeToString(document.doctype) + '\n' : '';
   const root = document.documentElement;
   if (!root) return type;
-  if (!roots.length || !root.getHTML) return type + root.outerHTML;
-  const shell = root.cloneNode(false).outerHTML, end = shell.lastIndexOf('</');
-  return type + shell.slice(0, end) + root.getHTML({shadowRoots: roots}) + shell.slice(end);
+  if (!roots.length || !inner) return type + outer(root);
+  const shell = outer(clone(root, false)), end = shell.lastIndexOf('</');
+  return type + shell.slice(0, end) + inner(root, {shadowRoots: roots}) + shell.slice(end);
 })()`
 
-	textScript = `(document.body || document.documentElement || {innerText: ''}).innerText || ''`
+	textScript = `(() => {
+  const e = document.body || document.documentElement;
+  return e instanceof HTMLElement ? Object.getOwnPropertyDescriptor(HTMLElement.prototype, 'innerText').get.call(e) : '';
+})()`
 
 	// scrollScript goes down a screen a frame, so that lazy content is asked
 	// for, waits at the end for more, and returns to the top. It gives false if
 	// a limit ended it before the end of the page.
 	scrollScript = `(async (ms, pixels) => {
-  const page = () => document.scrollingElement || document.documentElement, wait = ms => new Promise(r => setTimeout(r, ms));
+  const height = Object.getOwnPropertyDescriptor(Element.prototype, 'scrollHeight').get, wait = ms => new Promise(r => setTimeout(r, ms));
+  const page = () => height.call(document.scrollingElement || document.documentElement);
   const frame = () => Promise.race([new Promise(requestAnimationFrame), wait(60)]);
   const end = Date.now() + ms;
   let y = 0, patience = 0;
   while (Date.now() < end && y < pixels && patience < 3) {
-    const bottom = Math.max(0, page().scrollHeight - innerHeight);
+    const bottom = Math.max(0, page() - innerHeight);
     if (bottom < 2) break;
     if (y < bottom) { y = Math.min(bottom, y + innerHeight * .9); patience = 0; scrollTo(0, y); await frame() } else { patience++; await wait(60) }
   }
-  const seen = y + 1 >= page().scrollHeight - innerHeight;
+  const seen = y + 1 >= page() - innerHeight;
   scrollTo(0, 0);
   return seen;
 })(%d, %d)`
@@ -78,7 +86,9 @@ func (t *tab) scroll(ctx context.Context, limit time.Duration, v *view) {
 	switch {
 	case err != nil && ctx.Err() == nil:
 		v.because("scroll-failed", err)
-	case err == nil && r.ExceptionDetails == nil && !r.Result.Value.Bool():
+	case err == nil && r.ExceptionDetails != nil:
+		v.because("scroll-failed", errors.New("the page could not be measured"))
+	case err == nil && !r.Result.Value.Bool():
 		v.because("scroll-bounded", errors.New("the page went on past the limit of scrolling"))
 	}
 }
