@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -65,16 +66,15 @@ func (x *capture) mainAnswer() *exchange {
 	return found
 }
 
+// current is where the page is: the address of the document that is shown, even
+// if it has asked for another since; with none, what was asked for last.
 func (x *capture) current() string {
 	if x.tab == nil {
 		return x.address
 	}
 	x.tab.mu.Lock()
 	defer x.tab.mu.Unlock()
-	if x.tab.current == "" {
-		return x.address
-	}
-	return x.tab.current
+	return cmp.Or(x.tab.document, x.tab.current, x.address)
 }
 
 // mainPeer falls back to the failed attempt at the page's host.
@@ -107,7 +107,7 @@ func (x *capture) whereabouts(main *exchange) collectors.Address {
 	addr := collectors.Address{Asked: x.req.Source}
 	if x.tab != nil {
 		x.tab.mu.Lock()
-		addr.Redirects = slices.Clone(x.tab.hops)
+		addr.Redirects = x.tab.way()
 		if main != nil {
 			addr.Final = clean(x.tab.document)
 		}
@@ -163,7 +163,8 @@ func (x *capture) fromTab(a *collectors.Acquired) {
 	}
 	x.tab.mu.Lock()
 	defer x.tab.mu.Unlock()
-	a.Completeness.Blocked += len(x.tab.blocked)
+	a.Completeness.Blocked += len(x.tab.blocked) + x.tab.unnoted
+	a.Completeness.Cut = a.Completeness.Cut || x.tab.unnoted > 0
 	for _, m := range x.tab.blocked {
 		if len(a.Completeness.Missing) >= maxNoted {
 			a.Completeness.Cut = true
@@ -173,6 +174,9 @@ func (x *capture) fromTab(a *collectors.Acquired) {
 	}
 	if x.tab.dialogs > 0 {
 		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d dialogs of the page were accepted.", x.tab.dialogs))
+	}
+	if x.tab.unlisted > 0 {
+		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("The page moved on more often than is listed: the first %d redirects are, %d more are not.", maxHops, x.tab.unlisted))
 	}
 	if x.tab.popups > 0 {
 		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d windows that the page opened were closed.", x.tab.popups))

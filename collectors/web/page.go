@@ -20,6 +20,7 @@ import (
 type view struct {
 	title     string
 	committed bool
+	download  bool // or an answer without content: the browser stayed where it was
 	files     []file
 	reasons   []collectors.Reason
 }
@@ -55,8 +56,11 @@ func (t *tab) visit(ctx context.Context, address string, budget time.Duration, m
 	if err == nil && t.committed() {
 		v.committed = true
 		t.scroll(ctx, min(budget/8, 4*time.Second), v)
-		t.quiet(ctx, m, min(budget/8, 3*time.Second))
-		err = t.look(ctx, dir, v)
+		err = t.views(ctx, min(budget/8, 3*time.Second), m, dir, v)
+	}
+	if !t.committed() && !v.download && (v.committed || err == nil && len(v.reasons) == 0) {
+		v.committed, v.files, v.title = false, nil, "" // of the browser's own page
+		v.because(codeNavigation, errors.New("the page went on to an address that gave no document"))
 	}
 	if !t.b.alive() {
 		return v, errDead
@@ -69,6 +73,31 @@ func (t *tab) visit(ctx context.Context, address string, budget time.Duration, m
 		v.because("page-failed", err)
 	}
 	return v, nil
+}
+
+// views looks at the page when the network is quiet, and once more if the page
+// went on to another document meanwhile: what is kept is to be of one.
+func (t *tab) views(ctx context.Context, wait time.Duration, m *meter, dir string, v *view) error {
+	before := len(v.reasons)
+	for first := true; ; first = false {
+		t.quiet(ctx, m, wait)
+		at := t.moved()
+		err := t.look(ctx, dir, v)
+		if t.moved() == at || ctx.Err() != nil {
+			return err
+		}
+		if !first {
+			v.because("page-moved", errors.New("the page went on while it was looked at: its views may be of different documents"))
+			return err
+		}
+		v.reasons, v.files, v.title = v.reasons[:before], nil, ""
+	}
+}
+
+func (t *tab) moved() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.moves
 }
 
 // guard ends the context when the page's process crashes: what waits for an
@@ -104,7 +133,8 @@ func (t *tab) load(ctx context.Context, address string, limit time.Duration, m *
 	nav, err := proto.PageNavigate{URL: address}.Call(t.session.with(lctx))
 	if err == nil && nav.ErrorText != "" {
 		if nav.ErrorText == "net::ERR_ABORTED" {
-			t.drain(ctx, m) // a download: the proxy goes on recording it
+			v.download = true
+			t.drain(ctx, m) // the proxy goes on recording it
 			return nil
 		}
 		v.because(codeNavigation, errors.New(nav.ErrorText))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -22,16 +23,26 @@ type tab struct {
 	target  proto.TargetTargetID
 
 	mu       sync.Mutex
-	hops     []collectors.Hop
+	hops     []collectors.Hop       // on the way to the document
+	ahead    []collectors.Hop       // since then, on a way that may lead nowhere: a download, an answer that does not come
+	unlisted int                    // hops beyond maxHops
 	current  string                 // address of the main document asked for last
 	loader   proto.NetworkRequestID // its request
 	document string                 // address of the committed main document; "" for none or an error page
+	moves    int                    // how often another document, or an error page, was committed
 	loaded   chan struct{}          // closed at the first load event after a commit
 	crashed  chan struct{}          // closed when the page's process is gone: send it nothing more
 	dialogs  int
 	popups   int
-	waiting  map[proto.NetworkRequestID]string // addresses the page waits for, streams without an end left out
+	waiting  map[proto.NetworkRequestID]wanted
 	blocked  []collectors.Miss
+	unnoted  int // blocked beyond maxBlocked, or beyond maxWaiting
+}
+
+// wanted is what the page waits for.
+type wanted struct {
+	url    string
+	stream bool // without an end
 }
 
 const (
@@ -48,7 +59,7 @@ func (b *browser) openTab(ctx context.Context, proxyURL string) (_ *tab, err err
 		return nil, fmt.Errorf("open page: %w", err)
 	}
 	t := &tab{b: b, context: c.BrowserContextID, loaded: make(chan struct{}), crashed: make(chan struct{}),
-		waiting: map[proto.NetworkRequestID]string{}}
+		waiting: map[proto.NetworkRequestID]wanted{}}
 	defer func() {
 		if err != nil {
 			t.close()
@@ -139,14 +150,17 @@ func (t *tab) requested(params json.RawMessage) {
 		return
 	}
 	if e.Type != "Document" || e.FrameID != string(t.target) {
-		if len(t.waiting) < maxWaiting && e.Type != "EventSource" {
-			t.waiting[proto.NetworkRequestID(e.RequestID)] = clean(e.Request.URL)
+		if len(t.waiting) < maxWaiting {
+			t.waiting[proto.NetworkRequestID(e.RequestID)] = wanted{clean(e.Request.URL), e.Type == "EventSource"}
 		}
 		return
 	}
 	switch {
 	case e.RedirectResponse != nil:
 		t.hop(e.RedirectResponse.URL, e.RedirectResponse.Status)
+	case t.document != "":
+		t.ahead = nil // what it asked for before did not become a document
+		t.hop(t.document, 0)
 	case t.current != "":
 		t.hop(t.current, 0)
 	}
@@ -155,16 +169,31 @@ func (t *tab) requested(params json.RawMessage) {
 
 // expects counts what the page still waits for, as the browser sees it: also
 // what it has not sent yet.
-func (t *tab) expects() int {
+func (t *tab) expects() (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.waiting)
+	for _, w := range t.waiting {
+		if !w.stream {
+			n++
+		}
+	}
+	return n
 }
 
 func (t *tab) hop(url string, status int) {
-	if len(t.hops) < maxHops {
-		t.hops = append(t.hops, collectors.Hop{URL: clean(url), Status: status})
+	if len(t.hops)+len(t.ahead) >= maxHops {
+		t.unlisted++
+		return
 	}
+	t.ahead = append(t.ahead, collectors.Hop{URL: clean(url), Status: status})
+}
+
+// way is how the page came to where it is; to where it wanted if it shows nothing.
+func (t *tab) way() []collectors.Hop {
+	if t.document == "" {
+		return slices.Concat(t.hops, t.ahead)
+	}
+	return slices.Clone(t.hops)
 }
 
 // ended notes what the browser itself would not load: mixed content, a content
@@ -177,10 +206,14 @@ func (t *tab) ended(params json.RawMessage) {
 	if json.Unmarshal(params, &e) != nil {
 		return
 	}
-	url := t.waiting[e.RequestID]
+	w, known := t.waiting[e.RequestID]
 	delete(t.waiting, e.RequestID)
-	if e.BlockedReason != "" && url != "" && len(t.blocked) < maxBlocked {
-		t.blocked = append(t.blocked, collectors.Miss{Kind: collectors.MissBlocked, URL: url, Why: "browser: " + clean(e.BlockedReason)})
+	switch {
+	case e.BlockedReason == "" || e.RequestID == t.loader: // the document itself is told of by the navigation
+	case !known || len(t.blocked) >= maxBlocked:
+		t.unnoted++
+	default:
+		t.blocked = append(t.blocked, collectors.Miss{Kind: collectors.MissBlocked, URL: w.url, Why: "browser: " + clean(e.BlockedReason)})
 	}
 }
 
@@ -191,11 +224,13 @@ func (t *tab) navigated(params json.RawMessage) {
 	if json.Unmarshal(params, &e) != nil || e.Frame.ParentID != "" || e.Frame.ID != string(t.target) {
 		return
 	}
+	t.moves++
 	if e.Frame.UnreachableURL != "" || e.Frame.URL == "about:blank" {
 		t.document = "" // the browser's own error page is no evidence
 		return
 	}
 	t.document = e.Frame.URL
+	t.hops, t.ahead = append(t.hops, t.ahead...), nil
 }
 
 func closeOnce(c chan struct{}) {

@@ -21,12 +21,13 @@
 //
 // An outcome other than complete has one or more of: dns-failed,
 // connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
-// connection-closed, bad-answer, unfinished, abandoned, no-answer, http-status,
-// login-wall, navigation-failed, load-unfinished, page-crashed, page-failed,
-// browser-died, time-budget, byte-budget, request-budget, incomplete,
-// scroll-failed, scroll-bounded, screenshot-clipped, source-undecoded,
-// source-cut, never-keep, never-keep-unchecked, and ROLE-failed for a view that
-// could not be made. clock-differs stands beside any outcome.
+// connection-closed, bad-answer, exchange-failed, unfinished, abandoned,
+// no-answer, http-status, login-wall, navigation-failed, load-unfinished,
+// page-crashed, page-failed, page-moved, frame-crashed, browser-died,
+// time-budget, byte-budget, request-budget, incomplete, scroll-failed,
+// scroll-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
+// never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
+// made: dom, text, mhtml, screenshot. clock-differs stands beside any outcome.
 //
 // # Egress
 //
