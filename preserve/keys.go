@@ -55,6 +55,10 @@ func NewKey(training bool) ([]byte, error) {
 	return text, nil
 }
 
+// IsTraining reports whether the text of a key file says that it is the key of a
+// rehearsal.
+func IsTraining(text []byte) bool { return bytes.HasPrefix(text, []byte(trainingLine)) }
+
 // ParseKey reads the text of a key file, of [NewKey] or of openssl
 // (`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`). path is for
 // errors; another type of key wraps [ErrKey].

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,9 +104,12 @@ func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
 }
 
 // makeNode writes node.json last: a crash before that leaves keys without a
-// node, which the next init takes up; nothing was sealed with them. A directory
-// that has Custody has lost its node.json, and is no place for another node.
+// node. Nothing was signed with them, and the next init takes them up if they
+// are what it would make itself.
 func (c *cli) makeNode(ctx context.Context, o initOptions) error {
+	if err := c.notHalfRestored(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(c.data, "keys"), 0o700); err != nil {
 		return fmt.Errorf("make %s: %w", c.data, err)
 	}
@@ -117,8 +121,11 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 	if _, err := readSettings(c.data); err == nil {
 		return nil // another process was first
 	}
-	if chains, err := filepath.Glob(filepath.Join(globEscape(c.data), "outbox", "*.jsonl")); err != nil || len(chains) > 0 {
-		return errors.Join(fmt.Errorf("make a node in %s: its custody is there and its %s is lost: put a copy of that file back (a mirror has one), or name another directory", c.data, fileSettings), err)
+	if err := c.noNodeLost(); err != nil {
+		return err
+	}
+	if !o.encrypt && c.vault().encrypts() {
+		return leftOver(fileIdentity, "its keys are encrypted (--encrypt-keys)")
 	}
 	if o.encrypt {
 		pass, err := c.chosenPassphrase()
@@ -159,6 +166,24 @@ func (c *cli) makeParts(ctx context.Context) error {
 	return createJSON(filepath.Join(c.data, fileAuthorities), []authorityEntry{}) // empty: the public defaults
 }
 
+// noNodeLost refuses a directory that a node has worked in and whose node.json
+// is gone: its keys may have signed, and a second node must not begin with them.
+func (c *cli) noNodeLost() error {
+	for _, name := range []string{"outbox", "store", "log", "own"} {
+		if _, err := os.Lstat(filepath.Join(c.data, name)); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(fmt.Errorf("%s holds %s of a node and no %s: put it back (a mirror has it, as DIR/node/%s), or `holdfast restore` the node; a new node is made in an empty directory", c.data, name, fileSettings, fileSettings), err)
+		}
+	}
+	return nil
+}
+
+// leftOver is the error for what an init that was killed has left, and this one
+// must not take up: a key of a rehearsal in a real node, or one in clear where
+// encrypted ones are wanted.
+func leftOver(file, what string) error {
+	return fmt.Errorf("%s was left by an init that was stopped, with other options: %s. Nothing was signed with it: give the same options, or remove the directory keys and call it again", file, what)
+}
+
 func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {
 	s := &settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: preserve.DefaultQuorum, Unfiled: holdfast.NewID(), LogKey: fileLogKey}
 	label := o.label
@@ -168,13 +193,16 @@ func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {
 	if err := s.drawLogKey(c.vault(), label); err != nil {
 		return nil, err
 	}
+	if _, err := os.Lstat(filepath.Join(c.data, filepath.FromSlash(fileSealKey))); err == nil && o.key != "" {
+		return nil, leftOver(fileSealKey, "it is a key file, and --key names a KMS")
+	}
 	k, err := c.vault().makeKey(ctx, fileSealKey, o.key, o.training)
 	k.Made = s.Created
 	s.Keys = []sealKey{k}
 	return s, err
 }
 
-// drawLogKey takes up a key that an interrupted init has left.
+// drawLogKey takes up a key that an interrupted init has left, of that label.
 func (s *settings) drawLogKey(v *vault, label string) error {
 	name, skey, vkey, err := preserve.NewLogKey(label)
 	if err != nil {
@@ -183,10 +211,13 @@ func (s *settings) drawLogKey(v *vault, label string) error {
 	err = v.create(s.LogKey, preserve.LogKeyText(skey))
 	if errors.Is(err, fs.ErrExist) {
 		var text []byte
-		if text, err = v.read(s.LogKey); err == nil {
+		if text, err = v.left(s.LogKey); err == nil {
 			if vkey, err = preserve.LogVKey(preserve.ParseLogKey(text)); err == nil {
 				name, _, err = holdfast.VKeyEd25519(vkey)
 			}
+		}
+		if was, _, _ := strings.Cut(name, "."); err == nil && was != label {
+			err = leftOver(s.LogKey, "it is for a node "+was)
 		}
 	}
 	s.Name, s.VKey = name, vkey

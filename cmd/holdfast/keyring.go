@@ -223,8 +223,11 @@ func (v *vault) makeKey(ctx context.Context, name, uri string, training bool) (s
 	}
 	err = v.create(k.File, text)
 	if errors.Is(err, fs.ErrExist) && name != "" { // an init that was interrupted
-		if text, err = v.read(name); err == nil {
+		if text, err = v.left(name); err == nil {
 			s, err = preserve.ParseKey(name, text)
+		}
+		if err == nil && preserve.IsTraining(text) != training {
+			err = leftOver(name, map[bool]string{true: "it is a key of a real node", false: "it is a key of a rehearsal (--training)"}[training])
 		}
 		if err == nil {
 			k.SPKI = s.SPKI()

@@ -42,6 +42,9 @@ type mirrorMark struct {
 	Log     *holdfast.Tree `json:"log,omitempty"`   // nil: the log has not begun
 	Queue   mirrorQueue    `json:"queue"`
 	Tasks   int            `json:"tasks"`
+	// Encrypted: the node's keys were, so those that a restore without them draws
+	// are too.
+	Encrypted bool `json:"keys_encrypted,omitempty"`
 }
 
 // mirrorQueue says how far the queue was.

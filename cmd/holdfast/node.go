@@ -124,24 +124,33 @@ func (n *node) openParts(ctx context.Context, v *vault) (err error) {
 	return err
 }
 
-// begin opens the Case for what is filed nowhere, once in a node's life, and
-// publishes what a crash left in the outbox.
+// begin opens the Case for what is filed nowhere, once under each name of the
+// node, and publishes what a crash left in the outbox. Who finds that Case with
+// one line alone finishes what a process that was killed behind it had begun:
+// everybody passes here before writing another.
 func (n *node) begin(ctx context.Context) error {
-	if _, err := n.outbox.Head(ctx, n.set.Unfiled); !errors.Is(err, fs.ErrNotExist) {
+	h, err := n.outbox.Head(ctx, n.set.Unfiled)
+	if err == nil && h.Length > 1 {
 		return n.outbox.Recover(ctx, n.planned)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	unlock, err := lockFile(ctx, n.path("cases.lock")) // two processes may be the first at once
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if _, err := n.outbox.Head(ctx, n.set.Unfiled); errors.Is(err, fs.ErrNotExist) {
-		if err := n.openCase(ctx, n.set.Unfiled, "unfiled", catalog.Record{}); err != nil {
-			return err
-		}
-		return n.event(ctx, "key-made", []string{n.keys.newest().id()})
+	if h, err = n.outbox.Head(ctx, n.set.Unfiled); errors.Is(err, fs.ErrNotExist) {
+		err = n.openCase(ctx, n.set.Unfiled, "unfiled", catalog.Record{})
 	}
-	return n.outbox.Recover(ctx, n.planned)
+	if err == nil {
+		err = n.outbox.Recover(ctx, n.planned)
+	}
+	if err == nil && h.Length <= 1 {
+		err = n.event(ctx, "key-made", []string{n.keys.newest().id()})
+	}
+	return err
 }
 
 // Close frees what is open; a node needs no Close to be safe.

@@ -23,8 +23,8 @@ import (
 const fileRestore = "restore.json"
 
 type restoreOptions struct {
-	from, keys string
-	old        bool
+	from, keys   string
+	old, encrypt bool
 }
 
 func (c *cli) restoreCmd() *cobra.Command {
@@ -34,6 +34,9 @@ func (c *cli) restoreCmd() *cobra.Command {
 		func(cmd *cobra.Command, _ []string) error {
 			if o.from == "" {
 				return usageError("give --from DIR, the mirror")
+			}
+			if o.keys != "" && o.encrypt {
+				return usageError("--keys and --encrypt-keys: give one of them; keys that come back are as they were, and `holdfast key encrypt` encrypts them")
 			}
 			return c.restore(cmd.Context(), o)
 		})
@@ -47,7 +50,9 @@ as the node's own disk that is lost, say --all-copies-old: then a new log begins
 under a new name, which names the last state that is known of the old one.
 Without --keys the old keys are taken for lost: the node gets new keys, a new
 log and a new name. What was sealed stays proven under the old name, which stays
-in the Policy with its keys.
+in the Policy with its keys. The new keys are encrypted where the lost ones were
+when the mirror was taken, or with --encrypt-keys; the passphrase comes from where
+"holdfast init --encrypt-keys" takes it.
 
 The queue is always a new one. Captures that only the old queue held, and what
 was done after the mirror was taken, are not in a mirror.
@@ -57,6 +62,7 @@ A restore that was stopped is finished by the same command.
 exit status: 0 done  1 could not, or something in the mirror was damaged  2 usage`
 	cmd.Flags().StringVar(&o.from, "from", "", "the mirror; it is only read")
 	cmd.Flags().StringVar(&o.keys, "keys", "", "file of `holdfast key export`; without it the keys are lost")
+	cmd.Flags().BoolVar(&o.encrypt, "encrypt-keys", false, "the keys are lost: encrypt the new ones, also if the lost ones were not")
 	cmd.Flags().BoolVar(&o.old, "all-copies-old", false, "newer states of the node existed: begin a new log")
 	return cmd
 }
@@ -71,6 +77,8 @@ type restoreMark struct {
 	NewLog bool          `json:"newlog"`        // set before node.json: a new name
 	Why    string        `json:"why,omitempty"` // set before node.json: why a new log begins
 	Lines  int64         `json:"lines"`         // set before node.json: custody lines that only the old queue had, published again
+	// Encrypt: the new keys are encrypted.
+	Encrypt bool `json:"encrypt,omitempty"`
 }
 
 // restoring is one run.
@@ -81,6 +89,7 @@ type restoring struct {
 	mark  *mirrorMark
 	mine  *restoreMark
 	keys  map[string][]byte
+	pass  []byte // of new keys; nil: they lie in clear
 	set   *settings
 	store *file.Store
 	copy  *copier
@@ -156,7 +165,7 @@ func (r *restoring) read(ctx context.Context) (err error) {
 		return fmt.Errorf("the mirror was never whole, and does not say whose it is: its store can be read, but no node be made of it: %w", err)
 	}
 	if r.o.keys == "" {
-		return nil
+		return r.protect()
 	}
 	pass, err := r.c.passphrase("passphrase of the key file: ")
 	if err != nil {
@@ -166,16 +175,27 @@ func (r *restoring) read(ctx context.Context) (err error) {
 	return err
 }
 
+// protect asks for the passphrase of new keys, where they are to have one.
+func (r *restoring) protect() (err error) {
+	if !r.o.encrypt && !r.mark.Encrypted {
+		return nil
+	}
+	if r.pass, err = r.c.chosenPassphrase(); err != nil {
+		return fmt.Errorf("the keys are lost, and the new ones are encrypted as they were: %w", err)
+	}
+	return nil
+}
+
 // claim takes the new directory. One that holds something else is not touched.
 func (r *restoring) claim(ctx context.Context) (unlock func(), err error) {
 	dir := r.c.data
 	r.mine = new(restoreMark)
 	err = readJSON(filepath.Join(dir, fileRestore), r.mine)
-	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old}
+	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old, Encrypt: r.pass != nil}
 	switch {
 	case err == nil:
-		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old {
-			return nil, fmt.Errorf("another restore was begun there (of the mirror's state of %s, keys given: %t, all copies old: %t): finish that one, or choose another directory", was.Begun, was.Keys, was.Old)
+		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old || was.Encrypt != want.Encrypt {
+			return nil, fmt.Errorf("another restore was begun there (of the mirror's state of %s, keys given: %t, all copies old: %t, new keys encrypted: %t): finish that one, or choose another directory", was.Begun, was.Keys, was.Old, was.Encrypt)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
@@ -212,6 +232,9 @@ func (r *restoring) warn() {
 		return
 	}
 	fmt.Fprintf(r.c.errs, "holdfast: a new log begins, under a new name; %s.\n", age)
+	if r.keys == nil && r.pass == nil {
+		fmt.Fprintln(r.c.errs, "holdfast: the new keys lie in clear on this disk: `holdfast key encrypt` encrypts them.")
+	}
 }
 
 // notHalfRestored keeps every other command out of a directory that a restore

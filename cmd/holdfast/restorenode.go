@@ -186,6 +186,11 @@ func (r *restoring) newKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.pass != nil { // before any key is
+		if err := r.c.vault().begin(r.pass); err != nil {
+			return err
+		}
+	}
 	if err := r.newName(ctx, "the keys are lost"); err != nil {
 		return err
 	}

@@ -202,6 +202,19 @@ func (v *vault) read(name string) ([]byte, error) {
 	return v.Open(b)
 }
 
+// left reads a key that a call which was killed has made, if it lies as this one
+// would have left it.
+func (v *vault) left(name string) ([]byte, error) {
+	b, err := wholefile.ReadSecret(filepath.Join(v.dir, filepath.FromSlash(name)))
+	if err != nil {
+		return nil, err
+	}
+	if v.encrypts() && !bytes.HasPrefix(b, []byte(ageHead)) {
+		return nil, leftOver(name, "it lies in clear, and encrypted keys are wanted")
+	}
+	return v.Open(b)
+}
+
 // create makes a file that is not there yet; fs.ErrExist otherwise.
 func (v *vault) create(name string, text []byte) error {
 	b, err := v.Seal(text)
