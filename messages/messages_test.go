@@ -88,10 +88,41 @@ func TestVisible(t *testing.T) {
 		"\u00a0\u2028\u0085": "⟨U+00A0⟩⟨U+2028⟩⟨U+0085⟩",
 		"\u3164\ufe0f\u034f": "⟨U+3164⟩⟨U+FE0F⟩⟨U+034F⟩",
 		"emoji \U0001F600":   "emoji \U0001F600",
-		"\x7f":               "⟨U+007F⟩",
+		"\u2800\ufffc":       "⟨U+2800⟩⟨U+FFFC⟩",
+		"a\U0001D159b":       "a⟨U+1D159⟩b",
+		"\u0301e\u0301":      "⟨U+0301⟩e\u0301",
+		"\n\u0301\u0302":     "⟨U+000A⟩⟨U+0301⟩⟨U+0302⟩",
+		"\xff\u20dd":         "⟨byte FF⟩⟨U+20DD⟩",
+		"ខ្មែរ မြန်မာ བོད་": "ខ្មែរ မြန်မာ བོད་",
+		"\x7f": "⟨U+007F⟩",
 	} {
 		if got := messages.Visible(in); got != want {
 			t.Errorf("Visible(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestVisibleOfEveryCodePoint: what Unicode gives no glyph is shown, wherever it
+// stands: control, format, private, unassigned and separating characters,
+// default ignorable ones, selectors, fillers. A letter, a number and a mark on a
+// letter stay.
+func TestVisibleOfEveryCodePoint(t *testing.T) {
+	// Other letters, marks and symbols that are blank in fonts, as Unicode's
+	// charts say of them; nothing in its database does.
+	blank := "\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufffc\u2d7f\U0001107f\U00013441\U00013442\U00016fe4\U0001d159"
+	ignorable := []*unicode.RangeTable{unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.C, unicode.Z}
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		if r >= 0xd800 && r < 0xe000 {
+			continue // no text holds a surrogate
+		}
+		assigned := unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.C, unicode.Z)
+		silent := unicode.In(r, ignorable...) || !assigned || strings.ContainsRune(blank, r)
+		kept := messages.Visible("a"+string(r)) == "a"+string(r)
+		if want := !silent || r == ' ' || r == 0x3000; kept != want {
+			t.Errorf("%U: kept %v, want %v", r, kept, want)
+		}
+		if unicode.Is(unicode.M, r) && strings.ContainsRune(messages.Visible(string(r)), r) {
+			t.Errorf("%U joins what stands before the text", r)
 		}
 	}
 }
