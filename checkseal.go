@@ -416,6 +416,10 @@ func (c *sealCheck) keyPeriod() {
 			return
 		}
 		c.find("key-period", OK, "key %s was valid at %s", KeyID(c.SPKI), At(c.T))
+		if other := c.p.ended(c.SPKI, c.T); other != "" {
+			c.Known = false
+			c.find("key-period", Note, "key %s had ended as one of node %s: who seals with it since is not checked", KeyID(c.SPKI), other)
+		}
 	}
 }
 

@@ -167,6 +167,18 @@ func (n *PolicyNode) key(id string) *PolicyKey {
 	return nil
 }
 
+// ended names a node of whose keys this one is and under which it had ended at t;
+// "" is none. Nodes may share a key (a log that follows another, a key in a KMS),
+// and whoever took it from one can sign for all.
+func (p *Policy) ended(spki []byte, t time.Time) string {
+	for i := range p.Nodes {
+		if k := p.Nodes[i].key(KeyID(spki)); k != nil && k.Until != nil && !t.Before(k.Until.Time) {
+			return p.Nodes[i].Name
+		}
+	}
+	return ""
+}
+
 func (p *Policy) node(name string) *PolicyNode {
 	for i := range p.Nodes {
 		if p.Nodes[i].Name == name {

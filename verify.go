@@ -288,6 +288,9 @@ func (v *verifier) exporter(env *Envelope) {
 		v.find("key-unknown", Note, Stated, exportName, "node %s or its key is not in the policy: who exported this is not checked", v.x.Node)
 	} else if !within(v.x.Exported.Time, k.From, k.Until) {
 		v.find("key-period", Contradicted, Stated, exportName, "key %s was not valid at the stated time %s", KeyID(k.SPKI), v.x.Exported)
+	} else if other := v.p.ended(k.SPKI, v.x.Exported.Time); other != "" {
+		v.exportKnown = false
+		v.find("key-period", Note, Stated, exportName, "key %s had ended as one of node %s: who exports with it since is not checked", KeyID(k.SPKI), other)
 	}
 }
 

@@ -256,8 +256,15 @@ exporter() {
 		return
 	fi
 	at=$(ms_of "$(grep -oE '"exported":"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z","files":' "$1" | tail -n 1 | cut -d'"' -f4)")
-	if [ "$at" -lt "$FROM" ] || { [ "$UNTIL" != - ] && [ "$at" -ge "$UNTIL" ]; }; then bad key-period "key $KEY was not valid at the stated time of the export"; fi
+	if [ "$at" -lt "$FROM" ] || { [ "$UNTIL" != - ] && [ "$at" -ge "$UNTIL" ]; }; then
+		bad key-period "key $KEY was not valid at the stated time of the export"
+	elif ended "$KEY" "$at"; then
+		UNKNOWN=1
+		note key-period "key $KEY, which signed the export statement, had ended as one of another node: who exports with it since is not checked"
+	fi
 }
+# ended KEY MS: had it ended then under any node of DIR? Nodes may share a key.
+ended() { awk -v k="$1" -v t="$2" '$1 == "key" && $3 == k && $5 != "-" && t + 0 >= $5 + 0 { f = 1 } END { exit !f }' "$W/policy"; }
 : >"$W/exhibits"
 : >"$W/withheld"
 : >"$W/counted"
@@ -528,7 +535,12 @@ seal() {
 		lacks quorum "seal $1: $(awk '{ print $1 }' "$W/times" | sort -u | wc -l | tr -d ' ') of $QUORUM operators"
 	fi
 	if [ "$keyknown" = 1 ]; then
-		if [ -n "$at" ] && { [ "$at" -lt "$from" ] || { [ "$until" != - ] && [ "$at" -ge "$until" ]; }; }; then bad key-period "seal $1: key $key was not valid then"; fi
+		if [ -n "$at" ] && { [ "$at" -lt "$from" ] || { [ "$until" != - ] && [ "$at" -ge "$until" ]; }; }; then
+			bad key-period "seal $1: key $key was not valid then"
+		elif [ -n "$at" ] && ended "$key" "$at"; then
+			UNKNOWN=1
+			note key-period "seal $1: key $key had ended as one of another node: who seals with it since is not checked"
+		fi
 		[ "$known" = 1 ] || [ "$logged" = 0 ] || { UNKNOWN=1; note key-unknown "seal $1: it is only in logs that DIR does not name"; }
 	else
 		UNKNOWN=1
