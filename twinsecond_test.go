@@ -38,6 +38,31 @@ func (c *cast) secondLook(add adder) {
 		p := b.find("data/tlog/", ".json")
 		b.put(p[:strings.LastIndexByte(p, '/')+1]+"7-9.json", b.get(p))
 	}, nil)
+	// Two chains of one node, each right in itself, whose lines stand mixed: which
+	// line follows which would be the reader's guess.
+	for name, order := range map[string]string{"custody-chain--two-mixed": "abaabb", "custody-chain--one-in-two-places": "abba"} {
+		var heads []holdfast.Head
+		add(name, byCustody, func(b *box) {
+			b.rows(func(l [][]byte) [][]byte {
+				chains := map[rune][][]byte{'a': l}
+				head := map[rune]holdfast.Head{'a': {Chain: c.w.chain}, 'b': {Chain: holdfast.NewID()}}
+				for n := range int64(3) {
+					o := must(holdfast.ParseLine(bytes.TrimSuffix(l[n%2], []byte("\n"))))
+					o.Chain, o.N = head['b'].Chain, n+1
+					chains['b'] = append(chains['b'], append(must(o.Encode()), '\n'))
+				}
+				var out [][]byte
+				for _, which := range order {
+					h := head[which]
+					row := chains[which][h.Length]
+					head[which] = holdfast.Head{Chain: h.Chain, Head: holdfast.Next(h.Head, hashing.Of(bytes.TrimSuffix(row, []byte("\n")))), Length: h.Length + 1}
+					out = append(out, row)
+				}
+				heads = []holdfast.Head{head['a'], head['b']}
+				return out
+			})
+		}, func(x *holdfast.Export) { x.Custody = heads })
+	}
 	var newer []byte
 	add("subject-missing--newer-manifest-of-no-seal", "the Seal is over the Manifest", func(b *box) {
 		newer = bytes.Replace(c.oneM, []byte(`"version":1`), []byte(`"version":2`), 1)

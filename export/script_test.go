@@ -104,7 +104,7 @@ func TestVerifyScriptNeedsLittle(t *testing.T) {
 	w.seal(3, a, b)
 	path, _ := write(t, w.options(a, b))
 	sh, trust := script(t, w)
-	tools := strings.Fields("openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs mktemp bash cat dirname rm mkdir touch")
+	tools := strings.Fields("openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs mktemp mkfifo bash cat dirname rm mkdir touch")
 	bin := func(without string) string {
 		dir := t.TempDir()
 		for _, name := range tools {

@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-for tool in openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs mktemp; do
+for tool in openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs mktemp mkfifo; do
 	command -v "$tool" >/dev/null || die "$tool is not installed"
 done
 case $(openssl version) in 'OpenSSL '[3-9]*) ;; *) die 'OpenSSL 3 or later is needed' ;; esac
@@ -50,17 +50,20 @@ NL=$'\\\n' # a line feed for the right side of sed's s
 # openssl takes a space or comma in some names of files for the end of the name.
 case ${TMPDIR-} in *[!A-Za-z0-9._/+~-]*) export TMPDIR=/tmp ;; esac
 W=$(mktemp -d) || die 'no temporary folder'
-trap 'rm -rf -- "$W"' EXIT
+PIPED='' # see step
+trap '[ -z "$PIPED" ] || kill "$PIPED"; rm -rf -- "$W"' EXIT
 trap 'exit 130' INT TERM
 
 # --- what is found -----------------------------------------------------------
-BAD=0 UNSEALED=0 UNKNOWN=0 NEWER=''
+BAD=0 UNSEALED=0 UNKNOWN=0 NEWER='' ZIP=''
 ok() { printf 'ok            %s: %s\n' "$1" "$2"; }
 note() { printf 'note          %s: %s\n' "$1" "$2"; }
 lacks() { UNSEALED=1; printf 'missing       %s: %s\n' "$1" "$2"; }
 bad() { BAD=$((BAD + 1)); [ "$BAD" -gt 200 ] || printf 'CONTRADICTED  %s: %s\n' "$1" "$2"; }
 verdict() {
 	printf '\n'
+	# a file that was changed while it was read is none of which something can be said
+	[ -z "$ZIP" ] || { [ -f "$ZIP" ] && [ ! "$ZIP" -nt "$W/before" ] && [ ! "$ZIP" -ot "$W/before" ]; } || die 'the file was changed while it was read: wait until it is whole, and check it again'
 	if [ "$BAD" -gt 0 ]; then
 		printf 'CONTRADICTED: at least one thing here cannot be what it claims to be.\n'
 		exit 1
@@ -147,6 +150,7 @@ names_of_zip() {
 if [ -f "$BUNDLE" ]; then
 	[ "$(head -c 2 -- "$BUNDLE")" = PK ] || die 'this file does not begin like a ZIP'
 	case $BUNDLE in /*) ;; *) BUNDLE=$PWD/$BUNDLE ;; esac
+	touch -r "$BUNDLE" "$W/before" && ZIP=$BUNDLE || die 'the file cannot be looked at'
 	names_of_zip "$BUNDLE"
 	BUNDLE=$W/bundle
 fi
@@ -717,28 +721,109 @@ done <"$W/said"
 [ ! -s "$W/exhibits" ] || [ -s "$W/said" ] || bad manifest-form 'no exhibit could be read'
 
 # --- custody -----------------------------------------------------------------
-custody() {
-	local line chain='' n=0 h='' at d
-	: >"$W/chains"
-	[ -f data/custody.jsonl ] || { bad custody-form 'data/custody.jsonl is missing'; return; }
-	while IFS= read -r line; do
-		if [[ $line =~ ^\{\"chain\":\"([0-9a-f]{32})\",\"n\":($NUM),\"withheld\":\"sha256:($H)\"\}$ ]]; then
-			d=${BASH_REMATCH[3]}
-		elif [[ $line =~ \"version\":([0-9]+)[,}] ]] && newer "${BASH_REMATCH[1]}" 'a custody line'; then
-			return
-		elif [[ ${line%%',"node":"'*} =~ ^\{\"action\":\".*,\"chain\":\"([0-9a-f]{32})\",\"kind\":\"line\",\"n\":($NUM)$ ]]; then
-			d=$(printf '%s' "$line" | sha256sum | cut -c1-64)
-		else
-			bad custody-form 'a line'
+# One pass over the lines prints "<chain> <n> <SHA-256 or - for the next one that
+# was hashed>" for each, and what is wrong last. Whole lines are hashed by one
+# sha256sum for 256 of them.
+cat >"$W/custody.awk" <<'AWK'
+function hex(s, n) { return length(s) == n && s !~ /[^0-9a-f]/ }
+function number(s) { return s ~ /^[1-9][0-9]*$/ && length(s) < 17 }
+function stop(what) { print "!", what; done = 1; exit }
+function flush(  k, list) {
+	for (k = 0; k < held; k++) list = list " line." k
+	if (held && system("cd \"" W "\" && sha256sum --" list " >>lines.sums")) stop("custody-form the lines cannot be hashed")
+	held = 0
+}
+{
+	n = d = ""
+	if (substr($0, 1, 10) == "{\"chain\":\"" && substr($0, 43, 6) == "\",\"n\":") {
+		chain = substr($0, 11, 32)
+		k = index($0, ",\"withheld\":\"sha256:")
+		n = substr($0, 49, k - 49)
+		d = substr($0, k + 20)
+		if (!k || length(d) != 66 || substr(d, 65) != "\"}" || !hex(d = substr(d, 1, 64), 64)) n = ""
+	} else {
+		if (match($0, /"version":[0-9]+[,}]/)) {
+			v = substr($0, RSTART + 10, RLENGTH - 11)
+			if (number(v) && v != "1") stop("newer")
+		}
+		k = index($0, ",\"node\":\"")
+		head = substr($0, 1, k - 1)
+		if (k && substr(head, 1, 11) == "{\"action\":\"" && match(head, /,"chain":"[0-9a-f]+","kind":"line","n":[0-9]+$/)) {
+			tail = substr(head, RSTART + 10)
+			chain = substr(tail, 1, 32)
+			if (substr(tail, 33, 20) == "\",\"kind\":\"line\",\"n\":") n = substr(tail, 53)
+		}
+	}
+	if (!hex(chain, 32) || !number(n)) stop("custody-form a line")
+	if (chain != last) {
+		if (chain in seen) stop("custody-chain lines of chain " chain " stand in two places")
+		seen[chain] = 1
+		last = chain
+		at = 0
+	}
+	if (n + 0 != ++at) stop("custody-chain chain " chain ": line " n " follows line " (at - 1))
+	if (d == "") {
+		f = W "/line." held++
+		printf "%s", $0 >f
+		close(f)
+		if (held == 256) flush()
+	}
+	print chain, n, (d == "" ? "-" : d)
+}
+END { if (!done) flush() }
+AWK
+# step HEX N: sets h to the SHA-256 of the bytes; N more, this one too, will come.
+# h(n) needs h(n-1), so they cannot be hashed together; but one sha256sum reads
+# one pipe as often as it is named, and says each hash before it reads on. One
+# that does not is run once a line.
+LEFT=0 SLOW=''
+step() {
+	local x='' k names=''
+	for ((k = 0; k < ${#1}; k += 2)); do x+="\\x${1:k:2}"; done
+	if [ "$LEFT" -eq 0 ] && [ -z "$SLOW" ]; then
+		LEFT=$(($2 < 5000 ? $2 : 5000))
+		rm -f "$W/pipe"
+		mkfifo "$W/pipe" || return
+		for ((k = 0; k < LEFT; k++)); do names="$names pipe"; done
+		# should it end early, the pipe is opened once more: who writes must not wait for ever
+		exec 3< <(cd "$W" || exit; sha256sum -- $names & k=$!; trap 'kill "$k"; exit' TERM; wait; : <"$W/pipe")
+		PIPED=$!
+	fi
+	if [ -z "$SLOW" ]; then
+		printf '%b' "$x" >"$W/pipe"
+		LEFT=$((LEFT - 1))
+		if read -t 60 -r h _ <&3; then
+			[ "$LEFT" -gt 0 ] || { : >"$W/pipe"; PIPED=''; }
 			return
 		fi
-		at=${BASH_REMATCH[2]}
-		if [ "${BASH_REMATCH[1]}" != "$chain" ]; then chain=${BASH_REMATCH[1]} n=0 h=0000000000000000000000000000000000000000000000000000000000000000; fi
-		n=$((n + 1))
-		[ "$at" -eq "$n" ] || { bad custody-chain "chain $chain: line $at follows line $((n - 1))"; return; }
-		h=$(printf '%s%s' "$h" "$d" | unhex | sha256sum | cut -c1-64)
-		printf '%s %s %s\n' "$chain" "$h" "$n" >>"$W/chains"
-	done <data/custody.jsonl
+		kill "$PIPED"
+		PIPED='' SLOW=1
+	fi
+	printf '%b' "$x" | sha256sum >"$W/step.sum" && read -r h _ <"$W/step.sum"
+}
+custody() {
+	local chain n h='' d last='' x more
+	: >"$W/chains"
+	: >"$W/lines.sums"
+	[ -f data/custody.jsonl ] || { bad custody-form 'data/custody.jsonl is missing'; return; }
+	[ "$(tr -dc '\000' <data/custody.jsonl | head -c 1 | wc -c)" -eq 0 ] || { bad custody-form 'a line'; return; }
+	awk -v W="$W" -f "$W/custody.awk" data/custody.jsonl >"$W/lines" || { bad custody-form 'the lines cannot be read'; return; }
+	if [ "$(tail -n 1 "$W/lines" | cut -c1)" = '!' ]; then
+		x=$(tail -n 1 "$W/lines")
+		if [ "$x" = '! newer' ]; then NEWER='a custody line'; else x=${x#! }; bad "${x%% *}" "${x#* }"; fi
+		return
+	fi
+	more=$(wc -l <"$W/lines")
+	exec 4<"$W/lines.sums"
+	while read -r chain n d; do
+		[ "$d" != - ] || read -r d _ <&4
+		[ "$chain" = "$last" ] || h=0000000000000000000000000000000000000000000000000000000000000000
+		last=$chain
+		step "$h$d" "$more" || die 'sha256sum or mkfifo cannot be run'
+		more=$((more - 1))
+		printf '%s %s %s\n' "$chain" "$h" "$n" >&5
+	done <"$W/lines" 5>"$W/chains"
+	exec 4<&-
 	[ "$(tail -c 1 data/custody.jsonl | xxd -p)" = 0a ] || [ ! -s data/custody.jsonl ] || bad custody-form 'the last line does not end'
 	[ -z "$(sort -u "$W/heads" | comm -23 - <(sort "$W/chains"))" ] || bad custody-head 'a sealed manifest names another state of the chain'
 	awk '{ last[$1] = $0 } END { for (c in last) print last[c] }' "$W/chains" | sort >"$W/ends"
