@@ -39,7 +39,11 @@ func (r *Reconciler) Scan(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.init()
 	// What was judged once and is done with is not judged at every listing: a
-	// Seal of authorities that are asked no more looks doubtful for good.
+	// Seal of authorities that are asked no more, or of a key that had ended,
+	// looks doubtful for good. It is judged again by the next process, which costs
+	// some milliseconds for each and asks nobody: what counts may have changed
+	// meanwhile (the Policy, a token that came as a file), and what has not is
+	// published again as it was.
 	maps.DeleteFunc(r.past, func(seal string, _ bool) bool { return !found[seal] })
 	for seal := range found {
 		if !r.past[seal] {
