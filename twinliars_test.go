@@ -434,6 +434,11 @@ func (c *cast) policies() []twin {
 	return []twin{
 		p("key-period--ended", 1, func(p *holdfast.Policy) { p.Nodes[0].Keys[0].Until = &before }),
 		p("key-period--not-yet-begun", 1, func(p *holdfast.Policy) { p.Nodes[0].Keys[0].From = after }),
+		p("key-period--ended-under-another-node", 4, func(p *holdfast.Policy) {
+			other := newWorld(c.t, c.w.now).node
+			other.Keys = []holdfast.PolicyKey{{SPKI: c.w.SPKI(), From: p.Nodes[0].Keys[0].From, Until: &before}}
+			p.Nodes = append(p.Nodes, other)
+		}),
 		p("authority-period--ended", 3, each(func(a *holdfast.Authority) { a.Until = &before })),
 		p("authority-period--not-yet-begun", 3, each(func(a *holdfast.Authority) { a.From = after })),
 		p("authority-unknown--other-policy", 3, each(func(a *holdfast.Authority) { a.Policy = "1.2.3.4" })),

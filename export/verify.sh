@@ -228,6 +228,19 @@ pem_is() { [ -f "$1" ] && [ "$(openssl pkey -pubin -in "$1" -outform DER 2>/dev/
 raw_key() { openssl pkey -pubin -in "$1" -outform DER | tail -c 32 | xxd -p -c 64; }
 log_key_is() { [ "$(raw_key "$1" | unhex | sha256sum | cut -c1-16)" = "${2##*.}" ]; }
 
+# Every entry is looked at, and no key of none rides along. (Keys that only the
+# bundle names have a 0.)
+for f in data/trust/nodes/*.json; do
+	[ -f "$f" ] || continue
+	n=${f##*/}
+	if is "${n%.json}" "$NODE"; then load_node "${n%.json}"; else bad trust-form "$f is no entry of a node"; fi
+done
+for f in data/trust/nodes/*.pem; do
+	[ -f "$f" ] || continue
+	n=${f##*/}
+	grep -qs "^${n%.pem} 0 " "$W"/nodes/*.keys || bad trust-form "$f is a key of no entry here"
+done
+
 # --- DSSE --------------------------------------------------------------------
 # envelope FILE TYPE OUT: leaves OUT.b64, OUT.payload, OUT.sigb64, OUT.sig and
 # OUT.pae, if FILE is exactly one envelope of that type.
@@ -304,6 +317,7 @@ export_statement() {
 		/^[{]"captures":\[$/ { open = 1; n = 0; next }
 		open && /^"sha256:[0-9a-f]*",?$/ { list[n++] = substr($0, 9, 64); next }
 		open && /^\],"case":"/ { open = 0; for (i = 0; i < n; i++) print substr($0, 11, 32), list[i] }' >"$W/counted"
+	[ -z "$(grep -oE '\],"case":"[0-9a-f]{32}"' "$x.payload" | sort | uniq -d)" ] || bad export-form 'a case is there twice'
 	# files
 	tr '{' '\n' <"$W/files.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/files.lines"
 	if grep -Evq "^\"digest\":\"sha256:$H\",\"path\":\"data/[a-z0-9._/-]+\",\"size\":(0|$NUM)\$" "$W/files.lines"; then bad export-form 'the list of files'; return; fi
@@ -323,6 +337,7 @@ export_statement() {
 	[ -z "$(awk '{ print $3 }' "$W/exhibits" | sort | uniq -d)" ] || bad export-form 'an exhibit number is there twice'
 	[ -z "$(awk '{ print $1, $2 }' "$W/exhibits" | sort -u | awk '{ print $1 }' | uniq -d)" ] || bad capture-twice 'one capture with two manifests'
 	sed "s/{\"digest\":\"sha256:/$NL&/g" "$x.payload" | grep -oE "^\{\"digest\":\"sha256:$H\",\"exhibit\":\"[0-9-]+\",\"name\":\"[a-z0-9._-]+\",\"reason\":\"[^\"]" | awk -F'"' '{ print substr($4, 8), $8, $12 }' >"$W/withheld"
+	[ -z "$(awk '{ print $2, $3 }' "$W/withheld" | sort | uniq -d)" ] || bad export-form 'an object is stated as withheld twice'
 	between "$x.payload" '"custody":[' ']' >"$W/custody.json" || bad export-form 'no custody heads'
 }
 export_statement
@@ -633,7 +648,14 @@ function exhibit(capture, digest, number, seal,  dir, got, line, more, rest, k, 
 	close(dir "manifest.json")
 	if (k != 1 || more != 0) { say("bad", "manifest-form", "exhibit " number ": more than one line"); return }
 	n = match(line, /"version":[0-9]+[,}]/) ? substr(line, RSTART + 10, RLENGTH - 11) : ""
-	if (n ~ /^[1-9][0-9]*$/ && length(n) < 17 && n != "1") { newer[number] = 1; say("newer", "manifest-form", "exhibit " number); return }
+	if (n ~ /^[1-9][0-9]*$/ && length(n) < 17 && n != "1") {
+		newer[number] = 1
+		say("newer", "manifest-form", "exhibit " number)
+		if (seal == "-" || seal in newer) return
+		subjects(seal)
+		if (!((seal, digest) in subject)) say("bad", "subject-missing", "exhibit " number ": seal " seal " does not name its manifest")
+		return
+	}
 	if (n != "1") { say("bad", "manifest-form", "exhibit " number ": no version"); return }
 	k = index(line, "},\"case\":\"")
 	if (!k || !((substr(line, k + 10, 32), digest) in counted)) say("bad", "case-count", "exhibit " number ": the export statement does not count it in its case")
@@ -690,7 +712,7 @@ END {
 		if (n == 6) parts(seg[3], seg[5], seg[6], p)
 	}
 }
-function parts(number, object, name, path,  k, r, c, len) {
+function parts(number, object, name, path,  k, r, c, len, o, whole) {
 	if (name ~ /\.salt$/) { if (sum[substr(path, 1, length(path) - 5)] == "") say("bad", "slice-form", "exhibit " number ": a salt without its part"); return }
 	r = region[number, object]
 	k = index(r, "\"name\":\"" name "\",\"offset\":")
@@ -700,21 +722,25 @@ function parts(number, object, name, path,  k, r, c, len) {
 	len = substr(c, 76)
 	sub(/,$/, "", len)
 	if (len !~ /^[0-9]+$/) { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
-	printf "slice\t%s\t%s\t%s\t%s\n", path, substr(c, 1, 64), len, "exhibit " number ": part of " object
+	o = substr(r, k + length("\"name\":\"" name "\",\"offset\":"))
+	sub(/[^0-9].*/, "", o)
+	whole = "data/exhibits/" number "/" object
+	printf "slice\t%s\t%s\t%s\t%s\t%s\t%s\n", path, substr(c, 1, 64), len, "exhibit " number ": part of " object, (sum[whole] == "" ? "-" : whole), o + 0 ""
 }
 AWK
-# slice PATH COMMITMENT LENGTH TEXT
+# slice PATH COMMITMENT LENGTH TEXT OBJECT OFFSET: OBJECT is - where it is not here.
 slice() {
+	if [ "$5" != - ] && [ "$(tail -c "+$(($6 + 1))" "$5" | head -c "$3" | sha256sum)" != "$(sha256sum <"$1")" ]; then bad slice-commitment "$4, as shown, is not what the object holds there"; return; fi
 	if [ "$(wc -c <"$1.salt")" -eq 32 ] && [ "$(wc -c <"$1")" -eq "$3" ] && [ "$(cat "$1.salt" "$1" | sha256sum | cut -c1-64)" = "$2" ]; then ok slice "$4"; else bad slice-commitment "$4"; fi
 }
 awk -v SUMS="$W/sums" -v COUNTED="$W/counted" -v NEWER="$W/newer" -v WITHHELD="$W/withheld" -v HEADS="$W/heads" -v W="$W" -f "$W/exhibits.awk" "$W/sums" "$W/counted" "$W/newer" "$W/withheld" "$W/exhibits" >"$W/said" || bad manifest-form 'the manifests cannot be read'
-while IFS=$'\t' read -r kind finding text length more; do
+while IFS=$'\t' read -r kind finding text length more object offset; do
 	case $kind in
 	ok) ok "$finding" "$text" ;;
 	note) note "$finding" "$text" ;;
 	lacks) lacks "$finding" "$text" ;;
 	newer) NEWER=$text ;;
-	slice) slice "$finding" "$text" "$length" "$more" ;;
+	slice) slice "$finding" "$text" "$length" "$more" "$object" "$offset" ;;
 	*) bad "$finding" "$text" ;;
 	esac
 done <"$W/said"
@@ -865,6 +891,23 @@ while read -r origin size root; do
 	fi
 	last=$origin lsize=$size lroot=$root
 done < <(sort -u "$W/trees" | sort -k 1,1 -k 2,2n)
+
+# every other proof must be one of the sizes in its name, and hold if they are here
+for f in data/tlog/*/*; do
+	n=${f##*/} origin=${f#data/tlog/}
+	origin=${origin%/*}
+	[ -f "$f" ] && [ "$n" != checkpoint ] || continue
+	newer "$(grep -oE '"version":[0-9]+[,}]' "$f" | head -n 1 | tr -cd 0-9)" "$f" && continue
+	lsize=${n%-*} size=${n#*-}
+	size=${size%.json}
+	if ! is "$n" "$NUM-$NUM\.json" || ! hashes "$f" "\"from\":$lsize,$HASHES,\"kind\":\"consistency\",\"to\":$size,\"version\":1" >"$W/proof"; then
+		bad file-extra "$f is no proof of the growth that its name says"
+		continue
+	fi
+	lroot=$(awk -v o="$origin" -v s="$lsize" '$1 == o && $2 == s { print $3; exit }' "$W/trees")
+	root=$(awk -v o="$origin" -v s="$size" '$1 == o && $2 == s { print $3; exit }' "$W/trees")
+	[ -z "$lroot" ] || [ -z "$root" ] || grown "$lsize" "$lroot" "$size" "$root" <"$W/proof" || bad log-fork "log $origin: $lsize did not grow into $size"
+done
 
 # --- the end -----------------------------------------------------------------
 if [ -z "$TRUST" ]; then
