@@ -18,7 +18,7 @@ import (
 
 func (c *cli) keyCmd() *cobra.Command {
 	return group("key", "The node's private keys: show, change, encrypt, keep a copy", "holdfast key show",
-		c.keyShowCmd(), c.keyRotateCmd(), c.keyExportCmd(), c.keyEncryptCmd(), c.keyDecryptCmd())
+		c.keyShowCmd(), c.keyRotateCmd(), c.keyCompromisedCmd(), c.keyExportCmd(), c.keyEncryptCmd(), c.keyDecryptCmd())
 }
 
 // withNode opens the node for a command of no arguments.
@@ -41,6 +41,7 @@ func (c *cli) keyShowCmd() *cobra.Command {
 					return err
 				}
 			}
+			c.showLostKeys(n)
 			return c.showOtherKeys(n)
 		}))
 }
@@ -239,7 +240,7 @@ func (c *cli) rotate(ctx context.Context, n *node, o rotateOptions) error {
 	if err := n.finishKeys(ctx); err != nil { // of a change before this one
 		return err
 	}
-	since, err := n.sinceWhen(o.since)
+	since, err := n.sinceWhen("--compromised-since", o.since)
 	if err != nil {
 		return err
 	}
@@ -258,20 +259,28 @@ func (c *cli) rotate(ctx context.Context, n *node, o rotateOptions) error {
 	return c.sayRotated(n, was, ch)
 }
 
-// sinceWhen reads and checks --compromised-since; nil: it was not given.
-func (n *node) sinceWhen(s string) (*holdfast.Time, error) {
+// sinceWhen reads and checks the time of a compromise; nil: it was not given.
+func (n *node) sinceWhen(flag, s string) (*holdfast.Time, error) {
 	if s == "" {
 		return nil, nil
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return nil, usageError("--compromised-since %.40q is not a time such as 2026-03-01T09:00:00Z", s)
+		return nil, usageError("%s %.40q is not a time such as 2026-03-01T09:00:00Z", flag, s)
 	}
 	if t.After(time.Now()) {
-		return nil, usageError("--compromised-since %s lies in the future: give the last time at which the key was surely yours alone", holdfast.At(t))
+		return nil, usageError("%s %s lies in the future: give the last time at which the key was surely yours alone", flag, holdfast.At(t))
 	}
-	if first := n.keys.all()[0].from(); t.Before(first.Time) {
-		return nil, usageError("--compromised-since %s lies before the node's first key, which counts from %s", holdfast.At(t), first)
+	first := n.keys.all()[0].from()
+	for _, f := range n.keys.formerLogs() {
+		for _, k := range f.Keys {
+			if k.From.Before(first.Time) {
+				first = k.From
+			}
+		}
+	}
+	if t.Before(first.Time) {
+		return nil, usageError("%s %s lies before the node's first key, which counts from %s", flag, holdfast.At(t), first)
 	}
 	at := holdfast.At(t)
 	return &at, nil

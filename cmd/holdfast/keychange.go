@@ -30,9 +30,9 @@ type keysOpen struct {
 
 // keyChange is one custody line.
 type keyChange struct {
-	Action string         `json:"action"` // key-rotated, key-compromised
-	Old    []string       `json:"old"`    // key ids
-	New    string         `json:"new"`
+	Action string         `json:"action"`          // key-rotated, key-compromised
+	Old    []string       `json:"old"`             // key ids
+	New    string         `json:"new,omitempty"`   // "": no key was made
 	Since  *holdfast.Time `json:"since,omitempty"` // of a compromise
 }
 
@@ -57,6 +57,7 @@ func (n *node) changeKey(ctx context.Context, k sealKey, since *holdfast.Time) (
 		}
 		if since != nil {
 			ch.Action, ch.Old = "key-compromised", compromise(old, *since)
+			ch.Old = append(ch.Old, compromiseLost(s.Former, *since)...)
 		}
 		s.Keys = append(old, k)
 		s.KeysOpen = &keysOpen{Event: ch, Rejudge: since != nil}
@@ -80,6 +81,55 @@ func compromise(keys []sealKey, t holdfast.Time) (ids []string) {
 		ids = append(ids, k.id())
 	}
 	return ids
+}
+
+// compromiseLost is compromise for keys that were lost before a restore. A key
+// may stand under several former names; it is named once.
+func compromiseLost(former []formerLog, t holdfast.Time) (ids []string) {
+	for i := range former {
+		for j := range former[i].Keys {
+			k := &former[i].Keys[j]
+			if k.Until != nil && !k.Until.After(t.Time) {
+				continue
+			}
+			end := t
+			if end.Before(k.From.Time) {
+				end = k.From
+			}
+			k.Until = &end
+			if id := holdfast.KeyID(k.SPKI); !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// declare ends one key that does not sign, retired or lost, at t. The caller
+// holds preserve.lock, and finishes the change.
+func (n *node) declare(ctx context.Context, id string, t holdfast.Time) (*keyChange, error) {
+	ch := &keyChange{Action: "key-compromised", Since: &t}
+	keys := n.keys.all()
+	return ch, n.changeSettings(ctx, func(s *settings) error {
+		for i := range keys {
+			if keys[i].id() == id {
+				ch.Old = append(ch.Old, compromise(keys[i:i+1], t)...)
+			}
+		}
+		for i := range s.Former {
+			for j, k := range s.Former[i].Keys {
+				if holdfast.KeyID(k.SPKI) == id {
+					ch.Old = append(ch.Old, compromiseLost([]formerLog{{Keys: s.Former[i].Keys[j : j+1]}}, t)...)
+				}
+			}
+		}
+		if len(ch.Old) == 0 {
+			return fmt.Errorf("key %.80s ends at or before %s already, or is none of this node: `holdfast key show` lists them", id, t)
+		}
+		ch.Old = ch.Old[:1] // one key, under however many names
+		s.Keys, s.KeysOpen = keys, &keysOpen{Event: ch, Rejudge: true}
+		return nil
+	})
 }
 
 // keysPending reports whether something of a change is not done.
@@ -163,14 +213,18 @@ func (n *node) tellChange(ctx context.Context, ch *keyChange) error {
 		return nil
 	}
 	x, err := canon.Marshal(struct {
-		New   string         `json:"new"`
+		New   string         `json:"new,omitempty"`
 		Old   []string       `json:"old"`
 		Since *holdfast.Time `json:"since,omitempty"`
 	}{ch.New, ch.Old, ch.Since})
 	if err != nil {
 		return err
 	}
-	return n.tellOnce(ctx, ch.New, pipeline.Entry{Case: n.set.Unfiled, Action: ch.Action, Agent: n.set.Agent, Objects: append(slices.Clone(ch.Old), ch.New), X: x})
+	objects := slices.Clone(ch.Old)
+	if ch.New != "" {
+		objects = append(objects, ch.New)
+	}
+	return n.tellOnce(ctx, ch.New, pipeline.Entry{Case: n.set.Unfiled, Action: ch.Action, Agent: n.set.Agent, Objects: objects, X: x})
 }
 
 // rejudge makes the catalog again, under the Policy of now. What was published

@@ -70,9 +70,10 @@ func policyKeys(ks []sealKey) (out []holdfast.PolicyKey) {
 type keyring struct {
 	vault *vault
 
-	mu   sync.Mutex
-	list []sealKey
-	open map[string]preserve.Signer // by key id
+	mu     sync.Mutex
+	list   []sealKey
+	former []formerLog                // with the keys of then, if they were lost since
+	open   map[string]preserve.Signer // by key id
 }
 
 // openKeys reads the list of keys. Settings of before there was a list name one
@@ -80,7 +81,7 @@ type keyring struct {
 func (n *node) openKeys(ctx context.Context, v *vault) error {
 	n.keys = &keyring{vault: v, open: map[string]preserve.Signer{}}
 	list, err := n.keys.listed(ctx, n.set)
-	n.keys.list = list
+	n.keys.list, n.keys.former = list, n.set.Former
 	return err
 }
 
@@ -117,6 +118,13 @@ func (r *keyring) all() []sealKey {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.list)
+}
+
+// formerLogs returns what the node was before, oldest first.
+func (r *keyring) formerLogs() []formerLog {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.former
 }
 
 // newest is the key that signs.
@@ -163,7 +171,7 @@ func (n *node) reloadKeys(ctx context.Context) error {
 	defer n.keys.mu.Unlock()
 	list, err := n.keys.listed(ctx, s)
 	if err == nil {
-		n.keys.list = list
+		n.keys.list, n.keys.former = list, s.Former
 	}
 	return err
 }

@@ -184,12 +184,15 @@ func (n *node) tellLost(ctx context.Context, home holdfast.ID, ids []string, why
 }
 
 // tellOnce writes a line of custody, unless a process that crashed has: object is
-// what no other line of this action names.
+// what no other line of this action names, or "" where none has the same x.
 func (n *node) tellOnce(ctx context.Context, object string, e pipeline.Entry) error {
 	told := errors.New("told")
 	err := n.outbox.Lines(e.Case, func(raw []byte, _ holdfast.Head) error {
 		l, err := holdfast.ParseLine(raw)
 		if err == nil && l.Action == e.Action {
+			if object == "" && string(l.X) == string(e.X) {
+				return told
+			}
 			for _, o := range l.Objects {
 				if o == object {
 					return told
