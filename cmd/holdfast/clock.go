@@ -35,6 +35,8 @@ type measuredClock struct {
 const (
 	clockMoved = time.Second // a change of the offset that is written down at once
 	clockAged  = time.Hour   // an older note is written anew
+	// clockStale is for how long an offset is stated: clocks drift, and are set.
+	clockStale = 24 * time.Hour
 )
 
 // clockWatch is what this process has said of the clock.
@@ -90,11 +92,24 @@ func (n *node) readClock() *measuredClock {
 	return m
 }
 
+// stale reports whether the note is too old to be stated as what the clock is
+// now: by its age, or because the machine was started since, when its clock may
+// have been set unseen.
+func (m *measuredClock) stale() bool {
+	boot, _ := uptime()
+	return boot != m.Boot || time.Since(m.Measured.Time) > clockStale
+}
+
+// knownClock is what a Manifest states. Of a stale note it is when, not how much.
 func (n *node) knownClock() holdfast.Clock {
-	if m := n.readClock(); m != nil {
+	switch m := n.readClock(); {
+	case m == nil:
+		return holdfast.Clock{Source: "node"}
+	case m.stale():
+		return holdfast.Clock{Source: fmt.Sprintf("node, measured at %s and not since", m.Measured)}
+	default:
 		return m.fact()
 	}
-	return holdfast.Clock{Source: "node"}
 }
 
 // noteClock writes down what tokens showed, for the Manifests that follow, and
@@ -121,7 +136,7 @@ func (n *node) noteClock(d preserve.Drift) {
 
 // sayClock tells scripts of a clock that is known to be wrong.
 func (c *cli) sayClock(n *node) {
-	if m := n.readClock(); c.json && m != nil && m.offset().Abs() > preserve.ClockLimit {
+	if m := n.readClock(); c.json && m != nil && !m.stale() && m.offset().Abs() > preserve.ClockLimit {
 		c.say(map[string]any{"event": "clock", "offset_ms": m.OffsetMS, "bound": m.Bound, "operators": m.Operators, "measured": m.Measured}, "")
 	}
 }
