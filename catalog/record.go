@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"unicode/utf8"
 
 	"holdfast"
@@ -45,6 +46,9 @@ type Record struct {
 	Since, Until holdfast.Time
 	// Egress is the network exit that captures must take; "" is any.
 	Egress string
+	// Newer are members that this program does not know, of a newer one: kept as
+	// they are. Who does not know what they say must not change the Record.
+	Newer map[string]json.RawMessage
 }
 
 // record is the form of Record in `x`; members in canonical order.
@@ -65,7 +69,7 @@ type record struct {
 // IsZero reports whether nothing is recorded.
 func (r Record) IsZero() bool {
 	return r.Reference == "" && r.Mandate == "" && r.LegalBasis == "" && r.Purpose == "" && r.Egress == "" &&
-		len(r.Sources) == 0 && len(r.Keywords) == 0 && r.Depth == nil && r.Since.IsZero() && r.Until.IsZero()
+		len(r.Sources) == 0 && len(r.Keywords) == 0 && r.Depth == nil && len(r.Newer) == 0 && r.Since.IsZero() && r.Until.IsZero()
 }
 
 // String is the Record as one line of JSON.
@@ -91,7 +95,15 @@ func (r Record) Encode(name string) (json.RawMessage, error) {
 }
 
 func (r Record) encode(name string) (json.RawMessage, error) {
-	return canon.Marshal(record{r.Depth, r.Egress, r.Keywords, r.LegalBasis, r.Mandate, name, r.Purpose, r.Reference, r.Since, r.Sources, r.Until})
+	x, err := canon.Marshal(record{r.Depth, r.Egress, r.Keywords, r.LegalBasis, r.Mandate, name, r.Purpose, r.Reference, r.Since, r.Sources, r.Until})
+	if err != nil || len(r.Newer) == 0 {
+		return x, err
+	}
+	all := maps.Clone(r.Newer)
+	if err := json.Unmarshal(x, &all); err != nil { // what is known stands above
+		return nil, err
+	}
+	return canon.Marshal(all)
 }
 
 // Check refuses a Record over its limits; the error wraps holdfast.ErrForm.
@@ -145,16 +157,33 @@ func checkList(name string, list []string, most int) error {
 	return nil
 }
 
-// parseRecord reads an `x`. Members that it does not know are for later use and
-// are left; what it knows must be of the form and within the limits.
+// newer returns the members of an `x` that record has not, by their exact names.
+func newer(x json.RawMessage) (map[string]json.RawMessage, error) {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(x, &all); err != nil {
+		return nil, err
+	}
+	for _, known := range []string{"depth", "egress", "keywords", "legal_basis", "mandate", "name", "purpose", "reference", "since", "sources", "until"} {
+		delete(all, known)
+	}
+	return all, nil
+}
+
+// parseRecord reads an `x`. Members that it does not know are kept in Newer; what
+// it knows must be of the form and within the limits.
 func parseRecord(x json.RawMessage) (name string, r Record, err error) {
 	var k record
+	var rest map[string]json.RawMessage
 	if len(x) > 0 {
-		if err := json.Unmarshal(x, &k); err != nil {
+		err := json.Unmarshal(x, &k)
+		if err == nil {
+			rest, err = newer(x)
+		}
+		if err != nil {
 			return "", Record{}, fmt.Errorf("record of the case: %w: %w", holdfast.ErrForm, err)
 		}
 	}
-	r = Record{k.Reference, k.Mandate, k.LegalBasis, k.Purpose, k.Sources, k.Keywords, k.Depth, k.Since, k.Until, k.Egress}
+	r = Record{k.Reference, k.Mandate, k.LegalBasis, k.Purpose, k.Sources, k.Keywords, k.Depth, k.Since, k.Until, k.Egress, rest}
 	if err := r.Check(); err != nil {
 		return "", Record{}, fmt.Errorf("record of the case: %w", err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -135,6 +137,11 @@ func parseWhen(flag, s string, end bool) (holdfast.Time, error) {
 	return holdfast.At(t), nil
 }
 
+// newerFields names what this program cannot read of a record.
+func newerFields(r catalog.Record) string {
+	return messages.Visible(strings.Join(slices.Sorted(maps.Keys(r.Newer)), ", "))
+}
+
 func orNone(s string) string {
 	if s == "" {
 		return "not recorded"
@@ -226,6 +233,9 @@ func describeCase(cs catalog.Case) string {
 	say("egress", r.Egress, "enforced")
 	say("keywords", strings.Join(r.Keywords, ", "), "a page that has none of them is flagged")
 	say("depth", depth, "recorded, not enforced")
+	if newer := newerFields(r); newer != "" {
+		say("also", newer, "written by a newer holdfast; this one cannot read it, enforces none of it and edits nothing")
+	}
 	for _, k := range cs.Chains {
 		fmt.Fprintf(b, "%-12s chain %s of node %s, %d lines\n", "custody", k.ID, messages.Visible(k.Node), k.Length)
 	}

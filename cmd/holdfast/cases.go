@@ -174,6 +174,9 @@ func (c *cli) caseEdit(cmd *cobra.Command, n *node, name string, f *recordFlags)
 	if err != nil {
 		return err
 	}
+	if newer := newerFields(cs.Record); newer != "" {
+		return fmt.Errorf("case %.80q: its record has fields that a newer holdfast wrote (%s), and this one does not know what an edit would do to them: edit it with the newer one", cs.Name, newer)
+	}
 	r := cs.Record
 	if err := f.apply(cmd, &r); err != nil {
 		return err
