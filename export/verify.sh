@@ -169,7 +169,12 @@ if cmp -s "$W/sums" manifest-sha256.txt; then ok bag "$(wc -l <"$W/sums" | tr -d
 find . -maxdepth 1 -type f ! -name tagmanifest-sha256.txt | sed 's|^\./||' | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/tags"
 cmp -s "$W/tags" tagmanifest-sha256.txt || bad bag 'tagmanifest-sha256.txt does not list exactly the files beside data/'
 printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' | cmp -s - bagit.txt || bad bag 'bagit.txt'
-[ -f bag-info.txt ] || bad bag 'bag-info.txt is missing'
+oxum=$(awk '{ print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 wc -c -- | awk '$2 != "total" { s += $1; n++ } END { printf "%.0f.%d", s, n }')
+if [ ! -f bag-info.txt ]; then
+	bad bag 'bag-info.txt is missing'
+elif [ "$(tail -c 1 bag-info.txt | xxd -p)" != 0a ] || ! awk -v o="Payload-Oxum: $oxum" '!/^[A-Za-z-]+: ./ || /[\001-\037\177]/ { bad = 1 } tolower($0) ~ /^payload-oxum:/ { n++; if ($0 != o || NR == 1) bad = 1 } END { exit bad || n != 1 }' bag-info.txt; then
+	bad bag 'bag-info.txt is not of lines `Label: value`, or has not the one right Payload-Oxum'
+fi
 EXTRA=$(find . -mindepth 1 -maxdepth 1 | grep -Evx '\./(00-READ-ME-FIRST\.html|verify\.sh|bagit\.txt|bag-info\.txt|manifest-sha256\.txt|tagmanifest-sha256\.txt|data)')
 [ -z "$EXTRA" ] || bad file-extra 'a file that no bundle has beside data/'
 if awk '{ print $2 }' "$W/sums" | grep -Evq '^data/(export\.dsse\.json|custody\.jsonl|(seals|trust)/.+|tlog/[^/]+/[^/]+|exhibits/[0-9-]+/.+)$'; then bad file-extra 'a file in a place under data/ that no bundle has'; fi
