@@ -69,8 +69,8 @@ func (c *cli) mirror(ctx context.Context, n *node, o mirrorOptions) error {
 		return err
 	}
 	for {
-		err := c.mirrorOnce(ctx, n, dir, o.check)
-		if o.watch == 0 || errors.Is(err, errNewer) || errors.Is(err, errNoMirror) {
+		err := c.mirrorNow(ctx, n, dir, o.check)
+		if n = nil; o.watch == 0 || errors.Is(err, errNewer) || errors.Is(err, errNoMirror) {
 			return err
 		}
 		if err != nil && ctx.Err() == nil {
@@ -84,6 +84,18 @@ func (c *cli) mirror(ctx context.Context, n *node, o mirrorOptions) error {
 	}
 }
 
+// mirrorNow runs once, for n or, with nil, for the node as it is now: its name
+// and its keys may be others than when the last run began.
+func (c *cli) mirrorNow(ctx context.Context, n *node, dir string, check bool) (err error) {
+	if n == nil {
+		if n, err = c.open(ctx); err != nil {
+			return err
+		}
+		defer n.Close()
+	}
+	return c.mirrorOnce(ctx, n, dir, check)
+}
+
 // mirroring is one run.
 type mirroring struct {
 	c    *cli
@@ -92,6 +104,8 @@ type mirroring struct {
 	mark *mirrorMark
 	bad  []string // the first problems
 	all  int      // problems in all
+
+	unsigned error // why what lies in DIR/node is not signed; nil: it is
 }
 
 // badShown bounds the problems that an error names.
@@ -125,8 +139,11 @@ func (c *cli) mirrorOnce(ctx context.Context, n *node, dir string, check bool) e
 	}
 	bar.done()
 	took := time.Since(begun)
-	c.say(map[string]any{"event": "mirrored", "to": dir, "objects": k.files, "bytes": k.bytes, "seconds": took.Seconds(), "problems": m.all},
+	c.say(map[string]any{"event": "mirrored", "to": dir, "objects": k.files, "bytes": k.bytes, "seconds": took.Seconds(), "problems": m.all, "signed": m.unsigned == nil},
 		"mirrored  %s  %d files, %d bytes in %.1f s", messages.Visible(dir), k.files, k.bytes, took.Seconds())
+	if m.unsigned != nil {
+		fmt.Fprintf(c.errs, "holdfast: the mirror's settings are not signed, so a restore cannot check whom it would trust: %s\n", messages.Visible(m.unsigned.Error()))
+	}
 	if m.all > 0 {
 		return fmt.Errorf("mirror to %s: %d things are not as they should be: %s", dir, m.all, strings.Join(m.bad, "; "))
 	}
@@ -163,6 +180,7 @@ func (m *mirroring) state(ctx context.Context, k *copier) error {
 	set := m.n.set
 	m.mark.Node, m.mark.VKey, m.mark.Former, m.mark.Begun, m.mark.Whole, m.mark.Log = set.Name, set.VKey, set.Former, holdfast.At(time.Now()), nil, nil
 	m.mark.Encrypted = m.n.keys.vault.encrypts()
+	m.mark.Run++
 	if size := k.ends[set.Name]; size > 0 {
 		_, t, err := (&preserve.Mirror{Store: m.n.store, Origin: set.Name, VKey: set.VKey}).Checkpoint(ctx, size)
 		if err != nil {
@@ -196,12 +214,15 @@ var errNoMirror = errors.New("not a mirror of this node")
 // enter takes DIR, which it makes, and the lock in it, and refuses what is not
 // this node's, or newer. A crash in it leaves an empty mirror.
 func (m *mirroring) enter(ctx context.Context) (unlock func(), err error) {
-	home, err := filepath.Abs(m.n.dir)
+	apart, err := apart(m.n.dir, m.dir)
 	if err != nil {
 		return nil, err
 	}
-	if within(home, m.dir) || within(m.dir, home) {
+	if !apart {
 		return nil, usageError("--to: the mirror must lie outside the node's directory, better on another disk")
+	}
+	if err := noLinks(m.dir); err != nil {
+		return nil, err
 	}
 	known, err := m.known()
 	if err != nil {
@@ -248,7 +269,7 @@ func (m *mirroring) mine(ctx context.Context) error {
 		err = m.mark.holds(ctx, m.n.store)
 	}
 	if err == nil {
-		err = m.chains(nil)
+		_, err = m.chains(nil)
 	}
 	if errors.Is(err, errNewer) || errors.Is(err, preserve.ErrFork) {
 		return fmt.Errorf("%w. Nothing was changed in it. %s", err, whatNow(m.dir, err))

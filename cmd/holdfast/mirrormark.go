@@ -32,8 +32,9 @@ var errNewer = errors.New("the mirror is newer than this node")
 // its mark says, and whoever finds the node behind the mark has an old node.
 type mirrorMark struct {
 	Version int            `json:"version"`
-	ID      string         `json:"id"`      // of the mirror, random
-	Unfiled holdfast.ID    `json:"unfiled"` // what a node keeps through all its names
+	Run     int64          `json:"run,omitempty"` // how many there were
+	ID      string         `json:"id"`            // of the mirror, random
+	Unfiled holdfast.ID    `json:"unfiled"`       // what a node keeps through all its names
 	Node    string         `json:"node"`
 	VKey    string         `json:"vkey"`
 	Former  []formerLog    `json:"former,omitempty"`
@@ -66,7 +67,11 @@ type knownMirror struct {
 
 func readMark(dir string) (*mirrorMark, error) {
 	m := new(mirrorMark)
-	if err := readJSON(filepath.Join(dir, fileMirror), m); err != nil {
+	b, err := readMirror(dir, fileMirror, maxNodeFile)
+	if err == nil {
+		err = decodeJSON(filepath.Join(dir, fileMirror), b, m)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if m.Version > 1 {

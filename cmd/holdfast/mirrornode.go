@@ -6,51 +6,71 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"holdfast/hashing"
+	"holdfast/messages"
 	"holdfast/pipeline"
 )
 
 // nodeFiles copies what a node is made of beside its store, and no secret: keys,
-// credentials and sessions stay where they are. Each file is replaced whole.
+// credentials and sessions stay where they are. Each file is replaced whole, and
+// all of them are signed at the end; a crash before leaves an older statement,
+// which says of the files what they were.
 func (m *mirroring) nodeFiles(ctx context.Context) error {
-	for _, name := range []string{fileSettings, fileAuthorities} {
-		b, err := os.ReadFile(m.n.path(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = replaceFile(m.path(name), b)
-		}
-		if err != nil {
+	signer, err := m.n.sealSigner(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if m.unsigned = err; err != nil { // an older statement would lie behind the store
+		if err := os.Remove(filepath.Join(m.dir, fileSigned)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	if err := m.egresses(); err != nil {
+	st := &signedMirror{Kind: "mirror", Version: 1}
+	if st.Files, err = m.settings(); err != nil {
 		return err
+	}
+	for name, b := range st.Files {
+		if err := replaceFile(m.path(name), b); err != nil {
+			return err
+		}
+	}
+	if st.Tasks, err = m.tasks(ctx); err != nil {
+		return err
+	}
+	if st.Chains, err = m.chains(writeFile); err != nil || m.unsigned != nil {
+		return err
+	}
+	st.Mark = *m.mark
+	return st.write(ctx, signer, m.dir)
+}
+
+// settings are the small files, by name.
+func (m *mirroring) settings() (files map[string][]byte, err error) {
+	files = map[string][]byte{}
+	for _, name := range []string{fileSettings, fileAuthorities} {
+		b, err := readBounded(m.n.path(name), maxNodeFile)
+		if err == nil {
+			files[name] = b
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if err := m.egresses(files); err != nil {
+		return nil, err
 	}
 	p, err := m.n.policy()
-	if err != nil {
-		return err
-	}
-	b, err := p.Encode()
 	if err == nil {
-		err = replaceFile(m.path(filePolicy), b)
+		files[filePolicy], err = p.Encode()
 	}
-	if err != nil {
-		return err
-	}
-	if err := m.tasks(ctx); err != nil {
-		return err
-	}
-	return m.chains(writeFile)
+	return files, err
 }
 
 // egresses keeps the ways out without their logins.
-func (m *mirroring) egresses() error {
+func (m *mirroring) egresses(files map[string][]byte) error {
 	var list []egressEntry
 	err := readJSON(m.n.path(fileEgresses), &list)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -60,7 +80,7 @@ func (m *mirroring) egresses() error {
 		list[i].User, list[i].Password, list[i].LoginFor = "", "", ""
 	}
 	if err == nil {
-		err = writeJSON(m.path(fileEgresses), list)
+		files[fileEgresses], err = encodeJSON(list)
 	}
 	return err
 }
@@ -69,19 +89,19 @@ func (m *mirroring) path(name string) string { return filepath.Join(m.dir, "node
 
 // replaceFile is writeFile that leaves an equal file alone.
 func replaceFile(name string, b []byte) error {
-	if was, err := os.ReadFile(name); err == nil && bytes.Equal(was, b) {
+	if was, err := readBounded(name, int64(len(b))); err == nil && bytes.Equal(was, b) {
 		return nil
 	}
 	return writeFile(name, b)
 }
 
 // tasks keeps the wishes, one JSON object each, without their leases.
-func (m *mirroring) tasks(ctx context.Context) error {
+func (m *mirroring) tasks(ctx context.Context) (d hashing.Digest, err error) {
 	var out bytes.Buffer
 	enc, count := json.NewEncoder(&out), 0
 	for t, err := range m.n.waiting(ctx) {
 		if err != nil {
-			return err
+			return d, err
 		}
 		if t.Damaged { // nothing of it could be restored
 			m.n.log.ErrorContext(ctx, "task not mirrored", "task", t.ID, "err", errDamaged)
@@ -89,64 +109,63 @@ func (m *mirroring) tasks(ctx context.Context) error {
 		}
 		t.Lease = pipeline.Lease{}
 		if err := enc.Encode(t); err != nil {
-			return err
+			return d, err
 		}
 		count++
 	}
 	m.mark.Tasks = count
-	return replaceFile(m.path("tasks.jsonl"), out.Bytes())
+	return hashing.Of(out.Bytes()), replaceFile(m.path(fileTasks), out.Bytes())
 }
 
 // chains copies each Custody chain up to its last whole line. A copy never
 // becomes shorter or other than it was: a chain that does not continue its copy
 // is not the chain that was mirrored. Without write they are only compared.
-func (m *mirroring) chains(write func(name string, b []byte) error) error {
+func (m *mirroring) chains(write func(name string, b []byte) error) (list []signedChain, err error) {
 	names, err := filepath.Glob(filepath.Join(globEscape(m.n.path("outbox")), "*.jsonl"))
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := m.lostChain(names); err != nil {
+		return nil, err
 	}
 	for _, name := range names {
 		b, err := os.ReadFile(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		b = b[:bytes.LastIndexByte(b, '\n')+1] // the rest is just being written
-		to := m.path(filepath.Join("outbox", filepath.Base(name)))
-		was, err := os.ReadFile(to)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		base := filepath.Base(name)
+		was, err := readMirror(m.dir, "node/outbox/"+base, int64(len(b)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errTooLarge) {
+			return nil, err
 		}
-		if !bytes.HasPrefix(b, was) {
-			return fmt.Errorf("%w: custody chain %s is shorter here than in the mirror, or another", errNewer, filepath.Base(name))
+		if errors.Is(err, errTooLarge) || !bytes.HasPrefix(b, was) {
+			return nil, fmt.Errorf("%w: custody chain %s is shorter here than in the mirror, or another", errNewer, base)
 		}
+		list = append(list, signedChain{Name: base, Size: int64(len(b)), Digest: hashing.Of(b)})
 		if len(b) > len(was) && write != nil {
-			if err := write(to, b); err != nil {
-				return err
+			if err := write(m.path(filepath.Join("outbox", base)), b); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return list, nil
 }
 
-// readTasks reads what tasks wrote.
-func readTasks(name string) (list []pipeline.Task, err error) {
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+// lostChain returns errNewer if the mirror has a chain that is none of names.
+func (m *mirroring) lostChain(names []string) error {
+	theirs, err := mirrorChains(m.dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer f.Close()
-	for dec := json.NewDecoder(f); ; {
-		var t pipeline.Task
-		err := dec.Decode(&t)
-		if errors.Is(err, io.EOF) {
-			return list, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
-		}
-		list = append(list, t)
+	mine := map[string]bool{}
+	for _, name := range names {
+		mine[filepath.Base(name)] = true
 	}
+	for _, name := range theirs {
+		if !mine[name] {
+			return fmt.Errorf("%w: custody chain %s is in the mirror and not here", errNewer, messages.Visible(name))
+		}
+	}
+	return nil
 }

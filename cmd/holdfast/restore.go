@@ -14,6 +14,7 @@ import (
 
 	"holdfast"
 	"holdfast/canon"
+	"holdfast/cmd/internal/verifycmd"
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/storage/file"
@@ -23,13 +24,13 @@ import (
 const fileRestore = "restore.json"
 
 type restoreOptions struct {
-	from, keys   string
-	old, encrypt bool
+	from, keys, node string
+	old, encrypt     bool
 }
 
 func (c *cli) restoreCmd() *cobra.Command {
 	var o restoreOptions
-	cmd := command("restore --from DIR --data NEW [--keys FILE] [--all-copies-old]", "Make a node again from its mirror",
+	cmd := command("restore --from DIR --data NEW [--node FINGERPRINT] [--keys FILE] [--all-copies-old]", "Make a node again from its mirror",
 		"holdfast restore --from /media/safe/holdfast --data /srv/holdfast --keys keys.age", cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			if o.from == "" {
@@ -37,6 +38,10 @@ func (c *cli) restoreCmd() *cobra.Command {
 			}
 			if o.keys != "" && o.encrypt {
 				return usageError("--keys and --encrypt-keys: give one of them; keys that come back are as they were, and `holdfast key encrypt` encrypts them")
+			}
+			var err error
+			if o.node, err = verifycmd.Fingerprint(o.node); err != nil {
+				return usageError("--node: %v", err)
 			}
 			return c.restore(cmd.Context(), o)
 		})
@@ -54,6 +59,11 @@ in the Policy with its keys. The new keys are encrypted where the lost ones were
 when the mirror was taken, or with --encrypt-keys; the passphrase comes from where
 "holdfast init --encrypt-keys" takes it.
 
+With --node FINGERPRINT (of "holdfast init", the letter or "holdfast policy show")
+whom the new node asks and trusts, its settings, Tasks and custody are taken only
+as the old node has signed them, and a mirror whose store has more than was signed
+is refused. Without it they are taken as they lie there, and that is said.
+
 The queue is always a new one. Captures that only the old queue held, and what
 was done after the mirror was taken, are not in a mirror.
 
@@ -63,6 +73,7 @@ exit status: 0 done  1 could not, or something in the mirror was damaged  2 usag
 	cmd.Flags().StringVar(&o.from, "from", "", "the mirror; it is only read")
 	cmd.Flags().StringVar(&o.keys, "keys", "", "file of `holdfast key export`; without it the keys are lost")
 	cmd.Flags().BoolVar(&o.encrypt, "encrypt-keys", false, "the keys are lost: encrypt the new ones, also if the lost ones were not")
+	cmd.Flags().StringVar(&o.node, "node", "", "fingerprint of the mirrored node: check what it has signed of the mirror")
 	cmd.Flags().BoolVar(&o.old, "all-copies-old", false, "newer states of the node existed: begin a new log")
 	return cmd
 }
@@ -71,12 +82,15 @@ exit status: 0 done  1 could not, or something in the mirror was damaged  2 usag
 type restoreMark struct {
 	ID     string        `json:"id"` // random; with it a Task's new ID is drawn
 	Mirror string        `json:"mirror"`
-	Begun  holdfast.Time `json:"begun"`         // when the mirror's state was
-	Keys   bool          `json:"keys"`          // they were given
-	Old    bool          `json:"old"`           // the person said so
-	NewLog bool          `json:"newlog"`        // set before node.json: a new name
-	Why    string        `json:"why,omitempty"` // set before node.json: why a new log begins
-	Lines  int64         `json:"lines"`         // set before node.json: custody lines that only the old queue had, published again
+	Begun  holdfast.Time `json:"begun"`           // when the mirror's state was
+	Keys   bool          `json:"keys"`            // they were given
+	Old    bool          `json:"old"`             // the person said so
+	Node   string        `json:"node,omitempty"`  // the fingerprint that the person gave
+	NewLog bool          `json:"newlog"`          // set before node.json: a new name
+	Why    string        `json:"why,omitempty"`   // set before node.json: why a new log begins
+	Named  []string      `json:"named,omitempty"` // set before node.json: what of the mirror beside its store is damaged
+	Tasks  int           `json:"tasks"`           // set before node.json
+	Lines  int64         `json:"lines"`           // set before node.json: custody lines that only the old queue had, published again
 	// Encrypt: the new keys are encrypted.
 	Encrypt bool `json:"encrypt,omitempty"`
 }
@@ -94,13 +108,22 @@ type restoring struct {
 	store *file.Store
 	copy  *copier
 
-	tasks int
-	bad   int
+	signed *signedMirror // what --node has checked; nil: nothing was
+	cut    bool          // the statement is older than the mirror's last run
+	bad    int
 }
 
 func (r *restoring) problem(name string, err error) {
 	r.c.log().Error("restore", "problem", name, "err", err)
 	r.bad++
+}
+
+// named is a problem that the same command says again.
+func (r *restoring) named(name, what string) {
+	r.problem(name, errors.New(what))
+	if len(r.mine.Named) < 1000 {
+		r.mine.Named = append(r.mine.Named, name+": "+what)
+	}
 }
 
 func (c *cli) restore(ctx context.Context, o restoreOptions) error {
@@ -148,6 +171,9 @@ func (r *restoring) read(ctx context.Context) (err error) {
 	if r.from, err = filepath.Abs(r.o.from); err != nil {
 		return err
 	}
+	if err := noLinks(r.from); err != nil {
+		return err
+	}
 	if r.mark, err = readMark(r.from); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("no mirror is there: name the directory that `holdfast mirror --to` was given: %w", err)
@@ -158,10 +184,22 @@ func (r *restoring) read(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if within(r.from, to) || within(to, r.from) {
+	switch ok, err := apart(r.from, to); {
+	case err != nil:
+		return err
+	case !ok:
 		return usageError("--data: the new node must lie outside the mirror")
 	}
-	if r.set, err = readSettings(filepath.Join(r.from, "node")); err != nil {
+	if r.o.node != "" {
+		if err := r.verify(); err != nil {
+			return err
+		}
+	}
+	b, err := r.nodeFile(fileSettings)
+	if err == nil {
+		r.set, err = parseSettings(b)
+	}
+	if err != nil {
 		return fmt.Errorf("the mirror was never whole, and does not say whose it is: its store can be read, but no node be made of it: %w", err)
 	}
 	if r.o.keys == "" {
@@ -191,11 +229,11 @@ func (r *restoring) claim(ctx context.Context) (unlock func(), err error) {
 	dir := r.c.data
 	r.mine = new(restoreMark)
 	err = readJSON(filepath.Join(dir, fileRestore), r.mine)
-	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old, Encrypt: r.pass != nil}
+	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old, Node: r.o.node, Encrypt: r.pass != nil}
 	switch {
 	case err == nil:
-		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old || was.Encrypt != want.Encrypt {
-			return nil, fmt.Errorf("another restore was begun there (of the mirror's state of %s, keys given: %t, all copies old: %t, new keys encrypted: %t): finish that one, or choose another directory", was.Begun, was.Keys, was.Old, was.Encrypt)
+		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old || was.Node != want.Node || was.Encrypt != want.Encrypt {
+			return nil, fmt.Errorf("another restore was begun there (of the mirror's state of %s, keys given: %t, all copies old: %t, fingerprint given: %t, new keys encrypted: %t): finish that one, or choose another directory", was.Begun, was.Keys, was.Old, was.Node != "", was.Encrypt)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
@@ -226,6 +264,9 @@ func (r *restoring) warn() {
 	age := "it is of " + r.mark.Begun.String()
 	if r.mark.Whole == nil {
 		age = "its last run, of " + r.mark.Begun.String() + ", was cut short"
+	}
+	if r.signed == nil {
+		fmt.Fprint(r.c.errs, "holdfast: whom the new node asks and trusts was NOT CHECKED: whoever could write to the mirror may have chosen it. Give --node FINGERPRINT, or compare `authority list`, `egress list` and `policy show` with what the office has on paper before anything is sealed.\n")
 	}
 	if r.keys != nil && !r.o.old {
 		fmt.Fprintf(r.c.errs, "holdfast: this goes on with the log of %s from this mirror; %s.\nholdfast: If a newer copy of the node existed anywhere, stop, and restore into another directory with --all-copies-old.\n", r.mark.Node, age)
@@ -335,9 +376,9 @@ func (r *restoring) say(n *node, took time.Duration) error {
 		state = "begun"
 	}
 	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.mine.Why,
-		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.tasks, "lost": lost, "problems": r.bad},
+		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "checked": r.signed != nil, "lost": lost, "problems": r.bad},
 		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %d captures that were in the old queue alone when the mirror was taken, and all that came after it\nfingerprint %s",
-		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), r.copy.files, r.copy.bytes, took.Seconds(), r.tasks, lost, fp)
+		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), r.copy.files, r.copy.bytes, took.Seconds(), r.mine.Tasks, lost, fp)
 	if r.bad > 0 {
 		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)
 	}

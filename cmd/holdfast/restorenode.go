@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -14,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
+	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/storage/file"
 
@@ -37,7 +37,7 @@ func (r *restoring) files(ctx context.Context) error {
 	if _, err := os.Stat(r.path(fileSettings)); err == nil {
 		return r.again() // killed behind node.json: the files are there
 	}
-	r.mine.NewLog, r.mine.Why = false, "" // decided anew
+	r.mine.NewLog, r.mine.Why, r.mine.Named = false, "", nil // decided anew
 	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.unplanned} {
 		if err := step(ctx); err != nil {
 			return err
@@ -62,16 +62,12 @@ func (r *restoring) files(ctx context.Context) error {
 	return writeJSON(r.path(fileSettings), r.set)
 }
 
-// whyPart is why a new log begins where the mirror's own was damaged.
-const whyPart = "the mirror does not hold the whole log"
-
 func (r *restoring) again() error {
-	if r.mine.Why == whyPart {
-		r.problem("log", errors.New(whyPart))
+	for _, text := range r.mine.Named {
+		name, what, _ := strings.Cut(text, ": ")
+		r.problem(name, errors.New(what))
 	}
-	ts, err := readTasks(filepath.Join(r.from, "node", "tasks.jsonl"))
-	r.tasks = len(ts)
-	return err
+	return nil
 }
 
 func (r *restoring) copyStore(ctx context.Context) error {
@@ -92,6 +88,9 @@ func (r *restoring) copyStore(ctx context.Context) error {
 		return err
 	}
 	if err := r.copy.look(ctx); err != nil {
+		return err
+	}
+	if err := r.notBeyond(ctx, from); err != nil {
 		return err
 	}
 	return r.copy.run(ctx)
@@ -121,16 +120,8 @@ func (r *restoring) nodeFiles(context.Context) error {
 			return err
 		}
 	}
-	chains, err := filepath.Glob(filepath.Join(globEscape(filepath.Join(r.from, "node", "outbox")), "*.jsonl"))
-	if err != nil {
-		return err
-	}
-	names := []string{fileAuthorities, filePolicy, fileEgresses}
-	for _, c := range chains {
-		names = append(names, "outbox/"+filepath.Base(c))
-	}
-	for _, name := range names {
-		b, err := os.ReadFile(filepath.Join(r.from, "node", filepath.FromSlash(name)))
+	for _, name := range []string{fileAuthorities, filePolicy, fileEgresses} {
+		b, err := r.nodeFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -141,7 +132,7 @@ func (r *restoring) nodeFiles(context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.chains()
 }
 
 // secrets writes the keys that were given, or draws new ones. A node with new
@@ -209,7 +200,7 @@ func (r *restoring) newKeys(ctx context.Context) error {
 }
 
 func (r *restoring) oldPolicy() (*holdfast.Policy, error) {
-	b, err := os.ReadFile(filepath.Join(r.from, "node", filePolicy))
+	b, err := r.nodeFile(filePolicy)
 	if err != nil {
 		return nil, err
 	}
@@ -241,14 +232,16 @@ func (r *restoring) log(ctx context.Context) error {
 		return r.newName(ctx, "the mirror's last run was cut short, and the node had begun a new log")
 	case r.o.old:
 		return r.newName(ctx, "newer copies existed")
-	case r.mark.Log == nil:
+	case r.mark.Log == nil && !r.cut:
 		return nil // there was none yet
+	case r.mark.Log == nil:
+		return r.newName(ctx, "the mirror's last run was cut short, and a log may have begun")
 	}
 	tree, err := preserve.LastTree(ctx, r.store, r.set.VKey)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if tree == nil || *tree != *r.mark.Log {
+	if r.cut || tree == nil || *tree != *r.mark.Log {
 		return r.newName(ctx, "the mirror's last run was cut short, and the log had grown")
 	}
 	p, err := r.oldPolicy()
@@ -269,8 +262,8 @@ func (r *restoring) log(ctx context.Context) error {
 	if err == nil || !errors.Is(err, preserve.ErrIncomplete) && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	r.problem("log", err)
-	return errors.Join(os.RemoveAll(dir), r.newName(ctx, whyPart))
+	r.named("log", err.Error())
+	return errors.Join(os.RemoveAll(dir), r.newName(ctx, "the mirror does not hold the whole log"))
 }
 
 // queue makes a new queue and gives it the Tasks, under new IDs: what was
@@ -278,7 +271,7 @@ func (r *restoring) log(ctx context.Context) error {
 // captures may have one ID. The new ones follow from the old, so that a restore
 // that is killed and done again adds none twice.
 func (r *restoring) queue(ctx context.Context) error {
-	ts, err := readTasks(filepath.Join(r.from, "node", "tasks.jsonl"))
+	want, err := mirrorTasks(r.from, func(pipeline.Task) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -287,19 +280,36 @@ func (r *restoring) queue(ctx context.Context) error {
 		return err
 	}
 	defer q.Close()
-	for i := range ts {
-		d := hashing.Of([]byte("restored task " + r.mine.ID + " " + string(ts[i].ID)))
-		ts[i].ID = holdfast.ID(hex.EncodeToString(d[:16]))
+	r.mine.Tasks = 0
+	if r.signed != nil && want != r.signed.Tasks { // so it may be where a run was cut short
+		r.named(fileTasks, "not the Tasks that the node has signed: none was taken over")
+		return nil
 	}
-	r.tasks = len(ts)
-	for len(ts) > 0 {
-		n := min(len(ts), 1000)
-		if _, err := q.AddTasks(ctx, ts[:n]...); err != nil {
-			return err
+	var some []pipeline.Task
+	add := func() error {
+		r.mine.Tasks += len(some)
+		_, err := q.AddTasks(ctx, some...)
+		some = some[:0]
+		return err
+	}
+	got, err := mirrorTasks(r.from, func(t pipeline.Task) error {
+		d := hashing.Of([]byte("restored task " + r.mine.ID + " " + string(t.ID)))
+		t.ID = holdfast.ID(hex.EncodeToString(d[:16]))
+		if some = append(some, t); len(some) < 1000 {
+			return nil
 		}
-		ts = ts[n:]
+		return add()
+	})
+	if err == nil && got != want {
+		err = errors.New("the mirror's Tasks were changed while they were read")
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	if r.signed == nil && r.mark.Whole != nil && r.mine.Tasks+len(some) != r.mark.Tasks {
+		r.named(fileTasks, fmt.Sprintf("%d Tasks, and the mirror was made with %d", r.mine.Tasks+len(some), r.mark.Tasks))
+	}
+	return add()
 }
 
 // unplanned counts the custody lines that no plan of the store has. They were in
@@ -316,7 +326,7 @@ func (r *restoring) unplanned(ctx context.Context) error {
 	}
 	r.mine.Lines = 0
 	for _, name := range names {
-		b, err := os.ReadFile(name)
+		lines, err := countLines(name)
 		if err != nil {
 			return err
 		}
@@ -324,7 +334,7 @@ func (r *restoring) unplanned(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for n := int64(bytes.Count(b, []byte{'\n'})); n > 0; n-- {
+		for n := lines; n > 0; n-- {
 			if !planned[holdfast.EventID(id, n)] {
 				r.mine.Lines++
 			}

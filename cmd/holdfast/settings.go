@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -95,11 +94,19 @@ type authorityEntry struct {
 }
 
 func readSettings(dir string) (*settings, error) {
-	s := new(settings)
-	err := readJSON(filepath.Join(dir, fileSettings), s)
+	b, err := readBounded(filepath.Join(dir, fileSettings), maxNodeFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open %s: %w: `holdfast init` makes one, --data DIR or HOLDFAST_DATA names another directory", dir, errNoNode)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return parseSettings(b)
+}
+
+func parseSettings(b []byte) (*settings, error) {
+	s := new(settings)
+	err := decodeJSON(fileSettings, b, s)
 	if err == nil && s.Version > 1 {
 		err = fmt.Errorf("%s has version %d: use a newer holdfast", fileSettings, s.Version)
 	}
@@ -138,15 +145,14 @@ func (s *settings) checkFiles() error {
 }
 
 func readJSON(name string, v any) error {
-	f, err := os.Open(name)
+	b, err := readBounded(name, maxNodeFile)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 4<<20))
-	if err != nil {
-		return err
-	}
+	return decodeJSON(name, b, v)
+}
+
+func decodeJSON(name string, b []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
@@ -156,11 +162,16 @@ func readJSON(name string, v any) error {
 }
 
 func writeJSON(name string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
+	b, err := encodeJSON(v)
 	if err != nil {
 		return err
 	}
-	return writeFile(name, append(b, '\n'))
+	return writeFile(name, b)
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	return append(b, '\n'), err
 }
 
 // createJSON is writeJSON where there is no such file yet.
