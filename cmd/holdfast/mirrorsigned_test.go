@@ -80,6 +80,8 @@ func TestRestoreSigned(t *testing.T) {
 		t.Fatal(out, errs)
 	}
 	mirror()
+	chains, _ := filepath.Glob(filepath.Join(globEscape(safe), "node/outbox/*.jsonl"))
+	chain := "outbox/" + filepath.Base(chains[0])
 	for name, c := range map[string]struct {
 		fp     string
 		change func(node string)
@@ -100,6 +102,10 @@ func TestRestoreSigned(t *testing.T) {
 				edit(t, filepath.Join(node, filepath.Base(f)), func([]byte) []byte { b, _ := os.ReadFile(filepath.Join(older, filepath.Base(f))); return b })
 			}
 		}, want: "somebody has put an older statement there"},
+		"cut chain": {fp: fp, change: func(node string) { edit(t, filepath.Join(node, chain), func(b []byte) []byte { return b[:len(b)/2] }) }, want: "custody chain"},
+		"longer chain": {fp: fp, change: func(node string) {
+			edit(t, filepath.Join(node, chain), func(b []byte) []byte { return append(b, "{}\n"...) })
+		}},
 		"tasks": {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, fileTasks), []byte("{}\n"), 0o600) }, want: "not the Tasks that the node has signed", could: true},
 	} {
 		t.Run(name, func(t *testing.T) {
