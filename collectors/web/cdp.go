@@ -30,24 +30,31 @@ type link struct {
 	pending map[int]chan reply
 	events  map[string]func(method string, params json.RawMessage) // by session; "" is the browser's own
 	dead    chan struct{}                                          // closed when the browser is gone
+	most    int                                                    // bytes of a message that goes to a file
 }
 
 const (
 	maxMessage = 1 << 20
 	maxSpill   = 1 << 30
+	maxEvent   = 16 << 20 // an event has an address in it twice at most, and one is 2 MB at most
 )
 
 // errDead is wrapped by every error that means "the browser is gone".
 var errDead = errors.New("browser is gone")
 
-// reply is one answer: its JSON in memory, or in a file that the taker removes.
+// reply is one answer: its JSON in memory, or in a file that the taker removes,
+// or nowhere because it was too large: a page can make a document of any size,
+// and must not end the browser with it.
 type reply struct {
 	json []byte
 	file string
+	over bool
 }
 
+var errOver = fmt.Errorf("answer above %d bytes", maxSpill)
+
 func newLink(in io.Reader, out io.WriteCloser, dir string) *link {
-	l := &link{out: out, dir: dir, pending: map[int]chan reply{}, dead: make(chan struct{}),
+	l := &link{out: out, dir: dir, most: maxSpill, pending: map[int]chan reply{}, dead: make(chan struct{}),
 		events: map[string]func(string, json.RawMessage){}}
 	go l.read(in) // ends with the browser: its end of the pipe closes
 	return l
@@ -96,14 +103,17 @@ func (l *link) spill(begin []byte, r *bufio.Reader) (reply, error) {
 	for err == nil {
 		var part []byte
 		part, err = r.ReadSlice(0)
-		if size += len(part); size > maxSpill {
-			return reply{}, fmt.Errorf("browser sent a message above %d bytes", maxSpill)
-		}
-		if _, werr := f.Write(bytes.TrimSuffix(part, []byte{0})); werr != nil {
-			return reply{}, werr
+		if size += len(part); size <= l.most {
+			if _, werr := f.Write(bytes.TrimSuffix(part, []byte{0})); werr != nil {
+				return reply{}, werr
+			}
 		}
 		if err == nil {
-			return reply{json: begin[:128], file: f.Name()}, nil
+			m := reply{json: begin[:128], file: f.Name(), over: size > l.most}
+			if m.over {
+				m.remove()
+			}
+			return m, nil
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
 			err = nil
@@ -135,8 +145,7 @@ func (l *link) deliver(m reply) {
 // event calls the session's handler, which must not wait for the browser.
 func (l *link) event(m reply) {
 	if m.file != "" {
-		m.remove() // no event that is used here is that large
-		return
+		m = m.event()
 	}
 	var e struct {
 		SessionID string
@@ -152,6 +161,20 @@ func (l *link) event(m reply) {
 	if handle != nil {
 		handle(e.Method, e.Params)
 	}
+}
+
+// event takes one back into memory that is large: a page can go to an address of
+// a megabyte. What is larger still is none that is used here.
+func (m reply) event() reply {
+	defer m.remove()
+	if st, err := os.Stat(m.file); err != nil || st.Size() > maxEvent {
+		return reply{}
+	}
+	b, err := os.ReadFile(m.file)
+	if err != nil {
+		return reply{}
+	}
+	return reply{json: b}
 }
 
 func (m reply) remove() {
@@ -238,7 +261,7 @@ func (s session) Call(ctx context.Context, id, method string, params any) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	if m.file != "" {
+	if m.file != "" || m.over {
 		m.remove()
 		return nil, fmt.Errorf("%s: answer above %d bytes", method, maxMessage)
 	}
@@ -309,6 +332,9 @@ func (s session) blob(r proto.Request, field string, w io.Writer) error {
 		return err
 	}
 	defer m.remove()
+	if m.over {
+		return fmt.Errorf("%s: %w", r.ProtoReq(), errOver)
+	}
 	var src io.Reader = bytes.NewReader(m.json)
 	if m.file != "" {
 		f, err := os.Open(m.file)

@@ -1,23 +1,25 @@
 package web
 
 import (
+	"net/http"
 	"slices"
 
 	"holdfast/collectors"
 )
 
 // heal takes from the account of what is missing what came whole when the
-// browser asked for it again: on a bad line it does. The failed exchange stays
-// in the record; it returns how many there were.
+// browser asked for it again: on a bad line it does. An answer that was there
+// before is another, and so are a part and what was sent with other data. The
+// failed exchange stays in the record; it returns how many there were.
 func (r *recorder) heal() (n int) {
-	whole := map[string]bool{}
+	whole := map[string]int{} // the last of them
 	for _, x := range r.exchanges {
-		if x.fault == nil && !x.upgraded {
-			whole[x.method+" "+x.url] = true
+		if x.fault == nil && !x.upgraded && replayable(x.method) && x.status != http.StatusPartialContent {
+			whole[x.method+" "+x.url] = max(x.number, whole[x.method+" "+x.url])
 		}
 	}
 	for _, x := range r.failures {
-		if x.fault == nil || x.fault.blocked || !whole[x.method+" "+x.url] {
+		if x.fault == nil || x.fault.blocked || whole[x.method+" "+x.url] < x.number {
 			continue
 		}
 		url, why := clean(x.url), clean(x.fault.Error())

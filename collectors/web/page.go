@@ -261,7 +261,10 @@ const (
 // screenshots makes the full page, in tiles if it is high.
 func (t *tab) screenshots(ctx context.Context, dir string, v *view) error {
 	m, err := proto.PageGetLayoutMetrics{}.Call(t.session.with(ctx))
-	if err != nil || m.CSSContentSize == nil {
+	if err == nil && m.CSSContentSize == nil {
+		err = errors.New("not told")
+	}
+	if err != nil {
 		v.because("screenshot-failed", fmt.Errorf("size of the page: %w", err))
 		return nil
 	}
