@@ -52,20 +52,34 @@ func endsLine(before []byte) bool { return len(before) == 0 || before[len(before
 func (h *Head) parse() (bad error) {
 	lines := strings.Split(strings.TrimRight(string(h.Raw), "\r\n"), "\n")
 	h.Start = strings.TrimRight(lines[0], "\r")
+	open := false // the line before is a field, which a blank at the start goes on with
 	for _, line := range lines[1:] {
 		line = strings.TrimRight(line, "\r")
-		if last := len(h.Fields) - 1; last >= 0 && line != "" && (line[0] == ' ' || line[0] == '\t') {
-			h.Fields[last].Value += " " + strings.TrimSpace(line)
+		if line != "" && (line[0] == ' ' || line[0] == '\t') {
+			if last := len(h.Fields) - 1; open {
+				h.Fields[last].Value += " " + strings.Trim(line, " \t")
+			} else {
+				bad = fmt.Errorf("read head: line %.80q goes on with no field: %w", line, ErrFormat)
+			}
 			continue
 		}
 		name, value, ok := strings.Cut(line, ":")
-		if !ok || name == "" {
+		trimmed := strings.TrimRight(name, " \t")
+		if open = ok && token(name); !ok || !token(trimmed) {
 			bad = fmt.Errorf("read head: line %.80q is not a field: %w", line, ErrFormat)
 			continue
 		}
-		h.Fields = append(h.Fields, Field{strings.TrimRight(name, " \t"), strings.TrimSpace(value)})
+		h.Fields = append(h.Fields, Field{trimmed, strings.Trim(value, " \t")})
 	}
 	return bad
+}
+
+// token reports whether s can be a name (RFC 9110, 5.6.2). It matters that what
+// cannot is none: letters of other scripts fold to ASCII ones.
+func token(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
 }
 
 // Status reads the status code of an HTTP response head: 100 to 999.

@@ -14,7 +14,7 @@ import (
 
 // Limits bound what a Reader takes from a hostile file. Zero means the default.
 type Limits struct {
-	Head    int   // bytes of one record's header, 64 KiB
+	Head    int   // bytes of one record's header, 512 KiB: an address may be as long as a head
 	Block   int64 // bytes of one block, 4 GiB
 	Records int   // 1,000,000
 }
@@ -50,7 +50,7 @@ type Entry struct {
 // file has no records.
 func NewReader(r io.Reader, lim Limits) *Reader {
 	if lim.Head == 0 {
-		lim.Head = 64 << 10
+		lim.Head = 512 << 10
 	}
 	if lim.Block == 0 {
 		lim.Block = 4 << 30

@@ -86,7 +86,7 @@ func (f Fields) Has(name, token string) bool {
 			continue
 		}
 		for part := range strings.SplitSeq(x.Value, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), token) {
+			if strings.EqualFold(strings.Trim(part, " \t"), token) {
 				return true
 			}
 		}

@@ -189,7 +189,7 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	because := func(code, detail string) {
 		a.Reasons = append(a.Reasons, collectors.Reason{Code: code, Detail: clean(detail)})
 	}
-	failed := main == nil || main.status >= 400 || main.status/100 == 3 && !x.view.committed
+	failed := main == nil || main.status >= 400 || !x.view.committed && (main.status/100 == 3 || main.fault != nil && main.fault.code == "bad-answer")
 	switch f := x.mainFailure(); {
 	case main == nil && f != nil:
 		// What the browser says of it is only that the proxy hung up.

@@ -2,51 +2,15 @@ package web
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 
 	"holdfast/warc"
 )
-
-// framing is how the end of a message body is known (RFC 9112, clause 6.3).
-type framing struct {
-	chunked bool
-	length  int64 // -1: until the connection ends; without meaning if chunked
-}
-
-const untilClose = -1
-
-func responseFraming(method string, status int, f warc.Fields) (framing, error) {
-	if method == http.MethodHead || status/100 == 1 || status == http.StatusNoContent || status == http.StatusNotModified {
-		return framing{}, nil
-	}
-	fr, err := fieldFraming(f)
-	if err == nil && !fr.chunked && f.Get("Content-Length") == "" {
-		fr.length = untilClose
-	}
-	return fr, err
-}
-
-// fieldFraming reads the fields alone; without any the body is empty.
-func fieldFraming(f warc.Fields) (framing, error) {
-	if f.Has("Transfer-Encoding", "chunked") {
-		return framing{chunked: true}, nil
-	}
-	v := f.Get("Content-Length")
-	if v == "" {
-		return framing{}, nil
-	}
-	v, _, _ = strings.Cut(v, ",")
-	n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-	if err != nil || n < 0 {
-		return framing{}, fmt.Errorf("content length %.40q: %w", v, warc.ErrFormat)
-	}
-	return framing{length: n}, nil
-}
 
 // copier moves one body from the wire to the spool and on to the other side.
 type copier struct {
@@ -54,6 +18,7 @@ type copier struct {
 	spool *spool
 	dst   *bufio.Writer // nil once the other side is gone: recording goes on
 	meter func(n int) error
+	ask   bool        // a request: what the meter refuses is not sent, and not recorded as sent
 	keep  func() bool // asked when dst goes away: record the rest?
 	gone  bool
 	buf   []byte
@@ -85,9 +50,8 @@ func (c *copier) exactly(n int64) error {
 			p = p[:min(int64(len(p)), n)]
 		}
 		m, err := c.src.Read(p)
-		c.spool.content(p[:m])
-		if err := c.pass(p[:m]); err != nil {
-			return err
+		if perr := c.move(p[:m], c.spool.content); perr != nil {
+			return perr
 		}
 		if n > 0 {
 			n -= int64(m)
@@ -112,10 +76,9 @@ func (c *copier) chunks() error {
 		if err != nil {
 			return err
 		}
-		size, _, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), ";")
-		n, err := strconv.ParseInt(strings.TrimSpace(size), 16, 64)
-		if err != nil || n < 0 {
-			return fmt.Errorf("chunk size %.40q: %w", size, warc.ErrFormat)
+		n, err := chunkSize(line)
+		if err != nil {
+			return err
 		}
 		if n == 0 {
 			return c.trailers()
@@ -123,42 +86,68 @@ func (c *copier) chunks() error {
 		if err := c.exactly(n); err != nil {
 			return err
 		}
-		if line, err := c.line(); err != nil || len(strings.TrimRight(string(line), "\r\n")) > 0 {
-			return errors.Join(fmt.Errorf("chunk end %.40q: %w", line, warc.ErrFormat), err)
+		switch line, err := c.line(); {
+		case err != nil:
+			return err
+		case len(line) > 0:
+			return fmt.Errorf("chunk end %.40q: %w", line, warc.ErrFormat)
 		}
 	}
+}
+
+// chunkSize is as strict as browsers are: hex digits, blanks behind, extensions.
+func chunkSize(line []byte) (int64, error) {
+	size, _, _ := strings.Cut(string(line), ";")
+	size = strings.TrimRight(size, " ")
+	n, err := strconv.ParseInt(size, 16, 64)
+	if err != nil || strings.Trim(size, "0123456789abcdefABCDEF") != "" {
+		return 0, fmt.Errorf("chunk size %.40q: %w", size, warc.ErrFormat)
+	}
+	return n, nil
 }
 
 func (c *copier) trailers() error {
 	for range 200 {
 		line, err := c.line()
-		if err != nil || len(strings.TrimRight(string(line), "\r\n")) == 0 {
+		if err != nil || len(line) == 0 {
 			return err
 		}
 	}
 	return fmt.Errorf("trailers: %w", warc.ErrLimit)
 }
 
-// line copies one line of framing; the slice is valid until the next read.
+// line copies one line of framing and returns it without its line end; the
+// slice is valid until the next read.
 func (c *copier) line() ([]byte, error) {
 	line, err := c.src.ReadSlice('\n')
-	c.spool.wire(line)
-	if perr := c.pass(line); perr != nil {
+	if perr := c.move(line, c.spool.wire); perr != nil {
 		return nil, perr
 	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
+	switch err {
+	case io.EOF:
+		return nil, io.ErrUnexpectedEOF
+	case bufio.ErrBufferFull:
+		return nil, fmt.Errorf("a line of more than %d bytes between chunks: %w", len(line), warc.ErrLimit)
 	}
-	return line, err
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")), err
 }
 
-// pass hands p on, at once when nothing more is waiting, and counts it.
-func (c *copier) pass(p []byte) error {
-	if c.spool.err != nil {
-		return c.spool.err
+// move records p, counts it and hands it on, at once when nothing more waits.
+func (c *copier) move(p []byte, record func([]byte)) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if !c.ask {
+		record(p) // it came, whatever the budget says
 	}
 	if err := c.meter(len(p)); err != nil {
 		return err
+	}
+	if c.ask {
+		record(p)
+	}
+	if c.spool.err != nil {
+		return c.spool.err
 	}
 	if c.dst == nil {
 		return nil

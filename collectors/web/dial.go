@@ -7,10 +7,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/collectors"
@@ -184,7 +186,7 @@ func (d *dialer) connect(ctx context.Context, addrs []netip.Addr, port string, p
 func (d *dialer) handshake(ctx context.Context, conn net.Conn, host string, p *peer) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
 	defer cancel()
-	tc := tls.Client(conn, &tls.Config{
+	tc := tls.Client(&wire{Conn: conn}, &tls.Config{
 		ServerName:         host,
 		NextProtos:         []string{"http/1.1"},
 		MinVersion:         tls.VersionTLS10, // an old server is recorded as one
@@ -196,6 +198,31 @@ func (d *dialer) handshake(ctx context.Context, conn net.Conn, host string, p *p
 	state := tc.ConnectionState()
 	p.tls, p.verdict = &state, d.judge(state.PeerCertificates, host)
 	return tc, nil
+}
+
+// wire sees how a connection under TLS ends.
+type wire struct {
+	net.Conn
+	ended atomic.Bool
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if errors.Is(err, io.EOF) {
+		w.ended.Store(true)
+	}
+	return n, err
+}
+
+// unclosed reports whether a connection that has ended did so without the
+// alert by which TLS says that this is the end.
+func (u *upstream) unclosed() bool {
+	tc, ok := u.conn.(*tls.Conn)
+	if !ok {
+		return false
+	}
+	w, ok := tc.NetConn().(*wire)
+	return ok && w.ended.Load()
 }
 
 // judge verifies a chain as a browser would, without revocation.
@@ -257,7 +284,7 @@ func specialNets() []netip.Prefix {
 	for _, s := range []string{
 		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
 		"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-		"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
+		"::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
 	} {
 		out = append(out, netip.MustParsePrefix(s))
 	}

@@ -23,20 +23,19 @@ type exchange struct {
 	response  *spool // nil: not one byte of an answer
 	status    int
 	fields    warc.Fields // of the response
-	interim   []byte      // 1xx heads, or an answer that is not HTTP, at most maxInterim
+	chunked   bool        // the body of the answer is
+	asides    []*aside    // what the site sent outside of its answer
 	visit     bool        // the browser asked for a document, not a script for data
 	upgraded  bool        // a WebSocket: bytes of both directions follow the heads
-	cut       string      // WARC-Truncated reason
+	cut       string      // WARC-Truncated reason of the answer
+	askCut    string      // and of the request
 	withheld  *withheld   // a body that is not kept
 	unchecked error       // why a body could not be compared with the lists as decoded
 	headed    time.Time   // when the head of the answer was there
 	fault     *fault      // why there is no answer, or no whole one
 }
 
-const (
-	maxHead    = 256 << 10
-	maxInterim = 16 << 10
-)
+const maxHead = 256 << 10 // of either direction; browsers take no longer one
 
 // fail notes the first thing that went wrong.
 func (x *exchange) fail(code string, err error) {
@@ -81,7 +80,7 @@ var (
 type meter struct {
 	mu       sync.Mutex
 	bytes    int64 // received
-	sent     int64 // of request bodies
+	sent     int64 // of requests
 	requests int
 	active   int
 	last     time.Time

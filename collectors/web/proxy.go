@@ -127,15 +127,12 @@ func (p *proxy) serve(c net.Conn) {
 	cl := &client{conn: c, br: bufio.NewReaderSize(c, 32<<10), bw: bufio.NewWriterSize(c, 32<<10)}
 	defer p.hangUp(cl)
 	head, err := warc.ReadHead(cl.br, maxHead)
-	if err != nil {
-		return
-	}
-	if site, ok := strings.CutPrefix(head.Start, http.MethodConnect+" "); ok {
+	if site, ok := strings.CutPrefix(head.Start, http.MethodConnect+" "); ok && err == nil {
 		site, _, _ = strings.Cut(site, " ")
 		p.tunnel(c, cl, site)
 		return
 	}
-	for err == nil && p.exchange(cl, head) {
+	for p.exchange(cl, head, err) {
 		head, err = warc.ReadHead(cl.br, maxHead)
 	}
 }
@@ -168,7 +165,7 @@ func (p *proxy) tunnel(c net.Conn, cl *client, site string) {
 	}
 	for {
 		head, err := warc.ReadHead(cl.br, maxHead)
-		if err != nil || !p.exchange(cl, head) {
+		if !p.exchange(cl, head, err) {
 			return
 		}
 	}
@@ -210,8 +207,7 @@ func (p *proxy) hangUp(cl *client) {
 // connect gives the client's upstream for an order, dialling if the kept one is
 // for another site.
 func (p *proxy) connect(cl *client, o order) (*peer, error) {
-	key := o.scheme + " " + o.site
-	if cl.up != nil && cl.up.key == key {
+	if cl.up != nil && cl.up.key == o.key() {
 		return cl.up.peer, nil
 	}
 	p.hangUp(cl)
@@ -227,7 +223,7 @@ func (p *proxy) connect(cl *client, o order) (*peer, error) {
 		conn.Close()
 		return pr, errStopped
 	}
-	cl.up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 32<<10), peer: pr, key: key}
+	cl.up = &upstream{conn: conn, br: bufio.NewReaderSize(conn, 32<<10), peer: pr, key: o.key()}
 	return pr, nil
 }
 
@@ -236,20 +232,30 @@ type order struct {
 	method, scheme, site, url string
 	raw                       []byte // the head
 	fields                    warc.Fields
+	framing                   framing // of the body
 }
+
+func (o order) key() string { return o.scheme + " " + o.site }
 
 // order reads where a request goes and how its head reads there.
 func (cl *client) order(h warc.Head) (order, error) {
+	fr, err := requestFraming(h)
+	if err != nil {
+		return order{}, err
+	}
 	method, rest, _ := strings.Cut(h.Start, " ")
 	target, version, ok := strings.Cut(rest, " ")
-	if !ok || method == "" {
+	if !ok || method == "" || strings.Contains(version, " ") {
 		return order{}, fmt.Errorf("request line %.80q: %w", h.Start, warc.ErrFormat)
 	}
 	if cl.scheme != "" {
-		return order{method, cl.scheme, cl.site, cl.scheme + "://" + bareHost(cl.scheme, cl.site) + target, h.Raw, h.Fields}, nil
+		if target[:min(1, len(target))] != "/" { // else it would name another site than the tunnel's
+			return order{}, fmt.Errorf("request target %.80q: %w", target, warc.ErrFormat)
+		}
+		return order{method, cl.scheme, cl.site, cl.origin() + target, h.Raw, h.Fields, fr}, nil
 	}
 	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "http" || u.Host == "" {
+	if err != nil || u.Scheme != "http" || u.Host == "" || !strings.HasPrefix(target, "http://") {
 		return order{}, fmt.Errorf("request target %.80q: %w", target, warc.ErrFormat)
 	}
 	path := target[len("http://"):]
@@ -258,7 +264,53 @@ func (cl *client) order(h warc.Head) (order, error) {
 	} else if path = path[i:]; path[0] == '?' {
 		path = "/" + path
 	}
-	return order{method, "http", withPort(u.Host, "80"), target, direct(h, method+" "+path+" "+version), h.Fields}, nil
+	return order{method, "http", withPort(u.Host, "80"), target, direct(h, method+" "+path+" "+version), h.Fields, fr}, nil
+}
+
+func (cl *client) origin() string { return cl.scheme + "://" + bareHost(cl.scheme, cl.site) }
+
+// unreadable records a request that is not passed on: its head is longer than
+// browsers take one, or nothing that a browser sends. One that the browser gave
+// up in the middle was never asked.
+func (p *proxy) unreadable(cl *client, raw []byte, err error) {
+	if !errors.Is(err, warc.ErrFormat) && !errors.Is(err, warc.ErrLimit) {
+		return
+	}
+	method, target := readable(raw)
+	address := target
+	if cl.scheme != "" {
+		address = cl.origin() + "/" + strings.TrimPrefix(target, "/")
+	}
+	if u, uerr := url.Parse(address); uerr != nil || u.Host == "" {
+		address = "urn:holdfast:unreadable-request"
+	}
+	x, berr := p.begin(method, address)
+	if berr != nil {
+		return
+	}
+	x.peer = &peer{host: cl.site}
+	x.request.begin(raw)
+	if errors.Is(err, warc.ErrLimit) {
+		x.askCut = warc.TruncatedLength
+	}
+	x.fault = &fault{code: "bad-request", blocked: true, err: fmt.Errorf("request not sent: %w", err)}
+	p.finish(x, true)
+}
+
+// readable is what a request line says for a record: its beginning, without
+// what would break a line.
+func readable(raw []byte) (method, target string) {
+	const most = 4096
+	line, _, _ := strings.Cut(string(raw[:min(len(raw), most)]), "\n")
+	line = strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, line), "\uFFFD")
+	method, target, _ = strings.Cut(line, " ")
+	target, _, _ = strings.Cut(target, " ")
+	return method, target
 }
 
 // direct is a proxied request's head as the browser would have sent it to the

@@ -34,6 +34,7 @@ type recorder struct {
 	taken             map[string]int // bodies that are not kept, by the list that they are on
 	worded            bool           // one of those can be in a page's text
 	unchecked         int            // bodies that could not be compared as decoded
+	asides            int
 	clock             serverClock
 	err               error // our own disk's
 	done              chan struct{}
@@ -117,8 +118,8 @@ func (r *recorder) tally(x *exchange) {
 	case x.fault.blocked:
 		kind = collectors.MissBlocked
 		r.count.Blocked++
-	case x.fault.code == "unfinished" && x.endless():
-		return // a stream without an end was ended: nothing is missing
+	case (x.fault.code == "unfinished" || x.fault.code == "abandoned") && x.endless():
+		return // a stream without an end was ended, by us or the page: nothing is missing
 	case x.answered():
 		kind = collectors.MissTruncated
 		r.count.Truncated++
@@ -147,7 +148,12 @@ func (r *recorder) write(x *exchange) error {
 				Digest: x.response.payloadDigest(), Span: span})
 		}
 	}
-	if x.fault != nil || len(x.interim) > 0 {
+	for _, a := range x.asides {
+		if err := r.aside(x, a); err != nil {
+			return err
+		}
+	}
+	if x.fault != nil || len(x.asides) > 0 {
 		r.failures = append(r.failures, x)
 	}
 	if x.request.size == 0 {
@@ -173,13 +179,12 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 	if with != "" {
 		rec.ConcurrentTo = []string{with}
 	}
-	if kind == warc.Response {
-		rec.Truncated = x.cut
+	rec.Truncated = x.cut
+	if kind == warc.Request {
+		rec.Truncated = x.askCut
 	}
 	if x.withheld.from(kind) {
 		rec.Truncated = warc.TruncatedUnspecified
-	} else if x.withheld != nil {
-		rec.Truncated = ""
 	}
 	if s.body == s.size-s.head && !x.withheld.from(kind) {
 		// Readers disagree on whether the payload of a chunked body has its chunk
@@ -194,6 +199,30 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 		rec.Cipher = tls.CipherSuiteName(t.CipherSuite)
 	}
 	return to.w.Write(rec)
+}
+
+// aside keeps what the site sent outside of its answer, as it came.
+func (r *recorder) aside(x *exchange, a *aside) error {
+	if a.size == 0 {
+		return nil // taken out: the exchange's note says so
+	}
+	f, err := a.open()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r.asides++
+	rec := warc.Record{Type: warc.Metadata, ID: warc.NewID(), Date: x.started, TargetURI: fmt.Sprintf("urn:holdfast:%s:%d", a.kind, r.asides),
+		ContentType: "application/octet-stream", BlockDigest: a.blockDigest(), PayloadDigest: a.blockDigest(), Truncated: a.cut, Block: f, Length: a.size}
+	if x.answered() {
+		rec.ConcurrentTo = []string{x.id}
+	}
+	if a.ip.IsValid() {
+		rec.IP = a.ip.String()
+	}
+	a.id = rec.ID
+	_, err = r.answers.w.Write(rec)
+	return err
 }
 
 // connection finds or makes the entry for the peer of x. Connections that agree
@@ -304,13 +333,18 @@ type exchangeNote struct {
 	Blocked   bool      `json:"blocked,omitempty"`
 	Truncated string    `json:"truncated,omitempty"`
 	Answer    string    `json:"answer,omitempty"` // record ID
-	Interim   []byte    `json:"interim,omitempty"`
+	Asides    []string  `json:"asides,omitempty"` // record IDs
 	Withheld  *withheld `json:"withheld,omitempty"`
 }
 
 func (x *exchange) describe() exchangeNote {
 	n := exchangeNote{Method: clean(x.method), URL: clean(x.url), Started: x.started.UTC().Format(warc.TimeFormat),
-		Host: clean(x.peer.host), Truncated: x.cut, Interim: x.interim, Withheld: x.withheld}
+		Host: clean(x.peer.host), Truncated: x.cut, Withheld: x.withheld}
+	for _, a := range x.asides {
+		if a.id != "" {
+			n.Asides = append(n.Asides, a.id)
+		}
+	}
 	if x.answered() {
 		n.Answer = x.id
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,11 @@ const codeSpool = "spool"
 // finish hands the exchange to the recorder. counted says that the meter still
 // holds it for active.
 func (p *proxy) finish(x *exchange, counted bool) {
-	for _, s := range []*spool{x.request, x.response} {
+	spools := []*spool{x.request, x.response}
+	for _, a := range x.asides {
+		spools = append(spools, a.spool)
+	}
+	for _, s := range spools {
 		if s == nil {
 			continue
 		}
@@ -56,11 +61,15 @@ func (p *proxy) finish(x *exchange, counted bool) {
 }
 
 // exchange relays one request and its answer; it reports whether the client's
-// connection can carry another.
-func (p *proxy) exchange(cl *client, head warc.Head) bool {
-	o, err := cl.order(head)
+// connection can carry another. err is that of reading the head.
+func (p *proxy) exchange(cl *client, head warc.Head, err error) bool {
+	var o order
+	if err == nil {
+		o, err = cl.order(head)
+	}
 	if err != nil {
-		return false // not HTTP: the browser never sends this
+		p.unreadable(cl, head.Raw, err)
+		return false
 	}
 	x, err := p.begin(o.method, o.url)
 	if err != nil {
@@ -75,7 +84,11 @@ func (p *proxy) exchange(cl *client, head warc.Head) bool {
 func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 	x.request.begin(o.raw)
 	x.visit = o.fields.Get("Upgrade-Insecure-Requests") == "1" || o.fields.Get("Sec-Fetch-Mode") == "navigate"
-	answer, err := p.ask(cl, x, o)
+	x.peer = &peer{host: o.site}
+	answer, err := warc.Head{}, p.meter.give(len(o.raw))
+	if err == nil {
+		answer, err = p.ask(cl, x, o)
+	}
 	if err != nil {
 		p.classify(x, err)
 		return false, true
@@ -85,9 +98,18 @@ func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 		return false, true
 	}
 	x.response.begin(answer.Raw)
-	if p.meter.take(len(answer.Raw), true) != nil {
-		x.cut = warc.TruncatedLength
+	// A head that is over the budget came all the same, and if no body follows it
+	// is a whole answer; a body's first byte will be refused.
+	_ = p.meter.take(len(answer.Raw), true)
+	fr, err := answerFraming(x.method, x.status, answer)
+	if err == nil && x.status == http.StatusSwitchingProtocols && !x.upgraded {
+		err = fmt.Errorf("101 to a request that asked for no other protocol: %w", warc.ErrFormat)
 	}
+	if err != nil {
+		p.ambiguous(cl, x, err)
+		return false, true
+	}
+	x.chunked = fr.chunked
 	cl.pass(answer.Raw)
 	if x.endless() {
 		p.meter.end()
@@ -96,7 +118,7 @@ func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 		p.both(cl, x)
 		return false, false
 	}
-	return p.answer(cl, x, answer), !x.endless()
+	return p.answer(cl, x, answer, fr), !x.endless()
 }
 
 // ask sends the request and reads the head of the answer. A kept-alive
@@ -104,15 +126,18 @@ func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 // sent once more on a fresh one, as browsers do.
 func (p *proxy) ask(cl *client, x *exchange, o order) (warc.Head, error) {
 	for {
+		if cl.up != nil && cl.up.key == o.key() && !cl.up.quiet() {
+			p.rest(cl, x, asideUnasked)
+		}
 		pr, err := p.connect(cl, o)
 		x.peer = pr
 		if err != nil {
 			return warc.Head{}, err
 		}
-		stale := cl.up.used && replayable(x.method)
+		stale, asides := cl.up.used && replayable(x.method), len(x.asides)
 		cl.up.used = true
 		answer, err := p.send(cl, x, o)
-		if err != nil && stale && len(answer.Raw) == 0 && x.request.body == 0 && p.ctx.Err() == nil {
+		if err != nil && stale && len(answer.Raw) == 0 && len(x.asides) == asides && x.request.body == 0 && p.ctx.Err() == nil {
 			p.hangUp(cl)
 			continue
 		}
@@ -121,40 +146,52 @@ func (p *proxy) ask(cl *client, x *exchange, o order) (warc.Head, error) {
 }
 
 func (p *proxy) send(cl *client, x *exchange, o order) (warc.Head, error) {
-	fr, err := fieldFraming(o.fields)
-	if err != nil {
-		return warc.Head{}, err
-	}
 	w := bufio.NewWriter(cl.up.conn)
 	w.Write(o.raw)
-	up := &copier{src: cl.br, spool: x.request, dst: w, meter: p.meter.give, keep: func() bool { return false }}
-	if err := up.body(fr); err != nil && !errors.Is(err, errGone) {
+	up := &copier{src: cl.br, spool: x.request, dst: w, meter: p.meter.give, ask: true, keep: func() bool { return false }}
+	switch err := up.body(o.framing); {
+	case err == nil:
+	case errors.Is(err, errGone):
+		x.askCut = warc.TruncatedDisconnect // the site may have answered before it had all
+	case errors.Is(err, errBytes):
+		x.askCut = warc.TruncatedLength
 		return warc.Head{}, err
+	case p.ctx.Err() != nil:
+		x.askCut = warc.TruncatedTime
+		return warc.Head{}, err
+	default:
+		x.askCut = warc.TruncatedDisconnect
+		return warc.Head{}, fmt.Errorf("%w before its request was whole: %v", errGone, err)
 	}
-	return p.readHead(cl, x)
+	return p.readHead(cl, x, o)
 }
 
 // readHead relays informational heads and returns the final one.
-func (p *proxy) readHead(cl *client, x *exchange) (warc.Head, error) {
+func (p *proxy) readHead(cl *client, x *exchange, o order) (warc.Head, error) {
 	for {
 		h, err := warc.ReadHead(cl.up.br, maxHead)
 		status, serr := h.Status()
-		if err != nil && !(errors.Is(err, warc.ErrFormat) && serr == nil) {
-			x.note(h.Raw)
+		if errors.Is(err, warc.ErrFormat) && serr == nil {
+			err = nil // a line that is no field: browsers skip it too
+		}
+		if err = cmp.Or(err, serr); err != nil {
+			p.broken(cl, x, h.Raw)
 			return h, err
 		}
-		if serr != nil {
-			x.note(h.Raw)
-			return h, serr
+		if status/100 != 1 || status == http.StatusSwitchingProtocols {
+			x.headed = time.Now()
+			x.status, x.fields = status, h.Fields
+			x.upgraded = status == http.StatusSwitchingProtocols && o.fields.Has("Upgrade", "websocket")
+			return h, nil
 		}
-		if status/100 == 1 && status != http.StatusSwitchingProtocols {
-			x.note(h.Raw)
-			cl.pass(h.Raw)
-			continue
+		if _, err := answerFraming(x.method, status, h); err != nil {
+			p.broken(cl, x, h.Raw)
+			return h, err
 		}
-		x.headed = time.Now()
-		x.status, x.fields, x.upgraded = status, h.Fields, status == http.StatusSwitchingProtocols
-		return h, nil
+		if err := p.interim(x, cl.up, h); err != nil {
+			return h, err
+		}
+		cl.pass(h.Raw)
 	}
 }
 
@@ -167,30 +204,32 @@ func (cl *client) pass(raw []byte) {
 	}
 }
 
-func (x *exchange) note(raw []byte) {
-	x.interim = append(x.interim, raw[:min(len(raw), maxInterim-len(x.interim))]...)
-}
-
 // answer relays the body. When the browser leaves early (a download it will not
 // save, a video it only looked at) the recording goes on to the end or to the
 // budget's end, except for streams that have none.
-func (p *proxy) answer(cl *client, x *exchange, h warc.Head) (again bool) {
-	fr, err := responseFraming(x.method, x.status, h.Fields)
-	if err != nil {
-		x.fail("bad-answer", err)
-		return false
-	}
+func (p *proxy) answer(cl *client, x *exchange, h warc.Head, fr framing) (again bool) {
 	c := &copier{src: cl.up.br, spool: x.response, dst: cl.bw,
 		meter: func(n int) error { return p.meter.take(n, !x.endless()) },
 		keep:  func() bool { return !x.endless() }}
-	if err := c.body(fr); err != nil {
+	err := c.body(fr)
+	if err == nil && !fr.chunked && fr.length == untilClose && cl.up.unclosed() {
+		err = errUnclosed
+	}
+	if err != nil {
 		p.classify(x, err)
 		return false
 	}
+	if !cl.up.quiet() {
+		p.rest(cl, x, asideSurplus)
+	}
 	version, _, _ := strings.Cut(h.Start, " ")
 	persist := version == "HTTP/1.1" && !h.Fields.Has("Connection", "close") || h.Fields.Has("Connection", "keep-alive")
-	return persist && !c.gone && (fr.chunked || fr.length != untilClose)
+	return persist && !c.gone && !fr.last
 }
+
+// errUnclosed: TLS says where a connection ends, so that nobody on the way can
+// make an answer shorter. This one only stopped.
+var errUnclosed = errors.New("the connection ended without the end of TLS: the answer may have been longer")
 
 // classify says why an exchange has no answer, or only part of one.
 func (p *proxy) classify(x *exchange, err error) {
@@ -198,21 +237,24 @@ func (p *proxy) classify(x *exchange, err error) {
 	case errors.Is(err, errBytes):
 		x.cut = warc.TruncatedLength
 		x.fail("byte-budget", err)
+	case errors.Is(err, warc.ErrFormat), errors.Is(err, warc.ErrLimit):
+		x.cut = warc.TruncatedDisconnect
+		x.fail("bad-answer", err)
 	case p.ctx.Err() != nil:
 		x.cut = warc.TruncatedTime
 		x.fail("unfinished", fmt.Errorf("%w: %w", errStopped, p.told(err)))
 	case errors.Is(err, errGone):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("abandoned", err)
-	case errors.Is(err, warc.ErrFormat), errors.Is(err, warc.ErrLimit):
-		x.cut = warc.TruncatedDisconnect
-		x.fail("bad-answer", err)
 	case !isFault(err) && p.dial.gone(p.ctx):
 		x.cut = warc.TruncatedDisconnect
 		x.fail(codeEgress, errors.New("the egress was lost before the answer was whole"))
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("connection-closed", errors.New("the connection was reset before the answer was whole"))
+	case errors.Is(err, errUnclosed):
+		x.cut = warc.TruncatedDisconnect
+		x.fail("connection-closed", err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("connection-closed", errors.New("the site closed the connection before its answer was whole"))
@@ -239,19 +281,25 @@ func (p *proxy) both(cl *client, x *exchange) {
 	}
 	x.response.hasBody, x.request.hasBody = true, true
 	var wg sync.WaitGroup
+	var sent error
 	never := func() bool { return false }
 	wg.Go(func() {
 		defer p.drop(cl.up.conn) // ends the other direction
-		c := &copier{src: cl.br, spool: x.request, dst: bufio.NewWriter(cl.up.conn), meter: p.meter.give, keep: never}
-		_ = c.body(framing{length: untilClose}) // how a stream without an end ends tells nothing
+		c := &copier{src: cl.br, spool: x.request, dst: bufio.NewWriter(cl.up.conn), meter: p.meter.give, ask: true, keep: never}
+		sent = c.body(framing{length: untilClose})
 	})
 	c := &copier{src: cl.up.br, spool: x.response, dst: cl.bw, meter: func(n int) error { return p.meter.take(n, false) }, keep: never}
-	if err := c.body(framing{length: untilClose}); p.ctx.Err() != nil {
-		x.cut = warc.TruncatedTime
-	} else if errors.Is(err, errBytes) {
-		x.cut = warc.TruncatedLength
-	}
+	came := c.body(framing{length: untilClose})
+	ended := p.ctx.Err() != nil
 	p.drop(cl.up.conn)
 	cl.conn.Close()
 	wg.Wait()
+	// How else a stream without an end ends tells nothing.
+	switch over := errors.Join(sent, came); {
+	case errors.Is(over, errBytes):
+		p.classify(x, over)
+		x.askCut = x.cut
+	case ended:
+		x.cut, x.askCut = warc.TruncatedTime, warc.TruncatedTime
+	}
 }

@@ -93,7 +93,7 @@ func (x *exchange) decoded(in io.Reader) (io.Reader, string, error) {
 	}
 	var body io.Reader = r
 	removed := "nothing"
-	if x.fields.Has("Transfer-Encoding", "chunked") {
+	if x.chunked {
 		body, removed = httputil.NewChunkedReader(r), "chunked transfer coding"
 	}
 	codings := strings.Split(x.fields.List("Content-Encoding"), ",")

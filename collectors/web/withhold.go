@@ -24,13 +24,13 @@ const maxUnpacked = 1 << 30
 
 // withheld is what the record keeps instead of a body.
 type withheld struct {
-	Of     string `json:"of"`     // "answer" or "request"
+	Of     string `json:"of"`     // "answer", "request", or "aside": what the site sent outside of its answer
 	As     string `json:"as"`     // "sent" or "decoded"
 	Digest string `json:"digest"` // as on the list
 	List   string `json:"list"`   // digest of the list's own bytes
 	Size   int64  `json:"size"`   // of the body as sent
 
-	Also *withheld `json:"also,omitempty"` // the request, where the answer was taken out too
+	Also *withheld `json:"also,omitempty"` // what else was taken out
 }
 
 // withhold compares the bodies of an exchange that is over with the lists, while
@@ -45,6 +45,13 @@ func (p *proxy) withhold(x *exchange) error {
 	if s := x.request; s != nil && s.body > 0 {
 		if digest, list := s.known.Match(); digest != "" {
 			if err := x.takeOut(s, withheld{Of: "request", As: "sent", Digest: digest, List: list}); err != nil {
+				return err
+			}
+		}
+	}
+	for _, a := range x.asides {
+		if digest, list := a.known.Match(); digest != "" {
+			if err := x.takeOut(a.spool, withheld{Of: "aside", As: "sent", Digest: digest, List: list}); err != nil {
 				return err
 			}
 		}
@@ -96,7 +103,10 @@ func (x *exchange) takeOut(s *spool, w withheld) error {
 		return err
 	}
 	w.Also = x.withheld
-	x.withheld, x.cut = &w, warc.TruncatedUnspecified
+	x.withheld = &w
+	if w.Of == "answer" {
+		x.cut = warc.TruncatedUnspecified
+	}
 	x.fault = &fault{code: codeNeverKeep, blocked: true,
 		err: fmt.Errorf("the %s as %s, %s, is on list %s: not kept", w.Of, w.As, w.Digest, w.List)}
 	return nil
@@ -173,5 +183,5 @@ func (w *withheld) from(kind string) bool {
 	if w == nil {
 		return false
 	}
-	return (w.Of == "request") == (kind == warc.Request) || w.Also.from(kind)
+	return w.Of == "request" && kind == warc.Request || w.Of == "answer" && kind == warc.Response || w.Also.from(kind)
 }
