@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"holdfast"
@@ -69,6 +70,11 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	// What is planned and not logged is finished by whoever seals next, from its
+	// packs: with its queue gone, nobody else comes upon it.
+	if err := writeFile(n.path(fileCarry), nil); err != nil {
 		return err
 	}
 	if err := n.keepQueue(); err != nil {
@@ -210,15 +216,54 @@ func (n *node) tellOnce(ctx context.Context, object string, e pipeline.Entry) er
 	return err
 }
 
-// planned are the captures and Events that the store has plans for.
+// planned are the captures and Events that the store has plans for. Where a queue
+// was lost, a plan counts only if it can be carried out without it: what its packs
+// do not hold went with the queue.
 func (n *node) planned(ctx context.Context) (map[holdfast.ID]bool, error) {
 	in := map[holdfast.ID]bool{}
-	return in, eachPlan(ctx, n.store, func(p *holdfast.Plan) error {
+	err := eachPlan(ctx, n.store, func(p *holdfast.Plan) error {
 		for _, c := range p.Captures {
 			in[c.ID] = true
 		}
 		return nil
 	})
+	if err != nil || n.set == nil || n.set.Open == nil || !n.set.Open.Queue {
+		return in, err
+	}
+	open, err := unlogged(ctx, n.store)
+	for _, seal := range open {
+		if err == nil {
+			err = n.dropUnpacked(ctx, seal, in)
+		}
+	}
+	return in, err
+}
+
+// dropUnpacked takes a Seal's captures out of in, if nothing of it is signed and
+// its packs are not whole. Nobody writes them any more.
+func (n *node) dropUnpacked(ctx context.Context, seal string, in map[holdfast.ID]bool) error {
+	signed, err := n.store.OpenName(ctx, "seals/"+seal+"/statement.dsse.json")
+	if err == nil {
+		return signed.Close()
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	p, err := readPlan(ctx, n.store, "seals/"+seal+"/plan.json")
+	if err != nil {
+		return err
+	}
+	items, err := packedItems(ctx, n.store, p)
+	if err != nil && !forGood(err) {
+		return err
+	}
+	if err == nil && len(items) == len(p.Captures) {
+		return nil
+	}
+	for _, c := range p.Captures {
+		delete(in, c.ID)
+	}
+	return nil
 }
 
 // openWork is what a new log or a new queue has still to do. It is written to

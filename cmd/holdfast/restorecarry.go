@@ -17,9 +17,9 @@ import (
 	"holdfast/storage/file"
 )
 
-// fileCarry is in a restored node until the Seals that the old one had planned
-// and not logged are finished. Their queue is gone, so nobody else would: a
-// restore that could not finish them leaves them to whoever seals next.
+// fileCarry is in a restored node, or one with a new queue, until the Seals that
+// were planned and not logged are finished. Their queue is gone, so nobody else
+// would: a restore that could not finish them leaves them to whoever seals next.
 const fileCarry = "carry.todo"
 
 // carry finishes them in a process that does not seal otherwise.
