@@ -23,7 +23,7 @@
 // connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
 // connection-closed, bad-answer, bad-request, exchange-failed, unfinished, abandoned,
 // no-answer, http-status, login-wall, navigation-failed, load-unfinished,
-// page-crashed, page-failed, page-moved, frame-crashed, browser-died,
+// page-crashed, page-failed, page-moved, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
 // scroll-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
 // never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
