@@ -1,0 +1,24 @@
+// Package telegram acquires public channels of Telegram through MTProto, by
+// gotd/td, with an account of the office's own: history, what happens from now
+// on, and what is no longer there.
+//
+// # What is kept
+//
+// Each answer of the service is one act of acquisition, and its bytes are kept as
+// they came, after MTProto's own unwrapping (decryption, gzip) and before
+// anything reads them. A connection keeps an answer even if nothing in it can be
+// understood: what is read from it, is read from the kept bytes (package tl).
+//
+// # What it may do
+//
+// Only methods on the list in allow.go are ever sent. They read; none joins,
+// votes, marks as read, counts as a view or writes. A method that is not there is
+// refused before it reaches the network, so a mistake in this room cannot make the
+// observer seen.
+//
+// # What it cannot know
+//
+// MTProto's encryption is symmetric: nobody but the two ends can check that the
+// service said this. What is proven of an answer is that the node had these bytes
+// not later than T; that Telegram sent them is stated.
+package telegram

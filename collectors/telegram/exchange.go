@@ -1,0 +1,89 @@
+package telegram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gotd/td/bin"
+	"github.com/gotd/td/tg"
+
+	"holdfast/tl"
+)
+
+// Exchange is one request and its answer, as the wire carried them.
+type Exchange struct {
+	Method         string // in the words of the schema
+	Request        []byte // without the wrapping that tells the layer and the device
+	Answer         []byte // the RPC result, after decryption and gzip
+	Sent, Received time.Time
+}
+
+// ErrTooLarge is wrapped by the error for an answer of more than tl.MaxAnswer bytes.
+var ErrTooLarge = errors.New("the answer is larger than any that the service makes")
+
+// request is a TL object with a constructor.
+type request interface {
+	bin.Object
+	TypeID() uint32
+}
+
+// line asks the service. It is safe for concurrent use.
+type line struct {
+	to  tg.Invoker
+	now func() time.Time
+}
+
+// ask sends a request that is on the list and returns what came, unread. Errors:
+// [ErrMethod], [ErrTooLarge]; the service's own, a *tgerr.Error; the connection's.
+func (l *line) ask(ctx context.Context, r request) (*Exchange, error) {
+	name, err := method(r.TypeID())
+	if err != nil {
+		return nil, err
+	}
+	var asked bin.Buffer
+	if err := r.Encode(&asked); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", name, err)
+	}
+	x := &Exchange{Method: name, Request: asked.Raw(), Sent: l.now()}
+	var got taken
+	err = l.to.Invoke(ctx, encoded(x.Request), &got)
+	x.Received = l.now()
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", name, err)
+	}
+	if got.size > tl.MaxAnswer {
+		return nil, fmt.Errorf("ask %s: %d bytes: %w", name, got.size, ErrTooLarge)
+	}
+	x.Answer = got.b
+	return x, nil
+}
+
+// encoded is a request that is encoded already: encoding changes an object.
+type encoded []byte
+
+// Encode implements bin.Encoder.
+func (e encoded) Encode(b *bin.Buffer) error { b.Put(e); return nil }
+
+// TypeID lets gotd see which method it is.
+func (e encoded) TypeID() uint32 {
+	id, _ := (&bin.Buffer{Buf: e}).PeekID()
+	return id
+}
+
+// taken is a decoder that reads nothing: it takes the bytes. The connection's
+// buffer is used again, so they are copied.
+type taken struct {
+	b    []byte
+	size int
+}
+
+// Decode implements bin.Decoder.
+func (t *taken) Decode(b *bin.Buffer) error {
+	if t.size = len(b.Buf); t.size <= tl.MaxAnswer {
+		t.b = append([]byte(nil), b.Buf...)
+	}
+	b.Skip(len(b.Buf))
+	return nil
+}

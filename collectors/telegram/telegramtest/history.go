@@ -1,0 +1,187 @@
+package telegramtest
+
+import (
+	"slices"
+
+	"github.com/gotd/td/bin"
+	"github.com/gotd/td/tg"
+	"github.com/gotd/td/tgerr"
+)
+
+// maxPage is the service's own bound on messages in one answer.
+const maxPage = 100
+
+// list is messages.channelMessages of messages that are encoded already.
+type list struct {
+	pts, count int
+	messages   []raw
+	chats      []raw
+}
+
+// Encode implements bin.Encoder.
+func (l list) Encode(b *bin.Buffer) error {
+	b.PutID(tg.MessagesChannelMessagesTypeID)
+	b.PutUint32(0) // flags
+	b.PutInt(l.pts)
+	b.PutInt(l.count)
+	putAll(b, l.messages)
+	putAll(b, nil) // topics
+	putAll(b, l.chats)
+	putAll(b, nil) // users
+	return nil
+}
+
+func putAll(b *bin.Buffer, list []raw) {
+	b.PutVectorHeader(len(list))
+	for _, r := range list {
+		b.Put(r)
+	}
+}
+
+// difference is updates.channelDifference likewise.
+type difference struct {
+	final        bool
+	pts, timeout int
+	fresh, other []raw
+	chats        []raw
+}
+
+// Encode implements bin.Encoder.
+func (d difference) Encode(b *bin.Buffer) error {
+	flags := bin.Fields(2)
+	if d.final {
+		flags |= 1
+	}
+	if len(d.fresh)+len(d.other) == 0 {
+		b.PutID(tg.UpdatesChannelDifferenceEmptyTypeID)
+	} else {
+		b.PutID(tg.UpdatesChannelDifferenceTypeID)
+	}
+	b.PutUint32(uint32(flags))
+	b.PutInt(d.pts)
+	b.PutInt(d.timeout)
+	if len(d.fresh)+len(d.other) > 0 {
+		putAll(b, d.fresh)
+		putAll(b, d.other)
+		putAll(b, d.chats)
+		putAll(b, nil)
+	}
+	return nil
+}
+
+// find returns the channel that a request names, or the error for it.
+func (w *World) find(in tg.InputChannelClass) (*Channel, error) {
+	c, ok := in.(*tg.InputChannel)
+	if !ok {
+		return nil, tgerr.New(400, "CHANNEL_INVALID")
+	}
+	ch := w.channels[c.ChannelID]
+	switch {
+	case ch == nil || ch.AccessHash != c.AccessHash:
+		return nil, tgerr.New(400, "CHANNEL_INVALID")
+	case ch.gone != "":
+		return nil, tgerr.New(400, ch.gone)
+	}
+	return ch, nil
+}
+
+// history is messages.getHistory: newest first, those before offset_id, moved by
+// add_offset (negative: towards the newer).
+func (w *World) history(r *tg.MessagesGetHistoryRequest) (bin.Encoder, error) {
+	peer, ok := r.Peer.(*tg.InputPeerChannel)
+	if !ok {
+		return nil, tgerr.New(400, "PEER_ID_INVALID")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c, err := w.find(&tg.InputChannel{ChannelID: peer.ChannelID, AccessHash: peer.AccessHash})
+	if err != nil {
+		return nil, err
+	}
+	from, to := 0, len(c.order) // ascending: those that are asked for at all
+	if r.MinID > 0 {
+		from, _ = slices.BinarySearch(c.order, r.MinID+1)
+	}
+	if r.MaxID > 0 {
+		to, _ = slices.BinarySearch(c.order, r.MaxID)
+	}
+	top := to // behind the newest that is told
+	if r.OffsetID > 0 {
+		top, _ = slices.BinarySearch(c.order, r.OffsetID)
+	}
+	top = min(max(top-r.AddOffset, from), to)
+	bottom := max(top-min(max(r.Limit, 1), maxPage), from)
+	l := list{pts: c.pts, count: len(c.bytes), chats: []raw{encoded(c.chat())}}
+	for i := top - 1; i >= bottom; i-- {
+		l.messages = append(l.messages, c.bytes[c.order[i]])
+	}
+	return l, nil
+}
+
+// byID is channels.getMessages: what is not there is messageEmpty.
+func (w *World) byID(r *tg.ChannelsGetMessagesRequest) (bin.Encoder, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c, err := w.find(r.Channel)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.ID) > maxPage {
+		return nil, tgerr.New(400, "MSG_IDS_TOO_MANY") // the service cuts the list or refuses it
+	}
+	l := list{pts: c.pts, count: len(r.ID), chats: []raw{encoded(c.chat())}}
+	for _, in := range r.ID {
+		id, ok := in.(*tg.InputMessageID)
+		if !ok {
+			return nil, tgerr.New(400, "MESSAGE_IDS_INVALID")
+		}
+		b := c.bytes[id.ID]
+		if b == nil {
+			b = encoded(&tg.MessageEmpty{ID: id.ID})
+		}
+		l.messages = append(l.messages, b)
+	}
+	return l, nil
+}
+
+// channelDifference tells what happened since a pts: as the service does, new
+// messages apart from all else, and a new message that was changed since in its
+// present state.
+func (w *World) channelDifference(r *tg.UpdatesGetChannelDifferenceRequest) (bin.Encoder, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c, err := w.find(r.Channel)
+	if err != nil {
+		return nil, err
+	}
+	if r.Pts < 1 || r.Limit < 1 {
+		return nil, tgerr.New(400, "PERSISTENT_TIMESTAMP_INVALID")
+	}
+	if r.Pts < c.horizon {
+		return c.tooLong(), nil
+	}
+	d := difference{final: true, pts: r.Pts, timeout: c.timeout, chats: []raw{encoded(c.chat())}}
+	for _, u := range c.updates {
+		if u.pts <= r.Pts {
+			continue
+		}
+		if len(d.fresh)+len(d.other) == min(r.Limit, maxPage) {
+			d.final = false
+			break
+		}
+		if d.pts = u.pts; u.fresh != nil {
+			d.fresh = append(d.fresh, u.fresh)
+		} else {
+			d.other = append(d.other, u.other)
+		}
+	}
+	return d, nil
+}
+
+func (c *Channel) tooLong() bin.Encoder {
+	d := &tg.Dialog{Peer: &tg.PeerChannel{ChannelID: c.ID}, TopMessage: c.next - 1}
+	d.SetPts(c.pts)
+	t := &tg.UpdatesChannelDifferenceTooLong{Final: true, Dialog: d, Chats: []tg.ChatClass{c.chat()}}
+	t.SetTimeout(c.timeout)
+	return encoded(t)
+}

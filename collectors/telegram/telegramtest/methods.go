@@ -1,0 +1,202 @@
+package telegramtest
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"strings"
+
+	"github.com/gotd/td/bin"
+	"github.com/gotd/td/tg"
+	"github.com/gotd/td/tgerr"
+	"github.com/gotd/td/tgtest"
+)
+
+const (
+	selfID   = 7001
+	codeHash = "hash"
+)
+
+func self() *tg.User {
+	u := &tg.User{ID: selfID, Self: true}
+	u.SetAccessHash(1)
+	u.SetFirstName("Observer")
+	return u
+}
+
+// methods is everything that is answered, by constructor.
+func methods() map[uint32]method {
+	all := map[uint32]method{}
+	add := func(id uint32, m method) { all[id] = m }
+	maps.Copy(all, accountMethods())
+	add(on("contacts.resolveUsername", false, func(s *Server, _ *tgtest.Request, in *tg.ContactsResolveUsernameRequest) (bin.Encoder, error) {
+		return s.World.resolve(in.Username)
+	}))
+	add(on("channels.getChannels", false, func(s *Server, _ *tgtest.Request, in *tg.ChannelsGetChannelsRequest) (bin.Encoder, error) {
+		return s.World.getChannels(in)
+	}))
+	add(on("channels.getFullChannel", false, func(s *Server, _ *tgtest.Request, in *tg.ChannelsGetFullChannelRequest) (bin.Encoder, error) {
+		return s.World.full(in)
+	}))
+	add(on("messages.getHistory", false, func(s *Server, _ *tgtest.Request, in *tg.MessagesGetHistoryRequest) (bin.Encoder, error) {
+		return s.World.history(in)
+	}))
+	add(on("channels.getMessages", false, func(s *Server, _ *tgtest.Request, in *tg.ChannelsGetMessagesRequest) (bin.Encoder, error) {
+		return s.World.byID(in)
+	}))
+	add(on("updates.getChannelDifference", false, func(s *Server, _ *tgtest.Request, in *tg.UpdatesGetChannelDifferenceRequest) (bin.Encoder, error) {
+		return s.World.channelDifference(in)
+	}))
+	add(on("upload.getFile", false, func(s *Server, req *tgtest.Request, in *tg.UploadGetFileRequest) (bin.Encoder, error) {
+		return s.World.getFile(req.DC, in)
+	}))
+	add(on("upload.getFileHashes", false, func(s *Server, _ *tgtest.Request, in *tg.UploadGetFileHashesRequest) (bin.Encoder, error) {
+		return s.World.hashes(in)
+	}))
+	return all
+}
+
+func accountMethods() map[uint32]method {
+	all := map[uint32]method{}
+	add := func(id uint32, m method) { all[id] = m }
+	add(on("auth.sendCode", true, func(s *Server, _ *tgtest.Request, in *tg.AuthSendCodeRequest) (bin.Encoder, error) {
+		if strings.TrimPrefix(in.PhoneNumber, "+") != s.Phone {
+			return nil, tgerr.New(400, "PHONE_NUMBER_INVALID")
+		}
+		return encoded(&tg.AuthSentCode{Type: &tg.AuthSentCodeTypeApp{Length: 5}, PhoneCodeHash: codeHash}), nil
+	}))
+	add(on("auth.signIn", true, func(s *Server, req *tgtest.Request, in *tg.AuthSignInRequest) (bin.Encoder, error) {
+		if in.PhoneCodeHash != codeHash || in.PhoneCode != s.Code {
+			return nil, tgerr.New(400, "PHONE_CODE_INVALID")
+		}
+		s.logIn(req)
+		return encoded(&tg.AuthAuthorization{User: self()}), nil
+	}))
+	add(on("auth.logOut", false, func(s *Server, req *tgtest.Request, _ *tg.AuthLogOutRequest) (bin.Encoder, error) {
+		s.mu.Lock()
+		delete(s.in, req.Session.AuthKey.ID)
+		s.mu.Unlock()
+		return encoded(&tg.AuthLoggedOut{}), nil
+	}))
+	add(on("auth.exportAuthorization", false, func(_ *Server, _ *tgtest.Request, in *tg.AuthExportAuthorizationRequest) (bin.Encoder, error) {
+		return encoded(&tg.AuthExportedAuthorization{ID: selfID, Bytes: []byte("transfer")}), nil
+	}))
+	add(on("auth.importAuthorization", true, func(s *Server, req *tgtest.Request, in *tg.AuthImportAuthorizationRequest) (bin.Encoder, error) {
+		if string(in.Bytes) != "transfer" {
+			return nil, tgerr.New(400, "AUTH_BYTES_INVALID")
+		}
+		s.logIn(req)
+		return encoded(&tg.AuthAuthorization{User: self()}), nil
+	}))
+	add(on("users.getUsers", false, func(*Server, *tgtest.Request, *tg.UsersGetUsersRequest) (bin.Encoder, error) {
+		var b bin.Buffer
+		putAll(&b, []raw{encoded(self())})
+		return raw(b.Buf), nil
+	}))
+	add(on("updates.getState", false, func(s *Server, _ *tgtest.Request, _ *tg.UpdatesGetStateRequest) (bin.Encoder, error) {
+		return encoded(&tg.UpdatesState{Pts: 1, Date: int(s.World.Now().Unix()), Seq: 1}), nil
+	}))
+	return all
+}
+
+func (s *Server) logIn(req *tgtest.Request) {
+	s.mu.Lock()
+	s.in[req.Session.AuthKey.ID] = true
+	s.mu.Unlock()
+}
+
+func (w *World) resolve(name string) (bin.Encoder, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.channels {
+		if c.Username != "" && strings.EqualFold(c.Username, name) {
+			return encoded(&tg.ContactsResolvedPeer{Peer: &tg.PeerChannel{ChannelID: c.ID}, Chats: []tg.ChatClass{c.chat()}}), nil
+		}
+	}
+	return nil, tgerr.New(400, "USERNAME_NOT_OCCUPIED")
+}
+
+func (w *World) getChannels(in *tg.ChannelsGetChannelsRequest) (bin.Encoder, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := &tg.MessagesChats{}
+	for _, id := range in.ID {
+		c, err := w.find(id)
+		if err != nil {
+			return nil, err
+		}
+		out.Chats = append(out.Chats, c.chat())
+	}
+	return encoded(out), nil
+}
+
+func (w *World) full(in *tg.ChannelsGetFullChannelRequest) (bin.Encoder, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c, err := w.find(in.Channel)
+	if err != nil {
+		return nil, err
+	}
+	f := &tg.ChannelFull{ID: c.ID, About: "About " + c.Title, ChatPhoto: &tg.PhotoEmpty{}, Pts: c.pts}
+	f.SetParticipantsCount(1000)
+	return encoded(&tg.MessagesChatFull{FullChat: f, Chats: []tg.ChatClass{c.chat()}}), nil
+}
+
+// fileKey finds a file by its location and says whether the reference is good.
+func (w *World) file(in tg.InputFileLocationClass) ([]byte, error) {
+	var id int64
+	var ref []byte
+	switch l := in.(type) {
+	case *tg.InputDocumentFileLocation:
+		id, ref = l.ID, l.FileReference
+	case *tg.InputPhotoFileLocation:
+		id, ref = l.ID, l.FileReference
+	}
+	b, ok := w.files[id]
+	if !ok {
+		return nil, tgerr.New(400, "LOCATION_INVALID")
+	}
+	if len(ref) != 8 || binary.BigEndian.Uint64(ref) != w.reference {
+		return nil, tgerr.New(400, "FILE_REFERENCE_EXPIRED")
+	}
+	return b, nil
+}
+
+func (w *World) getFile(dc int, in *tg.UploadGetFileRequest) (bin.Encoder, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b, err := w.file(in.Location)
+	if err != nil {
+		return nil, err
+	}
+	if dc != FileDC {
+		return nil, tgerr.New(303, "FILE_MIGRATE_4")
+	}
+	if in.Offset < 0 || in.Limit < 1 || in.Limit > 1<<20 || in.Offset%4096 != 0 || in.Limit%4096 != 0 {
+		return nil, tgerr.New(400, "LIMIT_INVALID")
+	}
+	from := min(in.Offset, int64(len(b)))
+	to := min(from+int64(in.Limit), int64(len(b)))
+	return encoded(&tg.UploadFile{Type: &tg.StorageFilePartial{}, Mtime: 1, Bytes: b[from:to]}), nil
+}
+
+// hashChunk is the size of the parts that the service gives hashes of.
+const hashChunk = 128 << 10
+
+func (w *World) hashes(in *tg.UploadGetFileHashesRequest) (bin.Encoder, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b, err := w.file(in.Location)
+	if err != nil {
+		return nil, err
+	}
+	var list []raw
+	for at := in.Offset / hashChunk * hashChunk; at < int64(len(b)) && len(list) < 10; at += hashChunk {
+		part := b[at:min(at+hashChunk, int64(len(b)))]
+		sum := sha256.Sum256(part)
+		list = append(list, encoded(&tg.FileHash{Offset: at, Limit: len(part), Hash: sum[:]}))
+	}
+	var out bin.Buffer
+	putAll(&out, list)
+	return raw(out.Buf), nil
+}

@@ -1,0 +1,260 @@
+package telegramtest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gotd/td/bin"
+	"github.com/gotd/td/tg"
+)
+
+// World is what the servers know. It is safe for concurrent use.
+type World struct {
+	Now func() time.Time // the service's clock; set before it is used
+
+	mu        sync.Mutex
+	channels  map[int64]*Channel
+	files     map[int64][]byte
+	reference uint64         // of files; one of another time is expired
+	changed   func(*Channel) // tells the sessions; may be nil
+}
+
+// NewWorld is an empty one on the machine's clock.
+func NewWorld() *World {
+	return &World{Now: time.Now, channels: map[int64]*Channel{}, files: map[int64][]byte{}}
+}
+
+// Document adds a file and returns the media of a message with it.
+func (w *World) Document(id int64, name, mime string, b []byte) *tg.MessageMediaDocument {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.files[id] = b
+	d := &tg.Document{ID: id, AccessHash: id + 1, FileReference: binary.BigEndian.AppendUint64(nil, w.reference), Date: int(w.Now().Unix()), MimeType: mime,
+		Size: int64(len(b)), DCID: FileDC, Attributes: []tg.DocumentAttributeClass{&tg.DocumentAttributeFilename{FileName: name}}}
+	m := &tg.MessageMediaDocument{}
+	m.SetDocument(d)
+	return m
+}
+
+// Expire makes every file reference that was told invalid; messages that are
+// asked for again have new ones.
+func (w *World) Expire() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reference++
+	for _, c := range w.channels {
+		for id, m := range c.messages {
+			media, ok := m.Media.(*tg.MessageMediaDocument)
+			if !ok {
+				continue
+			}
+			n := clone(m)
+			media = n.Media.(*tg.MessageMediaDocument)
+			media.Document.(*tg.Document).FileReference = binary.BigEndian.AppendUint64(nil, w.reference)
+			c.messages[id], c.bytes[id] = n, encoded(n)
+		}
+	}
+}
+
+// raw is something encoded once: encoding a TL object changes it, so it is not
+// done in two handlers at once.
+type raw []byte
+
+// Encode implements bin.Encoder.
+func (r raw) Encode(b *bin.Buffer) error { b.Put(r); return nil }
+
+func encoded(e bin.Encoder) raw {
+	var b bin.Buffer
+	if err := e.Encode(&b); err != nil {
+		panic(fmt.Sprintf("telegramtest: encode %T: %v", e, err)) // a test's own object
+	}
+	return raw(b.Buf)
+}
+
+// What happened to a message.
+const (
+	Posted  = "posted"
+	Edited  = "edited"
+	Reacted = "reacted" // no edit, though its edit_date moves
+	Deleted = "deleted"
+)
+
+// Event is one thing that happened, as the world knows it.
+type Event struct {
+	What string
+	ID   int
+	PTS  int // 0 for what has none
+	At   time.Time
+	Text string // after it
+}
+
+// Channel is one channel. Its methods lock the World.
+type Channel struct {
+	ID         int64
+	AccessHash int64
+	Username   string
+	Title      string
+
+	w        *World
+	messages map[int]*tg.Message // as they are now
+	bytes    map[int]raw
+	order    []int // ids that are there, ascending
+	next     int
+	pts      int
+	updates  []update
+	horizon  int // updates up to this pts are told no more
+	life     []Event
+	gone     string // an error that everybody gets, such as CHANNEL_PRIVATE
+	timeout  int
+}
+
+type update struct {
+	pts, count int
+	fresh      raw // a new message
+	other      raw // an update
+}
+
+// Channel makes one. Username is without @.
+func (w *World) Channel(id int64, username, title string) *Channel {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := &Channel{ID: id, AccessHash: id*7919 + 1, Username: username, Title: title, w: w, next: 1, pts: 1, timeout: 30,
+		messages: map[int]*tg.Message{}, bytes: map[int]raw{}}
+	w.channels[id] = c
+	return c
+}
+
+func (c *Channel) lock() func() {
+	c.w.mu.Lock()
+	return func() {
+		tell := c.w.changed
+		c.w.mu.Unlock()
+		if tell != nil {
+			tell(c)
+		}
+	}
+}
+
+// keep encodes a message anew and notes what happened.
+func (c *Channel) keep(m *tg.Message, what string, pts int) {
+	c.messages[m.ID], c.bytes[m.ID] = m, encoded(m)
+	c.life = append(c.life, Event{What: what, ID: m.ID, PTS: pts, At: c.w.Now(), Text: m.Message})
+}
+
+// Post adds a message and returns its id. Each change is made before it is
+// encoded.
+func (c *Channel) Post(text string, change ...func(*tg.Message)) int {
+	defer c.lock()()
+	m := &tg.Message{ID: c.next, Post: true, PeerID: &tg.PeerChannel{ChannelID: c.ID}, Date: int(c.w.Now().Unix()), Message: text}
+	m.SetViews(1)
+	m.SetForwards(0)
+	for _, f := range change {
+		f(m)
+	}
+	c.next++
+	c.pts++
+	c.order = append(c.order, m.ID)
+	c.keep(m, Posted, c.pts)
+	c.updates = append(c.updates, update{pts: c.pts, count: 1, fresh: c.bytes[m.ID]})
+	return m.ID
+}
+
+// clone copies a message by its bytes, so that what was told before stays.
+func clone(m *tg.Message) *tg.Message {
+	n := new(tg.Message)
+	if err := n.Decode(&bin.Buffer{Buf: encoded(m)}); err != nil {
+		panic(fmt.Sprintf("telegramtest: %v", err))
+	}
+	return n
+}
+
+// Edit changes a message's text; it must be there.
+func (c *Channel) Edit(id int, text string) {
+	defer c.lock()()
+	m := clone(c.messages[id])
+	m.Message = text
+	m.SetEditDate(int(c.w.Now().Unix()))
+	c.pts++
+	c.keep(m, Edited, c.pts)
+	c.updates = append(c.updates, update{pts: c.pts, count: 1, other: encoded(&tg.UpdateEditChannelMessage{Message: clone(m), Pts: c.pts, PtsCount: 1})})
+}
+
+// React adds a reaction: the service tells it like an edit, with a new
+// edit_date and edit_hide.
+func (c *Channel) React(id, count int) {
+	defer c.lock()()
+	m := clone(c.messages[id])
+	m.SetReactions(tg.MessageReactions{Results: []tg.ReactionCount{{Reaction: &tg.ReactionEmoji{Emoticon: "👍"}, Count: count}}})
+	m.SetEditDate(int(c.w.Now().Unix()))
+	m.EditHide = true
+	c.pts++
+	c.keep(m, Reacted, c.pts)
+	c.updates = append(c.updates, update{pts: c.pts, count: 1, other: encoded(&tg.UpdateEditChannelMessage{Message: clone(m), Pts: c.pts, PtsCount: 1})})
+}
+
+// Delete takes messages away; those that are there.
+func (c *Channel) Delete(ids ...int) {
+	defer c.lock()()
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id int) bool { return c.messages[id] == nil })
+	if len(ids) == 0 {
+		return
+	}
+	c.pts += len(ids)
+	for _, id := range ids {
+		delete(c.messages, id)
+		delete(c.bytes, id)
+		if i, ok := slices.BinarySearch(c.order, id); ok {
+			c.order = slices.Delete(c.order, i, i+1)
+		}
+		c.life = append(c.life, Event{What: Deleted, ID: id, PTS: c.pts, At: c.w.Now()})
+	}
+	c.updates = append(c.updates, update{pts: c.pts, count: len(ids), other: encoded(&tg.UpdateDeleteChannelMessages{ChannelID: c.ID, Messages: ids, Pts: c.pts, PtsCount: len(ids)})})
+}
+
+// Corrupt puts a constructor that no schema knows in the place of a message,
+// wherever it is told from now on.
+func (c *Channel) Corrupt(id int) {
+	defer c.lock()()
+	b := slices.Clone(c.bytes[id])
+	copy(b, []byte{0xef, 0xbe, 0xad, 0xde})
+	c.bytes[id] = b
+}
+
+// Forget makes differences from before now impossible (channelDifferenceTooLong).
+func (c *Channel) Forget() {
+	defer c.lock()()
+	c.horizon = c.pts
+}
+
+// Close makes every request about the channel fail with that error; "" ends it.
+func (c *Channel) Close(why string) {
+	defer c.lock()()
+	c.gone = why
+}
+
+// Life returns what happened, in order.
+func (c *Channel) Life() []Event {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return slices.Clone(c.life)
+}
+
+// PTS returns where the channel's sequence is.
+func (c *Channel) PTS() int {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return c.pts
+}
+
+// chat is the channel as it is told beside messages.
+func (c *Channel) chat() *tg.Channel {
+	ch := &tg.Channel{ID: c.ID, Title: c.Title, Photo: &tg.ChatPhotoEmpty{}, Date: 1_600_000_000, Broadcast: true}
+	ch.SetAccessHash(c.AccessHash)
+	if c.Username != "" {
+		ch.SetUsername(c.Username)
+	}
+	return ch
+}
