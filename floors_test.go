@@ -17,8 +17,8 @@ import (
 // does not fit is a line of code in the wrong room.
 const floors = `
 6 cmd/holdfast cmd/holdfast-verify
-5 cmd/internal/verifycmd collectors/collectorstest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest
-4 pipeline/sqlite collectors/web collectors/received storage/file catalog/sqlite
+5 cmd/internal/verifycmd collectors/collectorstest collectors/telegram/telegramtest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest
+4 pipeline/sqlite collectors/web collectors/telegram collectors/received storage/file catalog/sqlite
 3 pipeline preserve catalog export
 2 . storage collectors preserve/authority tl
 1 hashing warc canon rfc3161 messages preserve/public wholefile
