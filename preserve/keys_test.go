@@ -61,7 +61,7 @@ func TestKeyFile(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openKey(path); err == nil || !strings.Contains(err.Error(), "0600") {
+	if _, err := openKey(path); err == nil || !strings.Contains(err.Error(), "chmod go=") {
 		t.Errorf("a key that others can read: %v", err)
 	}
 }

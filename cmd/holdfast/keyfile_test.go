@@ -116,7 +116,7 @@ func TestPassphrase(t *testing.T) {
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := passphrase(); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := passphrase(); err == nil || !strings.Contains(err.Error(), "chmod go=") {
 		t.Errorf("a file that others can read: %v", err)
 	}
 }

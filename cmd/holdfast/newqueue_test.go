@@ -249,7 +249,7 @@ func TestLostSettings(t *testing.T) {
 	if err := os.Remove(n.path(fileSettings)); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs, code := call("init", "--data", c.data); code != 1 || !strings.Contains(errs, "node.json is lost") {
+	if _, errs, code := call("init", "--data", c.data); code != 1 || !strings.Contains(errs, "no node.json") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }

@@ -108,12 +108,12 @@ func TestCredentialsOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"secret", authFile("a")} {
-		if err := os.WriteFile(n.path(name), []byte("u:p\n"), 0o600); err != nil {
+		if err := writeJSON(n.path(name), keptCredentials{"https://a.invalid:443", "u:p"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for auth, sent := range map[string]bool{authFile("a"): true, "secret": false, authFile("b"): false, "keys/../secret": false} {
-		if got := n.credentials(authorityEntry{Name: "a", Auth: auth}); (got != "") != sent {
+		if got := n.credentials(authorityEntry{Name: "a", URL: "https://a.invalid/tsa", Auth: auth}); (got != "") != sent {
 			t.Errorf("%s: sent is %v", auth, got != "")
 		}
 	}

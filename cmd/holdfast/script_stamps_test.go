@@ -50,6 +50,13 @@ func cmdClock(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	l, err := net.Listen("tcp", addr)
+	for range 40 { // somebody's connection may have the port just now
+		if err == nil {
+			break
+		}
+		time.Sleep(250 * time.Millisecond)
+		l, err = net.Listen("tcp", addr)
+	}
 	ts.Check(err)
 	s := &http.Server{Handler: a.Handler()}
 	running[addr] = s
