@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -48,12 +49,16 @@ func (f files) flip(path string, at int) {
 // bag recomputes everything that no signature covers.
 func (f files) bag() {
 	var manifest, tags bytes.Buffer
+	size, n := 0, 0
 	for _, p := range slices.Sorted(maps.Keys(f)) {
 		if strings.HasPrefix(p, "data/") {
 			fmt.Fprintf(&manifest, "%s  %s\n", hashing.Of(f[p]).Hex(), p)
+			size, n = size+len(f[p]), n+1
 		}
 	}
 	f["manifest-sha256.txt"] = manifest.Bytes()
+	oxum := regexp.MustCompile(`(?m)^Payload-Oxum: .*$`)
+	f["bag-info.txt"] = oxum.ReplaceAll(f["bag-info.txt"], fmt.Appendf(nil, "Payload-Oxum: %d.%d", size, n))
 	for _, p := range slices.Sorted(maps.Keys(f)) {
 		if !strings.HasPrefix(p, "data/") && p != "tagmanifest-sha256.txt" {
 			fmt.Fprintf(&tags, "%s  %s\n", hashing.Of(f[p]).Hex(), p)

@@ -348,7 +348,7 @@ func TestKeyThatOthersCanRead(t *testing.T) {
 		if err := os.Chmod(filepath.Join(dir, name), 0o640); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir, Options{Operator: "Prüfamt Nord"}); err == nil || !strings.Contains(err.Error(), "0600") {
+		if _, err := Open(dir, Options{Operator: "Prüfamt Nord"}); err == nil || !strings.Contains(err.Error(), "chmod go=") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
