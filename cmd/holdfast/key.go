@@ -229,17 +229,11 @@ sealed at or after it is contradicted, whoever sealed it. docs/threats.md has th
 }
 
 func (c *cli) rotate(ctx context.Context, n *node, o rotateOptions) error {
-	unlock, err := c.waitToSeal(ctx, n)
+	unlock, err := c.holdKeys(ctx, n)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := n.reloadKeys(ctx); err != nil {
-		return err
-	}
-	if err := n.finishKeys(ctx); err != nil { // of a change before this one
-		return err
-	}
 	since, err := n.sinceWhen("--compromised-since", o.since)
 	if err != nil {
 		return err
@@ -257,6 +251,22 @@ func (c *cli) rotate(ctx context.Context, n *node, o rotateOptions) error {
 		return fmt.Errorf("the key is changed, and the rest is left to the next command: %w", err)
 	}
 	return c.sayRotated(n, was, ch)
+}
+
+// holdKeys waits until nobody signs, and finishes a change of keys that a process
+// before has left half done. The caller changes them, and unlocks.
+func (c *cli) holdKeys(ctx context.Context, n *node) (unlock func(), err error) {
+	if unlock, err = c.waitToSeal(ctx, n); err != nil {
+		return nil, err
+	}
+	if err = n.reloadKeys(ctx); err == nil {
+		err = n.finishKeys(ctx)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }
 
 // sinceWhen reads and checks the time of a compromise; nil: it was not given.

@@ -224,7 +224,7 @@ func (n *node) tellChange(ctx context.Context, ch *keyChange) error {
 	if ch.New != "" {
 		objects = append(objects, ch.New)
 	}
-	return n.tellOnce(ctx, ch.New, pipeline.Entry{Case: n.set.Unfiled, Action: ch.Action, Agent: n.set.Agent, Objects: objects, X: x})
+	return n.tellOnce(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: ch.Action, Agent: n.set.Agent, Objects: objects, X: x})
 }
 
 // rejudge makes the catalog again, under the Policy of now. What was published

@@ -27,17 +27,11 @@ rotate --compromised-since", which also ends all others that were good then.`
 }
 
 func (c *cli) declareKey(ctx context.Context, n *node, id, when string) error {
-	unlock, err := c.waitToSeal(ctx, n)
+	unlock, err := c.holdKeys(ctx, n)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := n.reloadKeys(ctx); err != nil {
-		return err
-	}
-	if err := n.finishKeys(ctx); err != nil { // of a change before this one
-		return err
-	}
 	since, err := n.sinceWhen("--since", when)
 	if err != nil {
 		return err

@@ -75,6 +75,10 @@ func TestLostKeysAreEnded(t *testing.T) {
 	if got := lines(w.open()); got != 2 {
 		t.Errorf("%d lines tell of it, want one for each time", got)
 	}
+	again := w.open() // as after a crash behind the line
+	if err := again.tellChange(ctx, &keyChange{Action: "key-compromised", Old: []string{id}, Since: &earlier}); err != nil || lines(again) != 2 {
+		t.Errorf("told again, %d lines, %v", lines(again), err)
+	}
 	if err := c(w).declareKey(ctx, n, n.keys.newest().id(), since.String()); err == nil {
 		t.Error("ended the key that signs, and made none")
 	}

@@ -32,9 +32,8 @@ var errNewer = errors.New("the mirror is newer than this node")
 // its mark says, and whoever finds the node behind the mark has an old node.
 type mirrorMark struct {
 	Version int            `json:"version"`
-	Run     int64          `json:"run,omitempty"` // how many there were
-	ID      string         `json:"id"`            // of the mirror, random
-	Unfiled holdfast.ID    `json:"unfiled"`       // what a node keeps through all its names
+	ID      string         `json:"id"`      // of the mirror, random
+	Unfiled holdfast.ID    `json:"unfiled"` // what a node keeps through all its names
 	Node    string         `json:"node"`
 	VKey    string         `json:"vkey"`
 	Former  []formerLog    `json:"former,omitempty"`

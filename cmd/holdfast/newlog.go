@@ -114,5 +114,5 @@ func (n *node) beginChains(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.tellOnce(ctx, n.set.Name, pipeline.Entry{Case: n.set.Unfiled, Action: "log-begun", Agent: n.set.Agent, Objects: []string{n.set.Name}})
+	return n.tellOnce(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: "log-begun", Agent: n.set.Agent, Objects: []string{n.set.Name}})
 }

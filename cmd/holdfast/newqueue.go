@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"holdfast"
 	"holdfast/catalog"
@@ -138,7 +140,7 @@ func (n *node) tellQueue(ctx context.Context) error {
 			return err
 		}
 	}
-	err = n.tellOnce(ctx, loss.queue, pipeline.Entry{Case: n.set.Unfiled, Action: "queue-begun", Agent: n.set.Agent, Objects: []string{loss.queue},
+	err = n.tellOnce(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: "queue-begun", Agent: n.set.Agent, Objects: []string{loss.queue},
 		Why: "the queue was lost: what was accepted and in no Seal yet is lost with it, and what waited to be captured"})
 	if err != nil {
 		return err
@@ -189,21 +191,14 @@ func (n *node) tellLost(ctx context.Context, home holdfast.ID, ids []string, why
 	return nil
 }
 
-// tellOnce writes a line of custody, unless a process that crashed has: object is
-// what no other line of this action names, or "" where none has the same x.
-func (n *node) tellOnce(ctx context.Context, object string, e pipeline.Entry) error {
+// tellOnce writes a line of custody, unless a process that crashed has: one that
+// says the same of the same.
+func (n *node) tellOnce(ctx context.Context, e pipeline.Entry) error {
 	told := errors.New("told")
 	err := n.outbox.Lines(e.Case, func(raw []byte, _ holdfast.Head) error {
 		l, err := holdfast.ParseLine(raw)
-		if err == nil && l.Action == e.Action {
-			if object == "" && string(l.X) == string(e.X) {
-				return told
-			}
-			for _, o := range l.Objects {
-				if o == object {
-					return told
-				}
-			}
+		if err == nil && l.Action == e.Action && slices.Equal(l.Objects, e.Objects) && bytes.Equal(l.X, e.X) {
+			return told
 		}
 		return err
 	})

@@ -1,6 +1,6 @@
-// Package telegram acquires public channels of Telegram through MTProto, by
-// gotd/td, with an account of the office's own: history, what happens from now
-// on, and what is no longer there.
+// Package telegram asks Telegram for public channels through MTProto, by gotd/td,
+// with an account of the office's own. So far it knows the names of channels and
+// posts, and how one request is made and its answer kept; it is no Collector yet.
 //
 // # What is kept
 //

@@ -94,8 +94,7 @@ func parsePath(s string, parts []string, query string) (Name, error) {
 func parseDeep(s, rest string) (Name, error) {
 	what, query, _ := strings.Cut(rest, "?")
 	q, err := url.ParseQuery(query)
-	switch {
-	case err != nil || !strings.EqualFold(strings.TrimSuffix(what, "/"), "resolve") || q.Get("domain") == "":
+	if err != nil || !strings.EqualFold(strings.TrimSuffix(what, "/"), "resolve") || q.Get("domain") == "" {
 		return Name{}, fmt.Errorf("%.80q: of tg: links only tg://resolve?domain=NAME is a public channel's: %w", s, ErrName)
 	}
 	return name(s, q.Get("domain"), q.Get("post"))

@@ -142,7 +142,7 @@ func (w *World) full(in *tg.ChannelsGetFullChannelRequest) (bin.Encoder, error) 
 	return encoded(&tg.MessagesChatFull{FullChat: f, Chats: []tg.ChatClass{c.chat()}}), nil
 }
 
-// fileKey finds a file by its location and says whether the reference is good.
+// file finds a file by its location, if the reference is good.
 func (w *World) file(in tg.InputFileLocationClass) ([]byte, error) {
 	var id int64
 	var ref []byte

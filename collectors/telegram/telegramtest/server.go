@@ -61,7 +61,7 @@ type Server struct {
 // Start runs the servers on loopback until Close.
 func Start(w *World, o Options) (*Server, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{World: w, Phone: "99966" + strconv.Itoa(21234), Code: "22222", o: o, stop: stop, done: make(chan error, 1),
+	s := &Server{World: w, Phone: "9996621234", Code: "22222", o: o, stop: stop, done: make(chan error, 1),
 		cluster: cluster.NewCluster(cluster.Options{Protocol: transport.Intermediate}), sessions: map[int64]tgtest.Session{}, in: map[[8]byte]bool{}, asked: map[string]int{}}
 	for _, id := range []int{MainDC, FileDC} {
 		server, d := s.cluster.DC(id, "dc"+strconv.Itoa(id))
