@@ -217,6 +217,7 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 		because("tls-unverified", t.Verdict)
 	}
 	x.judgeLists(because)
+	x.judgeFrames(because)
 	if x.rec.lost > 0 && main != nil && main.fault == nil {
 		because(codeEgress, fmt.Sprintf("the egress did not carry %d of %d requests; none went another way", x.rec.lost, x.rec.count.Requests))
 	}
@@ -232,7 +233,11 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	if failed {
 		a.Outcome = collectors.Failed
 	}
-	// The node's clock takes nothing from what came.
+	// A second attempt is a whole one, and the node's clock takes nothing from
+	// what came: a reader is told, the outcome stays.
+	if x.before != nil {
+		because("browser-restarted", x.before.String())
+	}
 	if s := a.Collection.Servers; s.Ahead.Abs() > clockLimit {
 		because("clock-differs", s.String())
 	}
@@ -244,7 +249,20 @@ func (x *capture) judgeLists(because func(code, detail string)) {
 		because(codeNeverKeep, fmt.Sprintf("%d bodies are on list %s: they are not kept, nor pictures, MHTML and DOM of the page", x.rec.taken[list], list))
 	}
 	if x.rec.unchecked > 0 {
-		because("never-keep-unchecked", fmt.Sprintf("%d bodies were compared as sent only: they cannot be decoded", x.rec.unchecked))
+		because("never-keep-unchecked", fmt.Sprintf("%d bodies were compared as sent only", x.rec.unchecked))
+	}
+}
+
+// judgeFrames says of which frames of other sites the process crashed: the page
+// showed a hole there, though all that it had asked for may have come.
+func (x *capture) judgeFrames(because func(code, detail string)) {
+	if x.tab == nil {
+		return
+	}
+	x.tab.mu.Lock()
+	defer x.tab.mu.Unlock()
+	if n := x.tab.crashes; n > 0 {
+		because("frame-crashed", fmt.Sprintf("the processes of %d frames crashed; the first was of %s", n, x.tab.crashedFrame))
 	}
 }
 

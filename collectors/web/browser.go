@@ -41,9 +41,10 @@ type browser struct {
 	camera    chan struct{} // held by the one page whose picture is made
 	mu        sync.Mutex
 	tabs      map[proto.BrowserBrowserContextID]*tab
-	users     int  // captures running in it; guarded by the Collector
-	uses      int  // captures begun in it; likewise
-	condemned bool // likewise
+	frames    map[proto.TargetTargetID]frame // those with a process of their own, of all tabs; the browser's own number bounds it
+	users     int                            // captures running in it; guarded by the Collector
+	uses      int                            // captures begun in it; likewise
+	condemned bool                           // likewise
 }
 
 // start launches path. The environment is not handed down: a proxy variable or
@@ -54,7 +55,7 @@ func start(ctx context.Context, path, pin, tempDir string) (*browser, error) {
 		return nil, fmt.Errorf("start browser: %w", err)
 	}
 	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: flags(), camera: make(chan struct{}, 1),
-		tabs: map[proto.BrowserBrowserContextID]*tab{}}
+		tabs: map[proto.BrowserBrowserContextID]*tab{}, frames: map[proto.TargetTargetID]frame{}}
 	if err := b.launch(path, pin); err != nil {
 		os.RemoveAll(dir)
 		return nil, fmt.Errorf("start browser %s: %w: %w; install chromium, or say where it is (HOLDFAST_BROWSER=/path)", path, ErrBrowser, err)
@@ -132,24 +133,67 @@ func (b *browser) alive() bool {
 	}
 }
 
-// target closes windows that a page opens: they would cover it. What they asked
-// for until then is recorded, since they share its context.
+// target sees to what belongs to a page and is no part of its own target.
 func (b *browser) target(method string, params json.RawMessage) {
-	if method != (proto.TargetTargetCreated{}).ProtoEvent() {
+	var e struct {
+		TargetInfo *proto.TargetTargetInfo
+		TargetID   proto.TargetTargetID
+	}
+	if json.Unmarshal(params, &e) != nil {
 		return
 	}
-	var e proto.TargetTargetCreated
-	if json.Unmarshal(params, &e) != nil || e.TargetInfo == nil || e.TargetInfo.Type != "page" {
-		return
+	switch info := e.TargetInfo; {
+	case method == "Target.targetCreated" && info != nil && info.Type == "page":
+		b.closePopup(info)
+	case method == "Target.targetCreated" && info != nil, method == "Target.targetInfoChanged" && info != nil && info.Type != "page":
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.tabs[info.BrowserContextID] != nil {
+			b.frames[info.TargetID] = frame{info.BrowserContextID, clean(info.URL)}
+		}
+	case method == "Target.targetDestroyed":
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.frames, e.TargetID)
+	case method == "Target.targetCrashed":
+		b.frameCrashed(e.TargetID)
 	}
+}
+
+// frame is one of another site than its page, in a process of its own; also a
+// worker. The tab's own session is not told of its end.
+type frame struct {
+	context proto.BrowserBrowserContextID
+	url     string
+}
+
+// frameCrashed notes it for the page; one that is closed already is over.
+func (b *browser) frameCrashed(id proto.TargetTargetID) {
 	b.mu.Lock()
-	t := b.tabs[e.TargetInfo.BrowserContextID]
+	f, known := b.frames[id]
+	t := b.tabs[f.context]
 	b.mu.Unlock()
-	if t == nil || t.target == e.TargetInfo.TargetID {
+	if !known || t == nil {
+		return
+	}
+	t.saw(func() {
+		if t.crashes++; t.crashes == 1 {
+			t.crashedFrame = f.url
+		}
+	})
+}
+
+// closePopup closes a window that a page opened: it would cover it. What it asked
+// for until then is recorded, since it shares the page's context.
+func (b *browser) closePopup(info *proto.TargetTargetInfo) {
+	b.mu.Lock()
+	t := b.tabs[info.BrowserContextID]
+	b.mu.Unlock()
+	if t == nil || t.target == info.TargetID {
 		return
 	}
 	t.saw(func() { t.popups++ })
-	b.session("", context.Background()).tell(proto.TargetCloseTarget{TargetID: e.TargetInfo.TargetID})
+	b.session("", context.Background()).tell(proto.TargetCloseTarget{TargetID: info.TargetID})
 }
 
 // close ends the browser and removes its profile. It asks first, waits two

@@ -24,28 +24,47 @@ type capture struct {
 	browser *browser
 	tab     *tab
 	view    *view
+	before  *attempt // that ended with its browser, if this is the second
+}
+
+// attempt is what is told of one that left no record.
+type attempt struct {
+	started, ended time.Time
+	requests       int
+	browser        string
+}
+
+func (a *attempt) String() string {
+	return fmt.Sprintf("a first attempt ended with its browser (%s), which died: from %s to %s, %d requests, none of them in this record; a second browser made it",
+		a.browser, a.started.UTC().Format(time.RFC3339), a.ended.UTC().Format(time.RFC3339), a.requests)
 }
 
 // once makes one attempt. errDead says that the browser died and another
-// attempt may do better; the last one keeps what was recorded instead.
-func (c *Collector) once(ctx context.Context, req collectors.Request, address string, keep collectors.Keeper, last bool) (*collectors.Acquired, error) {
+// attempt may do better, which is given what is told of this one; so the second
+// keeps what was recorded instead.
+func (c *Collector) once(ctx context.Context, req collectors.Request, address string, keep collectors.Keeper, before *attempt) (*collectors.Acquired, *attempt, error) {
 	b, err := c.acquire(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer c.release(b)
-	x := &capture{c: c, req: req, address: address, browser: b, started: time.Now()}
+	x := &capture{c: c, req: req, address: address, browser: b, started: time.Now(), before: before}
 	if x.dir, err = os.MkdirTemp(c.work.path, "capture-*"); err != nil {
-		return nil, fmt.Errorf("make spool folder: %w", err)
+		return nil, nil, fmt.Errorf("make spool folder: %w", err)
 	}
 	defer os.RemoveAll(x.dir)
-	if err := x.record(ctx, last); err != nil {
-		return nil, err
+	if err := x.record(ctx, before != nil); err != nil {
+		return nil, x.attempt(), err
 	}
 	if len(x.rec.taken) > 0 {
 		defer c.retire(b) // its memory and its folder saw what must not be kept
 	}
-	return x.acquired(ctx, keep)
+	a, err := x.acquired(ctx, keep)
+	return a, nil, err
+}
+
+func (x *capture) attempt() *attempt {
+	return &attempt{started: x.started, ended: time.Now(), requests: x.meter.asked(), browser: x.browser.version.Product}
 }
 
 // record visits the page with the proxy running. When it returns without an

@@ -146,6 +146,12 @@ func (m *meter) idle() (since time.Duration, busy int) {
 	return time.Since(m.last), m.active
 }
 
+func (m *meter) asked() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.requests
+}
+
 func (m *meter) received() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

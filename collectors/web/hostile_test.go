@@ -409,7 +409,7 @@ func TestBrowserDeath(t *testing.T) {
 	}), nil)
 	c = newCollector(t, Options{})
 	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/die", AllowPrivate: true})
-	if a.Outcome != collectors.Complete || string(object(t, a, k, "text.txt")) != "alive" {
+	if a.Outcome != collectors.Complete || !hasReason(a, "browser-restarted") || string(object(t, a, k, "text.txt")) != "alive" {
 		t.Errorf("%s %v", a.Outcome, a.Reasons)
 	}
 }

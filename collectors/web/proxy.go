@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"holdfast/collectors"
 	"holdfast/warc"
@@ -30,6 +31,7 @@ type proxy struct {
 	meter    *meter
 	dir      string // of the spools
 	lists    []*collectors.KnownList
+	unpacked atomic.Int64 // bytes, of all bodies, to compare them with lists
 	done     chan *exchange
 	ctx      context.Context
 	cancel   context.CancelCauseFunc

@@ -22,21 +22,23 @@ type tab struct {
 	context proto.BrowserBrowserContextID
 	target  proto.TargetTargetID
 
-	mu       sync.Mutex
-	hops     []collectors.Hop       // on the way to the document
-	ahead    []collectors.Hop       // since then, on a way that may lead nowhere: a download, an answer that does not come
-	unlisted int                    // hops beyond maxHops
-	current  string                 // address of the main document asked for last
-	loader   proto.NetworkRequestID // its request
-	document string                 // address of the committed main document; "" for none or an error page
-	moves    int                    // how often another document, or an error page, was committed
-	loaded   chan struct{}          // closed at the first load event after a commit
-	crashed  chan struct{}          // closed when the page's process is gone: send it nothing more
-	dialogs  int
-	popups   int
-	waiting  map[proto.NetworkRequestID]wanted
-	blocked  []collectors.Miss
-	unnoted  int // blocked beyond maxBlocked, or beyond maxWaiting
+	mu           sync.Mutex
+	hops         []collectors.Hop       // on the way to the document
+	ahead        []collectors.Hop       // since then, on a way that may lead nowhere: a download, an answer that does not come
+	unlisted     int                    // hops beyond maxHops
+	current      string                 // address of the main document asked for last
+	loader       proto.NetworkRequestID // its request
+	document     string                 // address of the committed main document; "" for none or an error page
+	moves        int                    // how often another document, or an error page, was committed
+	loaded       chan struct{}          // closed at the first load event after a commit
+	crashed      chan struct{}          // closed when the page's process is gone: send it nothing more
+	dialogs      int
+	popups       int
+	crashes      int    // frames, and other targets of this page, whose process crashed
+	crashedFrame string // address of the first
+	waiting      map[proto.NetworkRequestID]wanted
+	blocked      []collectors.Miss
+	unnoted      int // blocked beyond maxBlocked, or beyond maxWaiting
 }
 
 // wanted is what the page waits for.

@@ -23,11 +23,12 @@
 // connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
 // connection-closed, bad-answer, bad-request, exchange-failed, unfinished, abandoned,
 // no-answer, http-status, login-wall, navigation-failed, load-unfinished,
-// page-crashed, page-failed, page-moved, browser-died,
+// page-crashed, page-failed, page-moved, frame-crashed, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
 // scroll-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
 // never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
-// made: dom, text, mhtml, screenshot. clock-differs stands beside any outcome.
+// made: dom, text, mhtml, screenshot. clock-differs and browser-restarted stand
+// beside any outcome.
 //
 // # Egress
 //
@@ -38,8 +39,8 @@
 // # What is never kept
 //
 // Bodies of both directions are compared with the lists of the Request, as sent
-// (without transfer coding) and answers also decoded, up to 1 GiB, before
-// anything is kept. One that matches is overwritten in its spool; the views,
+// (without transfer coding) and answers also decoded, up to 1 GiB
+// each and 4 GiB in all, before anything is kept. One that matches is overwritten in its spool; the views,
 // but for the text, are removed, and the browser is replaced.
 //
 // # What the method changes
@@ -233,17 +234,16 @@ func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep co
 	case <-ctx.Done():
 		return nil, fmt.Errorf("capture %.200q: %w", req.Source, context.Cause(ctx))
 	}
-	for attempt := 1; ; attempt++ {
-		a, err := c.once(ctx, req, address, keep, attempt == 2)
-		if errors.Is(err, errDead) && attempt == 1 && ctx.Err() == nil {
-			c.opts.Log.WarnContext(ctx, "browser died, trying once more", "source", req.Source)
-			continue // a new browser, a new record: nothing of the first is mixed in
-		}
-		if err != nil {
-			return nil, fmt.Errorf("capture %.200q: %w", req.Source, err)
-		}
-		return a, nil
+	a, died, err := c.once(ctx, req, address, keep, nil)
+	if errors.Is(err, errDead) && died != nil && ctx.Err() == nil {
+		c.opts.Log.WarnContext(ctx, "browser died, trying once more", "source", req.Source)
+		// A new browser, a new record: of the first nothing is mixed in, but told.
+		a, _, err = c.once(ctx, req, address, keep, died)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("capture %.200q: %w", req.Source, err)
+	}
+	return a, nil
 }
 
 func withDefaults(b collectors.Budget) collectors.Budget {

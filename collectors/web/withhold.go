@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"holdfast/collectors"
 	"holdfast/warc"
@@ -21,6 +22,10 @@ const codeNeverKeep = "never-keep"
 // nothing that a list knows is expected, and a page must not buy hours of work
 // with a few kilobytes.
 const maxUnpacked = 1 << 30
+
+// maxUnpackedAll bounds the same for all bodies of one capture. What comes after
+// it was reached is compared as sent only, and that is told.
+const maxUnpackedAll = 4 << 30
 
 // withheld is what the record keeps instead of a body.
 type withheld struct {
@@ -67,7 +72,7 @@ func (p *proxy) withhold(x *exchange) error {
 		return nil
 	}
 	known := collectors.WatchAll(p.lists)
-	if x.unchecked = x.unpack(known); x.unchecked != nil && !errors.Is(x.unchecked, errLarge) {
+	if x.unchecked = x.unpack(&allowance{known, &p.unpacked}); x.unchecked != nil && !errors.Is(x.unchecked, errLarge) && !errors.Is(x.unchecked, errLargeAll) {
 		x.unchecked = fmt.Errorf("the answer's coding cannot be undone: %w", x.unchecked)
 	}
 	if digest, list := known.Match(); x.unchecked == nil && digest != "" {
@@ -76,7 +81,24 @@ func (p *proxy) withhold(x *exchange) error {
 	return nil
 }
 
-var errLarge = fmt.Errorf("it is more than %d bytes when unpacked", maxUnpacked)
+var (
+	errLarge    = fmt.Errorf("it is more than %d bytes when unpacked", maxUnpacked)
+	errLargeAll = fmt.Errorf("more than %d bytes of this capture were unpacked", maxUnpackedAll)
+)
+
+// allowance passes on what a capture may still unpack. One that was overrun stays
+// so.
+type allowance struct {
+	w    io.Writer
+	used *atomic.Int64
+}
+
+func (a *allowance) Write(b []byte) (int, error) {
+	if a.used.Add(int64(len(b))) > maxUnpackedAll {
+		return 0, errLargeAll
+	}
+	return a.w.Write(b)
+}
 
 // unpack writes the body without its codings to w.
 func (x *exchange) unpack(w io.Writer) error {
