@@ -23,21 +23,33 @@ type Exchange struct {
 // ErrTooLarge is wrapped by the error for an answer of more than tl.MaxAnswer bytes.
 var ErrTooLarge = errors.New("the answer is larger than any that the service makes")
 
+// DC is the data centre that answers what is not asked of another; 0: not known.
+func (l *Line) DC() int {
+	if l.dc == nil {
+		return 0
+	}
+	return l.dc()
+}
+
 // request is a TL object with a constructor.
 type request interface {
 	bin.Object
 	TypeID() uint32
 }
 
-// line asks the service. It is safe for concurrent use.
-type line struct {
+// Line asks the service, as one account. It is safe for concurrent use.
+type Line struct {
+	Account string // the node's own word for it
+
 	to  tg.Invoker
 	now func() time.Time
+	dc  func() int // that answers what is not asked of another
 }
 
 // ask sends a request that is on the list and returns what came, unread. Errors:
-// [ErrMethod], [ErrTooLarge]; the service's own, a *tgerr.Error; the connection's.
-func (l *line) ask(ctx context.Context, r request) (*Exchange, error) {
+// [ErrMethod], [ErrTooLarge], [ErrLoggedOut]; the service's own, a *tgerr.Error; the
+// connection's.
+func (l *Line) ask(ctx context.Context, r request) (*Exchange, error) {
 	name, err := method(r.TypeID())
 	if err != nil {
 		return nil, err
@@ -51,7 +63,7 @@ func (l *line) ask(ctx context.Context, r request) (*Exchange, error) {
 	err = l.to.Invoke(ctx, encoded(x.Request), &got)
 	x.Received = l.now()
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", name, err)
+		return nil, fmt.Errorf("ask %s: %w", name, told(err))
 	}
 	if got.size > tl.MaxAnswer {
 		return nil, fmt.Errorf("ask %s: %d bytes: %w", name, got.size, ErrTooLarge)

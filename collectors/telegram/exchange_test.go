@@ -33,7 +33,7 @@ func start(t testing.TB, w *telegramtest.World, o telegramtest.Options) *telegra
 }
 
 // connect logs in over real MTProto and hands over the line.
-func connect(t testing.TB, s *telegramtest.Server, f func(ctx context.Context, l *line) error) {
+func connect(t testing.TB, s *telegramtest.Server, f func(ctx context.Context, l *Line) error) {
 	t.Helper()
 	c := gotd.NewClient(1, "hash", gotd.Options{PublicKeys: s.Keys(), DCList: s.DCs(), DC: telegramtest.MainDC, SessionStorage: &session.StorageMemory{}})
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
@@ -43,7 +43,7 @@ func connect(t testing.TB, s *telegramtest.Server, f func(ctx context.Context, l
 		if err := auth.NewFlow(auth.Constant("+"+s.Phone, "", code), auth.SendCodeOptions{}).Run(ctx, c.Auth()); err != nil {
 			return err
 		}
-		return f(ctx, &line{to: c, now: time.Now})
+		return f(ctx, &Line{to: c, now: time.Now})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func history(ch *telegramtest.Channel, before int) *tg.MessagesGetHistoryRequest
 }
 
 // backfill asks for a channel's history, newest first, until the first post.
-func backfill(ctx context.Context, l *line, ch *telegramtest.Channel, page func(*Exchange, *tl.Answer) error) error {
+func backfill(ctx context.Context, l *Line, ch *telegramtest.Channel, page func(*Exchange, *tl.Answer) error) error {
 	for before := 0; ; {
 		x, err := l.ask(ctx, history(ch, before))
 		if err != nil {
@@ -85,7 +85,7 @@ func TestAsk(t *testing.T) {
 		ch.Edit(7, "edited")
 		ch.Delete(9, 10)
 		s := start(t, w, telegramtest.Options{GZIP: packed})
-		connect(t, s, func(ctx context.Context, l *line) error {
+		connect(t, s, func(ctx context.Context, l *Line) error {
 			var ids []int
 			err := backfill(ctx, l, ch, func(x *Exchange, a *tl.Answer) error {
 				var asked tg.MessagesGetHistoryRequest
@@ -120,7 +120,7 @@ func TestAsk(t *testing.T) {
 // could see: what is not on the list does not reach the network.
 func TestAskReads(t *testing.T) {
 	sent := 0
-	l := &line{now: time.Now, to: gotd.InvokeFunc(func(context.Context, bin.Encoder, bin.Decoder) error { sent++; return nil })}
+	l := &Line{now: time.Now, to: gotd.InvokeFunc(func(context.Context, bin.Encoder, bin.Decoder) error { sent++; return nil })}
 	for _, r := range []request{&tg.ChannelsJoinChannelRequest{Channel: &tg.InputChannel{}}, &tg.ChannelsReadHistoryRequest{Channel: &tg.InputChannel{}},
 		&tg.MessagesGetMessagesViewsRequest{Peer: &tg.InputPeerSelf{}}, &tg.MessagesSendReactionRequest{Peer: &tg.InputPeerSelf{}},
 		&tg.MessagesSendMessageRequest{Peer: &tg.InputPeerSelf{}}, &tg.AccountUpdateStatusRequest{}, &tg.MessagesSendVoteRequest{Peer: &tg.InputPeerSelf{}},
@@ -147,7 +147,7 @@ func TestAskFails(t *testing.T) {
 		}
 		return nil
 	}})
-	connect(t, s, func(ctx context.Context, l *line) error {
+	connect(t, s, func(ctx context.Context, l *Line) error {
 		fail := func(e error) error {
 			next.Store(&e)
 			_, err := l.ask(ctx, history(ch, 0))
@@ -189,7 +189,7 @@ func BenchmarkBackfill(b *testing.B) {
 		ch.Post(fmt.Sprintf("post %d: some words that say something of no consequence at all, in a few lines of text %d", i, i*i))
 	}
 	s := start(b, w, telegramtest.Options{})
-	connect(b, s, func(ctx context.Context, l *line) error {
+	connect(b, s, func(ctx context.Context, l *Line) error {
 		n := 0
 		for b.Loop() {
 			err := backfill(ctx, l, ch, func(x *Exchange, a *tl.Answer) error {

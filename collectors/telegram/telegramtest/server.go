@@ -2,9 +2,11 @@ package telegramtest
 
 import (
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 
@@ -211,4 +213,26 @@ func (s *Server) serve(server *tgtest.Server, req *tgtest.Request, m method) err
 		return server.SendGZIP(req, out)
 	}
 	return server.SendResult(req, out)
+}
+
+// File is a file of servers, as a node is told about a service that is not
+// Telegram's own.
+func (s *Server) File() []byte {
+	type server struct {
+		ID   int    `json:"id"`
+		Addr string `json:"addr"`
+	}
+	f := struct {
+		DC         int      `json:"dc"`
+		Servers    []server `json:"servers"`
+		PublicKeys []string `json:"public_keys"`
+	}{DC: MainDC, PublicKeys: s.PEM()}
+	for _, o := range s.DCs().Options {
+		f.Servers = append(f.Servers, server{o.ID, net.JoinHostPort(o.IPAddress, strconv.Itoa(o.Port))})
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		panic(fmt.Sprintf("telegramtest: %v", err)) // a test's own object
+	}
+	return b
 }

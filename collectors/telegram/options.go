@@ -1,0 +1,76 @@
+package telegram
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/gotd/td/telegram"
+	"github.com/gotd/td/telegram/dcs"
+)
+
+// App is what Telegram calls an application: my.telegram.org/apps gives an id and
+// a hash to whoever has an account. The hash is a secret.
+type App struct {
+	ID   int
+	Hash string
+}
+
+// GoString keeps %#v from printing the hash.
+func (a App) GoString() string { return fmt.Sprintf("App{%d}", a.ID) }
+
+// String keeps %v from printing it.
+func (a App) String() string { return a.GoString() }
+
+// ErrNoApp is wrapped by the error for Options without an application.
+var ErrNoApp = errors.New("no application of Telegram's")
+
+// Options are what all accounts of a node share. The zero value of all but App is
+// good: production, the direct line, this machine's clock.
+type Options struct {
+	App     App
+	Servers *Servers // nil: production
+	Proxy   *Proxy   // nil: the direct line
+	Version string   // of this program, which the service shows to the account's owner
+	Log     *slog.Logger
+	Now     func() time.Time
+	// Connect bounds how long a connection may take to stand for the first time;
+	// 0 is 40 s.
+	Connect time.Duration
+}
+
+func (o Options) fill() (Options, error) {
+	if o.App.ID <= 0 || o.App.Hash == "" {
+		return o, ErrNoApp
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Connect == 0 {
+		o.Connect = 40 * time.Second
+	}
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+	return o, nil
+}
+
+// client is what gotd is given. Its own log is not: there are keys and numbers of
+// telephones in it.
+func (o Options) client() (telegram.Options, error) {
+	t := telegram.Options{
+		DC: o.Servers.dc(), DCList: dcs.Prod(),
+		NoUpdates: true,
+		Device:    telegram.DeviceConfig{DeviceModel: "holdfast", SystemVersion: "Linux", AppVersion: o.Version},
+	}
+	if o.Servers != nil {
+		t.DCList, t.PublicKeys = o.Servers.list, o.Servers.keys
+	}
+	var err error
+	t.Resolver, err = o.Proxy.resolver()
+	return t, err
+}

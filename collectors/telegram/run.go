@@ -1,0 +1,122 @@
+package telegram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gotd/td/session"
+	"github.com/gotd/td/telegram"
+	"github.com/gotd/td/telegram/dcs"
+	"github.com/gotd/td/transport"
+)
+
+// Account is one login of the office's at the service.
+type Account struct {
+	Name    string // the node's own word for it; what records say
+	Session []byte // as LogIn made it; whoever has it is logged in
+}
+
+// GoString keeps %#v from printing the session.
+func (a Account) GoString() string { return "Account{" + a.Name + "}" }
+
+// String keeps %v from printing it.
+func (a Account) String() string { return a.GoString() }
+
+// Errors of a connection.
+var (
+	// ErrUnreached is wrapped when no connection stood in time; it is worth trying again.
+	ErrUnreached = errors.New("the service was not reached")
+	// ErrLoggedOut is wrapped when the service does not know the session (any more):
+	// somebody must log in again.
+	ErrLoggedOut = errors.New("the account is logged out")
+)
+
+// Run connects with an account's session and hands over the line, which lasts
+// until f returns; what f returns, it returns. A connection that breaks is taken
+// up again beneath f. Nothing of a session changes by being used, so nothing of it
+// is written. No session may be in use twice at a time; the caller sees to that.
+//
+// Errors: [ErrLoggedOut], [ErrUnreached], [ErrNoApp], ctx's cause.
+func (o Options) Run(ctx context.Context, a Account, f func(ctx context.Context, l *Line) error) error {
+	o, err := o.fill()
+	if err != nil {
+		return err
+	}
+	held, err := hold(a.Session)
+	if err != nil {
+		return fmt.Errorf("open session of account %s: %w", a.Name, err)
+	}
+	return o.connect(ctx, held, func(ctx context.Context, c *telegram.Client) error {
+		return f(ctx, &Line{Account: a.Name, to: c, now: o.Now, dc: func() int { return c.Config().ThisDC }})
+	})
+}
+
+// connect makes one connection and runs f on it.
+func (o Options) connect(ctx context.Context, s session.Storage, f func(context.Context, *telegram.Client) error) error {
+	t, err := o.client()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if h, ok := s.(*held); ok {
+		h.lost = func() { stop(ErrLoggedOut) }
+	}
+	last := &lastDial{Resolver: t.Resolver}
+	t.Resolver, t.SessionStorage = last, s
+	t.OnConnectionState = func(s telegram.ConnectionState) { o.Log.DebugContext(ctx, "telegram", "connection", s.String()) }
+	late := time.AfterFunc(o.Connect, func() { stop(last.error(o.Connect)) })
+	defer late.Stop()
+
+	c := telegram.NewClient(o.App.ID, o.App.Hash, t)
+	var did bool
+	var ferr error
+	err = c.Run(ctx, func(ctx context.Context) error {
+		if !late.Stop() {
+			return context.Cause(ctx)
+		}
+		ferr = f(ctx, c)
+		did = true
+		return ferr
+	})
+	switch {
+	case did && ferr == nil:
+		return nil
+	case ctx.Err() != nil: // before gotd's own words for it, which are nil
+		return context.Cause(ctx)
+	case did && (err == nil || errors.Is(err, ferr)):
+		return ferr
+	case err == nil:
+		return last.error(o.Connect)
+	}
+	return fmt.Errorf("connect to telegram: %w", told(err))
+}
+
+// lastDial remembers why the last attempt to connect failed: gotd goes on trying
+// and tells nobody.
+type lastDial struct {
+	dcs.Resolver
+	mu  sync.Mutex
+	err error
+}
+
+// Primary implements dcs.Resolver.
+func (l *lastDial) Primary(ctx context.Context, dc int, list dcs.List) (transport.Conn, error) {
+	c, err := l.Resolver.Primary(ctx, dc, list)
+	l.mu.Lock()
+	l.err = err
+	l.mu.Unlock()
+	return c, err
+}
+
+func (l *lastDial) error(after time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreached, l.err)
+	}
+	return fmt.Errorf("%w: it did not answer as a Telegram in %s", ErrUnreached, after)
+}
