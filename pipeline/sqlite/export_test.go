@@ -2,8 +2,16 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 	"strconv"
+
+	"holdfast/pipeline"
 )
+
+// Recent is what the handle remembers, and Remember gives it back: what a call
+// holds that is overtaken between its looks at memory and at the file.
+func (q *Queue) Recent() []pipeline.Message    { return slices.Clone(q.recent.run) }
+func (q *Queue) Remember(m []pipeline.Message) { q.recent.add(m) }
 
 // SetMaxPages makes the file full at n pages.
 func (q *Queue) SetMaxPages(ctx context.Context, n int) error {

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"sync"
 
@@ -85,8 +86,12 @@ func (q *Queue) remembered(ctx context.Context, query string, after int64, b pip
 	if len(got) == 0 {
 		return nil, nil
 	}
-	if err := q.addNotes(ctx, got); err != nil {
+	whole, err := q.addNotes(ctx, got)
+	if err != nil {
 		return nil, explain(err)
+	}
+	if !whole {
+		return nil, nil
 	}
 	size := 0 // bounded once more, now with the Notes
 	for i, m := range got {
@@ -97,21 +102,32 @@ func (q *Queue) remembered(ctx context.Context, query string, after int64, b pip
 	return got, nil
 }
 
-func (q *Queue) addNotes(ctx context.Context, got []pipeline.Message) (err error) {
+// addNotes reports whether the Notes are all there: a Prune, by whomever, takes
+// them with their messages, and a message that memory still has would then pass
+// for one that has none, and its draft for its Manifest. What is pruned is pruned
+// from the front, so where the first message is there, and not only because it is
+// kept, the others are; one statement sees one state of the file.
+func (q *Queue) addNotes(ctx context.Context, got []pipeline.Message) (whole bool, err error) {
 	first := got[0].Position
-	rows, err := q.read.QueryContext(ctx, `SELECT position, crc, note FROM notes WHERE position >= ? AND position <= ?`, first, got[len(got)-1].Position)
+	rows, err := q.read.QueryContext(ctx, `SELECT position, NULL, NULL FROM captured WHERE position = ?1 AND keep = 0
+		UNION ALL SELECT position, crc, note FROM notes WHERE position >= ?1 AND position <= ?2`, first, got[len(got)-1].Position)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var at, crc int64
+		var at int64
+		var crc sql.NullInt64
 		var note []byte
 		if err := rows.Scan(&at, &crc, &note); err != nil {
-			return err
+			return false, err
+		}
+		if !crc.Valid {
+			whole = true
+			continue
 		}
 		m := &got[at-first]
-		m.Note, m.Damaged = note, sum(note) != crc
+		m.Note, m.Damaged = note, sum(note) != crc.Int64
 	}
-	return rows.Err()
+	return whole, rows.Err()
 }
