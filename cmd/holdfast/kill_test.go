@@ -68,6 +68,7 @@ type killWorld struct {
 
 func newKillWorld(t *testing.T) *killWorld {
 	w := &killWorld{t: t, dir: t.TempDir(), accepted: map[string]bool{}}
+	t.Cleanup(w.keep)
 	w.bin = filepath.Join(w.dir, "holdfast")
 	if out, err := exec.Command("go", "build", "-o", w.bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -85,6 +86,31 @@ func newKillWorld(t *testing.T) *killWorld {
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
 	w.site = s.URL
 	return w
+}
+
+// keep copies the node and what its processes said away, if the test has failed:
+// what random instants have done does not come again when it is asked for.
+func (w *killWorld) keep() {
+	if !w.t.Failed() {
+		return
+	}
+	dir, err := os.MkdirTemp("", "holdfast-kill-")
+	if err == nil {
+		err = exec.Command("cp", "-a", w.dir, dir).Run() // modes and times are part of it
+	}
+	w.t.Logf("the node is kept in %s: %v", dir, err)
+}
+
+// said adds what a process has told on stderr to what is kept.
+func (w *killWorld) said(args []string, errs []byte) {
+	f, err := os.OpenFile(filepath.Join(w.dir, "said.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "== %s %v\n%s", time.Now().Format(time.RFC3339Nano), args[1:], errs)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
 }
 
 // victim is a process that may be killed. What it told before its death counts.
@@ -124,6 +150,7 @@ func (v *victim) kill(within time.Duration) {
 	_ = syscall.Kill(-v.cmd.Process.Pid, syscall.SIGKILL)
 	lines := <-v.out
 	err := v.cmd.Wait()
+	v.w.said(v.cmd.Args, v.errs.Bytes())
 	if err != nil && !v.cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
 		v.w.t.Fatalf("%v died by itself: %v\n%s", v.cmd.Args, err, v.errs.String())
 	}
@@ -214,17 +241,24 @@ func (w *killWorld) browsers() (pids []int) {
 	return pids
 }
 
-// must runs a command to its end.
+// must runs a command to its end. One that does not come to it is made to say
+// what it waits for, shortly before its own limit of two minutes.
 func (w *killWorld) must(args ...string) string {
 	cmd := exec.Command(w.bin, args...)
 	cmd.Env = append(os.Environ(), "HOLDFAST_DATA="+w.data)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		w.t.Fatalf("%v: %v\n%s%s", args, err, out, errs.String())
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
 	}
-	return string(out)
+	tell := time.AfterFunc(100*time.Second, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) })
+	err := cmd.Wait()
+	tell.Stop()
+	w.said(cmd.Args, errs.Bytes())
+	if err != nil {
+		w.t.Fatalf("%v: %v\n%s%s", args, err, out.String(), errs.String())
+	}
+	return out.String()
 }
 
 // judge seals the rest and counts.

@@ -173,7 +173,11 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Drain(ctx); err != nil {
 			return err
 		}
-		return n.queued(ctx, at, func(items []pipeline.Item) error { return w.Accepted(ctx, accepted(ctx, items, n.log)) })
+		end, err := n.queue.End(ctx, 0)
+		if err != nil {
+			return err
+		}
+		return n.queued(ctx, at, end, func(items []pipeline.Item) error { return w.Accepted(ctx, accepted(ctx, items, n.log)) })
 	})
 	f.Problems -= open
 	return f, err
@@ -205,9 +209,11 @@ func (p pruner) Prune(ctx context.Context, limit int, stages ...pipeline.Stage) 
 	return p.n.queue.Prune(ctx, limit, stages...)
 }
 
-// queued yields what lies in the queue behind a position.
-func (n *node) queued(ctx context.Context, at int64, yield func([]pipeline.Item) error) error {
-	for {
+// queued yields what lies in the queue behind a position, up to another: what came
+// behind that is told to the new catalog by whoever sees it, and who waited for the
+// end of a queue that grows might wait for long.
+func (n *node) queued(ctx context.Context, at, end int64, yield func([]pipeline.Item) error) error {
+	for at < end {
 		ms, err := n.queue.Receive(ctx, pipeline.StagePreserve, 0, at, pipeline.Bounds{NoWait: true})
 		if err != nil || len(ms) == 0 {
 			return err
@@ -223,4 +229,5 @@ func (n *node) queued(ctx context.Context, at int64, yield func([]pipeline.Item)
 			return err
 		}
 	}
+	return nil
 }

@@ -36,12 +36,12 @@ func newClient() *preserve.Client { return &preserve.Client{HTTP: &http.Client{}
 // work runs the stages until ctx ends: normalise and index in any case, preserve
 // and the reconciler whenever this process gets the lock.
 func (n *node) work(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Run(ctx) })
-	g.Go(func() error { return n.index.Run(ctx) })
-	g.Go(func() error { return n.sealWhenFree(ctx) })
-	if err := g.Wait(); !errors.Is(err, context.Canceled) {
-		return err
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Run(gctx) })
+	g.Go(func() error { return n.index.Run(gctx) })
+	g.Go(func() error { return n.sealWhenFree(gctx) })
+	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err // nobody has stopped it: whatever it is, it is told
 	}
 	return nil
 }
