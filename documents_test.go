@@ -135,12 +135,15 @@ func TestManifestRefuses(t *testing.T) {
 }
 
 func TestSources(t *testing.T) {
-	for _, s := range []string{"http://a/", "https://a.example:8443/x?y#z", "holdfast:case/00ff", "received:000102030405060708090a0b0c0d0e0f"} {
+	for _, s := range []string{"http://a/", "https://a.example:8443/x?y#z", "holdfast:case/00ff", "received:000102030405060708090a0b0c0d0e0f",
+		"telegram:@harbour_news", "telegram:@abc1/1", "telegram:@harbour/2147483647"} {
 		if _, err := holdfast.ParseSource(s); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, s := range []string{"", "a.example/x", "file:///etc/passwd", "javascript:alert(1)", "data:text/html,x", "https://", "holdfast:", "holdfast:a/../b", "ftp://a/", "received:", "received:maria", "received:000102030405060708090A0b0c0d0e0f", "received:000102030405060708090a0b0c0d0e0f/x", strings.Repeat("x", 9000)} {
+	for _, s := range []string{"", "a.example/x", "file:///etc/passwd", "javascript:alert(1)", "data:text/html,x", "https://", "holdfast:", "holdfast:a/../b", "ftp://a/", "received:", "received:maria", "received:000102030405060708090A0b0c0d0e0f", "received:000102030405060708090a0b0c0d0e0f/x", strings.Repeat("x", 9000),
+		"telegram:", "telegram:harbour", "telegram:@abc", "telegram:@Harbour", "telegram:@harbour/", "telegram:@harbour/0", "telegram:@harbour/01", "telegram:@harbour/1/2", "telegram:@harbour/-1",
+		"telegram:@harbour/12345678901", "telegram:@harbour.news", "telegram:@" + strings.Repeat("x", 33)} {
 		if _, err := holdfast.ParseSource(s); !errors.Is(err, holdfast.ErrForm) {
 			t.Errorf("%.60q: %v", s, err)
 		}

@@ -28,15 +28,17 @@ func malformed(format string, a ...any) error {
 	return fmt.Errorf("%w: %w", ErrForm, fmt.Errorf(format, a...))
 }
 
-// Source says what is watched, in text form: a URL, `holdfast:<kind>/<id>` for
-// what was done, or `received:<id>` for what a person handed over.
+// Source says what is watched, in text form: a URL, a channel or a post of
+// Telegram, `holdfast:<kind>/<id>` for what was done, or `received:<id>` for what
+// a person handed over.
 type Source string
 
 // MaxSource is the longest Source in bytes.
 const MaxSource = 8192
 
-// ParseSource accepts http and https URLs with a host, holdfast: Sources, and
-// received: with an ID, which names nobody.
+// ParseSource accepts http and https URLs with a host, `telegram:@name` and
+// `telegram:@name/<post>`, holdfast: Sources, and received: with an ID, which
+// names nobody.
 // The caller serialises URLs by the WHATWG rules first; this is the gate that
 // keeps file:, javascript: and the like out of every later stage.
 func ParseSource(s string) (Source, error) {
@@ -47,6 +49,13 @@ func ParseSource(s string) (Source, error) {
 		kind, id, _ := strings.Cut(rest, "/")
 		if !validName(kind, 64, "-") || !validName(id, 128, "._-") {
 			return "", malformed("source %.80q is not holdfast:<kind>/<id>", s)
+		}
+		return Source(s), nil
+	}
+	if name, ok := strings.CutPrefix(s, "telegram:@"); ok {
+		name, post, isPost := strings.Cut(name, "/")
+		if len(name) < 4 || !validName(name, 32, "_") || isPost && (!digits(post, 1, 10) || post[0] == '0') {
+			return "", malformed("source %.80q is not telegram:@name or telegram:@name/<number of a post>", s)
 		}
 		return Source(s), nil
 	}

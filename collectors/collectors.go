@@ -16,7 +16,9 @@
 package collectors
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,9 +46,9 @@ type Keeper interface {
 //
 // Collect ends when ctx ends or a Budget is used up, whichever is first; after
 // the Budget it returns what there is, after ctx it returns an error that
-// wraps ctx's cause. Errors: [ErrRefused]; an error of keep (a full disk); a
-// Collector's own sentinel when its tool is not there. Bytes that keep took
-// before an error are unnamed and harmless.
+// wraps ctx's cause. Errors: [ErrRefused]; [Later]; an error of keep (a full
+// disk); a Collector's own sentinel when its tool is not there. Bytes that keep
+// took before an error are unnamed and harmless.
 type Collector interface {
 	Collect(ctx context.Context, req Request, keep Keeper) (*Acquired, error)
 }
@@ -59,6 +61,27 @@ type Request struct {
 	Via          *Via         // nil is the direct line
 	NeverKeep    []*KnownList // what is on one of them is not kept, nor what was made of it
 	Budget       Budget
+
+	// Cursor is where this Collector said, in Acquired.Next, that it goes on; nil
+	// at the beginning. It comes from the node's own queue.
+	Cursor []byte
+	// Options is an object of this Collector's own options, or nil. What it does
+	// not know it refuses ([ErrRefused]).
+	Options json.RawMessage
+}
+
+// ReadOptions reads Options into what a Collector knows; a pointer to an empty
+// struct is a Collector without any. Errors: [ErrRefused].
+func (r Request) ReadOptions(into any) error {
+	if len(r.Options) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(r.Options))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("read options of %.200q: %w: %w", r.Source, ErrRefused, err)
+	}
+	return nil
 }
 
 // Budget bounds one act of acquisition. A zero field means the Collector's
@@ -92,6 +115,41 @@ type Acquired struct {
 	Transformations []Transformation
 	Completeness    Completeness
 	Commitments     []Commitment // to what would endanger somebody; sorted by Name
+
+	Next    *Next     // nil: the Source is done
+	Further []Further // what is to be captured because of what was found
+}
+
+// MaxCursor bounds Next.Cursor, in bytes.
+const MaxCursor = 32 << 10
+
+// Next says that more of the Source is to be acquired, as a Capture of its own:
+// Collect is called with Cursor again, when this Acquired is durable and not
+// before. What is asked with one Cursor is the same thing each time, so that an
+// ask repeated after a crash is one Capture.
+type Next struct {
+	Due    time.Time // not before; zero is at once
+	Step   uint64    // which part; another one for each Capture of a Task
+	Cursor []byte    // at most MaxCursor
+}
+
+// Further is one more Source, with the options for its Collector, or nil.
+type Further struct {
+	Source  string
+	Options json.RawMessage
+}
+
+// Later is the error of a Collect that could acquire nothing now and was told
+// when it may ask again. Nothing is lost and nothing is a find: the same Cursor
+// is right.
+type Later struct {
+	At  time.Time
+	Why string // for people, one sentence
+}
+
+// Error implements error.
+func (l *Later) Error() string {
+	return fmt.Sprintf("%s; it may be asked again at %s", l.Why, l.At.UTC().Format(time.RFC3339))
 }
 
 // Commitment hides a value that a restricted Object of role "disclosure" shows:

@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -104,6 +107,21 @@ func (t Task) Finish() *Move { return &Move{Task: t.ID, Token: t.Lease.Token, Do
 // Again says that the same step failed, which is a find, and is tried again.
 func (t Task) Again(due time.Time) *Move {
 	return &Move{Task: t.ID, Token: t.Lease.Token, Due: due, Step: t.Step, Attempt: t.Attempt + 1, Cursor: t.Cursor}
+}
+
+// Later says that nothing came of it yet, and nothing failed: the same step is
+// asked for again.
+func (t Task) Later(due time.Time) *Move {
+	return &Move{Task: t.ID, Token: t.Lease.Token, Due: due, Step: t.Step, Attempt: t.Attempt, Cursor: t.Cursor}
+}
+
+// Further is the ID of the i-th Task that this step asks for: asked for again, it
+// is the same one.
+func (t Task) Further(i int) holdfast.ID {
+	b, _ := hex.DecodeString(string(t.ID))
+	b = binary.BigEndian.AppendUint64(b, t.Step)
+	h := sha256.Sum256(binary.BigEndian.AppendUint64(b, uint64(i)))
+	return holdfast.ID(hex.EncodeToString(h[:16]))
 }
 
 // Next says that another step follows.

@@ -228,7 +228,9 @@ type captured struct {
 	outside []string // rules of its Case's scope that it breaks
 	task    holdfast.ID
 	attempt uint32    // from 0
-	due     time.Time // of the next attempt; zero: this was the last
+	due     time.Time // of the next attempt or step
+	done    bool      // the Task is done
+	next    bool      // a further step follows
 }
 
 func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o captureOptions) error {
@@ -289,7 +291,7 @@ func (c *cli) captureVerdict(n *node, got []captured, left []holdfast.ID, err er
 		return err
 	}
 	for _, g := range got {
-		if g.outcome == collectors.Failed && g.due.IsZero() {
+		if g.outcome == collectors.Failed && (g.done || g.next) {
 			return &exitError{exitCould, fmt.Errorf("capture %s of %s failed, and was sealed as such: %s", g.id, g.source, strings.Join(g.reasons, "; "))}
 		}
 	}

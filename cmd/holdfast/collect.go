@@ -27,6 +27,8 @@ type taskOptions struct {
 	NeverKeep    string        `json:"never_keep,omitempty"` // absolute path
 	Outside      []string      `json:"outside,omitempty"`    // which rules of the Case's scope it breaks, by the scope when it was asked for
 	Reason       string        `json:"reason,omitempty"`     // why it is captured all the same
+
+	Collector json.RawMessage `json:"collector,omitempty"` // the Collector's own options
 }
 
 // addTasks returns the Tasks that this call is to do.
@@ -90,7 +92,7 @@ func (n *node) taskOptions(ctx context.Context, home holdfast.ID, o captureOptio
 // round is one call's work on its Tasks.
 type round struct {
 	n      *node
-	web    collectors.Collector
+	by     map[string]collectors.Collector // by scheme of the Source
 	intake *pipeline.Intake
 	told   func(captured)
 	later  func(captured)
@@ -99,8 +101,9 @@ type round struct {
 
 	mu      sync.Mutex
 	got     []captured
-	again   []wish // that failed and are tried again
-	waits   error  // the last Task whose way out, or list, is not there
+	again   []wish // that failed and are tried again, or go on
+	waits   error  // the last Task that can go on later only: its way out, or list, is not there
+	added   int    // Tasks that captures of this round asked for
 	busy    int    // Tasks that somebody else has
 	refused error  // the last Task that is never to be tried
 	stopped error  // why no more Tasks are begun
@@ -119,7 +122,7 @@ func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, 
 		return nil, waiting(err, len(wishes))
 	}
 	defer w.Close()
-	r := &round{n: n, web: w, told: c.sayAccepted, later: c.sayWaits,
+	r := &round{n: n, by: map[string]collectors.Collector{"http": w, "https": w}, told: c.sayAccepted, later: c.sayWaits,
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 	r.run(ctx, wishes)
 	r.names.end(ctx)
@@ -140,9 +143,9 @@ func (n *node) browser() string {
 }
 
 func (r *round) verdict(ctx context.Context, asked int) error {
-	left := asked
+	left := asked + r.added
 	for _, g := range r.got {
-		if g.due.IsZero() {
+		if g.done {
 			left--
 		}
 	}
@@ -176,11 +179,13 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 	case err == nil:
 		r.got = append(r.got, *got)
 		r.told(*got)
-		if !got.due.IsZero() {
+		if !got.done {
 			r.again = append(r.again, wish{got.task, got.due})
+		}
+		if !got.done && !got.next {
 			r.later(*got)
 		}
-	case errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
+	case errors.As(err, new(*collectors.Later)), errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
 		r.waits = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	case hopeless(err) != "":
@@ -216,6 +221,10 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 	if err := json.Unmarshal(t.Options, &opts); t.Options != nil && err != nil {
 		return nil, fmt.Errorf("read options of task %s: %w: %w", t.ID, collectors.ErrRefused, err)
 	}
+	by, err := r.collector(t)
+	if err != nil {
+		return nil, err
+	}
 	req, err := r.request(t, opts)
 	if err != nil {
 		return nil, err
@@ -224,7 +233,7 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 		return nil, err
 	}
 	stop, begun := r.n.keepLease(ctx, t), time.Now()
-	a, err := r.web.Collect(ctx, req, r.n.store)
+	a, err := by.Collect(ctx, req, r.n.store)
 	stop()
 	if err != nil {
 		return nil, fmt.Errorf("capture %s: %w", t.Source, err)
@@ -239,6 +248,9 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 	if err := r.names.begin(r.n); err != nil {
 		return nil, err
 	}
+	if err := r.addFurther(ctx, t, opts, a); err != nil {
+		return nil, err
+	}
 	in := *r.intake
 	in.Facts.Clock = r.n.knownClock() // a round is long: the clock may have been measured, or set, since it began
 	acc, err := in.Accept(ctx, t, a, move)
@@ -246,7 +258,8 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 		return nil, err
 	}
 	r.names.add(ctx, t, acc.ID)
-	return &captured{id: acc.ID, source: t.Source, outcome: a.Outcome, reasons: reasonsOf(a), outside: t.Outside.Rules, task: t.ID, attempt: t.Attempt, due: move.Due}, nil
+	return &captured{id: acc.ID, source: t.Source, outcome: a.Outcome, reasons: reasonsOf(a), outside: t.Outside.Rules, task: t.ID, attempt: t.Attempt,
+		due: move.Due, done: move.Done, next: move.Step != t.Step}, nil
 }
 
 // request is what the Collector is asked for. What the Task was to go through,
@@ -260,8 +273,21 @@ func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, err
 	if err != nil {
 		return collectors.Request{}, err
 	}
+	cur, err := cursorOf(t)
+	if err != nil {
+		return collectors.Request{}, err
+	}
 	return collectors.Request{Source: string(t.Source), AllowPrivate: o.AllowPrivate, Via: via, NeverKeep: lists,
-		Budget: collectors.Budget{Time: o.Timeout}}, nil
+		Budget: collectors.Budget{Time: o.Timeout}, Cursor: cur.At, Options: o.Collector}, nil
+}
+
+// collector is who acquires the Task's kind of Source.
+func (r *round) collector(t pipeline.Task) (collectors.Collector, error) {
+	scheme, _, _ := strings.Cut(strings.ToLower(string(t.Source)), ":")
+	if by := r.by[scheme]; by != nil {
+		return by, nil
+	}
+	return nil, fmt.Errorf("capture %.300s: nothing here captures %.20s: %w", t.Source, scheme, collectors.ErrRefused)
 }
 
 // hopeless says why no further attempt at a Task can come to anything; "": one may.
@@ -283,9 +309,13 @@ func (r *round) letGo(ctx context.Context, t pipeline.Task, why error) {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
 	var err error
-	if text := hopeless(why); text != "" {
+	var later *collectors.Later
+	switch text := hopeless(why); {
+	case errors.As(why, &later):
+		_, err = r.n.queue.Publish(ctx, t.Later(later.At.Truncate(time.Millisecond)))
+	case text != "":
 		err = r.n.dropTask(ctx, t, text)
-	} else {
+	default:
 		err = r.n.queue.Renew(ctx, t, time.Millisecond)
 	}
 	if err != nil { // the lease runs out by itself

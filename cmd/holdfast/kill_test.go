@@ -389,7 +389,7 @@ func (c *cli) feed(ctx context.Context, caseName string) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.work(ctx) })
-	r := &round{n: n, web: trickle{}, told: c.sayAccepted,
+	r := &round{n: n, by: only(trickle{}), told: c.sayAccepted,
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 	for range tabs {
 		g.Go(func() error {

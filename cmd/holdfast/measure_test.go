@@ -48,7 +48,7 @@ func TestBytesToSealed(t *testing.T) {
 		}
 	}()
 	var took []time.Duration
-	r := &round{n: n, web: trickle{}, told: func(captured) {},
+	r := &round{n: n, by: only(trickle{}), told: func(captured) {},
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 	for i := range count + 1 {
 		ids, err := n.queue.AddTasks(ctx, pipeline.Task{Source: holdfast.Source("https://one.invalid/" + strconv.Itoa(i)), Case: n.set.Unfiled,

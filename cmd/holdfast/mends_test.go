@@ -32,8 +32,13 @@ func roundNode(t *testing.T) (*cli, *node) {
 	return c, n
 }
 
+// only makes one Collector that of all pages.
+func only(c collectors.Collector) map[string]collectors.Collector {
+	return map[string]collectors.Collector{"http": c, "https": c, "telegram": c}
+}
+
 func roundOf(n *node, web collectors.Collector) *round {
-	return &round{n: n, web: web, told: func(captured) {}, later: func(captured) {},
+	return &round{n: n, by: only(web), told: func(captured) {}, later: func(captured) {},
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 }
 

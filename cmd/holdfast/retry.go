@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -131,31 +132,60 @@ func (r *round) over(ctx context.Context) bool {
 	return r.stopped != nil || ctx.Err() != nil
 }
 
-// retryCursor rides in the Task between attempts: a resumed one ends when the
-// first would have.
-type retryCursor struct {
-	Until holdfast.Time `json:"until"`
+// taskCursor is the Task's: where its Collector goes on, and until when a step
+// that fails is tried again, so that a resumed one ends when the first would have.
+type taskCursor struct {
+	At    []byte        `json:"at,omitempty"` // the Collector's own
+	Until holdfast.Time `json:"until,omitzero"`
+}
+
+// cursorOf reads it. One that cannot be read would begin the Source anew, under
+// the step of another place.
+func cursorOf(t pipeline.Task) (cur taskCursor, err error) {
+	if len(t.Cursor) == 0 {
+		return cur, nil
+	}
+	if err := json.Unmarshal(t.Cursor, &cur); err != nil {
+		return cur, fmt.Errorf("read cursor of task %s: %w", t.ID, errDamaged)
+	}
+	return cur, nil
+}
+
+// goesOn is what becomes of the Task after an answer: the Collector's next step,
+// or none.
+func goesOn(t pipeline.Task, a *collectors.Acquired) (*pipeline.Move, error) {
+	if a.Next == nil {
+		return t.Finish(), nil
+	}
+	if a.Next.Step == t.Step || len(a.Next.Cursor) > collectors.MaxCursor {
+		return nil, fmt.Errorf("next of task %s: step %d again, or a cursor of %d bytes", t.ID, t.Step, len(a.Next.Cursor))
+	}
+	b, err := json.Marshal(taskCursor{At: a.Next.Cursor})
+	return t.Next(a.Next.Due.Truncate(time.Millisecond), a.Next.Step, b), err
 }
 
 // move is what becomes of the Task after an attempt that began at begun: done,
-// or due again. A failed attempt is a Capture of its own either way.
+// due again, or due for its next step. A failed attempt is a Capture of its own
+// either way.
 func (o taskOptions) move(t pipeline.Task, a *collectors.Acquired, begun, now time.Time) (*pipeline.Move, error) {
 	if o.RetryFor <= 0 || !worthAgain(a) {
-		return t.Finish(), nil
+		return goesOn(t, a)
 	}
-	var cur retryCursor
-	if json.Unmarshal(t.Cursor, &cur) != nil || cur.Until.IsZero() {
+	cur, err := cursorOf(t)
+	if err != nil {
+		return nil, err
+	}
+	if cur.Until.IsZero() {
 		cur.Until = holdfast.At(begun.Add(o.RetryFor))
 	}
 	if !now.Before(cur.Until.Time) {
-		return t.Finish(), nil
+		return goesOn(t, a)
 	}
 	due := now.Add(pauseAfter(t.Attempt))
 	if due.After(cur.Until.Time) {
 		due = cur.Until.Time // one last
 	}
 	m := t.Again(due.Truncate(time.Millisecond))
-	var err error
 	m.Cursor, err = json.Marshal(cur)
 	return m, err
 }

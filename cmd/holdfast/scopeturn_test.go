@@ -68,7 +68,7 @@ func TestClockOfEachCapture(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	r := &round{n: n, web: trickle{}, intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
+	r := &round{n: n, by: only(trickle{}), intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 	defer r.names.end(ctx)
 	n.noteClock(preserve.Drift{Offset: -time.Minute, Operators: []string{"A", "B"}, At: time.Now()})
 	ids, err := n.queue.AddTasks(ctx, pipeline.Task{Source: "https://a.invalid/", Case: n.set.Unfiled, Options: json.RawMessage(`{}`)})

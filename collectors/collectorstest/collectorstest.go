@@ -4,6 +4,7 @@ package collectorstest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -105,6 +106,14 @@ func Check(a *collectors.Acquired, k *Keeper) error {
 			bad("transformation of %s: action %q, tool %q", t.Output, t.Action, t.Tool)
 		}
 	}
+	if n := a.Next; n != nil && (len(n.Cursor) == 0 || len(n.Cursor) > collectors.MaxCursor || n.Step > 1<<63-1) {
+		bad("next step %d with a cursor of %d bytes", n.Step, len(n.Cursor))
+	}
+	for _, f := range a.Further {
+		if f.Source == "" || f.Options != nil && !json.Valid(f.Options) {
+			bad("further source %q with options %q", f.Source, f.Options)
+		}
+	}
 	errs = append(errs, checkText(a))
 	return errors.Join(errs...)
 }
@@ -158,6 +167,7 @@ type Setup struct {
 	Absent  collectors.Request // nothing answers
 	Slow    collectors.Request // takes longer than a second
 	Refused []string           // Sources that must not be tried
+	Steps   int                // Captures that Good takes until it is done; 0 means 1
 }
 
 // Run runs the suite.
@@ -170,6 +180,14 @@ func Run(t *testing.T, s Setup) {
 		}
 		if !slices.ContainsFunc(a.Objects, func(o collectors.Object) bool { return o.Kept }) {
 			t.Error("nothing went to the keeper: the suite needs a larger Source")
+		}
+	})
+	t.Run("steps", func(t *testing.T) { steps(t, s) })
+	t.Run("options", func(t *testing.T) {
+		r := s.Good
+		r.Options = json.RawMessage(`{"no_such_option":true}`)
+		if a, err := s.New(t).Collect(t.Context(), r, &Keeper{}); !errors.Is(err, collectors.ErrRefused) || a != nil {
+			t.Errorf("an option that nobody knows: %v", err)
 		}
 	})
 	t.Run("absent is a find", func(t *testing.T) {
@@ -219,6 +237,31 @@ func Run(t *testing.T, s Setup) {
 		}
 		wg.Wait()
 	})
+}
+
+// steps follows Next to its end: each step is another one, and what is asked for
+// with the same Cursor by a Collector made anew is the same step.
+func steps(t *testing.T, s Setup) {
+	r, seen, n := s.Good, map[uint64]bool{}, 0
+	for {
+		a, again := collect(t, s.New(t), r, &Keeper{}), collect(t, s.New(t), r, &Keeper{})
+		if n++; n > max(s.Steps, 1) {
+			t.Fatalf("more than %d steps", max(s.Steps, 1))
+		}
+		if (a.Next == nil) != (again.Next == nil) || a.Next != nil && (a.Next.Step != again.Next.Step || !bytes.Equal(a.Next.Cursor, again.Next.Cursor)) {
+			t.Fatalf("step %d asked for twice: next %+v, then %+v", n, a.Next, again.Next)
+		}
+		if a.Next == nil {
+			break
+		}
+		if seen[a.Next.Step] || bytes.Equal(a.Next.Cursor, r.Cursor) {
+			t.Fatalf("step %d again", a.Next.Step)
+		}
+		seen[a.Next.Step], r.Cursor = true, a.Next.Cursor
+	}
+	if n != max(s.Steps, 1) {
+		t.Errorf("%d steps, want %d", n, max(s.Steps, 1))
+	}
 }
 
 func collect(t *testing.T, c collectors.Collector, r collectors.Request, k *Keeper) *collectors.Acquired {

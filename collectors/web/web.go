@@ -227,6 +227,9 @@ func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep co
 	if err != nil {
 		return nil, err
 	}
+	if err := req.ReadOptions(&struct{}{}); err != nil {
+		return nil, err
+	}
 	req.Budget = withDefaults(req.Budget)
 	select {
 	case c.slots <- struct{}{}:
