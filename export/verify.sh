@@ -10,8 +10,8 @@
 # of this script). DIR comes from elsewhere: `holdfast policy export --dir DIR`.
 # Take this script from a release, too: the copy in a bundle proves nothing.
 #
-# Exit code: 0 proven, 1 contradicted, 2 usage, 3 sound but not sealed or trust
-# not judged, 4 sealed by a maker that DIR does not name.
+# Exit code: 0 proven, 1 contradicted, 2 usage or could not, 3 sound but not
+# sealed or trust not judged, 4 sealed by a maker that DIR does not name.
 #
 # Names are checked before they are used; text of the bundle is only matched,
 # never run; JSON is read by patterns that cannot match inside a string, because
@@ -40,6 +40,8 @@ done
 for tool in openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs mktemp mkfifo; do
 	command -v "$tool" >/dev/null || die "$tool is not installed"
 done
+[ "$(printf abc | sha256sum 2>/dev/null | cut -c1-64)" = ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad ] || die 'sha256sum does not work'
+[ "$(printf 616263 | xxd -r -p 2>/dev/null | xxd -p 2>/dev/null)" = 616263 ] || die 'xxd does not work'
 case $(openssl version) in 'OpenSSL '[3-9]*) ;; *) die 'OpenSSL 3 or later is needed' ;; esac
 case $(unzip -v 2>/dev/null </dev/null) in *Info-ZIP*) ;; *) die 'unzip is not the one of Info-ZIP' ;; esac
 [ "$(find / -maxdepth 0 -regex '/*' 2>/dev/null)" = / ] || die 'this find knows no -regex'
@@ -50,7 +52,7 @@ NL=$'\\\n' # a line feed for the right side of sed's s
 # openssl takes a space or comma in some names of files for the end of the name.
 case ${TMPDIR-} in *[!A-Za-z0-9._/+~-]*) export TMPDIR=/tmp ;; esac
 W=$(mktemp -d) || die 'no temporary folder'
-PIPED='' # see step
+PIPED='' # see heads
 trap '[ -z "$PIPED" ] || kill "$PIPED"; rm -rf -- "$W"' EXIT
 trap 'exit 130' INT TERM
 
@@ -164,9 +166,9 @@ if [ -n "$(find . -mindepth 1 ! -path ./00-READ-ME-FIRST.html \( ! -regex '\./[a
 fi
 
 # --- bag: every file is hashed once, here ------------------------------------
-find data -type f | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/sums" || { bad bag 'a file cannot be read'; verdict; }
+find data -type f | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/sums" || die 'a file cannot be read, or sha256sum failed'
 if cmp -s "$W/sums" manifest-sha256.txt; then ok bag "$(wc -l <"$W/sums" | tr -d ' ') files as in manifest-sha256.txt"; else bad bag 'manifest-sha256.txt does not list exactly the files under data/'; fi
-find . -maxdepth 1 -type f ! -name tagmanifest-sha256.txt | sed 's|^\./||' | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/tags"
+find . -maxdepth 1 -type f ! -name tagmanifest-sha256.txt | sed 's|^\./||' | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/tags" || die 'a file cannot be read, or sha256sum failed'
 cmp -s "$W/tags" tagmanifest-sha256.txt || bad bag 'tagmanifest-sha256.txt does not list exactly the files beside data/'
 printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' | cmp -s - bagit.txt || bad bag 'bagit.txt'
 oxum=$(awk '{ print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 wc -c -- | awk '$2 != "total" { s += $1; n++ } END { printf "%.0f.%d", s, n }')
@@ -761,7 +763,7 @@ function number(s) { return s ~ /^[1-9][0-9]*$/ && length(s) < 17 }
 function stop(what) { print "!", what; done = 1; exit }
 function flush(  k, list) {
 	for (k = 0; k < held; k++) list = list " line." k
-	if (held && system("cd \"" W "\" && sha256sum --" list " >>lines.sums")) stop("custody-form the lines cannot be hashed")
+	if (held && system("cd \"" W "\" && sha256sum --" list " >>lines.sums")) stop("hash")
 	held = 0
 }
 {
@@ -803,37 +805,37 @@ function flush(  k, list) {
 }
 END { if (!done) flush() }
 AWK
-# step HEX N: sets h to the SHA-256 of the bytes; N more, this one too, will come.
-# h(n) needs h(n-1), so they cannot be hashed together; but one sha256sum reads
-# one pipe as often as it is named, and says each hash before it reads on. One
-# that does not is run once a line.
-LEFT=0 SLOW=''
+# step HEX: prints the bytes.
 step() {
-	local x='' k names=''
+	local x='' k
 	for ((k = 0; k < ${#1}; k += 2)); do x+="\\x${1:k:2}"; done
-	if [ "$LEFT" -eq 0 ] && [ -z "$SLOW" ]; then
-		LEFT=$(($2 < 5000 ? $2 : 5000))
-		rm -f "$W/pipe"
-		mkfifo "$W/pipe" || return
-		for ((k = 0; k < LEFT; k++)); do names="$names pipe"; done
-		# should it end early, the pipe is opened once more: who writes must not wait for ever
-		exec 3< <(cd "$W" || exit; sha256sum -- $names & k=$!; trap 'kill "$k"; exit' TERM; wait; : <"$W/pipe")
-		PIPED=$!
-	fi
-	if [ -z "$SLOW" ]; then
-		printf '%b' "$x" >"$W/pipe"
-		LEFT=$((LEFT - 1))
-		if read -t 60 -r h _ <&3; then
-			[ "$LEFT" -gt 0 ] || { : >"$W/pipe"; PIPED=''; }
-			return
+	printf '%b' "$x"
+}
+# heads: reads lines "<chain> <n> <SHA-256>" and prints the head at each. h(n)
+# needs h(n-1), so they cannot be hashed together; but one sha256sum reads one
+# pipe as often as it is named, and says each hash before it reads on. Who opens
+# a pipe waits until somebody opens its other end, for ever should nobody: so
+# this runs beside the script, which stops it when no hash comes.
+ZERO=0000000000000000000000000000000000000000000000000000000000000000
+heads() {
+	local left=0 more=$1 last='' h='' k='' names chain d
+	trap '[ -z "$k" ] || kill "$k"; exit' TERM
+	while read -r chain _ d; do
+		if [ "$left" -eq 0 ]; then
+			left=$((more < 5000 ? more : 5000)) more=$((more - 5000)) names=''
+			while [ "${#names}" -lt $((left * 5)) ]; do names="$names pipe"; done
+			rm -f "$W/pipe"
+			mkfifo "$W/pipe" || return
+			exec 3< <(cd "$W" && exec sha256sum -- $names 2>/dev/null)
+			k=$!
 		fi
-		kill "$PIPED"
-		PIPED='' SLOW=1
-	fi
-	printf '%b' "$x" | sha256sum >"$W/step.sum" && read -r h _ <"$W/step.sum"
+		[ "$chain" = "$last" ] || h=$ZERO
+		last=$chain left=$((left - 1))
+		step "$h$d" >"$W/pipe" && read -r h _ <&3 && printf '%s\n' "$h" || return
+	done
 }
 custody() {
-	local chain n h='' d last='' x more
+	local chain n h='' d last='' x
 	: >"$W/chains"
 	: >"$W/lines.sums"
 	[ -f data/custody.jsonl ] || { bad custody-form 'data/custody.jsonl is missing'; return; }
@@ -841,20 +843,26 @@ custody() {
 	awk -v W="$W" -f "$W/custody.awk" data/custody.jsonl >"$W/lines" || { bad custody-form 'the lines cannot be read'; return; }
 	if [ "$(tail -n 1 "$W/lines" | cut -c1)" = '!' ]; then
 		x=$(tail -n 1 "$W/lines")
+		[ "$x" != '! hash' ] || die 'sha256sum failed'
 		if [ "$x" = '! newer' ]; then NEWER='a custody line'; else x=${x#! }; bad "${x%% *}" "${x#* }"; fi
 		return
 	fi
-	more=$(wc -l <"$W/lines")
-	exec 4<"$W/lines.sums"
+	awk -v S="$W/lines.sums" '$3 == "-" { if ((getline line <S) < 1) exit 1; $3 = substr(line, 1, 64) } { print }' "$W/lines" >"$W/hashed" || die 'sha256sum failed'
+	exec 3< <(heads "$(wc -l <"$W/hashed")" <"$W/hashed")
+	PIPED=$!
 	while read -r chain n d; do
-		[ "$d" != - ] || read -r d _ <&4
-		[ "$chain" = "$last" ] || h=0000000000000000000000000000000000000000000000000000000000000000
+		[ "$chain" = "$last" ] || h=$ZERO
 		last=$chain
-		step "$h$d" "$more" || die 'sha256sum or mkfifo cannot be run'
-		more=$((more - 1))
+		if [ -z "$PIPED" ] || ! read -t 60 -r x <&3 || ! is "$x" "$H"; then # then each line has its own sha256sum
+			[ -z "$PIPED" ] || kill "$PIPED" 2>/dev/null
+			PIPED=''
+			step "$h$d" | sha256sum >"$W/step.sum" && read -r x _ <"$W/step.sum" && is "$x" "$H" || die 'sha256sum failed'
+		fi
+		h=$x
 		printf '%s %s %s\n' "$chain" "$h" "$n" >&5
-	done <"$W/lines" 5>"$W/chains"
-	exec 4<&-
+	done <"$W/hashed" 5>"$W/chains"
+	PIPED=''
+	exec 3<&-
 	[ "$(tail -c 1 data/custody.jsonl | xxd -p)" = 0a ] || [ ! -s data/custody.jsonl ] || bad custody-form 'the last line does not end'
 	[ -z "$(sort -u "$W/heads" | comm -23 - <(sort "$W/chains"))" ] || bad custody-head 'a sealed manifest names another state of the chain'
 	awk '{ last[$1] = $0 } END { for (c in last) print last[c] }' "$W/chains" | sort >"$W/ends"
