@@ -38,6 +38,8 @@ type Options struct {
 	// Connect bounds how long a connection may take to stand for the first time;
 	// 0 is 40 s.
 	Connect time.Duration
+
+	updates telegram.UpdateHandler // nil: none are wanted
 }
 
 func (o Options) fill() (Options, error) {
@@ -64,8 +66,8 @@ func (o Options) fill() (Options, error) {
 func (o Options) client() (telegram.Options, error) {
 	t := telegram.Options{
 		DC: o.Servers.dc(), DCList: dcs.Prod(),
-		NoUpdates: true,
-		Device:    telegram.DeviceConfig{DeviceModel: "holdfast", SystemVersion: "Linux", AppVersion: o.Version},
+		NoUpdates: o.updates == nil, UpdateHandler: o.updates,
+		Device: telegram.DeviceConfig{DeviceModel: "holdfast", SystemVersion: "Linux", AppVersion: o.Version},
 	}
 	if o.Servers != nil {
 		t.DCList, t.PublicKeys = o.Servers.list, o.Servers.keys

@@ -74,7 +74,10 @@ func (h *held) StoreSession(_ context.Context, b []byte) error {
 
 // told puts our own word before the service's.
 func told(err error) error {
-	if auth.IsUnauthorized(err) && !tgerr.Is(err, "SESSION_PASSWORD_NEEDED") || tgerr.Is(err, "AUTH_KEY_DUPLICATED") {
+	switch {
+	case errors.Is(err, ErrLoggedOut), tgerr.Is(err, "SESSION_PASSWORD_NEEDED", "USER_DEACTIVATED", "USER_DEACTIVATED_BAN"):
+		return err
+	case auth.IsUnauthorized(err), tgerr.Is(err, "AUTH_KEY_DUPLICATED"):
 		return fmt.Errorf("%w: %w", ErrLoggedOut, err)
 	}
 	return err

@@ -69,9 +69,13 @@ func accountMethods() map[uint32]method {
 		if in.PhoneCodeHash != codeHash || in.PhoneCode != s.Code {
 			return nil, tgerr.New(400, "PHONE_CODE_INVALID")
 		}
-		s.logIn(req)
+		if err := s.first(req); err != nil {
+			return nil, err
+		}
 		return encoded(&tg.AuthAuthorization{User: self()}), nil
 	}))
+	passwordMethods(add)
+	pictureMethods(add)
 	add(on("auth.logOut", false, func(s *Server, req *tgtest.Request, _ *tg.AuthLogOutRequest) (bin.Encoder, error) {
 		s.mu.Lock()
 		delete(s.in, req.Session.AuthKey.ID)

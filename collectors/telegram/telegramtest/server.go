@@ -37,6 +37,8 @@ type Options struct {
 	Fault func(method string) error
 	// GZIP packs each answer, as the service does with large ones.
 	GZIP bool
+	// PictureLife is how long a picture to scan is good for, in s; 0 is 30.
+	PictureLife int
 }
 
 // ErrHangUp, returned by Options.Fault, closes the connection without an answer.
@@ -57,14 +59,21 @@ type Server struct {
 	mu       sync.Mutex
 	sessions map[int64]tgtest.Session // that asked for something, to push to
 	in       map[[8]byte]bool         // auth keys that are logged in
+	half     map[[8]byte]bool         // that are, but for the second password
+	second   *second                  // nil: no second password
+	pictures map[string]*shown        // by token
 	asked    map[string]int
 }
 
 // Start runs the servers on loopback until Close.
 func Start(w *World, o Options) (*Server, error) {
+	if o.PictureLife == 0 {
+		o.PictureLife = 30
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{World: w, Phone: "9996621234", Code: "22222", o: o, stop: stop, done: make(chan error, 1),
-		cluster: cluster.NewCluster(cluster.Options{Protocol: transport.Intermediate}), sessions: map[int64]tgtest.Session{}, in: map[[8]byte]bool{}, asked: map[string]int{}}
+		cluster: cluster.NewCluster(cluster.Options{Protocol: transport.Intermediate}), sessions: map[int64]tgtest.Session{}, in: map[[8]byte]bool{},
+		half: map[[8]byte]bool{}, pictures: map[string]*shown{}, asked: map[string]int{}}
 	for _, id := range []int{MainDC, FileDC} {
 		server, d := s.cluster.DC(id, "dc"+strconv.Itoa(id))
 		if id == MainDC {
