@@ -191,6 +191,33 @@ type Refs interface {
 	Refs(ctx context.Context, d hashing.Digest) iter.Seq2[Ref, error]
 }
 
+// Channel is what is known under one name of one channel.
+type Channel struct {
+	ID          string // its number, decimal
+	Name        string
+	Title       string        // as last stated with that name
+	First, Last holdfast.Time // when the name was first and last stated for it
+}
+
+// PostQuery selects posts of one channel.
+type PostQuery struct {
+	Channel string
+	Post    int64 // only this one; 0: all
+	After   int64 // go on behind this one
+}
+
+// Posts answers about posts.
+type Posts interface {
+	// Channels yields the channels that an answer stated that name for, in the
+	// order of First, then of their numbers. More than one: the name has moved.
+	Channels(ctx context.Context, name string) iter.Seq2[Channel, error]
+
+	// Posts yields the posts of a channel, by number, ascending; of one that was
+	// never seen, and whose deletion nobody told, none. It holds nothing open
+	// between two yields. An error ends it.
+	Posts(ctx context.Context, q PostQuery) iter.Seq2[Post, error]
+}
+
 // Catalog is all of it. A consumer asks for the part that it needs.
 type Catalog interface {
 	Writer
@@ -198,4 +225,5 @@ type Catalog interface {
 	Captures
 	Cases
 	Refs
+	Posts
 }

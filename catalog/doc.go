@@ -26,10 +26,36 @@
 //     chain the last, since a clock may be set back, of several chains the latest;
 //   - a Capture is named, or added to a Case, once any line says so.
 //
+// # Posts
+//
+// An Object of role `posts` ([Answer]) says which posts of a channel one answer
+// of the service showed, and which it said are gone. Each is an observation:
+// channel, post, Digest of the content, time received, capture, and how it came
+// ([HowHistory] and so on). All are kept as they are, and what is said of a post
+// is computed when it is asked for ([FoldPost]):
+//   - versions are the distinct contents, in the order in which each was first
+//     received; a version's interval is [first seen, last seen], and it may
+//     overlap another's, since a content can come back. The web's view of a post
+//     has contents of another kind: a version there is no edit of one here;
+//   - it is absent if the newest that is known is a deletion that the service
+//     told, or messageEmpty in an answer that held another post (the control: the
+//     channel could be read then). The interval is [last seen, first absent];
+//     messageEmpty without a control says nothing of the post: unknown;
+//   - what was received in one millisecond counts as gone rather than seen;
+//   - a post that was seen again is there, whatever was said before. The order is
+//     that of the times received: an answer that was long on its way may show,
+//     until the next one, a post that was deleted meanwhile;
+//   - a post that was never seen is known only if its deletion was told:
+//     messageEmpty is also the answer for a number that no post ever had;
+//   - views, forwards, reactions and answers are a series, and make no version.
+//
+// Of a capture with two Manifests only the answers of the one that is shown
+// count. A name is of every channel that an answer stated it for: names move.
+//
 // # The index stage
 //
-// For each batch of normalised messages: [Read], for an Event ReadLine, then
-// Accepted. For each message about a Seal: [Locate] the first time, set state,
+// For each batch of normalised messages: [Read], for an Event ReadLine, for each
+// Object of role posts ReadPosts, then Accepted. For each message about a Seal: [Locate] the first time, set state,
 // reason, T and At from the message, then Sealed. Then Sync, then acknowledge.
 // A crash in between repeats the batch, which changes nothing.
 //

@@ -17,15 +17,24 @@ const LineObject = "line.json"
 const MaxName = 1024
 
 // Accepted is a normalised message, as far as a catalog keeps it: made by
-// [Read], and for Events completed by [Accepted.ReadLine].
+// [Read], for Events completed by [Accepted.ReadLine], for captures of posts by
+// [Accepted.ReadPosts].
 type Accepted struct {
 	Capture // what the Manifest and the position give; no state
 
-	Head Head  // of the home Case's chain at acceptance
-	Line *Line // of an Event whose line was read
+	Head    Head     // of the home Case's chain at acceptance
+	Line    *Line    // of an Event whose line was read
+	Answers []Answer // of the Objects of role posts that were read
 
-	line hashing.Digest
-	size int64
+	line  hashing.Digest
+	size  int64
+	posts []Small
+}
+
+// Small names bytes that the catalog wants to read.
+type Small struct {
+	Digest hashing.Digest
+	Size   int64
 }
 
 // Head says that a chain has so many lines.
@@ -70,6 +79,11 @@ func Read(position int64, manifest []byte) (Accepted, error) {
 	if o := m.Object(LineObject); o != nil && m.Kind == holdfast.KindEvent {
 		a.line, a.size = o.Digest, o.Size
 	}
+	for _, o := range m.Objects {
+		if o.Role == RolePosts && m.Kind == holdfast.KindCapture && len(a.posts) < MaxAnswers {
+			a.posts = append(a.posts, Small{o.Digest, o.Size})
+		}
+	}
 	return a, nil
 }
 
@@ -101,6 +115,25 @@ func (a *Accepted) ReadLine(line []byte) error {
 		return fmt.Errorf("read custody line of event %s (%.40q): %w", a.ID, l.Action, err)
 	}
 	a.Line = &k
+	return nil
+}
+
+// PostsObjects are the Objects whose bytes ReadPosts wants, each at most
+// MaxAnswerBytes: inline in the message, in a pack, or Objects of the store.
+func (a *Accepted) PostsObjects() []Small { return a.posts }
+
+// ReadPosts takes what the Object of that place says of posts. An error, as that of
+// [ParseAnswer] or hashing.ErrMismatch, leaves a as it was.
+func (a *Accepted) ReadPosts(part int, b []byte) error {
+	if got := hashing.Of(b); got != a.posts[part].Digest {
+		return fmt.Errorf("read posts of capture %s: bytes are %s: %w", a.ID, got, hashing.ErrMismatch)
+	}
+	answer, err := ParseAnswer(b)
+	if err != nil {
+		return fmt.Errorf("read posts of capture %s: %w", a.ID, err)
+	}
+	answer.Part = part
+	a.Answers = append(a.Answers, answer)
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -52,6 +51,7 @@ type folder struct {
 	accepted []Accepted
 	sealed   []SealState
 	placed   int
+	posts    int
 }
 
 func (f *folder) problem(name string, err error) {
@@ -102,7 +102,11 @@ func (f *folder) seal(seal string) error {
 		missing[c.Manifest] = c
 	}
 	for _, k := range p.Packs {
-		st.Placed = append(st.Placed, f.pack(k, missing)...)
+		placed, err := f.pack(k, missing)
+		if err != nil {
+			return err
+		}
+		st.Placed = append(st.Placed, placed...)
 	}
 	for _, c := range p.Captures {
 		if _, ok := missing[c.Manifest]; ok {
@@ -129,103 +133,24 @@ func (f *folder) judged(st *SealState) {
 	st.State, st.Reason, st.T = j.State, j.Reason, j.T
 }
 
-// pack takes in the Manifests that lie in one pack, strikes them off missing,
-// and returns the places of all its entries.
-func (f *folder) pack(k holdfast.Pack, missing map[hashing.Digest]holdfast.Planned) []Placed {
-	file, err := f.s.OpenName(f.ctx, k.Name)
-	if err != nil {
-		f.problem(k.Name, err)
-		return nil
-	}
-	defer file.Close()
-	placed, err := ReadPack(file, k.Name)
-	if err != nil {
-		f.problem(k.Name, err)
-		return nil
-	}
-	for _, p := range placed {
-		c, ok := missing[p.Digest]
-		if !ok {
-			continue
-		}
-		a, err := f.capture(file, p, c, k.Case)
-		if err != nil {
-			f.problem(k.Name, err)
-			continue
-		}
-		delete(missing, p.Digest)
-		f.line(file, placed, &a)
-		f.accepted = append(f.accepted, a)
-		f.count(a.Kind)
-	}
-	return placed
-}
-
-func (f *folder) count(kind string) {
-	if kind == holdfast.KindEvent {
-		f.n.Events++
-	} else {
-		f.n.Captures++
-	}
-}
-
-func (f *folder) capture(file storage.File, p Placed, c holdfast.Planned, home holdfast.ID) (Accepted, error) {
-	b, err := p.Ref.readFrom(file, p.Digest, holdfast.MaxDocument)
-	if err != nil {
-		return Accepted{}, err
-	}
-	a, err := Read(c.Position, b)
-	if err != nil {
-		return a, err
-	}
-	// The plan is under no signature: who it says the Manifest is must be who
-	// the Manifest says it is.
-	if a.ID != c.ID || a.Case != home {
-		return a, fmt.Errorf("manifest %s is capture %s of case %s, planned as %s of %s: %w", p.Digest, a.ID, a.Case, c.ID, home, holdfast.ErrForm)
-	}
-	return a, nil
-}
-
-// line completes an Event. What is wrong with its line is a Problem of the line
-// alone: the Event stays.
-func (f *folder) line(file storage.File, placed []Placed, a *Accepted) {
-	d, size, ok := a.LineDigest()
-	if !ok {
-		return
-	}
-	b, err := f.lineBytes(file, placed, d, size)
-	if err == nil {
-		err = a.ReadLine(b)
-	}
-	if err != nil {
-		f.problem("event "+string(a.ID), err)
-	}
-}
-
-func (f *folder) lineBytes(file storage.File, placed []Placed, d hashing.Digest, size int64) ([]byte, error) {
-	if ref, ok := find(placed, d); ok {
-		return ref.readFrom(file, d, holdfast.MaxDocument)
-	}
-	if size > holdfast.MaxDocument {
-		return nil, fmt.Errorf("custody line of %d bytes, at most %d are read: %w", size, holdfast.MaxDocument, holdfast.ErrForm)
-	}
-	r, _, err := f.s.Open(f.ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, holdfast.MaxDocument+1))
-}
-
 // flush hands over what was gathered.
 func (f *folder) flush() error {
-	if err := f.w.Accepted(f.ctx, f.accepted); err != nil {
+	if err := f.flushAccepted(); err != nil {
 		return err
 	}
 	if err := f.w.Sealed(f.ctx, f.sealed); err != nil {
 		return err
 	}
-	f.accepted, f.sealed, f.placed = f.accepted[:0], f.sealed[:0], 0
+	f.sealed, f.placed = f.sealed[:0], 0
+	return nil
+}
+
+func (f *folder) flushAccepted() error {
+	if err := f.w.Accepted(f.ctx, f.accepted); err != nil {
+		return err
+	}
+	clear(f.accepted) // frees what was read of posts
+	f.accepted, f.posts = f.accepted[:0], 0
 	return nil
 }
 

@@ -38,6 +38,7 @@ func Dump(t *testing.T, c catalog.Catalog, w *World) string {
 	for _, k := range Collect(t, c.Captures(ctx, catalog.Query{Unnamed: true})) {
 		fmt.Fprintf(out, "unnamed %s\n", k.ID)
 	}
+	dumpPosts(t, c, w, out)
 	for _, d := range w.digests() {
 		for _, r := range Collect(t, c.Refs(ctx, d)) {
 			fmt.Fprintf(out, "ref %s %+v\n", d.Hex(), r)

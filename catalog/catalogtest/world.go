@@ -26,6 +26,7 @@ type World struct {
 	lines    []int64
 	exhibits []int
 	clock    time.Time
+	channels []*channel
 }
 
 // Message is a normalised message with the small Objects that rode in it.
@@ -37,6 +38,7 @@ type Message struct {
 	Manifest []byte
 	Line     []byte   // of an Event
 	Small    [][]byte // with Line
+	Posts    [][]byte // of its Objects of role posts
 }
 
 // Batch is a run of Messages under one Seal.
@@ -60,7 +62,7 @@ func New(seed uint64, captures, per int) *World {
 	}
 	for i := range captures {
 		home := w.rnd.IntN(len(w.Cases))
-		m := w.capture(home, w.id())
+		m := w.acquire(i, home)
 		switch i % 29 {
 		case 3: // delivered again
 			m.Position = int64(len(w.Messages))
@@ -77,6 +79,8 @@ func New(seed uint64, captures, per int) *World {
 			w.line((home+1)%len(w.Cases), "received", []string{string(m.ID)}, nil)
 		case 17: // another Manifest under a taken ID
 			w.capture(home, m.ID)
+		case 25:
+			w.answer(home, m.ID, false)
 		}
 	}
 	w.seal(per)
@@ -97,6 +101,13 @@ func (w *World) id() holdfast.ID { return holdfast.ID(fmt.Sprintf("%x", w.bytes(
 func (w *World) tick() holdfast.Time {
 	w.clock = w.clock.Add(time.Duration(w.rnd.IntN(3)) * time.Millisecond) // some share a millisecond
 	return holdfast.At(w.clock)
+}
+
+func (w *World) acquire(i, home int) Message {
+	if i%3 == 1 {
+		return w.answer(home, w.id(), true)
+	}
+	return w.capture(home, w.id())
 }
 
 func (w *World) capture(home int, id holdfast.ID) Message {
@@ -191,6 +202,11 @@ func (m Message) Accepted() (catalog.Accepted, error) {
 	a, err := catalog.Read(m.Position, m.Manifest)
 	if err == nil && m.Line != nil {
 		err = a.ReadLine(m.Line)
+	}
+	for i, b := range m.Posts {
+		if err == nil {
+			err = a.ReadPosts(i, b)
+		}
 	}
 	return a, err
 }

@@ -28,6 +28,9 @@ func (c *Catalog) Accepted(ctx context.Context, batch []catalog.Accepted) error 
 				return err
 			}
 		}
+		if err := addAnswers(ctx, tx, batch); err != nil {
+			return err
+		}
 		return addCases(ctx, tx, batch)
 	})
 	if err != nil {

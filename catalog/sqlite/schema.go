@@ -5,7 +5,7 @@ package sqlite
 // made again from the store.
 const (
 	applicationID = 0x48466361
-	schemaVersion = 2
+	schemaVersion = 3
 )
 
 // IDs and Digests are raw bytes, times of documents milliseconds since 1970,
@@ -16,6 +16,10 @@ const (
 // is 1 if there are others. state and seal of a capture repeat what member and
 // seal say, so that lists need no search; every write keeps them equal. named
 // of a capture repeats whether the table named has it under its home.
+//
+// answer is one Object of role posts, by its place among those of its capture's
+// Manifest; called are the names that it states; sight is what it says of each
+// post (kind as catalog.FactKind). What follows is computed when it is asked for.
 //
 // record holds of each chain the last line that gives a Case's record.
 const schema = `
@@ -128,5 +132,36 @@ CREATE TABLE added (
 	home    BLOB NOT NULL,
 	capture BLOB NOT NULL,
 	PRIMARY KEY (home, capture)
+) WITHOUT ROWID;
+CREATE TABLE answer (
+	n        INTEGER PRIMARY KEY,
+	capture  INTEGER NOT NULL,
+	part     INTEGER NOT NULL,
+	channel  INTEGER NOT NULL,
+	title    BLOB NOT NULL,
+	received INTEGER NOT NULL,
+	how      BLOB NOT NULL,
+	UNIQUE (capture, part)
+);
+CREATE TABLE called (
+	name   BLOB NOT NULL,
+	answer INTEGER NOT NULL,
+	PRIMARY KEY (name, answer)
+) WITHOUT ROWID;
+CREATE TABLE sight (
+	channel   INTEGER NOT NULL,
+	post      INTEGER NOT NULL,
+	answer    INTEGER NOT NULL,
+	kind      INTEGER NOT NULL,
+	content   BLOB NOT NULL,
+	text      BLOB NOT NULL,
+	service   INTEGER NOT NULL,
+	posted    INTEGER,
+	edited    INTEGER,
+	views     INTEGER NOT NULL,
+	forwards  INTEGER NOT NULL,
+	reactions INTEGER NOT NULL,
+	replies   INTEGER NOT NULL,
+	PRIMARY KEY (channel, post, answer, kind, content)
 ) WITHOUT ROWID;
 `

@@ -1,0 +1,256 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/hashing"
+)
+
+// RolePosts is the role of an Object that holds posts, normalised (bundle.md,
+// "Telegram").
+const RolePosts = "posts"
+
+// Limits of such Objects. Of a Manifest that has more of them the first count,
+// by name.
+const (
+	MaxAnswers     = 4        // in one Manifest
+	MaxAnswerBytes = 16 << 20 // of one
+	MaxPosts       = 16384    // lines of posts in one; and ids in each of its lists
+	maxLine        = 1 << 20
+	maxNames       = 64
+	maxName        = 64
+	maxTitle       = 1024
+)
+
+// How a post, or its absence, became known.
+const (
+	HowHistory    = "history"    // a page of the channel's history
+	HowUpdate     = "update"     // the service told it by itself
+	HowDifference = "difference" // asked for what had changed
+	HowSweep      = "sweep"      // asked for by its number
+	HowWeb        = "web"        // a public page of the channel
+)
+
+// Answer is what one Object of role posts says.
+type Answer struct {
+	Part     int    // which of the Manifest's Objects of that role, from 0, by name
+	Channel  string // its number, decimal
+	Title    string
+	Names    []string // of the channel, in lower case, without @
+	Received holdfast.Time
+	How      string
+	Posts    []Observed // as received; one post may come twice
+	Deleted  []int64    // posts that the service told are deleted
+	Absent   []int64    // posts that it answered with messageEmpty
+}
+
+// Observed is a post as one answer showed it.
+type Observed struct {
+	ID             int64
+	Kind           string         // message or service
+	Content        hashing.Digest // what makes a version
+	Text           hashing.Digest // of the UTF-8 text
+	Posted, Edited holdfast.Time  // as the service says; zero: not said
+	Counters
+}
+
+// Counters are numbers that change without an edit; 0 is also "not said".
+type Counters struct {
+	Views, Forwards, Reactions, Replies int64
+}
+
+// Count is how many facts a states of posts.
+func (a Answer) Count() int { return len(a.Posts) + len(a.Deleted) + len(a.Absent) }
+
+// answerHead is what the catalog reads of the first line.
+type answerHead struct {
+	Absent, Deleted []int64
+	Channel         string
+	Count           int64
+	Kind            string
+	Method          string
+	Names           []string
+	Received        holdfast.Time
+	Title           canon.Text
+	Version         int64
+}
+
+// ParseAnswer reads posts.jsonl from an untrusted place: lines of canonical JSON,
+// each with its LF, a head and as many posts as it counts. Members that it does
+// not know are passed over. Errors wrap holdfast.ErrForm, or holdfast.ErrNewer
+// for a larger version. It keeps nothing of b.
+func ParseAnswer(b []byte) (Answer, error) {
+	if len(b) > MaxAnswerBytes {
+		return Answer{}, badAnswer("%d bytes, at most %d are read", len(b), MaxAnswerBytes)
+	}
+	line, rest, ok := bytes.Cut(b, []byte("\n"))
+	if !ok {
+		return Answer{}, badAnswer("no head")
+	}
+	h, err := parseHead(line)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Channel: h.Channel, Title: string(h.Title), Names: h.Names, Received: h.Received, Deleted: h.Deleted, Absent: h.Absent}
+	if a.How, err = how(h.Method); err != nil {
+		return Answer{}, err
+	}
+	a.Posts = make([]Observed, 0, min(h.Count, int64(len(rest))/64)) // no line is shorter
+	for len(rest) > 0 {
+		if line, rest, ok = bytes.Cut(rest, []byte("\n")); !ok || int64(len(a.Posts)) >= h.Count {
+			return Answer{}, badAnswer("the head counts %d posts, and there is more, or the last is cut", h.Count)
+		}
+		p, err := parseObserved(line)
+		if err != nil {
+			return Answer{}, fmt.Errorf("post %d: %w", len(a.Posts)+1, err)
+		}
+		a.Posts = append(a.Posts, p)
+	}
+	if int64(len(a.Posts)) != h.Count {
+		return Answer{}, badAnswer("the head counts %d posts, there are %d", h.Count, len(a.Posts))
+	}
+	return a, nil
+}
+
+func badAnswer(format string, a ...any) error {
+	return fmt.Errorf("posts: %w: %w", fmt.Errorf(format, a...), holdfast.ErrForm)
+}
+
+func parseHead(line []byte) (h answerHead, err error) {
+	m, err := readMembers(line)
+	if err != nil {
+		return h, err
+	}
+	err = m.read(map[string]any{"absent": &h.Absent, "channel": &h.Channel, "count": &h.Count, "deleted": &h.Deleted, "kind": &h.Kind,
+		"method": &h.Method, "names": &h.Names, "received": &h.Received, "title": &h.Title, "version": &h.Version})
+	switch {
+	case err != nil:
+		return h, err
+	case h.Version > holdfast.Version:
+		return h, fmt.Errorf("posts of version %d: %w", h.Version, holdfast.ErrNewer)
+	case h.Kind != "posts" || h.Version != holdfast.Version:
+		return h, badAnswer("kind %.40q, version %d", h.Kind, h.Version)
+	case !validChannel(h.Channel):
+		return h, badAnswer("channel %.40q is no decimal number above 0", h.Channel)
+	case h.Received.IsZero() || h.Count < 0 || h.Count > MaxPosts || len(h.Title) > maxTitle:
+		return h, badAnswer("received, count or title")
+	}
+	for _, ids := range [][]int64{h.Absent, h.Deleted} {
+		if err := checkIDs(ids); err != nil {
+			return h, err
+		}
+	}
+	return h, checkNames(h.Names)
+}
+
+func checkIDs(ids []int64) error {
+	if len(ids) > MaxPosts {
+		return badAnswer("a list of %d posts, at most %d", len(ids), MaxPosts)
+	}
+	for _, id := range ids {
+		if id < 1 {
+			return badAnswer("post %d", id)
+		}
+	}
+	return nil
+}
+
+func checkNames(names []string) error {
+	if len(names) > maxNames {
+		return badAnswer("%d names, at most %d", len(names), maxNames)
+	}
+	for _, n := range names {
+		if n == "" || len(n) > maxName || strings.Trim(n, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			return badAnswer("name %.80q", n)
+		}
+	}
+	return nil
+}
+
+// validChannel accepts a decimal of 63 bits above 0, spelt as Go spells it.
+func validChannel(s string) bool {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return err == nil && n > 0 && strconv.FormatInt(n, 10) == s
+}
+
+// how says it of the method that the answer is of.
+func how(method string) (string, error) {
+	switch {
+	case method == "channels.getMessages", method == "messages.getMessages":
+		return HowSweep, nil
+	case strings.HasPrefix(method, "messages."), strings.HasPrefix(method, "channels."):
+		return HowHistory, nil
+	case strings.HasPrefix(method, "updates."):
+		return HowDifference, nil
+	case strings.HasPrefix(method, "update"):
+		return HowUpdate, nil
+	case method == "web":
+		return HowWeb, nil
+	}
+	return "", badAnswer("method %.80q", method)
+}
+
+func parseObserved(line []byte) (p Observed, err error) {
+	m, err := readMembers(line)
+	if err != nil {
+		return p, err
+	}
+	var text canon.Text
+	err = m.read(map[string]any{"content": &p.Content, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "posted": &p.Posted,
+		"reactions": &p.Reactions, "replies": &p.Replies, "text": &text, "text_digest": &p.Text, "views": &p.Views})
+	switch {
+	case err != nil:
+		return p, err
+	case p.ID < 1 || p.Content.IsZero() || p.Kind != "message" && p.Kind != "service":
+		return p, badAnswer("id %d, kind %.40q, or no content", p.ID, p.Kind)
+	case min(p.Views, p.Forwards, p.Reactions, p.Replies) < 0:
+		return p, badAnswer("a number of post %d is negative", p.ID)
+	}
+	if d := hashing.Of([]byte(text)); p.Text.IsZero() {
+		p.Text = d
+	} else if p.Text != d {
+		return p, badAnswer("the text of post %d is not that of its digest", p.ID)
+	}
+	return p, nil
+}
+
+// object is one of JSON by the exact names of its members: the decoder of structs
+// would take `ID` for `id`.
+type object map[string]json.RawMessage
+
+func readMembers(b []byte) (object, error) {
+	if len(b) > maxLine {
+		return nil, badAnswer("a line of %d bytes, at most %d", len(b), maxLine)
+	}
+	if err := canon.Check(b); err != nil {
+		return nil, badAnswer("%w", err)
+	}
+	var m object
+	if err := json.Unmarshal(b, &m); err != nil || m == nil {
+		return nil, badAnswer("a line is no object: %.80q", b)
+	}
+	return m, nil
+}
+
+// read decodes the members that are there. Whatever is null is refused.
+func (m object) read(into map[string]any) error {
+	for name, v := range into {
+		raw, ok := m[name]
+		if !ok {
+			continue
+		}
+		if string(raw) == "null" {
+			return badAnswer("member %s is null", name)
+		}
+		if err := json.Unmarshal(raw, v); err != nil {
+			return badAnswer("member %s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package catalogtest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/catalog"
+	"holdfast/hashing"
+)
+
+// channel is one as its service has it. Answers about it go into captures, and
+// into seen, in the order of time: that is what is known of it.
+type channel struct {
+	id    int64
+	names []string
+	posts map[int64]*post
+	last  int64
+	seen  []seen
+}
+
+type post struct {
+	text              string
+	rev               int // of the content
+	posted, edited    holdfast.Time
+	views, reactions  int64
+	gone, service     bool
+	changed, deletion bool // since the last difference
+}
+
+// seen is one fact in the words of the test.
+type seen struct {
+	name    bool // the rest is "" and 0
+	what    string
+	id      int64
+	at      holdfast.Time
+	how     string
+	capture holdfast.ID
+	content hashing.Digest
+}
+
+// answer makes a capture of what one channel shows, after it has lived a little.
+// An id that is taken gives another Manifest, which nobody is shown.
+func (w *World) answer(home int, id holdfast.ID, shown bool) Message {
+	if w.channels == nil {
+		for i := range int64(3) {
+			w.channels = append(w.channels, &channel{id: 1_000_000_000 + i, names: []string{fmt.Sprintf("name%d", i)}, posts: map[int64]*post{}})
+		}
+	}
+	c := w.channels[w.rnd.IntN(len(w.channels))]
+	for range 1 + w.rnd.IntN(5) {
+		w.live(c)
+	}
+	if w.rnd.IntN(12) == 0 { // a name moves
+		o := w.channels[w.rnd.IntN(len(w.channels))]
+		c.names, o.names = o.names, c.names
+	}
+	w.clock = w.clock.Add(time.Millisecond)
+	at := holdfast.At(w.clock)
+	body := w.ask(c, at, id, shown)
+	m := w.manifest(home, id, holdfast.KindCapture, holdfast.Source("https://t.me/"+c.names[0]))
+	o := object("posts.jsonl", body)
+	o.Role = catalog.RolePosts
+	m.Objects = []holdfast.Object{o}
+	return w.message(m, Message{Small: [][]byte{body}, Posts: [][]byte{body}})
+}
+
+// live changes one thing.
+func (w *World) live(c *channel) {
+	if c.last < 3 || w.rnd.IntN(2) == 0 {
+		c.last += 1 + int64(w.rnd.IntN(2))
+		c.posts[c.last] = &post{text: fmt.Sprintf("post %d ü", c.last), posted: holdfast.At(w.clock), service: w.rnd.IntN(9) == 0, changed: true}
+		return
+	}
+	p := c.posts[1+w.rnd.Int64N(c.last)]
+	if p == nil || p.gone {
+		return
+	}
+	switch w.rnd.IntN(4) {
+	case 0:
+		p.gone, p.deletion, p.changed = true, true, false
+	case 1, 2: // back to what it was, now and then
+		p.rev = (p.rev + 1) % 4
+		p.edited, p.changed = holdfast.At(w.clock), true
+	case 3:
+		p.views, p.reactions = p.views+3, p.reactions+1
+	}
+}
+
+// ask makes one of the answers that there are.
+func (w *World) ask(c *channel, at holdfast.Time, id holdfast.ID, shown bool) []byte {
+	var show, empty, deleted []int64
+	method := "messages.getHistory"
+	how := catalog.HowHistory
+	switch w.rnd.IntN(3) {
+	case 0:
+		for n := c.last; n > 0 && len(show) < 5; n-- {
+			if p := c.posts[n]; p != nil && !p.gone {
+				show = append(show, n)
+			}
+		}
+	case 1:
+		method, how = "channels.getMessages", catalog.HowSweep
+		for range 1 + w.rnd.IntN(2)*w.rnd.IntN(5) { // often one alone
+			n := 1 + w.rnd.Int64N(c.last+2)
+			if p := c.posts[n]; p != nil && !p.gone {
+				show = append(show, n)
+			} else {
+				empty = append(empty, n)
+			}
+		}
+	case 2:
+		method, how = "updates.getChannelDifference", catalog.HowDifference
+		for n := range c.last + 1 {
+			if p := c.posts[n]; p != nil && p.changed {
+				show = append(show, n)
+			} else if p != nil && p.deletion {
+				deleted = append(deleted, n)
+			}
+			if p := c.posts[n]; p != nil && w.rnd.IntN(4) > 0 { // lost otherwise
+				p.changed, p.deletion = false, false
+			}
+		}
+	}
+	if shown {
+		c.note(seen{at: at, how: how, capture: id}, show, empty, deleted)
+	}
+	return c.encode(method, at, show, empty, deleted)
+}
+
+// note writes down what was shown.
+func (c *channel) note(s seen, show, empty, deleted []int64) {
+	for _, n := range c.names {
+		c.seen = append(c.seen, seen{name: true, what: n, at: s.at})
+	}
+	for _, id := range show {
+		s.what, s.id, s.content = "seen", id, c.posts[id].content()
+		c.seen = append(c.seen, s)
+	}
+	s.content = hashing.Digest{}
+	for _, id := range empty {
+		s.what, s.id = "empty", id
+		if len(show) > 0 {
+			s.what = "empty beside another"
+		}
+		c.seen = append(c.seen, s)
+	}
+	for _, id := range deleted {
+		s.what, s.id = "deleted", id
+		c.seen = append(c.seen, s)
+	}
+}
+
+func (p *post) content() hashing.Digest { return hashing.Of(fmt.Appendf(nil, "%s %d", p.text, p.rev)) }
+
+// encode writes posts.jsonl (bundle.md).
+func (c *channel) encode(method string, at holdfast.Time, show, empty, deleted []int64) []byte {
+	head := map[string]any{"channel": strconv.FormatInt(c.id, 10), "count": len(show), "kind": "posts", "method": method, "names": c.names,
+		"pts": 5, "received": at, "title": "Title ü", "too_long": false, "training": true, "unread": nil, "version": 1, "newer": []string{"member"}}
+	if len(empty) > 0 {
+		head["absent"], head["asked"] = empty, empty
+	}
+	if len(deleted) > 0 {
+		head["deleted"] = deleted
+	}
+	lines := []any{head}
+	for _, id := range show {
+		p := c.posts[id]
+		l := map[string]any{"content": p.content(), "id": id, "kind": "message", "posted": p.posted, "links": []string{"https://host/"}, "mentions": []string{"x"}}
+		if p.service {
+			l["kind"] = "service"
+		} else {
+			l["text"] = fmt.Sprintf("%s, revision %d", p.text, p.rev)
+			l["text_digest"] = hashing.Of(fmt.Appendf(nil, "%s, revision %d", p.text, p.rev))
+		}
+		if !p.edited.IsZero() {
+			l["edited"] = p.edited
+		}
+		if p.views > 0 {
+			l["views"], l["reactions"] = p.views, p.reactions
+		}
+		lines = append(lines, l)
+	}
+	var out bytes.Buffer
+	for _, l := range lines {
+		out.Write(must(canon.Marshal(l)))
+		out.WriteByte('\n')
+	}
+	return out.Bytes()
+}
+
+// known are the facts of one post, oldest first.
+func (c *channel) known(id int64) []seen {
+	return slices.DeleteFunc(slices.Clone(c.seen), func(s seen) bool { return s.name || s.id != id })
+}

@@ -1,0 +1,116 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"math"
+	"strconv"
+
+	"holdfast/catalog"
+)
+
+// Channels implements [catalog.Posts].
+func (c *Catalog) Channels(ctx context.Context, name string) iter.Seq2[catalog.Channel, error] {
+	return func(yield func(catalog.Channel, error) bool) {
+		var all []catalog.Channel
+		err := c.view(ctx, func(tx *sql.Tx) error {
+			return each(ctx, tx, func(scan func(...any) error) error {
+				var id, first, last int64
+				var title sql.RawBytes
+				err := scan(&id, &first, &last, &title)
+				all = append(all, catalog.Channel{ID: strconv.FormatInt(id, 10), Name: name, Title: string(title), First: fromMilli(first), Last: fromMilli(last)})
+				return err
+			}, `SELECT channel, min(received), max(received), (SELECT title FROM called JOIN answer b ON b.n = called.answer JOIN capture c ON c.n = b.capture
+					WHERE name = ?1 AND c.shown = 1 AND b.channel = a.channel ORDER BY b.received DESC, title LIMIT 1)
+				FROM called JOIN answer a ON a.n = called.answer JOIN capture c ON c.n = a.capture
+				WHERE name = ?1 AND c.shown = 1 GROUP BY channel ORDER BY 2, channel`, []byte(name))
+		})
+		if err != nil {
+			yield(catalog.Channel{}, fmt.Errorf("find channel %.80q: %w", name, err))
+			return
+		}
+		for _, k := range all {
+			if !yield(k, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Posts implements [catalog.Posts].
+func (c *Catalog) Posts(ctx context.Context, q catalog.PostQuery) iter.Seq2[catalog.Post, error] {
+	return func(yield func(catalog.Post, error) bool) {
+		after, to := q.After, int64(math.MaxInt64)
+		if q.Post != 0 {
+			after, to = max(after, q.Post-1), q.Post
+		}
+		for {
+			ids, facts, err := c.facts(ctx, channelNumber(q.Channel), after, to)
+			if err != nil {
+				yield(catalog.Post{}, fmt.Errorf("list posts of channel %.40q: %w", q.Channel, err))
+				return
+			}
+			for _, id := range ids {
+				if p, ok := catalog.FoldPost(q.Channel, id, facts[id]); ok && !yield(p, nil) {
+					return
+				}
+			}
+			if len(ids) < page {
+				return
+			}
+			after = ids[len(ids)-1]
+		}
+	}
+}
+
+// facts reads what is known of the next page of posts. A post that only a
+// Manifest speaks of that is not shown has no facts.
+func (c *Catalog) facts(ctx context.Context, channel, after, to int64) (ids []int64, facts map[int64][]catalog.Fact, err error) {
+	facts = make(map[int64][]catalog.Fact)
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		err := each(ctx, tx, func(scan func(...any) error) error {
+			var id int64
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		}, `SELECT DISTINCT post FROM sight WHERE channel = ? AND post > ? AND post <= ? ORDER BY post LIMIT ?`, channel, after, to, page)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		return each(ctx, tx, func(scan func(...any) error) error {
+			id, f, err := scanFact(scan)
+			facts[id] = append(facts[id], f)
+			return err
+		}, `SELECT s.post, s.kind, s.content, s.text, s.service, s.posted, s.edited, s.views, s.forwards, s.reactions, s.replies, a.received, a.how, c.id, c.state
+			FROM sight s JOIN answer a ON a.n = s.answer JOIN capture c ON c.n = a.capture
+			WHERE s.channel = ? AND s.post >= ? AND s.post <= ? AND c.shown = 1`, channel, ids[0], ids[len(ids)-1])
+	})
+	return ids, facts, err
+}
+
+func scanFact(scan func(...any) error) (id int64, f catalog.Fact, err error) {
+	var content, text, how, capture sql.RawBytes
+	var posted, edited sql.NullInt64
+	var service bool
+	var received, state int64
+	o := &f.Observed
+	err = scan(&id, &f.Kind, &content, &text, &service, &posted, &edited, &o.Views, &o.Forwards, &o.Reactions, &o.Replies, &received, &how, &capture, &state)
+	f.Sight = catalog.Sight{At: fromMilli(received), How: string(how), Capture: textID(capture), State: stateName(state)}
+	if f.Kind != catalog.Seen {
+		f.Observed = catalog.Observed{}
+		return id, f, err
+	}
+	o.ID, o.Kind, o.Content, o.Text = id, "message", digest(content), digest(text)
+	if service {
+		o.Kind = "service"
+	}
+	if posted.Valid {
+		o.Posted = fromMilli(posted.Int64)
+	}
+	if edited.Valid {
+		o.Edited = fromMilli(edited.Int64)
+	}
+	return id, f, err
+}

@@ -1,0 +1,77 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+
+	"holdfast"
+	"holdfast/catalog"
+)
+
+// addAnswers writes what captures say of posts. A capture's Manifest names the
+// Object by its Digest, and a transaction is all or nothing: so an answer that
+// is there is there with all its sights.
+func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) error {
+	var rows []any
+	for _, a := range batch {
+		for _, x := range a.Answers {
+			n, err := addAnswer(ctx, tx, a, x)
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				continue
+			}
+			x.Facts(func(id int64, k catalog.FactKind, o catalog.Observed) {
+				rows = append(rows, channelNumber(x.Channel), id, n, int(k), o.Content[:], o.Text[:], o.Kind == "service", milli(o.Posted), milli(o.Edited),
+					o.Views, o.Forwards, o.Reactions, o.Replies)
+			})
+			if len(rows) < 1<<16 {
+				continue
+			}
+			if err := addSights(ctx, tx, rows); err != nil {
+				return err
+			}
+			rows = rows[:0]
+		}
+	}
+	return addSights(ctx, tx, rows)
+}
+
+func addSights(ctx context.Context, tx *sql.Tx, rows []any) error {
+	return insert(ctx, tx, `INSERT OR IGNORE INTO sight (channel, post, answer, kind, content, text, service, posted, edited, views, forwards, reactions, replies)`, 13, rows)
+}
+
+// addAnswer returns the row of a new answer, 0 for one that is there.
+func addAnswer(ctx context.Context, tx *sql.Tx, a catalog.Accepted, x catalog.Answer) (n int64, err error) {
+	err = tx.QueryRowContext(ctx, `INSERT INTO answer (capture, part, channel, title, received, how)
+		SELECT n, ?, ?, ?, ?, ? FROM capture WHERE id = ? AND manifest = ? ON CONFLICT DO NOTHING RETURNING n`,
+		x.Part, channelNumber(x.Channel), []byte(x.Title), x.Received.UnixMilli(), []byte(x.How), rawID(a.ID), a.Manifest[:]).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var rows []any
+	for _, name := range x.Names {
+		rows = append(rows, []byte(name), n)
+	}
+	return n, insert(ctx, tx, `INSERT OR IGNORE INTO called (name, answer)`, 2, rows)
+}
+
+// channelNumber is that of a checked decimal.
+func channelNumber(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
+}
+
+// milli is NULL for a time that nobody stated.
+func milli(t holdfast.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
