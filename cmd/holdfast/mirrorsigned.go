@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -215,26 +213,6 @@ func (r *restoring) chain(name string, size int64, want *hashing.Digest) error {
 		return err
 	}
 	return syncPath(r.path("outbox"))
-}
-
-// countLines counts the whole lines of a file.
-func countLines(name string) (n int64, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	in := bufio.NewReaderSize(f, 64<<10)
-	for {
-		b, err := in.ReadSlice('\n')
-		n += int64(bytes.Count(b, []byte{'\n'}))
-		if errors.Is(err, io.EOF) {
-			return n, nil
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return n, err
-		}
-	}
 }
 
 // apart reports whether neither of two places lies in the other, links followed.

@@ -14,6 +14,7 @@ import (
 	"holdfast/messages"
 	"holdfast/pipeline"
 	queuedb "holdfast/pipeline/sqlite"
+	"holdfast/storage/file"
 )
 
 // fileQueue holds the only copy of what is accepted and in no Seal yet.
@@ -215,50 +216,55 @@ func (n *node) tellOnce(ctx context.Context, e pipeline.Entry) error {
 // was lost, a plan counts only if it can be carried out without it: what its packs
 // do not hold went with the queue.
 func (n *node) planned(ctx context.Context) (map[holdfast.ID]bool, error) {
+	var dead map[string]bool
+	_, err := os.Lstat(n.path(fileCarry))
+	if err == nil || n.set.Open != nil && n.set.Open.Queue {
+		if dead, err = deadPlans(ctx, n.store); err != nil {
+			return nil, err
+		}
+	}
 	in := map[holdfast.ID]bool{}
-	err := eachPlan(ctx, n.store, func(p *holdfast.Plan) error {
+	err = eachPlan(ctx, n.store, func(p *holdfast.Plan) error {
 		for _, c := range p.Captures {
-			in[c.ID] = true
+			if !dead[p.Seal] {
+				in[c.ID] = true
+			}
 		}
 		return nil
 	})
-	if err != nil || n.set == nil || n.set.Open == nil || !n.set.Open.Queue {
-		return in, err
-	}
-	open, err := unlogged(ctx, n.store)
-	for _, seal := range open {
-		if err == nil {
-			err = n.dropUnpacked(ctx, seal, in)
-		}
-	}
 	return in, err
 }
 
-// dropUnpacked takes a Seal's captures out of in, if nothing of it is signed and
-// its packs are not whole. Nobody writes them any more.
-func (n *node) dropUnpacked(ctx context.Context, seal string, in map[holdfast.ID]bool) error {
-	signed, err := n.store.OpenName(ctx, "seals/"+seal+"/statement.dsse.json")
+// deadPlans are those of which nothing is signed and whose packs are not whole.
+// With their queue gone nobody writes them any more.
+func deadPlans(ctx context.Context, store *file.Store) (map[string]bool, error) {
+	dead := map[string]bool{}
+	open, err := unlogged(ctx, store)
+	for _, seal := range open {
+		if err == nil {
+			dead[seal], err = unpacked(ctx, store, seal)
+		}
+	}
+	return dead, err
+}
+
+func unpacked(ctx context.Context, store *file.Store, seal string) (bool, error) {
+	signed, err := store.OpenName(ctx, "seals/"+seal+"/statement.dsse.json")
 	if err == nil {
-		return signed.Close()
+		return false, signed.Close()
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return false, err
 	}
-	p, err := readPlan(ctx, n.store, "seals/"+seal+"/plan.json")
+	p, err := readPlan(ctx, store, "seals/"+seal+"/plan.json")
 	if err != nil {
-		return err
+		return false, err
 	}
-	items, err := packedItems(ctx, n.store, p)
+	items, err := packedItems(ctx, store, p)
 	if err != nil && !forGood(err) {
-		return err
+		return false, err
 	}
-	if err == nil && len(items) == len(p.Captures) {
-		return nil
-	}
-	for _, c := range p.Captures {
-		delete(in, c.ID)
-	}
-	return nil
+	return err != nil || len(items) != len(p.Captures), nil
 }
 
 // openWork is what a new log or a new queue has still to do. It is written to

@@ -65,7 +65,9 @@ as the old node has signed them, and a mirror whose store has more than was sign
 is refused. Without it they are taken as they lie there, and that is said.
 
 The queue is always a new one. Captures that only the old queue held, and what
-was done after the mirror was taken, are not in a mirror.
+was done after the mirror was taken, are not in a mirror. Those that the old
+custody names are named in the new one as lost; how many more there are is not
+always known, so the number that is said is "at least".
 
 A restore that was stopped is finished by the same command.
 
@@ -90,7 +92,7 @@ type restoreMark struct {
 	Why    string        `json:"why,omitempty"`   // set before node.json: why a new log begins
 	Named  []string      `json:"named,omitempty"` // set before node.json: what of the mirror beside its store is damaged
 	Tasks  int           `json:"tasks"`           // set before node.json
-	Lines  int64         `json:"lines"`           // set before node.json: custody lines that only the old queue had, published again
+	Lost   int64         `json:"lost"`            // set before node.json: captures, at least
 	// Encrypt: the new keys are encrypted.
 	Encrypt bool `json:"encrypt,omitempty"`
 }
@@ -315,6 +317,9 @@ func (r *restoring) finish(ctx context.Context, n *node) error {
 	if err := r.event(ctx, n); err != nil {
 		return err
 	}
+	if err := r.tellLosses(ctx, n); err != nil {
+		return err
+	}
 	if err := n.carry(ctx, r.problem); err != nil {
 		r.c.log().WarnContext(ctx, "what the old node left unfinished is not finished yet: whoever seals next goes on with it", "err", err)
 	}
@@ -371,14 +376,14 @@ func (r *restoring) say(n *node, took time.Duration) error {
 	if err != nil {
 		return err
 	}
-	state, lost := "continued", max(0, r.mark.Queue.End-r.mark.Queue.Planned-r.mine.Lines)
+	state := "continued"
 	if r.mine.NewLog {
 		state = "begun"
 	}
 	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.mine.Why,
-		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "checked": r.signed != nil, "lost": lost, "problems": r.bad},
-		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %d captures that were in the old queue alone when the mirror was taken, and all that came after it\nfingerprint %s",
-		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), r.copy.files, r.copy.bytes, took.Seconds(), r.mine.Tasks, lost, fp)
+		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "checked": r.signed != nil, "lost": r.mine.Lost, "problems": r.bad},
+		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      at least %d captures that the old node had accepted and that are in no Seal of the mirror, and all that came after it\nfingerprint %s",
+		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), r.copy.files, r.copy.bytes, took.Seconds(), r.mine.Tasks, r.mine.Lost, fp)
 	if r.bad > 0 {
 		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)
 	}

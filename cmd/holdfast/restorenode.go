@@ -38,7 +38,7 @@ func (r *restoring) files(ctx context.Context) error {
 		return r.again() // killed behind node.json: the files are there
 	}
 	r.mine.NewLog, r.mine.Why, r.mine.Named = false, "", nil // decided anew
-	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.unplanned} {
+	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.losses} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -310,37 +310,6 @@ func (r *restoring) queue(ctx context.Context) error {
 		r.named(fileTasks, fmt.Sprintf("%d Tasks, and the mirror was made with %d", r.mine.Tasks+len(some), r.mark.Tasks))
 	}
 	return add()
-}
-
-// unplanned counts the custody lines that no plan of the store has. They were in
-// the old queue alone; Recover publishes them again, because no mark is of the
-// new queue.
-func (r *restoring) unplanned(ctx context.Context) error {
-	planned, err := (&node{store: r.store}).planned(ctx)
-	if err != nil {
-		return err
-	}
-	names, err := filepath.Glob(filepath.Join(globEscape(r.path("outbox")), "*.jsonl"))
-	if err != nil {
-		return err
-	}
-	r.mine.Lines = 0
-	for _, name := range names {
-		lines, err := countLines(name)
-		if err != nil {
-			return err
-		}
-		id, err := holdfast.ParseID(strings.TrimSuffix(filepath.Base(name), ".jsonl"))
-		if err != nil {
-			return err
-		}
-		for n := lines; n > 0; n-- {
-			if !planned[holdfast.EventID(id, n)] {
-				r.mine.Lines++
-			}
-		}
-	}
-	return nil
 }
 
 // eachPlan yields the plans of a store that can be read.

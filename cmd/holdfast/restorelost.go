@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"holdfast"
+	"holdfast/pipeline"
+	"holdfast/preserve"
+)
+
+// restored is what the plans of a restored store hold, those alone that can be
+// carried out.
+type restored struct {
+	planned map[holdfast.ID]bool
+	first   int64 // smallest position of the old queue that is looked at
+	covered int64 // positions from there to its end that plans hold
+	newest  bool  // the plan is there that the mirror knew as the newest
+}
+
+func (r *restoring) plans(ctx context.Context) (s restored, err error) {
+	q := r.mark.Queue
+	dead, err := deadPlans(ctx, r.store)
+	if err != nil {
+		return s, err
+	}
+	s = restored{planned: map[holdfast.ID]bool{}, first: max(q.Planned, 0) + 1, newest: q.Seal == ""}
+	if first := planFrom(q.Seal, q.Name); first > 0 {
+		s.first = min(s.first, first)
+	}
+	return s, eachPlan(ctx, r.store, func(p *holdfast.Plan) error {
+		s.newest = s.newest || p.Seal == q.Seal
+		if dead[p.Seal] {
+			return nil
+		}
+		for _, c := range p.Captures {
+			s.planned[c.ID] = true
+		}
+		if p.Queue == q.Name {
+			s.first = min(s.first, p.First)
+			s.covered += max(0, min(p.Last, q.End)-p.First+1)
+		}
+		return nil
+	})
+}
+
+// losses counts what was accepted and is in no plan of the store: by the
+// positions of the old queue, less the custody lines, which Recover publishes
+// again because no mark is of the new queue; or by what the custody names, if
+// that is more. Lines that came after the queue was asked make the first too small,
+// captures that no line named yet the second: so it is "at least".
+func (r *restoring) losses(ctx context.Context) error {
+	s, err := r.plans(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.whole(ctx, s.newest); err != nil {
+		return err
+	}
+	names, err := filepath.Glob(filepath.Join(globEscape(r.path("outbox")), "*.jsonl"))
+	if err != nil {
+		return err
+	}
+	lines, lost := int64(0), int64(0)
+	for _, name := range names {
+		k := unsealedNames{planned: s.planned}
+		if err := eachLine(name, k.take); err != nil {
+			return err
+		}
+		lines, lost = lines+k.lines, lost+int64(len(k.lost()))
+	}
+	r.mine.Lost = max(lost, r.mark.Queue.End-s.first+1-s.covered-lines, 0)
+	return nil
+}
+
+// whole says so where a mirror that was whole has lost its end.
+func (r *restoring) whole(ctx context.Context, newest bool) error {
+	if r.mark.Whole == nil {
+		return nil
+	}
+	if !newest {
+		r.named("store", "the mirror had Seal "+r.mark.Queue.Seal+" when it was taken, and has it no more")
+	}
+	if r.mark.Log == nil {
+		return nil
+	}
+	tree, err := preserve.LastTree(ctx, r.store, r.mark.VKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		tree, err = new(holdfast.Tree), nil
+	}
+	if err == nil && tree.Size < r.mark.Log.Size {
+		r.named("store", fmt.Sprintf("the mirror had a log of %d entries when it was taken, and has %d of them", r.mark.Log.Size, tree.Size))
+	}
+	return err
+}
+
+// tellLosses names in custody, in each Case, what its lines name and no plan has.
+func (r *restoring) tellLosses(ctx context.Context, n *node) error {
+	planned, err := n.planned(ctx)
+	if err != nil {
+		return err
+	}
+	cases := map[holdfast.ID]bool{}
+	for k, err := range n.cat.Cases(ctx) {
+		if err != nil {
+			return err
+		}
+		cases[k.ID] = true
+	}
+	for home := range cases {
+		k := unsealedNames{planned: planned}
+		err := n.outbox.Lines(home, func(raw []byte, _ holdfast.Head) error { k.take(raw); return nil })
+		if err == nil {
+			err = n.tellLost(ctx, home, k.lost(), "not in the mirror that this node was made from: it was in the old queue, or in a Seal that the mirror lacks")
+		}
+		if err != nil {
+			return fmt.Errorf("say what is lost: %w", err)
+		}
+	}
+	return nil
+}
+
+// unsealedNames reads custody lines of a Case for what no plan has.
+type unsealedNames struct {
+	planned map[holdfast.ID]bool
+	lines   int64 // of which no plan has the Event
+	named   []string
+	told    map[string]bool // as lost already
+}
+
+// take is given a line without its LF; what is none is left to the Outbox to refuse.
+func (k *unsealedNames) take(raw []byte) {
+	l, err := holdfast.ParseLine(raw)
+	if err != nil {
+		return
+	}
+	if !k.planned[holdfast.EventID(l.Chain, l.N)] {
+		k.lines++
+	}
+	switch l.Action {
+	case "collected", "received":
+	case "lost":
+		if k.told == nil {
+			k.told = map[string]bool{}
+		}
+		for _, o := range l.Objects {
+			k.told[o] = true
+		}
+		return
+	default:
+		return
+	}
+	for _, o := range l.Objects {
+		if id, err := holdfast.ParseID(o); err == nil && !k.planned[id] {
+			k.named = append(k.named, o)
+		}
+	}
+}
+
+// lost are those that were named, are in no plan, and were not told as lost.
+func (k *unsealedNames) lost() (ids []string) {
+	seen := map[string]bool{}
+	for _, id := range k.named {
+		if !seen[id] && !k.told[id] {
+			ids = append(ids, id)
+		}
+		seen[id] = true
+	}
+	return ids
+}
+
+// eachLine yields the whole lines of a chain's file, without their LF.
+func eachLine(name string, yield func([]byte)) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, pipeline.MaxInline+1)
+	for {
+		b, err := in.ReadSlice('\n')
+		switch {
+		case err == nil:
+			yield(bytes.TrimSuffix(b, []byte{'\n'}))
+		case errors.Is(err, io.EOF):
+			return nil
+		default:
+			return fmt.Errorf("read %s: %w", filepath.Base(name), err)
+		}
+	}
+}
