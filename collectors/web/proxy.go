@@ -32,6 +32,7 @@ type proxy struct {
 	dir      string // of the spools
 	lists    []*collectors.KnownList
 	unpacked atomic.Int64 // bytes, of all bodies, to compare them with lists
+	parts    parts
 	done     chan *exchange
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -74,7 +75,8 @@ func (p *proxy) accept() {
 	}
 }
 
-// close cuts every connection, waits for their exchanges, and closes done.
+// close cuts every connection, waits for their exchanges, hands over those that
+// were held, and closes done.
 func (p *proxy) close() {
 	p.cancel(errStopped)
 	p.listener.Close()
@@ -86,6 +88,7 @@ func (p *proxy) close() {
 		c.Close()
 	}
 	p.wg.Wait()
+	p.release()
 	close(p.done)
 }
 

@@ -27,7 +27,7 @@ type recorder struct {
 	connections       []*connection
 	byKey             map[string]*connection
 	exchanges         []*exchange // those with an answer, in the order they ended
-	failures          []*exchange // those without, or without a whole one
+	failures          []*exchange // those without, or without a whole one, or of which more is to be told
 	count             collectors.Completeness
 	lost              int            // exchanges that the egress did not carry
 	refused           *fault         // the first that a used-up budget refused: it is in no record
@@ -153,7 +153,7 @@ func (r *recorder) write(x *exchange) error {
 			return err
 		}
 	}
-	if x.fault != nil || len(x.asides) > 0 {
+	if x.fault != nil || x.unchecked != nil || len(x.asides) > 0 {
 		r.failures = append(r.failures, x)
 	}
 	if x.request.size == 0 {
@@ -335,6 +335,7 @@ type exchangeNote struct {
 	Answer    string    `json:"answer,omitempty"` // record ID
 	Asides    []string  `json:"asides,omitempty"` // record IDs
 	Withheld  *withheld `json:"withheld,omitempty"`
+	Unchecked string    `json:"unchecked,omitempty"` // why it could not be compared with lists
 }
 
 func (x *exchange) describe() exchangeNote {
@@ -347,6 +348,9 @@ func (x *exchange) describe() exchangeNote {
 	}
 	if x.answered() {
 		n.Answer = x.id
+	}
+	if x.unchecked != nil {
+		n.Unchecked = clean(x.unchecked.Error())
 	}
 	if x.fault != nil {
 		n.Code, n.Error, n.Blocked = x.fault.code, clean(x.fault.err.Error()), x.fault.blocked

@@ -34,7 +34,7 @@ func (p *proxy) begin(method, addr string) (*exchange, error) {
 // codeSpool marks a failure of our own disk: the capture as a whole fails.
 const codeSpool = "spool"
 
-// finish hands the exchange to the recorder. counted says that the meter still
+// finish hands the exchange to the recorder, at once or at the end. counted says that the meter still
 // holds it for active.
 func (p *proxy) finish(x *exchange, counted bool) {
 	spools := []*spool{x.request, x.response}
@@ -49,13 +49,19 @@ func (p *proxy) finish(x *exchange, counted bool) {
 			x.fault = &fault{code: codeSpool, err: err}
 		}
 	}
+	held := false
 	if x.fault == nil || x.fault.code != codeSpool {
-		if err := p.withhold(x); err != nil {
+		var err error
+		if held, err = p.withhold(x); err != nil {
 			x.fault = &fault{code: codeSpool, err: err}
 		}
 	}
 	if counted {
 		p.meter.end()
+	}
+	if held {
+		p.parts.hold(x) // close hands it over
+		return
 	}
 	p.done <- x
 }

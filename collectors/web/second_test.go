@@ -119,7 +119,7 @@ func TestUnpackedTogether(t *testing.T) {
 		p := &proxy{dir: x.dir, lists: []*collectors.KnownList{readList(t, fmt.Sprintf("%x", sha256.Sum256([]byte(body))))}}
 		p.unpacked.Store(v.used)
 		e := x.madeUp(t, 1, "http://host.test/", "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip", b.String())
-		if err := p.withhold(e); err != nil {
+		if _, err := p.withhold(e); err != nil {
 			t.Fatal(err)
 		}
 		a, _ := x.over(t, e)

@@ -87,16 +87,28 @@ func (x *exchange) source(dir string, limit int64) (file, *collectors.Reason, er
 
 // decoded reads the payload of the answer and names the codings that it undid.
 func (x *exchange) decoded(in io.Reader) (io.Reader, string, error) {
+	body, removed, err := x.payload(in)
+	if err != nil {
+		return nil, "", err
+	}
+	return uncoded(body, x.fields.List("Content-Encoding"), removed)
+}
+
+// payload reads the body of the answer without its transfer coding.
+func (x *exchange) payload(in io.Reader) (body io.Reader, removed string, err error) {
 	r := bufio.NewReaderSize(in, 64<<10)
 	if _, err := warc.ReadHead(r, maxHead); err != nil && !errors.Is(err, warc.ErrFormat) {
 		return nil, "", err
 	}
-	var body io.Reader = r
-	removed := "nothing"
 	if x.chunked {
-		body, removed = httputil.NewChunkedReader(r), "chunked transfer coding"
+		return httputil.NewChunkedReader(r), "chunked transfer coding", nil
 	}
-	codings := strings.Split(x.fields.List("Content-Encoding"), ",")
+	return r, "nothing", nil
+}
+
+// uncoded undoes content codings and adds their names to what was removed.
+func uncoded(body io.Reader, list, removed string) (io.Reader, string, error) {
+	codings := strings.Split(list, ",")
 	if len(codings) > 4 {
 		return nil, "", fmt.Errorf("%d content codings: %w", len(codings), warc.ErrLimit)
 	}

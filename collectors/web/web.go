@@ -39,9 +39,10 @@
 // # What is never kept
 //
 // Bodies of both directions are compared with the lists of the Request, as sent
-// (without transfer coding) and answers also decoded, up to 1 GiB
-// each and 4 GiB in all, before anything is kept. One that matches is overwritten in its spool; the views,
-// but for the text, are removed, and the browser is replaced.
+// (without transfer coding) and answers also decoded, up to 1 GiB each and 4 GiB
+// in all, before anything is kept; parts as what they make together. One that
+// matches is overwritten in its spool; the views, but for the text, are removed,
+// and the browser is replaced.
 //
 // # What the method changes
 //

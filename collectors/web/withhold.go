@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -41,44 +42,66 @@ type withheld struct {
 // withhold compares the bodies of an exchange that is over with the lists, while
 // nobody but the spool has them, and takes out those that are known. A crash
 // before leaves them in the spool's folder, which names nothing and is removed
-// by the next start; nothing of it was accepted.
-func (p *proxy) withhold(x *exchange) error {
+// by the next start; nothing of it was accepted. held says that the exchange waits
+// for the other parts of what it is a part of.
+func (p *proxy) withhold(x *exchange) (held bool, err error) {
 	if len(p.lists) == 0 {
-		return nil
+		return false, nil
 	}
+	before := x.fault // what is taken out sets another
 	// Both are looked at: what echoes an upload sends the same bytes back.
 	if s := x.request; s != nil && s.body > 0 {
 		if digest, list := s.known.Match(); digest != "" {
 			if err := x.takeOut(s, withheld{Of: "request", As: "sent", Digest: digest, List: list}); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
 	for _, a := range x.asides {
 		if digest, list := a.known.Match(); digest != "" {
 			if err := x.takeOut(a.spool, withheld{Of: "aside", As: "sent", Digest: digest, List: list}); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
 	s := x.response
 	if s == nil || s.body == 0 || !x.answered() {
-		return nil
+		return false, nil
 	}
 	if digest, list := s.known.Match(); digest != "" {
-		return x.takeOut(s, withheld{Of: "answer", As: "sent", Digest: digest, List: list})
+		return false, p.takeAnswer(x, "sent", digest, list)
 	}
-	if x.upgraded || x.fields.List("Content-Encoding") == "" {
-		return nil
+	switch {
+	case x.upgraded:
+		return false, nil
+	case before != nil && before.code == "bad-answer":
+		x.unchecked = errors.New("nobody can say where its body begins and ends")
+		return false, nil
+	case x.status == http.StatusPartialContent, before != nil && !x.endless(): // a part, or cut
+		return true, nil
+	case x.fields.List("Content-Encoding") == "":
+		return false, nil
 	}
+	return false, p.withholdDecoded(x)
+}
+
+func (p *proxy) withholdDecoded(x *exchange) error {
 	known := collectors.WatchAll(p.lists)
-	if x.unchecked = x.unpack(&allowance{known, &p.unpacked}); x.unchecked != nil && !errors.Is(x.unchecked, errLarge) && !errors.Is(x.unchecked, errLargeAll) {
+	if x.unchecked = p.unpackAnswer(x, known); x.unchecked != nil && !errors.Is(x.unchecked, errLarge) && !errors.Is(x.unchecked, errLargeAll) {
 		x.unchecked = fmt.Errorf("the answer's coding cannot be undone: %w", x.unchecked)
 	}
 	if digest, list := known.Match(); x.unchecked == nil && digest != "" {
-		return x.takeOut(s, withheld{Of: "answer", As: "decoded", Digest: digest, List: list})
+		return p.takeAnswer(x, "decoded", digest, list)
 	}
 	return nil
+}
+
+// takeAnswer takes out an answer that is on a list; so are its parts that came
+// with others.
+func (p *proxy) takeAnswer(x *exchange, as, digest, list string) error {
+	w := withheld{Of: "answer", As: as, Digest: digest, List: list}
+	p.parts.found(x.url, w)
+	return x.takeOut(x.response, w)
 }
 
 var (
@@ -100,8 +123,8 @@ func (a *allowance) Write(b []byte) (int, error) {
 	return a.w.Write(b)
 }
 
-// unpack writes the body without its codings to w.
-func (x *exchange) unpack(w io.Writer) error {
+// unpackAnswer writes the body without its codings to w.
+func (p *proxy) unpackAnswer(x *exchange, w io.Writer) error {
 	in, err := x.response.open()
 	if err != nil {
 		return err
@@ -111,7 +134,11 @@ func (x *exchange) unpack(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(w, io.LimitReader(body, maxUnpacked+1))
+	return p.unpack(w, body)
+}
+
+func (p *proxy) unpack(w io.Writer, body io.Reader) error {
+	n, err := io.Copy(&allowance{w, &p.unpacked}, io.LimitReader(body, maxUnpacked+1))
 	if err == nil && n > maxUnpacked {
 		return errLarge
 	}
