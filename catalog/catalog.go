@@ -21,6 +21,9 @@ const (
 // ReasonQueued is the reason of a pending capture that no plan names yet.
 const ReasonQueued = "accepted; waits in the queue for its seal"
 
+// ReasonUnplaced is it while the captures of some Seal are not known.
+const ReasonUnplaced = "accepted; waits in the queue for its seal, or is in a seal whose plan cannot be read: that is put back from a mirror"
+
 // Capture is what is known of one Capture or Event. Text in it that came from
 // outside (Source, Agent) is as in the Manifest; who prints it makes control
 // characters visible.
@@ -141,9 +144,10 @@ type SealState struct {
 	At     time.Time // when this was found; of two reasons the later is shown
 
 	// Members and Placed are what [Locate] reads from the plan and the packs.
-	// They may be left empty when they were stated before or will be later.
+	// They may be left nil when they were stated before or will be later.
 	Members []Member
 	Placed  []Placed
+	Partial bool // some of them could not be read: the Seal is in [Unplaced.Unplaced] until they are stated whole
 }
 
 // Member is a capture that a plan names.
@@ -218,6 +222,13 @@ type Posts interface {
 	Posts(ctx context.Context, q PostQuery) iter.Seq2[Post, error]
 }
 
+// Unplaced answers which Seals are known without what lies in them.
+type Unplaced interface {
+	// Unplaced returns at most limit Seals whose Members and Placed were never
+	// stated whole, by ID: a plan or a pack could not be read.
+	Unplaced(ctx context.Context, limit int) ([]string, error)
+}
+
 // Catalog is all of it. A consumer asks for the part that it needs.
 type Catalog interface {
 	Writer
@@ -225,5 +236,6 @@ type Catalog interface {
 	Captures
 	Cases
 	Refs
+	Unplaced
 	Posts
 }

@@ -18,6 +18,8 @@
 //   - a Seal's state is the furthest that was stated (pending, signed, sealed),
 //     T the earliest; the reason is that of the latest look at it;
 //   - a capture in several Seals shows the furthest of them, then the smallest id;
+//   - a Seal whose plan or packs could not be read is [Unplaced] until anybody
+//     states them whole;
 //   - one capture ID with two Manifests: the one of the smallest position is
 //     shown, then of the smallest Digest, and every other one as a [Conflict];
 //   - the name of a Case, and an exhibit's number, are those of the earliest

@@ -22,7 +22,7 @@ type Open func(t *testing.T, dir string) catalog.Catalog
 // Test runs the suite.
 func Test(t *testing.T, open Open) {
 	for name, test := range map[string]func(*testing.T, Open){
-		"answers": testAnswers, "order": testOrder, "monotone": testMonotone, "early seal": testEarlySeal,
+		"answers": testAnswers, "order": testOrder, "monotone": testMonotone, "early seal": testEarlySeal, "unplaced": testUnplaced,
 		"conflict": testConflict, "position": testPosition, "refs": testRefs, "two seals": testTwoSeals, "queries": testQueries, "cases": testCases,
 		"record": testRecord, "members": testMembers, "refused": testRefused, "handles": testHandles, "canceled": testCanceled,
 		"posts": testPosts, "second manifest": testSecondManifest, "late posts": testLatePosts,

@@ -131,7 +131,8 @@ func (c *Catalog) captures(ctx context.Context, where string, args []any, limit 
 			out = append(out, k)
 			return err
 		}, `SELECT c.id, c.manifest, c.twice, c.position, c.state, c.event, c.source, c.home, c.started, c.ended, c.outcome,
-				w.office, w.pseudonym, w.role, w.node, c.training, s.id, s.reason, s.t, e.number
+				w.office, w.pseudonym, w.role, w.node, c.training, s.id, s.reason, s.t, e.number,
+				EXISTS (SELECT 1 FROM seal u WHERE u.placed = 0 AND NOT EXISTS (SELECT 1 FROM member m WHERE m.seal = u.n))
 			FROM capture c JOIN who w ON w.n = c.who LEFT JOIN seal s ON s.n = c.seal LEFT JOIN exhibit e ON e.home = c.home AND e.capture = c.id
 			WHERE c.shown = 1 AND `+where+` ORDER BY c.started DESC, c.id DESC LIMIT ?`, append(args, limit)...)
 		for _, i := range twice {
@@ -147,10 +148,10 @@ func (c *Catalog) captures(ctx context.Context, where string, args []any, limit 
 func scanCapture(scan func(...any) error) (k catalog.Capture, twice bool, err error) {
 	var id, manifest, source, home, office, pseudonym, role, node, seal, reason sql.RawBytes
 	var state, started, ended, outcome int64
-	var event bool
+	var event, unplaced bool
 	var t, number sql.NullInt64
 	err = scan(&id, &manifest, &twice, &k.Position, &state, &event, &source, &home, &started, &ended, &outcome,
-		&office, &pseudonym, &role, &node, &k.Training, &seal, &reason, &t, &number)
+		&office, &pseudonym, &role, &node, &k.Training, &seal, &reason, &t, &number, &unplaced)
 	k.ID, k.Case, k.Manifest = textID(id), textID(home), digest(manifest)
 	k.Kind, k.Source, k.Outcome, k.Node = holdfast.KindCapture, holdfast.Source(source), outcomeName(outcome), string(node)
 	if event {
@@ -161,6 +162,9 @@ func scanCapture(scan func(...any) error) (k catalog.Capture, twice bool, err er
 	k.State, k.Seal, k.Reason, k.T = stateName(state), string(seal), string(reason), fromMicro(t.Int64)
 	if k.Seal == "" {
 		k.Reason = catalog.ReasonQueued
+		if unplaced {
+			k.Reason = catalog.ReasonUnplaced
+		}
 	}
 	if number.Valid {
 		k.Exhibit = numberText(number.Int64)

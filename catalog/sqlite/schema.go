@@ -5,7 +5,7 @@ package sqlite
 // made again from the store.
 const (
 	applicationID = 0x48466361
-	schemaVersion = 3
+	schemaVersion = 4
 )
 
 // IDs and Digests are raw bytes, times of documents milliseconds since 1970,
@@ -20,6 +20,8 @@ const (
 // answer is one Object of role posts, by its place among those of its capture's
 // Manifest; called are the names that it states; sight is what it says of each
 // post (kind as catalog.FactKind). What follows is computed when it is asked for.
+//
+// placed of a seal is 1 once its members and places were stated whole.
 //
 // record holds of each chain the last line that gives a Case's record.
 const schema = `
@@ -69,8 +71,10 @@ CREATE TABLE seal (
 	state  INTEGER NOT NULL,
 	reason BLOB NOT NULL,
 	t      INTEGER NOT NULL,
-	at     INTEGER NOT NULL
+	at     INTEGER NOT NULL,
+	placed INTEGER NOT NULL
 );
+CREATE INDEX seal_unplaced ON seal (id) WHERE placed = 0;
 CREATE TABLE member (
 	id       BLOB NOT NULL,
 	manifest BLOB NOT NULL,

@@ -62,13 +62,14 @@ func addSeal(ctx context.Context, tx *sql.Tx, st catalog.SealState) error {
 // mergeSeal joins st with what is kept of its Seal. changed says whether its
 // captures may have to show another state.
 func mergeSeal(ctx context.Context, tx *sql.Tx, st catalog.SealState) (n int64, changed bool, err error) {
+	placed := st.Members != nil && !st.Partial
 	var rank, t, at int64
 	var reason []byte
 	err = tx.QueryRowContext(ctx, `SELECT n, state, reason, t, at FROM seal WHERE id = ?`, []byte(st.Seal)).Scan(&n, &rank, &reason, &t, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		new := catalog.Merge(st, st)
-		r, err := tx.ExecContext(ctx, `INSERT INTO seal (id, state, reason, t, at) VALUES (?, ?, ?, ?, ?)`,
-			[]byte(new.Seal), catalog.Rank(new.State), []byte(new.Reason), micro(new.T), micro(new.At))
+		r, err := tx.ExecContext(ctx, `INSERT INTO seal (id, state, reason, t, at, placed) VALUES (?, ?, ?, ?, ?, ?)`,
+			[]byte(new.Seal), catalog.Rank(new.State), []byte(new.Reason), micro(new.T), micro(new.At), placed)
 		if err != nil {
 			return 0, false, err
 		}
@@ -80,9 +81,21 @@ func mergeSeal(ctx context.Context, tx *sql.Tx, st catalog.SealState) (n int64, 
 	}
 	old := catalog.SealState{Seal: st.Seal, State: stateName(rank), Reason: string(reason), T: fromMicro(t), At: fromMicro(at)}
 	new := catalog.Merge(old, st)
-	_, err = tx.ExecContext(ctx, `UPDATE seal SET state = ?, reason = ?, t = ?, at = ? WHERE n = ?`,
-		catalog.Rank(new.State), []byte(new.Reason), micro(new.T), micro(new.At), n)
+	_, err = tx.ExecContext(ctx, `UPDATE seal SET state = ?, reason = ?, t = ?, at = ?, placed = max(placed, ?) WHERE n = ?`,
+		catalog.Rank(new.State), []byte(new.Reason), micro(new.T), micro(new.At), placed, n)
 	return n, new.State != old.State, err
+}
+
+// Unplaced implements [catalog.Unplaced].
+func (c *Catalog) Unplaced(ctx context.Context, limit int) (seals []string, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		seals, err = column(ctx, tx, `SELECT id FROM seal WHERE placed = 0 ORDER BY id LIMIT ?`, limit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list seals without captures: %w", err)
+	}
+	return seals, nil
 }
 
 // advance gives the captures of a Seal the best state that their Seals have.

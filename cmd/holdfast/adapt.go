@@ -118,11 +118,12 @@ func (x *indexer) Sealed(ctx context.Context, results []pipeline.Outcome) error 
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, storage.ErrForeign), errors.Is(err, holdfast.ErrForm), errors.Is(err, holdfast.ErrNewer):
 			// Which captures it holds is not known, so they are shown as less than
 			// sealed. The results behind this one must not wait for the plan.
-			x.log.ErrorContext(ctx, "plan not indexed: its captures are shown as pending; put the plan back from a mirror, then run holdfast rebuild", "seal", o.Seal, "err", err)
-			st.Seal = o.Seal
+			x.log.ErrorContext(ctx, "plan not indexed: its captures are shown as pending until the plan is put back from a mirror", "seal", o.Seal, "err", err)
+			st.Seal = o.Seal // and who opens the node next looks again
 		default:
 			return err
 		}
+		st.Partial = err != nil
 		st.State, st.Reason, st.At = o.State, o.Reason, time.Now()
 		if o.T != nil {
 			st.T = o.T.Time
@@ -133,6 +134,29 @@ func (x *indexer) Sealed(ctx context.Context, results []pipeline.Outcome) error 
 		return err
 	}
 	return x.cat.Sync(ctx)
+}
+
+// placeAtOnce bounds how many Seals one start looks for again.
+const placeAtOnce = 256
+
+// place looks again for the plans and packs that could not be read when their
+// Seals were indexed. What a Seal's state is was told then; this adds of what.
+func (n *node) place(ctx context.Context) error {
+	seals, err := n.cat.Unplaced(ctx, placeAtOnce)
+	if err != nil || len(seals) == 0 {
+		return err
+	}
+	var batch []catalog.SealState
+	for _, seal := range seals {
+		st, err := catalog.Locate(ctx, n.store, seal)
+		if err != nil {
+			n.log.ErrorContext(ctx, "seal not indexed whole: put its plan and packs back from a mirror", "seal", seal, "err", err)
+		}
+		if st.Partial = err != nil; st.Seal != "" {
+			batch = append(batch, st) // pending, at no time: it changes no state that is known
+		}
+	}
+	return n.cat.Sealed(ctx, batch)
 }
 
 // judge is preserve's judge as the catalog's fold sees it.

@@ -68,6 +68,9 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
+	if err := n.place(ctx); err != nil { // so does this
+		n.log.WarnContext(ctx, "seals without captures were not looked for", "err", err)
+	}
 	if err := n.nameRest(ctx); err != nil { // the next start tries again
 		n.log.WarnContext(ctx, "captures without a custody line were not looked for", "err", err)
 	}
