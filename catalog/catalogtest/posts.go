@@ -170,10 +170,12 @@ func dumpPosts(t *testing.T, c catalog.Catalog, w *World, out *strings.Builder) 
 // is shown count, also when it becomes known later that another one is.
 func testSecondManifest(t *testing.T, open Open) {
 	w := New(42, 1, 100)
-	id := w.id()
-	first := w.answer(0, id, true)
-	second := w.answer(0, id, false)
-	for _, order := range [][]Message{{first, second}, {second, first}} {
+	var first, second []Message
+	for range 12 {
+		id := w.id()
+		first, second = append(first, w.answer(0, id, true)), append(second, w.answer(0, id, false))
+	}
+	for _, order := range [][]Message{append(slices.Clone(first), second...), append(slices.Clone(second), first...)} {
 		c := open(t, t.TempDir())
 		for _, m := range order {
 			if err := c.Accepted(t.Context(), []catalog.Accepted{must(m.Accepted())}); err != nil {

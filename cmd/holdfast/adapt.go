@@ -78,14 +78,21 @@ type indexer struct {
 }
 
 func (x *indexer) Accepted(ctx context.Context, items []pipeline.Item) error {
-	if err := x.cat.Accepted(ctx, accepted(ctx, items, x.log)); err != nil {
+	if err := accepted(ctx, items, x.cat, x.store, x.log); err != nil {
 		return err
 	}
 	return x.cat.Sync(ctx)
 }
 
-func accepted(ctx context.Context, items []pipeline.Item, log *slog.Logger) []catalog.Accepted {
-	batch := make([]catalog.Accepted, 0, len(items))
+// maxFacts is how many facts about posts are held at once, or those of one
+// capture.
+const maxFacts = 1 << 15
+
+// accepted gives the catalog what messages state. What is wrong with one, or with
+// one of its Objects, is told and gone past: one rotten file must not stop what is
+// behind it. An error is the catalog's, or ctx's.
+func accepted(ctx context.Context, items []pipeline.Item, to catalog.Writer, store storage.Opener, log *slog.Logger) error {
+	batch, facts := make([]catalog.Accepted, 0, len(items)), 0
 	for _, it := range items {
 		a, err := catalog.Read(it.Position, it.Manifest)
 		if err != nil {
@@ -102,9 +109,46 @@ func accepted(ctx context.Context, items []pipeline.Item, log *slog.Logger) []ca
 				log.ErrorContext(ctx, "custody line not indexed", "position", it.Position, "err", err)
 			}
 		}
+		readPosts(ctx, &a, it, store, log)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		batch = append(batch, a)
+		for _, x := range a.Answers {
+			facts += x.Count()
+		}
+		if facts < maxFacts {
+			continue
+		}
+		if err := to.Accepted(ctx, batch); err != nil {
+			return err
+		}
+		batch, facts = batch[:0], 0
 	}
-	return batch
+	return to.Accepted(ctx, batch)
+}
+
+// readPosts reads the Objects of role posts, where they ride in the message or lie
+// in the store.
+func readPosts(ctx context.Context, a *catalog.Accepted, it pipeline.Item, store storage.Opener, log *slog.Logger) {
+	for i, o := range a.PostsObjects() {
+		b, err := itemBytes(ctx, it, store, o)
+		if err == nil {
+			err = a.ReadPosts(i, b)
+		}
+		if err != nil && ctx.Err() == nil {
+			log.ErrorContext(ctx, "posts not indexed; `holdfast rebuild` looks again", "capture", a.ID, "err", err)
+		}
+	}
+}
+
+func itemBytes(ctx context.Context, it pipeline.Item, store storage.Opener, o catalog.Small) ([]byte, error) {
+	for _, s := range it.Small {
+		if s.Digest == o.Digest {
+			return s.Bytes, nil
+		}
+	}
+	return catalog.ReadObject(ctx, store, o.Digest, o.Size, catalog.MaxAnswerBytes)
 }
 
 func (x *indexer) Sealed(ctx context.Context, results []pipeline.Outcome) error {

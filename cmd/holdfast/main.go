@@ -134,6 +134,7 @@ func (c *cli) root() *cobra.Command {
 		c.authorityCmd(), c.policyCmd(), c.exportCmd(), c.verifyCmd(), c.benchCmd())
 	root.AddCommand(c.mirrorCmd(), c.restoreCmd(), c.egressCmd())
 	root.AddCommand(c.keyCmd())
+	root.AddCommand(c.postsCmd())
 	root.AddCommand(c.caseCmd(), c.noteCmd(), c.custodyCmd(), c.taskCmd())
 	return root
 }

@@ -177,7 +177,7 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		if err != nil {
 			return err
 		}
-		return n.queued(ctx, at, end, func(items []pipeline.Item) error { return w.Accepted(ctx, accepted(ctx, items, n.log)) })
+		return n.queued(ctx, at, end, func(items []pipeline.Item) error { return accepted(ctx, items, w, n.store, n.log) })
 	})
 	f.Problems -= open
 	return f, err

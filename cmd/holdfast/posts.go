@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/collectors/telegram"
+	"holdfast/messages"
+)
+
+type postsOptions struct {
+	versions, deleted bool
+}
+
+func (c *cli) postsCmd() *cobra.Command {
+	var o postsOptions
+	cmd := command("posts SOURCE [--versions] [--deleted]", "List the posts of a channel: their versions, and what is gone", "holdfast posts telegram:@name --versions --json",
+		cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+			name, err := telegram.ParseName(args[0])
+			if err != nil {
+				return usageError("posts: %w", err)
+			}
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			return c.posts(cmd.Context(), n, name, o)
+		})
+	cmd.Long = `One line per post, with the version that was seen last; with --versions one per
+version. SOURCE is a channel or one post of it, by any name that was ever stated
+for the channel.
+
+  present  it was there when it was last asked for
+  edited   the same, and more than one version of it was seen
+  absent   the service told its deletion, or answered that there is no such post
+           beside another post that it showed
+  unknown  it answered so, and showed no other post: it may be the whole channel
+           that could not be read
+
+Whoever was first and last seen in which capture is in --json, with the state of
+that capture's seal.`
+	cmd.Flags().BoolVar(&o.versions, "versions", false, "every version of each post")
+	cmd.Flags().BoolVar(&o.deleted, "deleted", false, "only posts that are absent")
+	return cmd
+}
+
+func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOptions) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	var channels []catalog.Channel
+	for k, err := range n.cat.Channels(ctx, name.Channel) {
+		if err != nil {
+			return err
+		}
+		channels = append(channels, k)
+	}
+	if len(channels) == 0 {
+		return fmt.Errorf("posts: no capture states what @%s is: `holdfast capture %s` asks the service", name.Channel, telegram.Name{Channel: name.Channel}.Source())
+	}
+	if len(channels) > 1 {
+		c.complain(fmt.Errorf("@%s was the name of %d channels, and the posts of each follow: %s", name.Channel, len(channels), several(channels)))
+	}
+	found := false
+	for _, k := range channels {
+		for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: k.ID, Post: int64(name.Post)}) {
+			if err != nil {
+				return err
+			}
+			found = true
+			c.sayPost(p, o, len(channels) > 1)
+		}
+	}
+	if name.Post != 0 && !found {
+		return fmt.Errorf("posts: post %d of @%s was never seen; `holdfast capture %s` asks for it", name.Post, name.Channel, name.Source())
+	}
+	return nil
+}
+
+func several(channels []catalog.Channel) string {
+	var out []string
+	for _, k := range channels {
+		out = append(out, fmt.Sprintf("%s (%s, from %s to %s)", k.ID, k.Title, k.First, k.Last))
+	}
+	return strings.Join(out, "; ")
+}
+
+// sayPost prints the version that was seen last, or all. A post of which only the
+// deletion is known has one line, of version 0.
+func (c *cli) sayPost(p catalog.Post, o postsOptions, channel bool) {
+	if o.deleted && p.State != catalog.Absent {
+		return
+	}
+	for i, v := range p.Versions {
+		if o.versions || i == p.Current {
+			c.say(postRow(p, i+1, v), "%s", postText(p, i+1, v, channel))
+		}
+	}
+	if len(p.Versions) == 0 {
+		c.say(postRow(p, 0, catalog.Version{}), "%s", postText(p, 0, catalog.Version{}, channel))
+	}
+}
+
+// postRow is one row of `posts --json`, a contract. What is not known is null.
+func postRow(p catalog.Post, version int, v catalog.Version) map[string]any {
+	m := map[string]any{"channel": p.Channel, "id": p.ID, "state": p.State, "version": version, "versions": len(p.Versions), "current": version == p.Current+1,
+		"kind": nil, "content": nil, "text_digest": nil, "posted": stated(v.Posted), "edited": stated(v.Edited),
+		"first_seen": stated(v.First.At), "how": nil, "capture": nil, "capture_state": nil,
+		"last_seen": stated(v.Last.At), "last_how": nil, "last_capture": nil, "last_capture_state": nil,
+		"post_last_seen": stated(p.LastSeen), "first_absent": nil, "unknown_since": nil, "counters": nil}
+	if version > 0 {
+		m["kind"], m["content"], m["text_digest"] = v.Kind, v.Content, v.Text
+		m["how"], m["capture"], m["capture_state"] = v.First.How, v.First.Capture, v.First.State
+		m["last_how"], m["last_capture"], m["last_capture_state"] = v.Last.How, v.Last.Capture, v.Last.State
+	}
+	if g := p.Gone; g != nil {
+		m["gone_how"], m["gone_told"], m["gone_capture"], m["gone_capture_state"] = g.How, p.Told, g.Capture, g.State
+		if p.State == catalog.Absent {
+			m["first_absent"] = stated(g.At)
+		} else {
+			m["unknown_since"] = stated(g.At)
+		}
+	}
+	if n := len(p.Series); n > 0 {
+		s := p.Series[n-1]
+		m["counters"] = map[string]any{"at": s.At, "views": s.Views, "forwards": s.Forwards, "reactions": s.Reactions, "replies": s.Replies}
+	}
+	return m
+}
+
+// stated is null for a time that nobody stated.
+func stated(t holdfast.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t
+}
+
+func postText(p catalog.Post, version int, v catalog.Version, channel bool) string {
+	s := fmt.Sprintf("%8d  %-7s", p.ID, p.State)
+	if channel {
+		s = p.Channel + " " + s
+	}
+	if version == 0 {
+		s += "  never seen"
+	} else {
+		s += fmt.Sprintf("  version %d of %d  posted %s", version, len(p.Versions), v.Posted)
+		if !v.Edited.IsZero() {
+			s += "  edited " + v.Edited.String()
+		}
+		s += fmt.Sprintf("  seen %s to %s  %s  %s (%s)", v.First.At, v.Last.At, v.First.How, v.First.Capture, v.First.State)
+	}
+	switch g := p.Gone; {
+	case g == nil:
+	case p.State == catalog.Unknown:
+		s += fmt.Sprintf("  no answer about it from %s on", g.At)
+	default:
+		s += fmt.Sprintf("  absent at %s  %s  %s (%s)", g.At, g.How, g.Capture, g.State)
+	}
+	return messages.Visible(s)
+}
