@@ -74,6 +74,10 @@ With --retry-for, what failed for the line's sake is sealed as such and tried
 again, each attempt a capture of its own; the last one decides the exit status.
 What is outside the scope that is recorded of the Case (sources, period, egress)
 is refused; with --reason it is captured, flagged, and the reason sealed with it.
+--never-keep compares bodies as sent and decoded, parts as the whole they make,
+WebSocket messages, and base64 data: URLs in text; not what is in archives, upload
+forms, other encodings, or parts without a whole. What could not be compared is
+kept and the capture flagged never-keep-unchecked.
 A redirect out of the scope, or a page without any keyword, is flagged only.
 
 exit status: 2 usage or refused, nothing accepted

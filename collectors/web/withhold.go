@@ -57,11 +57,27 @@ func (p *proxy) withhold(x *exchange) (held bool, err error) {
 			}
 		}
 	}
+	if s := x.request; s != nil && s.body > 0 && !x.upgraded { // not what was just taken out
+		if err := p.withholdInlined(x); err != nil {
+			return false, err
+		}
+	}
 	for _, a := range x.asides {
-		if digest, list := a.known.Match(); digest != "" {
+		digest, list := a.known.Match()
+		if digest == "" {
+			if digest, list, err = a.behindHead(p.lists); err != nil {
+				return false, err
+			}
+		}
+		if digest != "" {
 			if err := x.takeOut(a.spool, withheld{Of: "aside", As: "sent", Digest: digest, List: list}); err != nil {
 				return false, err
 			}
+		}
+	}
+	if x.upgraded && x.request.body > 0 {
+		if err := p.withholdMessages(x, x.request, "request"); err != nil {
+			return false, err
 		}
 	}
 	s := x.response
@@ -73,27 +89,64 @@ func (p *proxy) withhold(x *exchange) (held bool, err error) {
 	}
 	switch {
 	case x.upgraded:
-		return false, nil
+		return false, p.withholdMessages(x, s, "answer")
 	case before != nil && before.code == "bad-answer":
 		x.unchecked = errors.New("nobody can say where its body begins and ends")
 		return false, nil
 	case x.status == http.StatusPartialContent, before != nil && !x.endless(): // a part, or cut
 		return true, nil
-	case x.fields.List("Content-Encoding") == "":
+	case x.fields.List("Content-Encoding") == "" && !inlines(x.mime()):
 		return false, nil
 	}
 	return false, p.withholdDecoded(x)
 }
 
+// withholdDecoded compares an answer without its codings, and what text inlines in
+// it.
 func (p *proxy) withholdDecoded(x *exchange) error {
-	known := collectors.WatchAll(p.lists)
-	if x.unchecked = p.unpackAnswer(x, known); x.unchecked != nil && !errors.Is(x.unchecked, errLarge) && !errors.Is(x.unchecked, errLargeAll) {
-		x.unchecked = fmt.Errorf("the answer's coding cannot be undone: %w", x.unchecked)
+	known, text := collectors.WatchAll(p.lists), &inlined{lists: p.lists}
+	var to []io.Writer
+	coded := x.fields.List("Content-Encoding") != ""
+	if coded {
+		to = append(to, known)
 	}
-	if digest, list := known.Match(); x.unchecked == nil && digest != "" {
+	if inlines(x.mime()) {
+		to = append(to, text)
+	}
+	err := p.unpackAnswer(x, io.MultiWriter(to...))
+	if !coded && x.endless() && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil // a stream ends anywhere; what came of it was looked at
+	}
+	if err != nil {
+		x.unchecked = errors.Join(x.unchecked, fmt.Errorf("the answer: %w", err))
+	}
+	if digest, list := known.Match(); err == nil && digest != "" {
 		return p.takeAnswer(x, "decoded", digest, list)
 	}
+	if text.end(); text.digest != "" {
+		return p.takeAnswer(x, "inlined", text.digest, text.list)
+	}
 	return nil
+}
+
+// behindHead compares what stands behind a head, or what looks like one: an answer
+// that nobody asked for, or one that is none to HTTP.
+func (a *aside) behindHead(lists []*collectors.KnownList) (digest, list string, err error) {
+	in, err := a.open()
+	if err != nil {
+		return "", "", err
+	}
+	defer in.Close()
+	r := bufio.NewReader(in)
+	if _, err := warc.ReadHead(r, maxHead); err != nil && !errors.Is(err, warc.ErrFormat) {
+		return "", "", nil
+	}
+	known := collectors.WatchAll(lists)
+	if _, err := io.Copy(known, r); err != nil {
+		return "", "", fmt.Errorf("spool: %w", err)
+	}
+	digest, list = known.Match()
+	return digest, list, nil
 }
 
 // takeAnswer takes out an answer that is on a list; so are its parts that came
