@@ -39,7 +39,7 @@ func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts, out Outside
 	for _, k := range a.Commitments {
 		m.Commitments = append(m.Commitments, holdfast.Commitment{Digest: k.Digest, Name: k.Name})
 	}
-	if a.Address.Asked != "" {
+	if strings.HasPrefix(string(m.Source), "http") && a.Address.Asked != "" {
 		m.Web = web(a.Address)
 	}
 	m.X = extra(c, out)

@@ -151,7 +151,7 @@ func (r *reader) vector(a *Answer, name string, element func(Span) error) error 
 }
 
 func (r *reader) messages(a *Answer) error {
-	return r.vector(a, "messages", func(s Span) error {
+	err := r.vector(a, "messages", func(s Span) error {
 		m, err := tg.DecodeMessage(&r.b)
 		if err != nil {
 			return err
@@ -160,6 +160,8 @@ func (r *reader) messages(a *Answer) error {
 		a.Messages = append(a.Messages, Message{Span: s, ID: m.GetID(), Kind: m.TypeName(), TL: m})
 		return nil
 	})
+	a.Listed = err == nil
+	return err
 }
 
 func (r *reader) peers(a *Answer) error {

@@ -66,6 +66,7 @@ type Answer struct {
 	Updates  []Update
 	Chats    []tg.ChatClass
 	Users    []tg.UserClass
+	Listed   bool // the list of messages was read to its end
 
 	Read   int   // how many bytes were understood
 	Unread error // why the others were not; nil: all were. Wraps [ErrUnread]
@@ -94,6 +95,22 @@ func Split(raw []byte) (*Answer, error) {
 		a.Unread = fmt.Errorf("%w: %w", ErrUnread, err)
 	}
 	return a, nil
+}
+
+// Decode reads one object that fills raw. Errors: [ErrAnswer].
+func Decode(raw []byte, into bin.Decoder) error {
+	if len(raw) > MaxAnswer || deep(raw) {
+		return fmt.Errorf("%d bytes, or nested too deeply: %w", len(raw), ErrAnswer)
+	}
+	b := bin.Buffer{Buf: raw}
+	err := guard(func() error { return into.Decode(&b) })
+	if err == nil && len(b.Buf) > 0 {
+		err = fmt.Errorf("%d bytes behind its end", len(b.Buf))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	return nil
 }
 
 // guard turns a panic of generated code into an error.

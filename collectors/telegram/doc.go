@@ -1,6 +1,6 @@
 // Package telegram asks Telegram for public channels through MTProto, by gotd/td,
-// with an account of the office's own. So far it knows the names of channels and
-// posts, and how one request is made and its answer kept; it is no Collector yet.
+// with an account of the office's own: [Options.Run] opens a [Line] as one account,
+// and a [Collector] acquires channels and posts over it.
 //
 // # What is kept
 //

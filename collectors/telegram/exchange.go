@@ -46,7 +46,8 @@ type Line struct {
 	dc  func() int // that answers what is not asked of another
 }
 
-// ask sends a request that is on the list and returns what came, unread. Errors:
+// ask sends a request that is on the list and returns what came, unread. With an
+// error that is not [ErrMethod] it returns what was asked, without an answer. Errors:
 // [ErrMethod], [ErrTooLarge], [ErrLoggedOut]; the service's own, a *tgerr.Error; the
 // connection's.
 func (l *Line) ask(ctx context.Context, r request) (*Exchange, error) {
@@ -63,10 +64,10 @@ func (l *Line) ask(ctx context.Context, r request) (*Exchange, error) {
 	err = l.to.Invoke(ctx, encoded(x.Request), &got)
 	x.Received = l.now()
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", name, told(err))
+		return x, fmt.Errorf("ask %s: %w", name, told(err))
 	}
 	if got.size > tl.MaxAnswer {
-		return nil, fmt.Errorf("ask %s: %d bytes: %w", name, got.size, ErrTooLarge)
+		return x, fmt.Errorf("ask %s: %d bytes: %w", name, got.size, ErrTooLarge)
 	}
 	x.Answer = got.b
 	return x, nil

@@ -1,0 +1,220 @@
+package telegram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gotd/td/tgerr"
+
+	"holdfast/collectors"
+	"holdfast/tl"
+)
+
+// DefaultTime is the Budget of one act, in which a wait that the service asks for
+// must fit.
+const DefaultTime = time.Minute
+
+// CollectorOptions are what a Collector works with. Line is needed; the zero value
+// of all else is good.
+type CollectorOptions struct {
+	Line     *Line
+	Egress   string // what records call the way out; "" is the direct line
+	Version  string // of this program
+	Training bool
+	Now      func() time.Time
+}
+
+// Wish are the Options of a Request for this Collector.
+type Wish struct {
+	Account string    `json:"account,omitempty"` // the node's own word; whoever opens the Line reads it
+	Limit   int       `json:"limit,omitempty"`   // messages, from the newest; 0 is all
+	Links   bool      `json:"links,omitempty"`   // of a post: the pages that it links to are wanted too
+	Since   time.Time `json:"since,omitzero"`    // posted then or later
+}
+
+// Collector acquires channels and posts of Telegram over one Line. Of a channel
+// each answer is one Capture: first what the service says of the channel, then its
+// history, a page each, from the newest message to the oldest, each asked for below
+// the last id that came, so that what is posted or deleted meanwhile shifts nothing.
+// Of a post it is the channel, and then the post with the ten ids on both sides.
+//
+// A page that cannot be read to its end is kept as it came, and the ids behind the
+// place are asked for by number, the one that cannot be read alone. An album that
+// a page would cut begins the next one. It is safe for concurrent use.
+type Collector struct {
+	o       CollectorOptions
+	account string
+}
+
+// NewCollector returns a Collector.
+func NewCollector(o CollectorOptions) *Collector {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Egress == "" {
+		o.Egress = collectors.EgressDirect
+	}
+	return &Collector{o: o, account: o.Line.Account}
+}
+
+func (c *Collector) software() string {
+	return strings.TrimSpace("holdfast " + c.o.Version)
+}
+
+// act is one call of Collect.
+type act struct {
+	c        *Collector
+	name     Name
+	wish     Wish
+	cur      cursor
+	deadline time.Time
+	waited   time.Duration
+	a        *collectors.Acquired
+	pieces   []piece
+}
+
+// Collect implements collectors.Collector. Besides its errors: [ErrLoggedOut].
+func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep collectors.Keeper) (*collectors.Acquired, error) {
+	t, err := c.begin(req)
+	if err != nil {
+		return nil, err
+	}
+	limited, stop := context.WithDeadline(ctx, t.deadline)
+	defer stop()
+	if t.cur.Channel == 0 || t.cur.Account != c.account {
+		err = t.channel(limited)
+	} else {
+		err = t.page(limited)
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("capture %s: %w", req.Source, err)
+	}
+	t.a.Ended = c.o.Now()
+	t.describe()
+	k := newKeeping(ctx, keep, t.pieces)
+	t.a.Objects, t.a.Transformations, err = c.objects(k, t.pieces)
+	if err != nil {
+		return nil, fmt.Errorf("capture %s: %w", req.Source, err)
+	}
+	return t.a, nil
+}
+
+func (c *Collector) begin(req collectors.Request) (*act, error) {
+	name, err := ParseName(req.Source)
+	if err != nil || name.Source() != req.Source {
+		return nil, fmt.Errorf("%.200q: %w: %w", req.Source, collectors.ErrRefused, ErrName)
+	}
+	t := &act{c: c, name: name, a: &collectors.Acquired{Started: c.o.Now(), Outcome: collectors.Complete}}
+	if err := req.ReadOptions(&t.wish); err != nil {
+		return nil, err
+	}
+	if t.wish.Limit < 0 {
+		return nil, fmt.Errorf("limit %d: %w", t.wish.Limit, collectors.ErrRefused)
+	}
+	if t.cur, err = readCursor(req.Cursor); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", req.Source, collectors.ErrRefused, err)
+	}
+	budget := req.Budget.Time
+	if budget <= 0 {
+		budget = DefaultTime
+	}
+	t.deadline = time.Now().Add(budget)
+	return t, nil
+}
+
+// describe says how it was collected.
+func (t *act) describe() {
+	t.a.Address.Asked = t.name.Source()
+	if t.a.Outcome != collectors.Failed {
+		t.a.Address.Final = Name{Channel: t.name.Channel}.Source()
+	}
+	notes := []string{fmt.Sprintf("asked over MTProto, layer %d, of data centre %d; the answers are kept after decryption and unpacking, which nobody else can check", tl.Layer, t.c.o.Line.DC())}
+	if t.waited > 0 {
+		notes = append(notes, fmt.Sprintf("waited %s because the service asked for it", t.waited))
+	}
+	t.a.Collection = collectors.Collection{Software: t.c.software() + " collectors/telegram", Account: t.c.account, Egress: t.c.o.Egress,
+		Protocols: []string{"mtproto"}, Notes: notes}
+}
+
+// ask asks, and waits as long as the service says where that fits into the Budget.
+// An error of the service's about what was asked is a refusal, and an answer.
+func (t *act) ask(ctx context.Context, r request) (*Exchange, *refusal, error) {
+	for {
+		x, err := t.c.o.Line.ask(ctx, r)
+		t.a.Completeness.Requests++
+		if err == nil {
+			t.a.Completeness.Bytes += int64(len(x.Answer))
+			return x, nil, nil
+		}
+		var said *tgerr.Error
+		wait, flood := tgerr.AsFloodWait(err)
+		switch {
+		case flood:
+			if err := t.wait(ctx, wait, x.Method); err != nil {
+				return nil, nil, err
+			}
+			continue
+		case errors.Is(err, ErrLoggedOut):
+			return nil, nil, err
+		case errors.As(err, &said):
+			return x, &refusal{Code: said.Code, Type: typeOf(said)}, nil
+		case errors.Is(err, ErrTooLarge):
+			return x, &refusal{Type: "ANSWER_TOO_LARGE"}, nil
+		case errors.Is(err, context.DeadlineExceeded) && t.cur.Step == 0:
+			return x, &refusal{Type: noAnswer}, nil
+		case errors.Is(err, context.DeadlineExceeded):
+			return nil, nil, &collectors.Later{At: t.c.o.Now(), Why: "Telegram did not answer in time"}
+		}
+		return nil, nil, err
+	}
+}
+
+const noAnswer = "NO_ANSWER"
+
+func (t *act) wait(ctx context.Context, d time.Duration, method string) error {
+	d += time.Second // the service counts whole ones
+	if time.Until(t.deadline) < d {
+		return &collectors.Later{At: t.c.o.Now().Add(d), Why: fmt.Sprintf("Telegram tells account %s to wait %s before %s", t.c.account, d, method)}
+	}
+	select {
+	case <-time.After(d):
+		t.waited += d
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// fail makes a refusal the find: the request, and what came in the place of an
+// answer.
+func (t *act) fail(prefix string, x *Exchange, bad *refusal) error {
+	code, detail := reasonOf(t.name, bad)
+	t.reject(code, detail)
+	t.a.Completeness.Failed++
+	t.a.Completeness.Missing = append(t.a.Completeness.Missing, collectors.Miss{URL: t.name.Source(), Why: string(bad.Type)})
+	if bad.Type == noAnswer {
+		bad = nil // the service has said nothing
+	}
+	all, err := t.c.exchangeOf(prefix, x, bad)
+	t.pieces = append(t.pieces, all...)
+	return err
+}
+
+func (t *act) reject(code, detail string) {
+	t.a.Outcome = collectors.Failed
+	t.a.Reasons = append(t.a.Reasons, collectors.Reason{Code: code, Detail: detail})
+}
+
+// partial notes that something is missing.
+func (t *act) partial(why ...collectors.Reason) {
+	if len(why) > 0 && t.a.Outcome == collectors.Complete {
+		t.a.Outcome = collectors.Partial
+	}
+	t.a.Reasons = append(t.a.Reasons, why...)
+}

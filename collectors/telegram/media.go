@@ -1,0 +1,95 @@
+package telegram
+
+import (
+	"strings"
+
+	"github.com/gotd/td/tg"
+
+	"holdfast/canon"
+)
+
+// mediaOf lists what a message has beside its text. Paid media holds media again,
+// once.
+func mediaOf(m tg.MessageMediaClass, depth int) []media {
+	switch m := m.(type) {
+	case nil, *tg.MessageMediaEmpty:
+		return nil
+	case *tg.MessageMediaPhoto:
+		return []media{photoOf(m.Photo)}
+	case *tg.MessageMediaDocument:
+		return []media{documentOf(m)}
+	case *tg.MessageMediaWebPage:
+		k := media{Kind: "webpage"}
+		if w, ok := m.Webpage.(*tg.WebPage); ok {
+			k.File, k.Name = number(w.ID), canon.Text(w.Title)
+		}
+		return []media{k}
+	case *tg.MessageMediaPoll:
+		return []media{{Kind: "poll", File: number(m.Poll.ID), Name: canon.Text(m.Poll.Question.Text)}}
+	case *tg.MessageMediaVenue:
+		return []media{{Kind: "venue", Name: canon.Text(m.Title)}}
+	case *tg.MessageMediaStory:
+		return []media{{Kind: "story", File: number(int64(m.ID))}}
+	case *tg.MessageMediaPaidMedia:
+		all := []media{{Kind: "paid"}}
+		for _, e := range m.ExtendedMedia {
+			if x, ok := e.(*tg.MessageExtendedMedia); ok && depth == 0 && len(all) < maxListed {
+				all = append(all, mediaOf(x.Media, depth+1)...)
+			}
+		}
+		return all
+	}
+	// messageMediaGeo is "geo", and so on.
+	return []media{{Kind: strings.ToLower(strings.TrimPrefix(m.TypeName(), "messageMedia"))}}
+}
+
+func photoOf(c tg.PhotoClass) media {
+	k := media{Kind: "photo"}
+	p, ok := c.(*tg.Photo)
+	if !ok {
+		return k
+	}
+	k.File, k.MIME = number(p.ID), "image/jpeg"
+	for _, s := range p.Sizes {
+		switch s := s.(type) {
+		case *tg.PhotoSize:
+			k.Size = max(k.Size, int64(s.Size))
+		case *tg.PhotoSizeProgressive:
+			for _, n := range s.Sizes {
+				k.Size = max(k.Size, int64(n))
+			}
+		}
+	}
+	return k
+}
+
+func documentOf(m *tg.MessageMediaDocument) media {
+	k := media{Kind: "document"}
+	d, ok := m.Document.(*tg.Document)
+	if !ok {
+		return k
+	}
+	k.File, k.MIME = number(d.ID), canon.Text(d.MimeType)
+	if d.Size > 0 && d.Size <= canon.MaxInt {
+		k.Size = d.Size
+	}
+	for _, a := range d.Attributes {
+		switch a := a.(type) {
+		case *tg.DocumentAttributeFilename:
+			k.Name = canon.Text(a.FileName)
+		case *tg.DocumentAttributeSticker:
+			k.Kind = "sticker"
+		case *tg.DocumentAttributeAnimated:
+			k.Kind = "animation"
+		case *tg.DocumentAttributeVideo:
+			if k.Kind == "document" {
+				k.Kind = "video"
+			}
+		case *tg.DocumentAttributeAudio:
+			if k.Kind = "audio"; a.Voice {
+				k.Kind = "voice"
+			}
+		}
+	}
+	return k
+}
