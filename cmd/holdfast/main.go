@@ -133,7 +133,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.initCmd(), c.demoCmd(), c.doctorCmd(), c.rebuildCmd(), c.captureCmd(), c.addCmd(), c.listCmd(), c.showCmd(), c.sealCmd(),
 		c.authorityCmd(), c.policyCmd(), c.exportCmd(), c.verifyCmd(), c.benchCmd())
 	root.AddCommand(c.mirrorCmd(), c.restoreCmd(), c.egressCmd())
-	root.AddCommand(c.keyCmd())
+	root.AddCommand(c.keyCmd(), c.telegramCmd())
 	root.AddCommand(c.postsCmd())
 	root.AddCommand(c.caseCmd(), c.noteCmd(), c.custodyCmd(), c.taskCmd())
 	return root

@@ -224,6 +224,15 @@ func (v *vault) create(name string, text []byte) error {
 	return wholefile.Create(filepath.Join(v.dir, filepath.FromSlash(name)), b)
 }
 
+// replace makes a file, in the place of what is there.
+func (v *vault) replace(name string, text []byte) error {
+	b, err := v.Seal(text)
+	if err != nil {
+		return err
+	}
+	return wholefile.Replace(filepath.Join(v.dir, filepath.FromSlash(name)), b, 0o600)
+}
+
 // keyFiles lists the files that the vault keeps. The identity is under the
 // passphrase itself; credentials for authorities sign nothing, and are sent away
 // whenever an authority is asked.
@@ -231,7 +240,7 @@ func (n *node) keyFiles() ([]string, error) {
 	all, err := n.secretFiles()
 	var keys []string
 	for _, name := range all {
-		for _, begin := range []string{"keys/seal", "keys/log", "own/ca.", "own/unit-"} {
+		for _, begin := range []string{"keys/seal", "keys/log", accountFiles, "own/ca.", "own/unit-"} {
 			if strings.HasPrefix(name, begin) {
 				keys = append(keys, name)
 			}

@@ -40,6 +40,7 @@ type request interface {
 // Line asks the service, as one account. It is safe for concurrent use.
 type Line struct {
 	Account string // the node's own word for it
+	Egress  string // the way to the service, as in collectors.Collection
 
 	to  tg.Invoker
 	now func() time.Time

@@ -124,9 +124,19 @@ func (o Options) login(ctx context.Context, from []byte, do func(ctx context.Con
 			return nil, err
 		}
 	}
-	l := &Login{Session: from}
-	l.User, err = o.Check(ctx, Account{Name: "new", Session: from})
-	return l, err
+	d, err := decodeSession(from)
+	if err != nil {
+		return nil, err
+	}
+	l := &Login{}
+	if l.Session, err = encodeSession(d); err != nil {
+		return nil, err
+	}
+	l.User, err = o.Check(ctx, Account{Name: "new", Session: l.Session})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // Adopt looks whether a session that was made elsewhere is logged in.

@@ -50,7 +50,7 @@ func (o Options) Run(ctx context.Context, a Account, f func(ctx context.Context,
 		return fmt.Errorf("open session of account %s: %w", a.Name, err)
 	}
 	return o.connect(ctx, held, func(ctx context.Context, c *telegram.Client) error {
-		return f(ctx, &Line{Account: a.Name, to: c, now: o.Now, dc: func() int { return c.Config().ThisDC }})
+		return f(ctx, &Line{Account: a.Name, Egress: o.Proxy.Label(), to: c, now: o.Now, dc: func() int { return c.Config().ThisDC }})
 	})
 }
 

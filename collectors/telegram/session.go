@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/gotd/td/crypto"
 	"github.com/gotd/td/session"
 	"github.com/gotd/td/telegram/auth"
 	"github.com/gotd/td/tgerr"
@@ -43,8 +44,12 @@ func decodeSession(b []byte) (*session.Data, error) {
 	if err != nil { // it may quote the bytes
 		return nil, ErrSession
 	}
-	if len(d.AuthKey) != 256 || len(d.AuthKeyID) != 8 || d.DC < 1 {
+	var k crypto.Key
+	if copy(k[:], d.AuthKey) != len(k) || len(d.AuthKey) != len(k) || d.DC < 1 {
 		return nil, fmt.Errorf("%w: no key in it", ErrSession)
+	}
+	if id := k.ID(); !bytes.Equal(id[:], d.AuthKeyID) {
+		return nil, fmt.Errorf("%w: its key is damaged", ErrSession)
 	}
 	return d, nil
 }

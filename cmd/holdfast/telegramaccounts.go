@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/collectors/telegram"
+)
+
+const (
+	// fileAccounts is what is known of the accounts' states. It may be lost: then
+	// every account that has a session is thought to be well.
+	fileAccounts = "telegram.json"
+	accountFiles = "keys/telegram-"
+)
+
+var accountName = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+
+// accountError says why an account, or any, cannot be used now, and what to do.
+type accountError string
+
+func (e accountError) Error() string { return string(e) }
+
+func unusable(format string, a ...any) error { return accountError(fmt.Sprintf(format, a...)) }
+
+// keptSession is what keys/telegram-NAME holds, through the vault.
+type keptSession struct {
+	Version int `json:"version"`
+	// Service is whom it was made with: a session is shown to no other.
+	Service string          `json:"service"`
+	User    int64           `json:"user"`
+	Session json.RawMessage `json:"session"`
+}
+
+// accountState is one row of DIR/telegram.json. A row without a session is a name
+// that the service wants no login of before a time.
+type accountState struct {
+	Name  string         `json:"name"`
+	State telegram.State `json:"state"`
+	Since holdfast.Time  `json:"since"`
+	Until *holdfast.Time `json:"until,omitempty"`
+	Do    string         `json:"do,omitempty"`
+}
+
+// now is the state at a time: who has waited is well again.
+func (s accountState) now(t time.Time) accountState {
+	if s.State == telegram.StateWaiting && s.Until != nil && !t.Before(s.Until.Time) {
+		return accountState{Name: s.Name, State: telegram.StateOK, Since: *s.Until}
+	}
+	return s
+}
+
+// words says why an account is not to be used, and what to do.
+func (s accountState) words() string {
+	if s.Until != nil {
+		return fmt.Sprintf("account %s is waiting until %s: %s", s.Name, s.Until, s.Do)
+	}
+	return fmt.Sprintf("account %s is %s: %s", s.Name, s.State, s.Do)
+}
+
+func sessionFile(name string) string { return accountFiles + name }
+
+// lockAccount takes an account's lease; nil, nil: a process has it. A session that
+// is in use twice is ended by the service.
+func (n *node) lockAccount(name string) (unlock func(), err error) {
+	return tryLock(n.path("telegram-" + name + ".lock"))
+}
+
+// sessions are the names of the accounts that have one, in order: a2 before a10.
+func (n *node) sessions() (names []string, err error) {
+	files, err := filepath.Glob(globEscape(n.path(accountFiles)) + "*")
+	for _, f := range files {
+		if name := strings.TrimPrefix(filepath.Base(f), "telegram-"); accountName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if len(a) != len(b) {
+			return len(a) - len(b)
+		}
+		return strings.Compare(a, b)
+	})
+	return names, err
+}
+
+// states reads what is known, by name.
+func (n *node) states() (map[string]accountState, error) {
+	var rows []accountState
+	if err := readJSON(n.path(fileAccounts), &rows); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; it may be removed, the sessions are elsewhere", err)
+	}
+	of := map[string]accountState{}
+	for _, r := range rows {
+		of[r.Name] = r.now(time.Now())
+	}
+	return of, nil
+}
+
+// noteState writes down what is known of one account; a state without a name is
+// that there is nothing to know.
+func (n *node) noteState(ctx context.Context, name string, s accountState) error {
+	unlock, err := lockFile(ctx, n.path("telegram.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	of, err := n.states()
+	if err != nil {
+		return err
+	}
+	if of[name] == s {
+		return nil
+	}
+	delete(of, name)
+	rows := make([]accountState, 0, len(of)+1)
+	for _, r := range of {
+		rows = append(rows, r)
+	}
+	if s.Name != "" {
+		rows = append(rows, s)
+	}
+	slices.SortFunc(rows, func(a, b accountState) int { return strings.Compare(a.Name, b.Name) })
+	return writeJSON(n.path(fileAccounts), rows)
+}
+
+// judged notes what an error tells of an account, and says it in words, with what
+// to do. An error that tells nothing of it is returned as it is.
+func (n *node) judged(ctx context.Context, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	state, wait, do := telegram.Judge(err)
+	if state == "" {
+		if do != "" {
+			return fmt.Errorf("%s: %w", do, err)
+		}
+		return err
+	}
+	s := accountState{Name: name, State: state, Since: holdfast.At(time.Now()), Do: do}
+	if state == telegram.StateWaiting {
+		until := holdfast.At(time.Now().Add(wait + time.Second)) // times are cut to the millisecond
+		s.Until = &until
+	}
+	return errors.Join(fmt.Errorf("%s: %w", s.words(), err), n.noteState(context.WithoutCancel(ctx), name, s))
+}
+
+// openSession opens what is kept of an account, for the service that it is of.
+func (n *node) openSession(name string, o telegram.Options) (*keptSession, error) {
+	b, err := n.keys.vault.read(sessionFile(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, unusable("account %s has no session: `holdfast telegram login --name %s` makes one", name, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open session of account %s: %w", name, err)
+	}
+	var k keptSession
+	if err := json.Unmarshal(b, &k); err != nil || k.Version != 1 { // never quoted
+		return nil, unusable("account %s: the session in %s is damaged: put a copy back, or remove it and log in again", name, n.path(sessionFile(name)))
+	}
+	if k.Service != o.Servers.Service() {
+		return nil, unusable("account %s was logged in at %s, and telegram.servers leads to %s now: a session is shown to no other service; set it back, or log in under another --name", name, k.Service, o.Servers.Service())
+	}
+	return &k, nil
+}
+
+// keepSession puts a login in its place: whole, or not at all.
+func (n *node) keepSession(name, service string, l *telegram.Login) error {
+	b, err := json.Marshal(keptSession{Version: 1, Service: service, User: l.User, Session: l.Session})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil { // a node with its key in a KMS has none
+		return err
+	}
+	return n.keys.vault.replace(sessionFile(name), b)
+}
+
+// telegramLine connects with an account that is well and free, and runs f. What
+// the service says of the account is noted, and never asked again by itself.
+// Errors: an accountError where no account can be used; f's.
+func (n *node) telegramLine(ctx context.Context, f func(ctx context.Context, l *telegram.Line) error) error {
+	o, err := n.telegramOptions()
+	if err != nil {
+		return err
+	}
+	a, unlock, err := n.freeAccount(o)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return n.judged(ctx, a.Name, o.Run(ctx, *a, f))
+}
+
+// noAccount is said where the node has none at all.
+const noAccount = "no account: `holdfast telegram login --phone NUMBER` logs one in; without one the web pages of a public channel can be captured, `holdfast capture https://t.me/s/NAME`: they show the newest posts, and nothing of history, edits and deletions"
+
+// freeAccount takes the first account that is well and in nobody's hands.
+func (n *node) freeAccount(o telegram.Options) (*telegram.Account, func(), error) {
+	names, err := n.sessions()
+	if err != nil {
+		return nil, nil, err
+	}
+	states, err := n.states()
+	if err != nil {
+		return nil, nil, err
+	}
+	why := unusable(noAccount)
+	for _, name := range names {
+		if s, ok := states[name]; ok && s.State != telegram.StateOK {
+			why = unusable("%s", s.words())
+			continue
+		}
+		unlock, err := n.lockAccount(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if unlock == nil {
+			why = unusable("account %s is in use by another process, and the service ends a session that is in use twice: wait for it, or log another account in", name)
+			continue
+		}
+		k, err := n.openSession(name, o)
+		if err == nil {
+			return &telegram.Account{Name: name, Session: k.Session}, unlock, nil
+		}
+		unlock()
+		if why = err; !errors.As(err, new(accountError)) {
+			return nil, nil, err // no other would open either
+		}
+	}
+	return nil, nil, why
+}
