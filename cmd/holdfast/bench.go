@@ -25,10 +25,11 @@ import (
 )
 
 func (c *cli) benchCmd() *cobra.Command {
-	cmd := command("bench [hash|seal|verify]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
+	cmd := command("bench [hash|seal|verify|posts]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
-			benches := map[string]func(context.Context) error{"hash": c.benchHash, "seal": c.benchSeal, "verify": c.benchVerify}
-			for _, name := range []string{"hash", "seal", "verify"} {
+			benches := map[string]func(context.Context) error{"hash": c.benchHash, "seal": c.benchSeal, "verify": c.benchVerify, "posts": c.benchPosts}
+			all := len(benches)
+			for _, name := range []string{"hash", "seal", "verify", "posts"} {
 				if len(args) == 1 && args[0] != name {
 					continue
 				}
@@ -37,8 +38,8 @@ func (c *cli) benchCmd() *cobra.Command {
 				}
 				delete(benches, name)
 			}
-			if len(benches) == 3 {
-				return usageError("bench %.40q: it is hash, seal or verify", args[0])
+			if len(benches) == all {
+				return usageError("bench %.40q: it is hash, seal, verify or posts", args[0])
 			}
 			return nil
 		})

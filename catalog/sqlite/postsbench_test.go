@@ -1,0 +1,86 @@
+package sqlite_test
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"holdfast/canon"
+	"holdfast/catalog"
+	"holdfast/catalog/sqlite"
+	"holdfast/hashing"
+)
+
+// answerOf is posts.jsonl of 100 posts of a channel, as long as posts usually are.
+func answerOf(b *testing.B, i int) []byte {
+	var out bytes.Buffer
+	line := func(v any) {
+		l, err := canon.Marshal(v)
+		if err != nil {
+			b.Fatal(err)
+		}
+		out.Write(append(l, '\n'))
+	}
+	at := time.UnixMilli(1.7e12 + int64(i)*1000).UTC().Format("2006-01-02T15:04:05.000Z")
+	line(map[string]any{"channel": strconv.Itoa(1_000_000 + i%7), "count": 100, "kind": "posts", "method": "messages.getHistory", "names": []string{fmt.Sprintf("channel%d", i%7)},
+		"pts": i, "received": at, "title": "A channel", "training": false, "unread": nil, "version": 1})
+	for k := range 100 {
+		text := fmt.Sprintf("%d %d: %s", i, k, bytes.Repeat([]byte("some words of a post. "), 12))
+		d := hashing.Of([]byte(text))
+		line(map[string]any{"content": hashing.Of([]byte(text + "!")), "forwards": k, "id": 1 + i/7*100 + k, "kind": "message", "links": []string{"https://example.org/some/page"}, "posted": at,
+			"reactions": k, "text": text, "text_digest": d, "views": 1000 + k})
+	}
+	return out.Bytes()
+}
+
+// BenchmarkPosts reads and indexes answers of 100 posts each, ten to a batch, made
+// durable. The goal of the house is 3,000 posts/s.
+func BenchmarkPosts(b *testing.B) {
+	c, err := sqlite.Create(b.Context(), filepath.Join(b.TempDir(), "catalog.db"), sqlite.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	const answers = 10
+	i := 0
+	var spent time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		batch, _ := load(i, answers)
+		var bodies [][]byte
+		for range batch {
+			bodies = append(bodies, answerOf(b, i))
+			i++
+		}
+		from := cpu(b)
+		b.StartTimer()
+		for k := range batch {
+			x, err := catalog.ParseAnswer(bodies[k])
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch[k].Answers = []catalog.Answer{x}
+		}
+		if err := c.Accepted(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+		if err := c.Sync(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		spent += cpu(b) - from
+	}
+	b.ReportMetric(float64(i*100)/b.Elapsed().Seconds(), "posts/s")
+	b.ReportMetric(float64(i*100)/spent.Seconds(), "posts/cpu-s")
+	from := time.Now()
+	n := 0
+	for _, err := range c.Posts(b.Context(), catalog.PostQuery{Channel: "1000003"}) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	b.ReportMetric(float64(n)/time.Since(from).Seconds(), "listed/s")
+}
