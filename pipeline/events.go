@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"holdfast"
@@ -53,6 +54,26 @@ func (o *Outbox) Recover(ctx context.Context, planned func(context.Context) (map
 		err = errors.Join(err, o.publishRest(ctx, c, known))
 	}
 	return err
+}
+
+// Older reports whether the queue is an older copy of the one that the marks are
+// of: they know a later position. Ask before [Outbox.Recover], which writes new
+// marks. A mark that was lost shows nothing.
+func (o *Outbox) Older(ctx context.Context) (bool, error) {
+	var marks []mark
+	for _, c := range o.list() {
+		marks = append(marks, c.mark())
+	}
+	// Asked after the marks were read: another process may publish meanwhile.
+	id, err := o.queue.Identity(ctx)
+	var end int64
+	if err == nil {
+		end, err = o.queue.End(ctx, 0)
+	}
+	if err != nil {
+		return false, fmt.Errorf("compare queue with custody marks: %w", err)
+	}
+	return slices.ContainsFunc(marks, func(m mark) bool { return m.position > end && m.counts(id, m.position) }), nil
 }
 
 // publishOne publishes the line just appended, and those before it if their

@@ -105,7 +105,14 @@ func (n *node) keepQueue() error {
 // tellQueue names in custody what the lost queue held, as far as the catalog
 // knows it, and that another one has begun. Each line is written once, whatever
 // crashes between. Then the catalog is made again: what is lost is in it no more.
-func (n *node) tellQueue(ctx context.Context) error {
+func (n *node) tellQueue(ctx context.Context, begun bool) error {
+	why := "the queue was lost before a Seal had taken what it held"
+	if !begun {
+		why = "an older copy of the queue was put back, which has it not, and no Seal had taken it"
+		if err := n.queue.AgeTasks(ctx); err != nil {
+			return err
+		}
+	}
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
@@ -137,9 +144,13 @@ func (n *node) tellQueue(ctx context.Context) error {
 		homes[cp.Case] = append(homes[cp.Case], string(cp.ID))
 	}
 	for home, ids := range homes {
-		if err := n.tellLost(ctx, home, ids, "the queue was lost before a Seal had taken what it held"); err != nil {
+		if err := n.tellLost(ctx, home, ids, why); err != nil {
 			return err
 		}
+	}
+	if !begun {
+		n.log.WarnContext(ctx, "the queue is an older copy than what custody knows of it: what was accepted after it and is in no Seal is lost, and what was captured since may be captured again", "captures lost", len(loss.captures))
+		return n.rejudge(ctx)
 	}
 	err = n.tellOnce(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: "queue-begun", Agent: n.set.Agent, Objects: []string{loss.queue},
 		Why: "the queue was lost: what was accepted and in no Seal yet is lost with it, and what waited to be captured"})
@@ -267,11 +278,26 @@ func unpacked(ctx context.Context, store *file.Store, seal string) (bool, error)
 	return err != nil || len(items) != len(p.Captures), nil
 }
 
+// noteOlder writes down, before anything hides it, that an older copy of the queue
+// was put back. What that leaves to do is done by finishOpen.
+func (n *node) noteOlder(ctx context.Context) error {
+	older, err := n.outbox.Older(ctx)
+	if err != nil || !older {
+		return err
+	}
+	if err := writeFile(n.path(fileCarry), nil); err != nil { // what only the newer one could have finished
+		return err
+	}
+	n.set.leave().Older = true
+	return n.changeSettings(ctx, func(s *settings) error { s.leave().Older = true; return nil })
+}
+
 // openWork is what a new log or a new queue has still to do. It is written to
 // node.json with the change, or before it, and dropped once it is done.
 type openWork struct {
 	Log   bool `json:"log,omitempty"`   // chains under the new name, and the line of it
 	Queue bool `json:"queue,omitempty"` // the lines of what was lost
+	Older bool `json:"older,omitempty"` // the same, of an older copy of the queue that was put back
 }
 
 // leave is the work that is left, to add to.
@@ -303,8 +329,8 @@ func (n *node) finishOpen(ctx context.Context) error {
 			return fmt.Errorf("begin the chains of the new log: %w", err)
 		}
 	}
-	if s.Open.Queue {
-		if err := n.tellQueue(ctx); err != nil {
+	if s.Open.Queue || s.Open.Older {
+		if err := n.tellQueue(ctx, s.Open.Queue); err != nil {
 			return fmt.Errorf("say what was lost with the queue: %w", err)
 		}
 	}

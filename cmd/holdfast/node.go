@@ -132,6 +132,9 @@ func (n *node) openParts(ctx context.Context, v *vault) (err error) {
 // one line alone finishes what a process that was killed behind it had begun:
 // everybody passes here before writing another.
 func (n *node) begin(ctx context.Context) error {
+	if err := n.noteOlder(ctx); err != nil {
+		return err
+	}
 	h, err := n.outbox.Head(ctx, n.set.Unfiled)
 	if err == nil && h.Length > 1 {
 		return n.outbox.Recover(ctx, n.planned)

@@ -58,3 +58,14 @@ func (q *Queue) Redraw(ctx context.Context, old string) (pipeline.Identity, erro
 	}
 	return q.Identity(ctx)
 }
+
+// AgeTasks lets each Task have a new ID when it is taken next. It is for a queue
+// that is an older copy: what was captured for the old IDs since is not known to
+// it, and a second capture under one ID would be skipped as a duplicate, or sealed
+// beside the first.
+func (q *Queue) AgeTasks(ctx context.Context) error {
+	if err := q.w.do(ctx, func(t *tx) error { return t.exec(`UPDATE tasks SET seen = 1`) }); err != nil {
+		return fmt.Errorf("age tasks: %w", err)
+	}
+	return nil
+}
