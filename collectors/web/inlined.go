@@ -15,10 +15,12 @@ import (
 // inlined is a writer that looks in text for data: URLs in base64, and compares
 // what each holds with lists. It sees those that are written plainly: line ends,
 // JSON's \/ and %2B are read, other escapes and data: URLs inside of one are not.
+// It never fails, what is read besides goes on.
 type inlined struct {
 	lists        []*collectors.KnownList
 	digest, list string // of the first that was found
 	seen         int
+	err          error               // it was not looked at to its end
 	marked       int                 // bytes of inlineMark that were just read
 	known        collectors.Watchers // while in one
 	text         []byte              // of it, not decoded yet
@@ -45,7 +47,7 @@ func inlines(kind string) bool {
 }
 
 func (s *inlined) Write(p []byte) (int, error) {
-	for i := 0; i < len(p) && s.digest == ""; i++ {
+	for i := 0; i < len(p) && s.digest == "" && s.err == nil; i++ {
 		if s.known != nil {
 			s.inside(p[i])
 			continue
@@ -57,14 +59,12 @@ func (s *inlined) Write(p []byte) (int, error) {
 			}
 			i += next
 		}
-		if err := s.outside(p[i]); err != nil {
-			return i, err
-		}
+		s.outside(p[i])
 	}
 	return len(p), nil
 }
 
-func (s *inlined) outside(c byte) error {
+func (s *inlined) outside(c byte) {
 	if 'A' <= c && c <= 'Z' {
 		c += 'a' - 'A'
 	}
@@ -77,13 +77,13 @@ func (s *inlined) outside(c byte) error {
 		s.marked = 0
 	}
 	if s.marked < len(inlineMark) {
-		return nil
+		return
 	}
-	if s.marked, s.known, s.text = 0, collectors.WatchAll(s.lists), s.text[:0]; s.seen == maxInlined {
-		return errInlined
+	if s.seen++; s.seen > maxInlined {
+		s.err = errInlined
+		return
 	}
-	s.seen++
-	return nil
+	s.marked, s.known, s.text = 0, collectors.WatchAll(s.lists), s.text[:0]
 }
 
 func (s *inlined) inside(c byte) {
@@ -138,10 +138,12 @@ func (p *proxy) withholdInlined(x *exchange) error {
 		return fmt.Errorf("spool: %w", err)
 	}
 	seen := &inlined{lists: p.lists}
-	if err := p.unpack(seen, in); err != nil {
+	err = p.unpack(seen, in)
+	seen.end()
+	if err = errors.Join(err, seen.err); err != nil {
 		x.unchecked = errors.Join(x.unchecked, fmt.Errorf("the request: %w", err))
 	}
-	if seen.end(); seen.digest == "" {
+	if seen.digest == "" {
 		return nil
 	}
 	return x.takeOut(s, withheld{Of: "request", As: "inlined", Digest: seen.digest, List: seen.list})

@@ -64,8 +64,12 @@ func TestInlined(t *testing.T) {
 			}
 		}
 	}
-	if _, err := io.Copy(&inlined{lists: lists}, strings.NewReader(strings.Repeat(";base64,!", maxInlined+1))); err != errInlined {
-		t.Errorf("no bound: %v", err)
+	for n, want := range map[int]error{maxInlined: nil, maxInlined + 1: errInlined} {
+		s := &inlined{lists: lists}
+		io.Copy(s, strings.NewReader(strings.Repeat(";base64,!", n)))
+		if s.end(); s.err != want {
+			t.Errorf("%d of them: %v", n, s.err)
+		}
 	}
 }
 
@@ -210,7 +214,7 @@ func TestNeverKeepInside(t *testing.T) {
 					ask = strings.Replace(ask, "\r\n\r\n", fmt.Sprintf("\r\nContent-Length: %d\r\n\r\n%s", len(url), url), 1)
 				}
 				io.WriteString(c, ask)
-				hear(c, map[string]string{"/up": "thanks", "/page": "'>", "/json": `"]`, "/svg": "/>", "/plain": "'>", "/behind": "\x00", "/surplus": "\x00"}[path])
+				hear(c, map[string]string{"/up": "thanks", "/page": "'>", "/json": `"]`, "/svg": "/>", "/plain": "'>", "/behind": "\x00", "/surplus": "\r\n\r\n"}[path])
 			})
 			if taken := tk.exchanges[0].withheld != nil; taken != (path != "/plain") || tk.rec.unchecked != 0 {
 				t.Errorf("taken %v, unchecked %v", taken, tk.exchanges[0].unchecked)

@@ -42,9 +42,10 @@ func (p *proxy) withholdMessages(x *exchange, s *spool, of string) error {
 
 func (p *proxy) messages(f *frames) (digest, list string, err error) {
 	var unpacked window
+	var late error // those behind it are compared all the same
 	for n := 0; ; n++ {
 		if err := f.next(); err == io.EOF {
-			return "", "", nil
+			return "", "", late
 		} else if err != nil {
 			return "", "", err
 		}
@@ -68,6 +69,9 @@ func (p *proxy) messages(f *frames) (digest, list string, err error) {
 		}
 		if text.end(); text.digest != "" {
 			return text.digest, text.list, nil
+		}
+		if text.err != nil && late == nil {
+			late = text.err
 		}
 	}
 }

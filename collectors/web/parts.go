@@ -152,24 +152,30 @@ func (p *proxy) compare(of whole, list []part) error {
 	if pieces == nil {
 		return errPart
 	}
-	known := collectors.WatchAll(p.lists)
-	if err := join(pieces, func(r io.Reader) error { _, err := io.Copy(known, r); return err }); err != nil {
+	known, text := collectors.WatchAll(p.lists), &inlined{lists: p.lists}
+	if err := join(pieces, func(r io.Reader) error { _, err := io.Copy(io.MultiWriter(known, text), r); return err }); err != nil {
 		return err
 	}
 	digest, on := known.Match()
 	if digest == "" && of.coding != "" {
-		known = collectors.WatchAll(p.lists)
+		known, text = collectors.WatchAll(p.lists), &inlined{lists: p.lists}
 		err := join(pieces, func(r io.Reader) error {
 			r, _, err := uncoded(r, of.coding, "")
 			if err != nil {
 				return err
 			}
-			return p.unpack(known, r)
+			return p.unpack(io.MultiWriter(known, text), r)
 		})
 		if err != nil {
 			return err
 		}
 		digest, on = known.Match()
+	}
+	if text.end(); digest == "" {
+		digest, on = text.digest, text.list
+	}
+	if digest == "" && text.err != nil && inlines(list[0].x.mime()) {
+		return text.err
 	}
 	if digest != "" {
 		p.parts.found(of.url, withheld{Digest: digest, List: on})

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -61,6 +62,7 @@ func TestNeverKeepParts(t *testing.T) {
 		return fmt.Sprintf("HTTP/1.1 206 P\r\nContent-Range: bytes %d-%d/%d\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", from, to-1, n, to-from, video[from:to])
 	}
 	whole := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, video)
+	inline, text := []byte("<img src='data:video/x;base64,"+base64.StdEncoding.EncodeToString(video)+"'>"), "Content-Type: text/html\r\n"
 	const coding = "Content-Encoding: gzip\r\n"
 	for name, v := range map[string]struct {
 		answers []string
@@ -80,6 +82,7 @@ func TestNeverKeepParts(t *testing.T) {
 		"one validator":  {[]string{answerOf(video, 0, 100, "ETag: \"a\"\r\n"), answerOf(video, 100, n, "ETag: \"a\"\r\n")}, "taken taken"},
 		"decoded":        {[]string{answerOf(gz, 0, 20, coding), answerOf(gz, 20, g, coding)}, "taken taken"},
 		"not decodable":  {[]string{answerOf(other, 0, 20, coding), answerOf(other, 20, n, coding)}, "unchecked unchecked"},
+		"inlined":        {[]string{answerOf(inline, 0, 100, text), answerOf(inline, 100, len(inline), text)}, "taken taken"},
 		"other":          {[]string{answerOf(other, 0, 100, ""), answerOf(other, 100, n, "")}, "kept kept"},
 		"lies":           {[]string{strings.Replace(part(0, 100), "bytes 0-99", "bytes 0-9", 1), part(10, n)}, "unchecked unchecked"},
 		"no size":        {[]string{strings.Replace(part(0, 100), fmt.Sprint("/", n), "/*", 1), part(100, n)}, "unchecked unchecked"},

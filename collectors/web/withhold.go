@@ -49,36 +49,9 @@ func (p *proxy) withhold(x *exchange) (held bool, err error) {
 		return false, nil
 	}
 	before := x.fault // what is taken out sets another
-	// Both are looked at: what echoes an upload sends the same bytes back.
-	if s := x.request; s != nil && s.body > 0 {
-		if digest, list := s.known.Match(); digest != "" {
-			if err := x.takeOut(s, withheld{Of: "request", As: "sent", Digest: digest, List: list}); err != nil {
-				return false, err
-			}
-		}
-	}
-	if s := x.request; s != nil && s.body > 0 && !x.upgraded { // not what was just taken out
-		if err := p.withholdInlined(x); err != nil {
-			return false, err
-		}
-	}
-	for _, a := range x.asides {
-		digest, list := a.known.Match()
-		if digest == "" {
-			if digest, list, err = a.behindHead(p.lists); err != nil {
-				return false, err
-			}
-		}
-		if digest != "" {
-			if err := x.takeOut(a.spool, withheld{Of: "aside", As: "sent", Digest: digest, List: list}); err != nil {
-				return false, err
-			}
-		}
-	}
-	if x.upgraded && x.request.body > 0 {
-		if err := p.withholdMessages(x, x.request, "request"); err != nil {
-			return false, err
-		}
+	// All are looked at: what echoes an upload sends the same bytes back.
+	if err := errors.Join(p.withholdRequest(x), p.withholdAsides(x)); err != nil {
+		return false, err
 	}
 	s := x.response
 	if s == nil || s.body == 0 || !x.answered() {
@@ -99,6 +72,39 @@ func (p *proxy) withhold(x *exchange) (held bool, err error) {
 		return false, nil
 	}
 	return false, p.withholdDecoded(x)
+}
+
+func (p *proxy) withholdRequest(x *exchange) error {
+	s := x.request
+	if s == nil || s.body == 0 {
+		return nil
+	}
+	if digest, list := s.known.Match(); digest != "" {
+		return x.takeOut(s, withheld{Of: "request", As: "sent", Digest: digest, List: list})
+	}
+	if x.upgraded {
+		return p.withholdMessages(x, s, "request")
+	}
+	return p.withholdInlined(x)
+}
+
+func (p *proxy) withholdAsides(x *exchange) error {
+	for _, a := range x.asides {
+		digest, list := a.known.Match()
+		if digest == "" {
+			var err error
+			if digest, list, err = a.behindHead(p.lists); err != nil {
+				return err
+			}
+		}
+		if digest == "" {
+			continue
+		}
+		if err := x.takeOut(a.spool, withheld{Of: "aside", As: "sent", Digest: digest, List: list}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withholdDecoded compares an answer without its codings, and what text inlines in
@@ -123,7 +129,10 @@ func (p *proxy) withholdDecoded(x *exchange) error {
 	if digest, list := known.Match(); err == nil && digest != "" {
 		return p.takeAnswer(x, "decoded", digest, list)
 	}
-	if text.end(); text.digest != "" {
+	if text.end(); text.err != nil {
+		x.unchecked = errors.Join(x.unchecked, text.err)
+	}
+	if text.digest != "" {
 		return p.takeAnswer(x, "inlined", text.digest, text.list)
 	}
 	return nil
