@@ -83,7 +83,7 @@ func (n *node) telegramOptions() (o telegram.Options, err error) {
 	if !appHash.MatchString(t.AppHash) { // never quoted
 		return o, errors.New("telegram: app_hash is not 32 of 0-9 and a-f, as my.telegram.org/apps shows it")
 	}
-	o = telegram.Options{App: telegram.App{ID: id, Hash: t.AppHash}, Version: version, Log: n.log}
+	o = telegram.Options{App: telegram.App{ID: id, Hash: t.AppHash}, Log: n.log}
 	if t.Servers != "" {
 		b, err := readBounded(t.Servers, telegram.MaxServers)
 		if err != nil {

@@ -36,12 +36,20 @@ func ParseSession(b []byte) ([]byte, error) {
 	return encodeSession(d)
 }
 
+// maxDesktopFile bounds each file of that folder, in bytes.
+const maxDesktopFile = 16 << 20
+
 // ReadDesktop reads the session of Telegram Desktop's folder tdata; passcode is
 // the one that opens the program, nil if it has none. Errors: [ErrSession].
-func ReadDesktop(tdata fs.FS, passcode []byte) ([]byte, error) {
-	accounts, err := tdesktop.ReadFS(tdata, passcode)
+func ReadDesktop(tdata fs.FS, passcode []byte) (b []byte, err error) {
+	defer func() {
+		if recover() != nil { // gotd's reader believes what lengths the files tell
+			b, err = nil, fmt.Errorf("%w: a file of the folder is damaged", ErrSession)
+		}
+	}()
+	accounts, err := tdesktop.ReadFS(small{tdata}, passcode)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSession, err)
+		return nil, fmt.Errorf("%w: %w; the folder is Telegram Desktop's tdata, and its passcode, if it has one, goes into --password-file", ErrSession, err)
 	}
 	if len(accounts) != 1 {
 		return nil, fmt.Errorf("%w: %d accounts are in it, and which is meant is not to be seen: keep one in Telegram Desktop", ErrSession, len(accounts))
@@ -52,6 +60,25 @@ func ReadDesktop(tdata fs.FS, passcode []byte) ([]byte, error) {
 	}
 	return encodeSession(d)
 }
+
+// small opens no file but a regular one of bounded size: one that nobody writes to
+// would be waited for.
+type small struct{ fs.FS }
+
+// Open implements fs.FS.
+func (s small) Open(name string) (fs.File, error) {
+	info, err := fs.Stat(s.FS, name)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxDesktopFile) {
+		err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.FS.Open(name)
+}
+
+// Stat implements fs.StatFS.
+func (s small) Stat(name string) (fs.FileInfo, error) { return fs.Stat(s.FS, name) }
 
 // encodeSession keeps what a connection needs, and nothing of where it was made.
 func encodeSession(d *session.Data) ([]byte, error) {

@@ -32,7 +32,6 @@ type Options struct {
 	App     App
 	Servers *Servers // nil: production
 	Proxy   *Proxy   // nil: the direct line
-	Version string   // of this program, which the service shows to the account's owner
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Connect bounds how long a connection may take to stand for the first time;
@@ -55,19 +54,17 @@ func (o Options) fill() (Options, error) {
 	if o.Connect == 0 {
 		o.Connect = 40 * time.Second
 	}
-	if o.Version == "" {
-		o.Version = "dev"
-	}
 	return o, nil
 }
 
 // client is what gotd is given. Its own log is not: there are keys and numbers of
-// telephones in it.
+// telephones in it. The device is one of many: what is said here the service knows,
+// and shows in the account's list of devices.
 func (o Options) client() (telegram.Options, error) {
 	t := telegram.Options{
 		DC: o.Servers.dc(), DCList: dcs.Prod(),
 		NoUpdates: o.updates == nil, UpdateHandler: o.updates,
-		Device: telegram.DeviceConfig{DeviceModel: "holdfast", SystemVersion: "Linux", AppVersion: o.Version},
+		Device: telegram.DeviceConfig{DeviceModel: "PC", SystemVersion: "Linux", AppVersion: "1.0", SystemLangCode: "en", LangCode: "en"},
 	}
 	if o.Servers != nil {
 		t.DCList, t.PublicKeys = o.Servers.list, o.Servers.keys
