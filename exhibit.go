@@ -46,7 +46,7 @@ func (v *verifier) exhibit(x Exhibit) {
 		v.find("capture-twice", Contradicted, Proven, subject, "capture %s has two manifests", m.ID)
 	}
 	v.captures[m.ID] = e.digest
-	if !v.inCase[string(m.Case)+e.digest.Hex()] {
+	if _, ok := slices.BinarySearchFunc(v.counted[m.Case], e.digest, hashing.Digest.Compare); !ok { // sorted: Export.check saw it
 		v.find("case-count", Contradicted, Stated, subject, "the export statement does not count this capture in its case %s", m.Case)
 	}
 	v.report.Training = v.report.Training || m.Training
@@ -135,7 +135,7 @@ func (v *verifier) objects(dir string, x Exhibit, m *Manifest) {
 		}
 	}
 	v.find("object-digest", OK, Proven, subject, "%d of %d objects are here and are the sealed ones", here, len(m.Objects))
-	for _, e := range v.below(dir) {
+	for _, e := range v.under(dir) {
 		name := strings.TrimPrefix(e.name, dir)
 		if rest, ok := strings.CutPrefix(name, "slices/"); ok {
 			v.shownSlice(subject, rest, e, m)
@@ -143,20 +143,6 @@ func (v *verifier) objects(dir string, x Exhibit, m *Manifest) {
 			v.find("file-extra", Contradicted, Proven, subject+"/"+name, "the manifest names no such object")
 		}
 	}
-}
-
-// below is under for the exhibits, indexed once: a case has many of them.
-func (v *verifier) below(dir string) []*entry {
-	if v.byExhibit == nil {
-		v.byExhibit = map[string][]*entry{}
-		for _, e := range v.b.entries {
-			if s := strings.SplitN(e.name, "/", 4); len(s) == 4 && s[1] == "exhibits" {
-				d := "data/exhibits/" + s[2] + "/"
-				v.byExhibit[d] = append(v.byExhibit[d], e)
-			}
-		}
-	}
-	return v.byExhibit[dir]
 }
 
 // slicesOf checks the slices of an Object that is here whole: those that are

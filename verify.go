@@ -35,7 +35,7 @@ type VerifyOptions struct {
 // with the Bundle is a Finding. Memory grows with the number of entries, not with
 // their size; several cores hash at once.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyOptions) (*Report, error) {
-	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, inCase: map[string]bool{}, seals: map[string]*sealFacts{}, heads: map[ID][]anchor{}, captures: map[ID]hashing.Digest{}}
+	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, counted: map[ID][]hashing.Digest{}, seals: map[string]*sealFacts{}, heads: map[ID][]anchor{}, captures: map[ID]hashing.Digest{}}
 	pc := *p
 	pc.Nodes = slices.Clone(p.Nodes)
 	v.p = &pc
@@ -68,6 +68,7 @@ func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyO
 
 type verifier struct {
 	b           *bundle
+	sorted      []*entry // by name; see under
 	p           *Policy
 	m           Material
 	report      *Report
@@ -76,9 +77,8 @@ type verifier struct {
 	trees       []Tree
 	heads       map[ID][]anchor // that Manifests in a signed Seal name
 	captures    map[ID]hashing.Digest
-	byExhibit   map[string][]*entry
 	withheld    map[string]WithheldObject // by exhibit/name
-	inCase      map[string]bool           // case ID and Manifest digest, as the exporter states
+	counted     map[ID][]hashing.Digest   // of each Case, as the exporter states
 	global      bool                      // a contradiction that concerns the whole file
 	bad         map[string]bool           // exhibits with a contradiction of their own
 	exportKnown bool                      // the exporter's key is in the Policy
@@ -124,13 +124,12 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 		return nil
 	}
 	v.files()
+	v.x.Files = nil // they have been compared, and may be a million
+	for _, c := range v.x.Cases {
+		v.counted[c.Case] = c.Captures
+	}
 	for _, w := range v.x.Withheld {
 		v.withheld[w.Exhibit+"/"+w.Name] = w
-	}
-	for _, c := range v.x.Cases {
-		for _, d := range c.Captures {
-			v.inCase[string(c.Case)+d.Hex()] = true
-		}
 	}
 	if err := v.checkSeals(ctx); err != nil {
 		return err
@@ -233,14 +232,16 @@ func (v *verifier) bagFile(name string, want hashing.Digest) {
 }
 
 // under returns the entries below a prefix, in the order of their names.
-func (v *verifier) under(prefix string) (es []*entry) {
-	for _, e := range v.b.entries {
-		if strings.HasPrefix(e.name, prefix) {
-			es = append(es, e)
-		}
+func (v *verifier) under(prefix string) []*entry {
+	if v.sorted == nil {
+		v.sorted = slices.SortedFunc(slices.Values(v.b.entries), func(a, b *entry) int { return strings.Compare(a.name, b.name) })
 	}
-	slices.SortFunc(es, func(a, b *entry) int { return strings.Compare(a.name, b.name) })
-	return es
+	from, _ := slices.BinarySearchFunc(v.sorted, prefix, func(e *entry, p string) int { return strings.Compare(e.name, p) })
+	n := slices.IndexFunc(v.sorted[from:], func(e *entry) bool { return !strings.HasPrefix(e.name, prefix) })
+	if n < 0 {
+		return v.sorted[from:]
+	}
+	return v.sorted[from : from+n]
 }
 
 const exportName = "data/export.dsse.json"

@@ -96,9 +96,7 @@ func unmarshal(b []byte, v any, noNull bool) error {
 		return fmt.Errorf("decode %T: %w: %w", v, ErrForm, err)
 	}
 	again := &comparer{rest: b}
-	enc := json.NewEncoder(again)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	if err := encodeTo(again, v); err != nil {
 		return fmt.Errorf("encode %T: %w", v, err)
 	}
 	if again.differs || len(again.rest) > 0 {
@@ -108,22 +106,27 @@ func unmarshal(b []byte, v any, noNull bool) error {
 }
 
 // comparer holds an encoding against the bytes that were read, so that a large
-// document is not in memory once more. Encode gives it the whole in one call.
+// document is not in memory once more. No Write may end within an escape.
 type comparer struct {
 	rest    []byte
 	differs bool
 }
 
 func (c *comparer) Write(p []byte) (int, error) {
-	again := unescape(p[:max(len(p)-1, 0)]) // Encode ends with a line feed
+	again := p
+	if bytes.IndexByte(p, '\\') >= 0 {
+		again = unescape(p)
+	}
 	n := min(len(again), len(c.rest))
 	same := n
 	if !bytes.Equal(again[:n], c.rest[:n]) {
 		for same = 0; again[same] == c.rest[same]; same++ {
 		}
 	}
+	if !c.differs {
+		c.rest = c.rest[same:]
+	}
 	c.differs = c.differs || same < len(again)
-	c.rest = c.rest[same:]
 	return len(p), nil
 }
 

@@ -116,6 +116,7 @@ func (c *check) verify(ctx context.Context, f *os.File) error {
 		return err
 	}
 	c.size = st.Size()
+	limit(verifyLimit)
 	report, err := holdfast.Verify(ctx, f, c.size, c.trust.policy, holdfast.VerifyOptions{Node: c.trust.node, Progress: c.Progress})
 	if now, e := f.Stat(); e != nil || now.Size() != st.Size() || !now.ModTime().Equal(st.ModTime()) {
 		return fmt.Errorf("verify %s: the file was changed while it was read, so nothing is said of it: wait until it is whole, and verify it again", c.File)
