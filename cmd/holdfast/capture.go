@@ -42,11 +42,12 @@ type captureOptions struct {
 	neverKeep    string
 	lang         string
 	reason       string
+	telegram     telegramFlags
 }
 
 func (c *cli) captureCmd() *cobra.Command {
 	var o captureOptions
-	cmd := command("capture URL… | - [--case NAME] [--export FILE] [--wait 30s] [--allow-private]", "Capture pages and seal them",
+	cmd := command("capture URL… | telegram:@NAME… | - [--case NAME] [--export FILE] [--wait 30s] [--allow-private]", "Capture pages and Telegram channels and seal them",
 		"holdfast capture https://host/page --case 2026-017 --export 2026-017.zip", cobra.ArbitraryArgs, func(cmd *cobra.Command, args []string) error {
 			if err := resumeAlone(cmd, args, o); err != nil {
 				return err
@@ -55,7 +56,7 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang), checkReason("--reason", o.reason)); err != nil {
+			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o)); err != nil {
 				return &exitError{exitUsage, err}
 			}
 			n, err := c.captureNode(cmd.Context())
@@ -80,6 +81,12 @@ forms, other encodings, or parts without a whole. What could not be compared is
 kept and the capture flagged never-keep-unchecked.
 A redirect out of the scope, or a page without any keyword, is flagged only.
 
+telegram:@NAME (also @NAME, t.me/NAME, tg://resolve?domain=NAME) is the channel's
+history, from the newest message to the oldest, one capture for each answer of the
+service, by an account of 'holdfast telegram login'. telegram:@NAME/123 is that post
+with its neighbours, and then the pages that it links to. What begins with https://
+is always the web page.
+
 exit status: 2 usage or refused, nothing accepted
              3 something accepted is not sealed after --wait (a bundle asked for is written and says so)
              1 a last attempt failed (sealed as such)
@@ -95,6 +102,10 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long one capture may take (default 1m)")
 	cmd.Flags().DurationVar(&o.retryFor, "retry-for", 0, "for how long to try again what did not come, with growing pauses")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why something outside the Case's scope is captured all the same; sealed with it")
+	cmd.Flags().StringVar(&o.telegram.since, "since", "", "of a channel: posts from this day (or time) on")
+	cmd.Flags().IntVar(&o.telegram.limit, "limit", 0, "of a channel: so many messages, from the newest; 0 is all")
+	cmd.Flags().StringVar(&o.telegram.media, "media", "none", "of a channel: its photos and files; only none so far")
+	cmd.Flags().StringVar(&o.telegram.links, "links", "yes", "of a post: capture the pages that it links to, yes or no")
 	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
 	return cmd
 }
@@ -121,12 +132,29 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private"} {
+	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "links"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}
 	}
 	return nil
+}
+
+// telegramAlone refuses flags that are about channels where there is none, and
+// values that nothing can be done with.
+func telegramAlone(cmd *cobra.Command, sources []holdfast.Source, o captureOptions) error {
+	channel, post := false, false
+	for _, s := range sources {
+		isPost := isTelegram(s) && strings.Contains(string(s), "/")
+		post, channel = post || isPost, channel || isTelegram(s) && !isPost
+	}
+	for f, there := range map[string]bool{"since": channel, "limit": channel, "media": channel || post, "links": post} {
+		if cmd.Flags().Changed(f) && !there && len(sources) > 0 {
+			return usageError("--%s is about a channel or a post of Telegram, as in telegram:@name or telegram:@name/123, and none is asked for", f)
+		}
+	}
+	_, err := o.telegram.wish()
+	return err
 }
 
 // freePath refuses a bundle's name that is taken or cannot be, before anything
@@ -194,6 +222,9 @@ func readLines(r io.Reader) (lines []string, err error) {
 // is private by its own text is refused here; one that a name leads to, when it
 // is dialled.
 func parseURL(s string, allowPrivate bool) (holdfast.Source, error) {
+	if namesTelegram(s) {
+		return parseTelegram(s)
+	}
 	src, err := holdfast.ParseSource(s)
 	if err != nil {
 		return "", fmt.Errorf("capture: %w", err)

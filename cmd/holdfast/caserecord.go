@@ -99,6 +99,14 @@ func notEmpty(list []string) (out []string) {
 
 func scopeSources(list []string) (out []string, err error) {
 	for _, s := range notEmpty(list) {
+		if l := strings.ToLower(s); strings.HasPrefix(l, "telegram:") || strings.HasPrefix(l, "tg:") || strings.HasPrefix(l, "@") {
+			src, err := parseTelegram(s)
+			if err != nil {
+				return nil, usageError("--scope-source %w", err)
+			}
+			out = append(out, string(src))
+			continue
+		}
 		p, err := parsePattern(s)
 		if err != nil {
 			return nil, usageError("--scope-source %w", err)

@@ -52,9 +52,23 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 	if err != nil {
 		return nil, err
 	}
+	way, err := n.telegramVia(ctx, home, o)
+	if err == nil {
+		err = n.canTelegram(sources, way)
+	}
+	if err != nil {
+		return nil, err
+	}
 	tasks := make([]pipeline.Task, len(sources))
 	for i, s := range sources {
-		opts, err := settled.outside(broken[s], o.reason)
+		k := settled
+		if k.Collector, err = o.telegram.collectorOptions(s); err != nil {
+			return nil, err
+		}
+		if isTelegram(s) {
+			k.Via = way
+		}
+		opts, err := k.outside(broken[s], o.reason)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +136,9 @@ func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, 
 		return nil, waiting(err, len(wishes))
 	}
 	defer w.Close()
-	r := &round{n: n, by: map[string]collectors.Collector{"http": w, "https": w}, told: c.sayAccepted, later: c.sayWaits,
+	door := &telegramDoor{n: n}
+	defer door.Close()
+	r := &round{n: n, by: map[string]collectors.Collector{"http": w, "https": w, "telegram": door}, told: c.sayAccepted, later: c.sayWaits,
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 	r.run(ctx, wishes)
 	r.names.end(ctx)
@@ -185,7 +201,7 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 		if !got.done && !got.next {
 			r.later(*got)
 		}
-	case errors.As(err, new(*collectors.Later)), errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
+	case errors.As(err, new(*collectors.Later)), waitsForAccount(err), errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
 		r.waits = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	case hopeless(err) != "":
@@ -221,7 +237,7 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 	if err := json.Unmarshal(t.Options, &opts); t.Options != nil && err != nil {
 		return nil, fmt.Errorf("read options of task %s: %w: %w", t.ID, collectors.ErrRefused, err)
 	}
-	by, err := r.collector(t)
+	by, err := r.collector(t, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -265,9 +281,12 @@ func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err erro
 // request is what the Collector is asked for. What the Task was to go through,
 // or to be compared with, must be there: else the Task waits.
 func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, error) {
-	via, err := r.n.viaOf(o)
-	if err != nil {
-		return collectors.Request{}, err
+	var via *collectors.Via
+	var err error
+	if !isTelegram(t.Source) { // whose way its door knows
+		if via, err = r.n.viaOf(o); err != nil {
+			return collectors.Request{}, err
+		}
 	}
 	lists, err := r.n.knownLists(o.NeverKeep)
 	if err != nil {
@@ -282,9 +301,13 @@ func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, err
 }
 
 // collector is who acquires the Task's kind of Source.
-func (r *round) collector(t pipeline.Task) (collectors.Collector, error) {
+func (r *round) collector(t pipeline.Task, o taskOptions) (collectors.Collector, error) {
 	scheme, _, _ := strings.Cut(strings.ToLower(string(t.Source)), ":")
-	if by := r.by[scheme]; by != nil {
+	by := r.by[scheme]
+	if door, ok := by.(*telegramDoor); ok {
+		return door.through(o.Via), nil
+	}
+	if by != nil {
 		return by, nil
 	}
 	return nil, fmt.Errorf("capture %.300s: nothing here captures %.20s: %w", t.Source, scheme, collectors.ErrRefused)

@@ -26,6 +26,15 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 	if err != nil {
 		return err
 	}
+	if o.Via == "" { // an account has a way of its own, and a page has not
+		demanded, err := r.n.demandedEgress(ctx, t.Case)
+		if err == nil {
+			o.Via, err = r.n.wayOut("", demanded)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	var tasks []pipeline.Task
 	for i, f := range a.Further[:min(len(a.Further), maxFurther)] {
 		s, err := parseURL(f.Source, o.AllowPrivate)

@@ -156,7 +156,7 @@ func TestStepAsked(t *testing.T) {
 	if _, err := cursorOf(k); !errors.Is(err, errDamaged) {
 		t.Error(err)
 	}
-	if _, err := (&round{}).collector(pipeline.Task{Source: "telegram:@harbour"}); !errors.Is(err, collectors.ErrRefused) {
+	if _, err := (&round{}).collector(pipeline.Task{Source: "telegram:@harbour"}, taskOptions{}); !errors.Is(err, collectors.ErrRefused) {
 		t.Error(err)
 	}
 }

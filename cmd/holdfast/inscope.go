@@ -173,7 +173,7 @@ func (r *round) outside(ctx context.Context, t pipeline.Task, o taskOptions, a *
 			out.Rules = append(out.Rules, strings.Replace(why, "source: ", "redirect: ", 1))
 		}
 	}
-	if len(rec.Keywords) == 0 {
+	if len(rec.Keywords) == 0 || isTelegram(t.Source) && !slices.ContainsFunc(a.Objects, func(o collectors.Object) bool { return o.Role == "posts" }) {
 		return out, nil
 	}
 	text, err := textOf(ctx, a, r.n.store)

@@ -85,7 +85,13 @@ func outsideSource(r catalog.Record, s string) string {
 	if len(r.Sources) == 0 {
 		return ""
 	}
-	if u, err := url.Parse(s); err == nil {
+	if strings.HasPrefix(s, "telegram:") {
+		for _, text := range r.Sources { // a channel takes its posts
+			if s == text || strings.HasPrefix(text, "telegram:") && strings.HasPrefix(s, text+"/") {
+				return ""
+			}
+		}
+	} else if u, err := url.Parse(s); err == nil {
 		for _, text := range r.Sources {
 			if p, err := parsePattern(text); err == nil && p.matches(u) {
 				return ""

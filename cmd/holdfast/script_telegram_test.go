@@ -29,8 +29,9 @@ type telegramWorld struct {
 
 type ownTelegram struct {
 	*telegramtest.Server
-	mu    sync.Mutex
-	fault map[string]error // by method, until `telegram fault NAME METHOD`
+	mu       sync.Mutex
+	fault    map[string]error // by method, until `telegram fault NAME METHOD`
+	channels map[string]*telegramtest.Channel
 }
 
 func (o *ownTelegram) fail(method string) error {
@@ -47,6 +48,9 @@ func (o *ownTelegram) fail(method string) error {
 //	telegram logout NAME             it knows no session any more
 //	telegram scan NAME FILE          a device scans the last picture that FILE tells of
 //	telegram asked NAME METHOD N     the method was asked for N times
+//	telegram channel NAME USER N     a channel has N posts, or N more
+//	telegram edit NAME USER ID TEXT, delete NAME USER ID, corrupt NAME USER ID,
+//	close NAME USER [ERROR]          what happens to it
 func (w *telegramWorld) command(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: telegram start|password|fault|logout|scan|asked NAME …")
@@ -63,6 +67,8 @@ func (w *telegramWorld) command(ts *testscript.TestScript, neg bool, args []stri
 		ts.Fatalf("no telegram %s", args[1])
 	}
 	switch args[0] {
+	case "channel", "edit", "delete", "corrupt", "close":
+		o.change(ts, args[0], args[2:])
 	case "password":
 		ts.Check(o.SetPassword(args[2], "the usual"))
 	case "fault":

@@ -160,7 +160,7 @@ func (t *act) ask(ctx context.Context, r request) (*Exchange, *refusal, error) {
 				return nil, nil, err
 			}
 			continue
-		case errors.Is(err, ErrLoggedOut):
+		case ends(err):
 			return nil, nil, err
 		case errors.As(err, &said):
 			return x, &refusal{Code: said.Code, Type: typeOf(said)}, nil
@@ -173,6 +173,12 @@ func (t *act) ask(ctx context.Context, r request) (*Exchange, *refusal, error) {
 		}
 		return nil, nil, err
 	}
+}
+
+// ends says whether an error is about the account, and not about what was asked.
+func ends(err error) bool {
+	state, _, _ := Judge(err)
+	return state == StateBanned || state == StateLoggedOut
 }
 
 const noAnswer = "NO_ANSWER"

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"holdfast/collectors/telegram/telegramtest"
+)
+
+// change does to a channel what a script says.
+func (o *ownTelegram) change(ts *testscript.TestScript, what string, args []string) {
+	o.mu.Lock()
+	ch := o.channels[args[0]]
+	if o.channels == nil {
+		o.channels = map[string]*telegramtest.Channel{}
+	}
+	if ch == nil {
+		ch = o.World.Channel(int64(1001+len(o.channels)), args[0], "Channel "+args[0])
+		o.channels[args[0]] = ch
+	}
+	o.mu.Unlock()
+	n := 0
+	if len(args) > 1 && what != "close" {
+		var err error
+		n, err = strconv.Atoi(args[1])
+		ts.Check(err)
+	}
+	switch what {
+	case "channel":
+		for range n {
+			ch.Post(fmt.Sprintf("Fire at the harbour, %s", args[0]))
+		}
+	case "edit":
+		ch.Edit(n, args[2])
+	case "delete":
+		ch.Delete(n)
+	case "corrupt":
+		ch.Corrupt(n)
+	case "close":
+		ch.Close(append(args, "")[1])
+	}
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"holdfast"
+	"holdfast/collectors/telegram"
+)
+
+// isTelegram says whether an account is asked about a Source.
+func isTelegram(s holdfast.Source) bool { return strings.HasPrefix(string(s), "telegram:") }
+
+// namesTelegram says whether a person means a channel or a post. What begins with
+// https:// is a web page, also that of a channel.
+func namesTelegram(s string) bool {
+	l := strings.ToLower(s)
+	for _, p := range []string{"telegram:", "tg:", "@", "t.me/", "www.t.me/", "telegram.me/", "telegram.dog/"} {
+		if strings.HasPrefix(l, p) {
+			return true
+		}
+	}
+	host, _, _ := strings.Cut(l, "/")
+	return strings.HasSuffix(host, ".t.me") && !strings.Contains(host, ":")
+}
+
+func parseTelegram(s string) (holdfast.Source, error) {
+	n, err := telegram.ParseName(s)
+	if err != nil {
+		return "", fmt.Errorf("capture: %w", err)
+	}
+	return holdfast.ParseSource(n.Source())
+}
+
+// telegramFlags are those of capture that are about channels and posts.
+type telegramFlags struct {
+	since string
+	limit int
+	media string
+	links string
+}
+
+// wish is what the Collector is asked for.
+func (f telegramFlags) wish() (w telegram.Wish, err error) {
+	if f.limit < 0 {
+		return w, usageError("--limit %d: how many messages, from the newest; 0 is all", f.limit)
+	}
+	w.Limit = f.limit
+	since, err := parseWhen("--since", f.since, false)
+	if err != nil {
+		return w, err
+	}
+	w.Since = since.Time
+	if f.media != "none" {
+		return w, usageError("--media %.20q: only none so far: messages are captured, and what they say of photos and files, not the files", f.media)
+	}
+	switch f.links {
+	case "yes":
+		w.Links = true
+	case "no":
+	default:
+		return w, usageError("--links %.20q: yes or no", f.links)
+	}
+	return w, nil
+}
+
+// collectorOptions are the Task's options for the Collector of its Source, as they
+// were asked for.
+func (f telegramFlags) collectorOptions(s holdfast.Source) (json.RawMessage, error) {
+	if !isTelegram(s) {
+		return nil, nil
+	}
+	w, err := f.wish()
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(string(s), "/") {
+		w.Links = false // of a channel's posts they would be thousands
+	}
+	return json.Marshal(w)
+}
