@@ -89,7 +89,7 @@ func TestLogIn(t *testing.T) {
 func TestJudge(t *testing.T) {
 	var next atomic.Pointer[tgerr.Error]
 	s := start(t, telegramtest.NewWorld(), telegramtest.Options{Fault: func(method string) error {
-		if e := next.Load(); e != nil && (method == "auth.sendCode" || method == "users.getUsers") {
+		if e := next.Load(); e != nil && (method == "auth.sendCode" || method == "users.getUsers" || method == "help.getConfig" && e.Type == "CONNECTION_API_ID_INVALID") {
 			return e
 		}
 		return nil
@@ -129,6 +129,12 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: asked %d times, want once", c.what, n)
 		}
 	}
+	next.Store(tgerr.New(400, "CONNECTION_API_ID_INVALID"))
+	began, before := time.Now(), s.Asked("help.getConfig")
+	_, err = o.Check(t.Context(), Account{Session: l.Session})
+	if _, _, do := Judge(err); !strings.Contains(do, "app_id") || time.Since(began) > 10*time.Second || s.Asked("help.getConfig")-before != 1 {
+		t.Errorf("an application that is none: %q (%v) after %s, asked %d times", do, err, time.Since(began), s.Asked("help.getConfig")-before)
+	}
 	if state, _, do := Judge(errors.New("a full disk")); state != "" || do != "" {
 		t.Errorf("of nothing: %q %q", state, do)
 	}
@@ -154,5 +160,25 @@ func TestQR(t *testing.T) {
 	l, err := options(t, s).LogInByQR(t.Context(), show, &person{password: "correct horse"})
 	if err != nil || l.User == 0 || len(shown) != 2 {
 		t.Errorf("%v, %v, %d pictures", l, err, len(shown))
+	}
+}
+
+// TestLogInElsewhere: an account that lives in another data centre is logged in
+// there, by code and by picture, and its session is of there.
+func TestLogInElsewhere(t *testing.T) {
+	s := start(t, telegramtest.NewWorld(), telegramtest.Options{Home: telegramtest.FileDC})
+	o := options(t, s)
+	byCode, err := o.LogIn(t.Context(), s.Phone, &person{code: s.Code})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byPicture, err := o.LogInByQR(t.Context(), func(url string, _ time.Time) error { return s.Scan(url) }, &person{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []*Login{byCode, byPicture} {
+		if d, err := decodeSession(l.Session); err != nil || d.DC != telegramtest.FileDC {
+			t.Errorf("the session is of %d, %v", d.DC, err)
+		}
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gotd/td/exchange"
 	"github.com/gotd/td/session"
 	"github.com/gotd/td/telegram"
 	"github.com/gotd/td/telegram/dcs"
+	"github.com/gotd/td/tgerr"
 	"github.com/gotd/td/transport"
 )
 
@@ -67,6 +69,12 @@ func (o Options) connect(ctx context.Context, s session.Storage, f func(context.
 	}
 	last := &lastDial{Resolver: t.Resolver}
 	t.Resolver, t.SessionStorage = last, s
+	t.OnDead = func(err error) {
+		if said := (*tgerr.Error)(nil); errors.As(err, &said) { // it answers, and will say the same again
+			stop(fmt.Errorf("connect to telegram: %w", told(err)))
+		}
+		last.note(err)
+	}
 	t.OnConnectionState = func(s telegram.ConnectionState) { o.Log.DebugContext(ctx, "telegram", "connection", s.String()) }
 	late := time.AfterFunc(o.Connect, func() { stop(last.error(o.Connect)) })
 	defer late.Stop()
@@ -91,12 +99,14 @@ func (o Options) connect(ctx context.Context, s session.Storage, f func(context.
 		return ferr
 	case err == nil:
 		return last.error(o.Connect)
+	case errors.Is(err, exchange.ErrKeyFingerprintNotFound):
+		return fmt.Errorf("%w: what answers there has none of the public keys that it should have", ErrUnreached)
 	}
 	return fmt.Errorf("connect to telegram: %w", told(err))
 }
 
 // lastDial remembers why the last attempt to connect failed: gotd goes on trying
-// and tells nobody.
+// and does not tell.
 type lastDial struct {
 	dcs.Resolver
 	mu  sync.Mutex
@@ -106,10 +116,14 @@ type lastDial struct {
 // Primary implements dcs.Resolver.
 func (l *lastDial) Primary(ctx context.Context, dc int, list dcs.List) (transport.Conn, error) {
 	c, err := l.Resolver.Primary(ctx, dc, list)
-	l.mu.Lock()
-	l.err = err
-	l.mu.Unlock()
+	l.note(err)
 	return c, err
+}
+
+func (l *lastDial) note(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
 }
 
 func (l *lastDial) error(after time.Duration) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,15 @@ func TestRunUnreached(t *testing.T) {
 	try("did not answer")
 	mute.Close()
 	try("refused")
+	other := start(t, telegramtest.NewWorld(), telegramtest.Options{})
+	address = net.JoinHostPort(other.DCs().Options[0].IPAddress, strconv.Itoa(other.DCs().Options[0].Port))
+	o := options(t, s)
+	if o.Servers, err = ParseServers(serversAt(t, s, address)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.LogIn(t.Context(), s.Phone, &person{}); !errors.Is(err, ErrUnreached) || !strings.Contains(err.Error(), "public keys") {
+		t.Errorf("somebody else answers: %v", err)
+	}
 	if err := (Options{}).Run(t.Context(), a, nil); !errors.Is(err, ErrNoApp) {
 		t.Errorf("no application: %v", err)
 	}

@@ -58,7 +58,7 @@ func loginWords(err error) string {
 		return "the service knows no such number: write it with the country's code, as in +4930123456"
 	case tgerr.Is(err, "PHONE_NUMBER_FLOOD", "PHONE_PASSWORD_FLOOD", "PHONE_PASSWORD_PROTECTED"):
 		return "too many tries with this number: wait a day before the next"
-	case tgerr.Is(err, "API_ID_INVALID", "API_ID_PUBLISHED_FLOOD"):
+	case tgerr.Is(err, "API_ID_INVALID", "API_ID_PUBLISHED_FLOOD", "CONNECTION_API_ID_INVALID"):
 		return "app_id or app_hash are wrong, or used by too many: take your own from my.telegram.org/apps"
 	case tgerr.Is(err, "UPDATE_APP_TO_LOGIN"):
 		return "the service wants a newer program: update holdfast, or --import a session"

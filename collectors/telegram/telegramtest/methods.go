@@ -3,6 +3,7 @@ package telegramtest
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"strings"
 
@@ -59,7 +60,13 @@ func methods() map[uint32]method {
 func accountMethods() map[uint32]method {
 	all := map[uint32]method{}
 	add := func(id uint32, m method) { all[id] = m }
-	add(on("auth.sendCode", true, func(s *Server, _ *tgtest.Request, in *tg.AuthSendCodeRequest) (bin.Encoder, error) {
+	add(on("help.getConfig", true, func(s *Server, req *tgtest.Request, _ *tg.HelpGetConfigRequest) (bin.Encoder, error) {
+		return encoded(&tg.Config{ThisDC: req.DC, DCOptions: s.DCs().Options, Date: int(s.World.Now().Unix())}), nil
+	}))
+	add(on("auth.sendCode", true, func(s *Server, req *tgtest.Request, in *tg.AuthSendCodeRequest) (bin.Encoder, error) {
+		if req.DC != s.o.Home {
+			return nil, tgerr.New(303, fmt.Sprintf("PHONE_MIGRATE_%d", s.o.Home))
+		}
 		if strings.TrimPrefix(in.PhoneNumber, "+") != s.Phone {
 			return nil, tgerr.New(400, "PHONE_NUMBER_INVALID")
 		}

@@ -55,12 +55,25 @@ func pictureMethods(add func(uint32, method)) {
 		if !scanned {
 			return encoded(&tg.AuthLoginToken{Token: []byte(token), Expires: int(s.World.Now().Unix()) + s.o.PictureLife}), nil
 		}
-		if err := s.first(req); err != nil {
-			return nil, err
+		if req.DC != s.o.Home {
+			return encoded(&tg.AuthLoginTokenMigrateTo{DCID: s.o.Home, Token: []byte(moved)}), nil
 		}
-		return encoded(&tg.AuthLoginTokenSuccess{Authorization: &tg.AuthAuthorization{User: self()}}), nil
+		return s.byPicture(req)
 	}))
-	add(on("auth.importLoginToken", true, func(*Server, *tgtest.Request, *tg.AuthImportLoginTokenRequest) (bin.Encoder, error) {
-		return nil, tgerr.New(400, "AUTH_TOKEN_INVALID")
+	add(on("auth.importLoginToken", true, func(s *Server, req *tgtest.Request, in *tg.AuthImportLoginTokenRequest) (bin.Encoder, error) {
+		if string(in.Token) != moved || req.DC != s.o.Home {
+			return nil, tgerr.New(400, "AUTH_TOKEN_INVALID")
+		}
+		return s.byPicture(req)
 	}))
+}
+
+// moved is the token that takes a login to the account's data centre.
+const moved = "moved"
+
+func (s *Server) byPicture(req *tgtest.Request) (bin.Encoder, error) {
+	if err := s.first(req); err != nil {
+		return nil, err
+	}
+	return encoded(&tg.AuthLoginTokenSuccess{Authorization: &tg.AuthAuthorization{User: self()}}), nil
 }

@@ -37,6 +37,9 @@ type Options struct {
 	Fault func(method string) error
 	// GZIP packs each answer, as the service does with large ones.
 	GZIP bool
+	// Home is the data centre that the account lives in; 0 is MainDC. At another,
+	// logging in is sent there (PHONE_MIGRATE).
+	Home int
 	// PictureLife is how long a picture to scan is good for, in s; 0 is 30.
 	PictureLife int
 }
@@ -69,6 +72,9 @@ type Server struct {
 func Start(w *World, o Options) (*Server, error) {
 	if o.PictureLife == 0 {
 		o.PictureLife = 30
+	}
+	if o.Home == 0 {
+		o.Home = MainDC
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{World: w, Phone: "9996621234", Code: "22222", o: o, stop: stop, done: make(chan error, 1),
