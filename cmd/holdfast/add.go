@@ -215,7 +215,7 @@ func (c *cli) take(ctx context.Context, n *node, home holdfast.ID, files []strin
 	if err != nil {
 		return nil, err
 	}
-	g := &captured{id: acc.ID, source: t.Source, outcome: a.Outcome}
+	g := &captured{id: acc.ID, source: t.Source, outcome: a.Outcome, done: true}
 	for _, r := range a.Reasons {
 		g.reasons = append(g.reasons, r.Code+": "+r.Detail)
 	}
