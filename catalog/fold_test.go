@@ -336,4 +336,34 @@ func TestFoldLargeLine(t *testing.T) {
 	}
 }
 
+// TestFoldLargePosts: posts that fit into no message are an Object of the store;
+// while they are not there the capture is, and what others say of posts.
+func TestFoldLargePosts(t *testing.T) {
+	w := catalogtest.New(44, 40, 24)
+	m := w.Apart()
+	s, _ := newStore(t)
+	if err := w.Write(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	c, want := newCatalog(t), newCatalog(t)
+	if err := w.Straight(t).Give(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	if _, ps := fold(t, s, c, w); len(ps) != 1 || !errors.Is(ps[0].Err, fs.ErrNotExist) || ps[0].Name != "capture "+string(m.ID) {
+		t.Errorf("without the posts: %v", ps)
+	}
+	if _, err := c.Capture(t.Context(), m.ID); err != nil || catalogtest.Dump(t, c, w) == catalogtest.Dump(t, want, w) {
+		t.Errorf("without the posts: capture %v, or nothing is missing", err)
+	}
+	if _, _, err := s.Put(t.Context(), bytes.NewReader(m.Posts[0])); err != nil {
+		t.Fatal(err)
+	}
+	if _, ps := fold(t, s, c, w); len(ps) != 0 {
+		t.Errorf("with the posts: %v", ps)
+	}
+	if got := catalogtest.Dump(t, c, w); got != catalogtest.Dump(t, want, w) {
+		t.Error(catalogtest.Diff(catalogtest.Dump(t, want, w), got))
+	}
+}
+
 var _ catalog.Store = storage.Store(nil)

@@ -69,6 +69,15 @@ func (w *World) answer(home int, id holdfast.ID, shown bool) Message {
 	return w.message(m, Message{Small: [][]byte{body}, Posts: [][]byte{body}})
 }
 
+// Apart adds an answer whose posts lie in no pack, and cuts the batches anew.
+func (w *World) Apart() Message {
+	w.answer(0, w.id(), true)
+	m := &w.Messages[len(w.Messages)-1]
+	m.Small, w.Batches = nil, nil
+	w.seal(24)
+	return *m
+}
+
 // live changes one thing.
 func (w *World) live(c *channel) {
 	if c.last < 3 || w.rnd.IntN(2) == 0 {

@@ -3,9 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 
 	"holdfast/catalog"
@@ -16,27 +18,51 @@ func (c *Catalog) Channels(ctx context.Context, name string) iter.Seq2[catalog.C
 	return func(yield func(catalog.Channel, error) bool) {
 		var all []catalog.Channel
 		err := c.view(ctx, func(tx *sql.Tx) error {
-			return each(ctx, tx, func(scan func(...any) error) error {
-				var id, first, last int64
-				var title sql.RawBytes
-				err := scan(&id, &first, &last, &title)
-				all = append(all, catalog.Channel{ID: strconv.FormatInt(id, 10), Name: name, Title: string(title), First: fromMilli(first), Last: fromMilli(last)})
-				return err
-			}, `SELECT channel, min(received), max(received), (SELECT title FROM called JOIN answer b ON b.n = called.answer JOIN capture c ON c.n = b.capture
-					WHERE name = ?1 AND c.shown = 1 AND b.channel = a.channel ORDER BY b.received DESC, title LIMIT 1)
-				FROM called JOIN answer a ON a.n = called.answer JOIN capture c ON c.n = a.capture
-				WHERE name = ?1 AND c.shown = 1 GROUP BY channel ORDER BY 2, channel`, []byte(name))
+			for after := int64(0); ; {
+				k, next, err := nextChannel(ctx, tx, name, after)
+				if err != nil || next == 0 {
+					return err
+				}
+				if after = next; k.ID != "" {
+					all = append(all, k)
+				}
+			}
 		})
 		if err != nil {
 			yield(catalog.Channel{}, fmt.Errorf("find channel %.80q: %w", name, err))
 			return
 		}
+		slices.SortStableFunc(all, func(a, b catalog.Channel) int { return a.First.Compare(b.First.Time) })
 		for _, k := range all {
 			if !yield(k, nil) {
 				return
 			}
 		}
 	}
+}
+
+// nextChannel finds the next number that was given the name, and between which
+// times. Each question is one step in an index, since a channel that is watched
+// has an answer for every minute. k is empty if only a Manifest that is not shown
+// says so.
+func nextChannel(ctx context.Context, tx *sql.Tx, name string, after int64) (k catalog.Channel, next int64, err error) {
+	var id sql.NullInt64
+	if err := tx.QueryRowContext(ctx, `SELECT min(channel) FROM called WHERE name = ? AND channel > ?`, []byte(name), after).Scan(&id); err != nil || !id.Valid {
+		return k, 0, err
+	}
+	const shown = `SELECT d.received, a.title FROM called d JOIN answer a ON a.n = d.answer JOIN capture c ON c.n = a.capture
+		WHERE d.name = ? AND d.channel = ? AND c.shown = 1 ORDER BY d.received `
+	var first, last int64
+	var title []byte
+	err = tx.QueryRowContext(ctx, shown+`LIMIT 1`, []byte(name), id.Int64).Scan(&first, &title)
+	if errors.Is(err, sql.ErrNoRows) {
+		return k, id.Int64, nil
+	}
+	if err == nil { // of two answers of one millisecond the title decides, not the row
+		err = tx.QueryRowContext(ctx, shown+`DESC, a.title LIMIT 1`, []byte(name), id.Int64).Scan(&last, &title)
+	}
+	k = catalog.Channel{ID: strconv.FormatInt(id.Int64, 10), Name: name, Title: string(title), First: fromMilli(first), Last: fromMilli(last)}
+	return k, id.Int64, err
 }
 
 // Posts implements [catalog.Posts].

@@ -57,9 +57,9 @@ func addAnswer(ctx context.Context, tx *sql.Tx, a catalog.Accepted, x catalog.An
 	}
 	var rows []any
 	for _, name := range x.Names {
-		rows = append(rows, []byte(name), n)
+		rows = append(rows, []byte(name), channelNumber(x.Channel), x.Received.UnixMilli(), n)
 	}
-	return n, insert(ctx, tx, `INSERT OR IGNORE INTO called (name, answer)`, 2, rows)
+	return n, insert(ctx, tx, `INSERT OR IGNORE INTO called (name, channel, received, answer)`, 4, rows)
 }
 
 // channelNumber is that of a checked decimal.

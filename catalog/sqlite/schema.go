@@ -5,7 +5,7 @@ package sqlite
 // made again from the store.
 const (
 	applicationID = 0x48466361
-	schemaVersion = 4
+	schemaVersion = 5
 )
 
 // IDs and Digests are raw bytes, times of documents milliseconds since 1970,
@@ -148,9 +148,11 @@ CREATE TABLE answer (
 	UNIQUE (capture, part)
 );
 CREATE TABLE called (
-	name   BLOB NOT NULL,
-	answer INTEGER NOT NULL,
-	PRIMARY KEY (name, answer)
+	name     BLOB NOT NULL,
+	channel  INTEGER NOT NULL,
+	received INTEGER NOT NULL,
+	answer   INTEGER NOT NULL,
+	PRIMARY KEY (name, channel, received, answer)
 ) WITHOUT ROWID;
 CREATE TABLE sight (
 	channel   INTEGER NOT NULL,
