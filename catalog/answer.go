@@ -13,7 +13,7 @@ import (
 )
 
 // RolePosts is the role of an Object that holds posts, normalised (bundle.md,
-// "Telegram").
+// section 3).
 const RolePosts = "posts"
 
 // Limits of such Objects. Of a Manifest that has more of them the first count,

@@ -15,6 +15,9 @@ import (
 
 type postsOptions struct {
 	versions, deleted bool
+
+	several bool // channels: each line names its own
+	one     bool // post: what its counters were, too
 }
 
 func (c *cli) postsCmd() *cobra.Command {
@@ -43,8 +46,8 @@ for the channel.
   unknown  it answered so, and showed no other post: it may be the whole channel
            that could not be read
 
-Whoever was first and last seen in which capture is in --json, with the state of
-that capture's seal.`
+In which captures it was first and last seen is in --json, with the state of their
+seals, and of one post what its counters were each time.`
 	cmd.Flags().BoolVar(&o.versions, "versions", false, "every version of each post")
 	cmd.Flags().BoolVar(&o.deleted, "deleted", false, "only posts that are absent")
 	return cmd
@@ -74,7 +77,8 @@ func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOpt
 				return err
 			}
 			found = true
-			c.sayPost(p, o, len(channels) > 1)
+			o.several, o.one = len(channels) > 1, name.Post != 0
+			c.sayPost(p, o)
 		}
 	}
 	if name.Post != 0 && !found {
@@ -93,22 +97,22 @@ func several(channels []catalog.Channel) string {
 
 // sayPost prints the version that was seen last, or all. A post of which only the
 // deletion is known has one line, of version 0.
-func (c *cli) sayPost(p catalog.Post, o postsOptions, channel bool) {
+func (c *cli) sayPost(p catalog.Post, o postsOptions) {
 	if o.deleted && p.State != catalog.Absent {
 		return
 	}
 	for i, v := range p.Versions {
 		if o.versions || i == p.Current {
-			c.say(postRow(p, i+1, v), "%s", postText(p, i+1, v, channel))
+			c.say(postRow(p, i+1, v, o), "%s", postText(p, i+1, v, o))
 		}
 	}
 	if len(p.Versions) == 0 {
-		c.say(postRow(p, 0, catalog.Version{}), "%s", postText(p, 0, catalog.Version{}, channel))
+		c.say(postRow(p, 0, catalog.Version{}, o), "%s", postText(p, 0, catalog.Version{}, o))
 	}
 }
 
 // postRow is one row of `posts --json`, a contract. What is not known is null.
-func postRow(p catalog.Post, version int, v catalog.Version) map[string]any {
+func postRow(p catalog.Post, version int, v catalog.Version, o postsOptions) map[string]any {
 	m := map[string]any{"channel": p.Channel, "id": p.ID, "state": p.State, "version": version, "versions": len(p.Versions), "current": version == p.Current+1,
 		"kind": nil, "content": nil, "text_digest": nil, "posted": stated(v.Posted), "edited": stated(v.Edited),
 		"first_seen": stated(v.First.At), "how": nil, "capture": nil, "capture_state": nil,
@@ -127,9 +131,15 @@ func postRow(p catalog.Post, version int, v catalog.Version) map[string]any {
 			m["unknown_since"] = stated(g.At)
 		}
 	}
-	if n := len(p.Series); n > 0 {
-		s := p.Series[n-1]
-		m["counters"] = map[string]any{"at": s.At, "views": s.Views, "forwards": s.Forwards, "reactions": s.Reactions, "replies": s.Replies}
+	var series []map[string]any
+	for _, s := range p.Series {
+		series = append(series, map[string]any{"at": s.At, "capture": s.Capture, "views": s.Views, "forwards": s.Forwards, "reactions": s.Reactions, "replies": s.Replies})
+	}
+	if len(series) > 0 {
+		m["counters"] = series[len(series)-1]
+	}
+	if o.one {
+		m["series"] = append([]map[string]any{}, series...)
 	}
 	return m
 }
@@ -142,9 +152,9 @@ func stated(t holdfast.Time) any {
 	return t
 }
 
-func postText(p catalog.Post, version int, v catalog.Version, channel bool) string {
+func postText(p catalog.Post, version int, v catalog.Version, o postsOptions) string {
 	s := fmt.Sprintf("%8d  %-7s", p.ID, p.State)
-	if channel {
+	if o.several {
 		s = p.Channel + " " + s
 	}
 	if version == 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,10 @@ func TestPosts(t *testing.T) {
 		}
 	}
 	askPosts(t, n, exitCould, "posts", "@alpha/8")
+	one, _ := askPosts(t, n, exitDone, "--json", "posts", "@alpha/2")
+	if views := regexp.MustCompile(`"views":\d+`).FindAllString(one, -1); strings.Join(views, " ") != `"views":7 "views":1 "views":5 "views":7` { // the last, then the series
+		t.Errorf("its counters were %v: %s", views, one)
+	}
 
 	give("moved", false, saidPosts(t, step(), map[string]any{"channel": "88", "method": "messages.getHistory", "names": []string{"alpha"}, "title": "\x1b[31mOther"}, saidPost(1, "other", 0)))
 	out, errs := askPosts(t, n, exitDone, "posts", "@alpha")
