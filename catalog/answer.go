@@ -56,7 +56,7 @@ type Observed struct {
 	Kind           string         // message or service
 	Content        hashing.Digest // what makes a version
 	Text           hashing.Digest // of the UTF-8 text
-	Posted, Edited holdfast.Time  // as the service says; zero: not said
+	Posted, Edited holdfast.Time  // as the service says; zero: not said, or not an edit
 	Counters
 }
 
@@ -202,7 +202,8 @@ func parseObserved(line []byte) (p Observed, err error) {
 		return p, err
 	}
 	var text canon.Text
-	err = m.read(map[string]any{"content": &p.Content, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "posted": &p.Posted,
+	var hidden bool
+	err = m.read(map[string]any{"content": &p.Content, "edit_hidden": &hidden, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "posted": &p.Posted,
 		"reactions": &p.Reactions, "replies": &p.Replies, "text": &text, "text_digest": &p.Text, "views": &p.Views})
 	switch {
 	case err != nil:
@@ -211,6 +212,9 @@ func parseObserved(line []byte) (p Observed, err error) {
 		return p, badAnswer("id %d, kind %.40q, or no content", p.ID, p.Kind)
 	case min(p.Views, p.Forwards, p.Reactions, p.Replies) < 0:
 		return p, badAnswer("a number of post %d is negative", p.ID)
+	}
+	if hidden {
+		p.Edited = holdfast.Time{} // of a reaction
 	}
 	if d := hashing.Of([]byte(text)); p.Text.IsZero() {
 		p.Text = d

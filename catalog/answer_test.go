@@ -33,6 +33,10 @@ func TestParseAnswer(t *testing.T) {
 	if p.ID != 5 || p.Text != hashing.Of([]byte("ü")) || p.Counters != (catalog.Counters{Views: 1, Forwards: 2, Reactions: 3, Replies: 4}) || p.Posted.String() != "2026-11-26T00:00:00.000Z" || p.Edited.String() != "2026-11-26T01:00:00.000Z" {
 		t.Errorf("post %+v", p)
 	}
+	reacted := strings.Replace(postLine, `"edited"`, `"edit_hidden":true,"edited"`, 1)
+	if a, err := catalog.ParseAnswer([]byte(headLine + reacted)); err != nil || !a.Posts[0].Edited.IsZero() {
+		t.Errorf("a reaction is an edit: %+v, %v", a, err)
+	}
 	bytesText := strings.Replace(postLine, `"ü"`, `{"base64":"/w=="}`, 1)
 	if a, err := catalog.ParseAnswer([]byte(headLine + bytesText)); err != nil || a.Posts[0].Text != hashing.Of([]byte{0xff}) {
 		t.Errorf("text that is not UTF-8: %+v, %v", a, err)
@@ -48,7 +52,7 @@ func TestParseAnswerRefuses(t *testing.T) {
 		{`"absent":[3]`, `"absent":[0]`}, {`"absent":[3]`, `"absent":[null]`}, {`"deleted":[9]`, `"deleted":["9"]`}, {`"deleted":[9]`, `"deleted":[-9]`},
 		{`"received":"2026-11-26T02:00:00.000Z"`, `"received":"2026-11-26T02:00:00Z"`}, {`"received":"2026-11-26T02:00:00.000Z",`, ``},
 		{`"version":1`, `"version":0`}, {`"version":1`, `"version": 1`}, {`"title":"T",`, `"title":"T","title":"T",`}, {`"title":"T"`, `"title":"` + strings.Repeat("x", 2000) + `"`},
-		{`"id":5`, `"id":0`}, {`"id":5`, `"ID":5`}, {`"id":5`, `"id":5,"id":6`}, {`"kind":"message"`, `"kind":"story"`}, {`"views":1`, `"views":-1`}, {`"views":1`, `"views":"1"`}, {`"views":1`, `"views":null`},
+		{`"id":5`, `"id":0`}, {`"id":5`, `"ID":5`}, {`"id":5`, `"id":5,"id":6`}, {`"kind":"message"`, `"kind":"story"`}, {`"views":1`, `"views":-1`}, {`"views":1`, `"views":"1"`}, {`"views":1`, `"views":null`}, {`"edited"`, `"edit_hidden":1,"edited"`},
 		{`"content":"sha256:01`, `"content":"sha256:0g`}, {`"content":"sha256:0101010101010101010101010101010101010101010101010101010101010101",`, ``},
 		{`"text":"ü"`, `"text":"ü","text_digest":"sha256:0101010101010101010101010101010101010101010101010101010101010101"`}, {`"text":"ü"`, `"text":"\u00fc"`},
 		{"}\n{", "}\n\n{"}, {"}\n{", "}{"}, {"\"views\":1}\n", "\"views\":1}"}, {"\"views\":1}\n", "\"views\":1}\n\n"}, {headLine, ""}, {postLine, "[]\n"}, {postLine, "null\n"}, {headLine, "null\n"},

@@ -177,6 +177,7 @@ func (c *Channel) Edit(id int, text string) {
 	m := clone(c.messages[id])
 	m.Message = text
 	m.SetEditDate(int(c.w.Now().Unix()))
+	m.EditHide = false
 	c.pts++
 	c.keep(m, Edited, c.pts)
 	c.updates = append(c.updates, update{pts: c.pts, count: 1, other: encoded(&tg.UpdateEditChannelMessage{Message: clone(m), Pts: c.pts, PtsCount: 1})})
