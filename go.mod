@@ -30,6 +30,7 @@ require (
 	golang.org/x/sys v0.47.0
 	golang.org/x/term v0.45.0
 	golang.org/x/text v0.41.0
+	golang.org/x/time v0.15.0
 	k8s.io/klog/v2 v2.140.0
 	modernc.org/sqlite v1.40.0
 	rsc.io/qr v0.2.0

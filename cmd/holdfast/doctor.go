@@ -80,6 +80,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.unsealed(ctx, n)
 	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))
 	d.mirrors(ctx, n)
+	d.telegram(n)
 	d.authorities(ctx, n)
 }
 

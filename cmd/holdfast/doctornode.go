@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/collectors/telegram"
 	"holdfast/pipeline"
 )
 
@@ -190,6 +191,31 @@ func (d *doctor) unsealed(ctx context.Context, n *node) {
 		d.note("unsealed", fmt.Sprintf("%d captures and Events are not sealed (%d of them signed), the oldest for %v: `holdfast seal`; without a line `holdfast seal --requests DIR`", total, counts[pipeline.StateSigned], age))
 	default:
 		d.check("unsealed", fmt.Sprintf("%d captures and Events are not sealed yet, the oldest for %v", total, age), nil)
+	}
+}
+
+// telegram says how the accounts are, by what is known: the service is not asked.
+func (d *doctor) telegram(n *node) {
+	names, err := n.sessions()
+	if len(names) == 0 && err == nil {
+		return // an office that asks no Telegram
+	}
+	states, serr := n.states()
+	_, oerr := n.telegramOptions()
+	if err = errors.Join(err, serr, oerr); err != nil {
+		d.check("telegram", "", err)
+		return
+	}
+	well := 0
+	for _, name := range names {
+		if s, ok := states[name]; ok && s.State != telegram.StateOK {
+			d.note("telegram", s.words())
+			continue
+		}
+		well++
+	}
+	if well > 0 {
+		d.check("telegram", fmt.Sprintf("%d accounts are well as far as is known; `holdfast telegram accounts --check` asks", well), nil)
 	}
 }
 

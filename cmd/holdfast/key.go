@@ -143,7 +143,7 @@ func (c *cli) keyExportCmd() *cobra.Command {
 				"%s holds %d files, encrypted with the passphrase. Keep it and the passphrase in two places, neither on this machine.", args[0], len(names))
 			return nil
 		})
-	cmd.Long = "Writes the seal, log and own authority's keys, and credentials if there are any, as one age file (a tar within; `age -d FILE | tar x` reads it too).\nKeys that are encrypted at rest go in as they lie and need their own passphrase as well.\nA file without passphrase is refused: it comes from HOLDFAST_PASSPHRASE_FILE, HOLDFAST_PASSPHRASE or the terminal."
+	cmd.Long = "Writes the seal, log and own authority's keys, and credentials, sessions and holdfast.yaml if there are any, as one age file (a tar within; `age -d FILE | tar x` reads it too).\nKeys that are encrypted at rest go in as they lie and need their own passphrase as well.\nA file without passphrase is refused: it comes from HOLDFAST_PASSPHRASE_FILE, HOLDFAST_PASSPHRASE or the terminal."
 	return cmd
 }
 

@@ -70,7 +70,7 @@ func newPassphrase(pass []byte) error {
 // secretFiles lists the files of the node's directory that nobody else may
 // have: keys, the own authority, and credentials. They are paths with slashes.
 func (n *node) secretFiles() (names []string, err error) {
-	for _, pattern := range []string{"keys/*", "own/*", fileEgresses} {
+	for _, pattern := range []string{"keys/*", "own/*", fileEgresses, fileConfig} {
 		found, err := filepath.Glob(filepath.Join(globEscape(n.dir), filepath.FromSlash(pattern)))
 		if err != nil {
 			return nil, err
@@ -207,7 +207,7 @@ func readTar(r io.Reader) (map[string][]byte, error) {
 		dir, base, _ := strings.Cut(h.Name, "/")
 		switch {
 		case h.Typeflag != tar.TypeReg || !fs.ValidPath(h.Name) || strings.ContainsAny(h.Name, "\\\x00"),
-			base == "" && dir != fileEgresses,
+			base == "" && dir != fileEgresses && dir != fileConfig,
 			base != "" && dir != "keys" && dir != "own",
 			strings.Contains(base, "/"):
 			return nil, fmt.Errorf("%.80q is no key of a node: the file was made by something else", h.Name)

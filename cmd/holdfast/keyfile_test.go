@@ -13,7 +13,7 @@ import (
 func keyNode(t *testing.T) *node {
 	t.Helper()
 	n := &node{dir: t.TempDir()}
-	for name, text := range map[string]string{"keys/seal.pem": "seal", "keys/log.key": "log", "own/ca.pem": "ca", "keys/.new-1": "left", "store/x": "no key"} {
+	for name, text := range map[string]string{"keys/seal.pem": "seal", "keys/log.key": "log", "own/ca.pem": "ca", "keys/telegram-a1": "session", fileConfig: "hash", "keys/.new-1": "left", "store/x": "no key"} {
 		if err := os.MkdirAll(filepath.Dir(n.path(name)), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestKeyFile(t *testing.T) {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
 	got, err := readKeyFile(name, pass)
-	if err != nil || len(got) != 3 || string(got["keys/seal.pem"]) != "seal" || string(got["own/ca.pem"]) != "ca" || string(got["keys/log.key"]) != "log" {
+	if err != nil || len(got) != 5 || string(got["keys/telegram-a1"]) != "session" || string(got[fileConfig]) != "hash" || string(got["keys/seal.pem"]) != "seal" || string(got["own/ca.pem"]) != "ca" || string(got["keys/log.key"]) != "log" {
 		t.Errorf("read %q, %v", got, err)
 	}
 	if _, err := readKeyFile(name, []byte("correct horse batterx")); !errors.Is(err, errPassphrase) {

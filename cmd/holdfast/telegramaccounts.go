@@ -185,22 +185,6 @@ func (n *node) keepSession(name, service string, l *telegram.Login) error {
 	return n.keys.vault.replace(sessionFile(name), b)
 }
 
-// telegramLine connects with an account that is well and free, and runs f. What
-// the service says of the account is noted, and never asked again by itself.
-// Errors: an accountError where no account can be used; f's.
-func (n *node) telegramLine(ctx context.Context, f func(ctx context.Context, l *telegram.Line) error) error {
-	o, err := n.telegramOptions()
-	if err != nil {
-		return err
-	}
-	a, unlock, err := n.freeAccount(o)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return n.judged(ctx, a.Name, o.Run(ctx, *a, f))
-}
-
 // noAccount is said where the node has none at all.
 const noAccount = "no account: `holdfast telegram login --phone NUMBER` logs one in; without one the web pages of a public channel can be captured, `holdfast capture https://t.me/s/NAME`: they show the newest posts, and nothing of history, edits and deletions"
 

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -84,7 +85,9 @@ func (n *node) telegramOptions() (o telegram.Options, err error) {
 		return o, errors.New("telegram: app_hash is not 32 of 0-9 and a-f, as my.telegram.org/apps shows it")
 	}
 	o = telegram.Options{App: telegram.App{ID: id, Hash: t.AppHash}, Log: n.log}
-	if t.Servers != "" {
+	if t.Servers == "" {
+		o.Pace = time.Second // of Telegram's own; others say themselves what is too much
+	} else {
 		b, err := readBounded(t.Servers, telegram.MaxServers)
 		if err != nil {
 			return o, fmt.Errorf("telegram: read servers: %w", err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gotd/td/bin"
 	"github.com/gotd/td/tg"
+	"golang.org/x/time/rate"
 
 	"holdfast/tl"
 )
@@ -45,6 +46,8 @@ type Line struct {
 	to  tg.Invoker
 	now func() time.Time
 	dc  func() int // that answers what is not asked of another
+
+	pace *rate.Limiter // nil: none
 }
 
 // ask sends a request that is on the list and returns what came, unread. With an
@@ -59,6 +62,11 @@ func (l *Line) ask(ctx context.Context, r request) (*Exchange, error) {
 	var asked bin.Buffer
 	if err := r.Encode(&asked); err != nil {
 		return nil, fmt.Errorf("encode %s: %w", name, err)
+	}
+	if l.pace != nil {
+		if err := l.pace.Wait(ctx); err != nil {
+			return nil, fmt.Errorf("ask %s: %w", name, err)
+		}
 	}
 	x := &Exchange{Method: name, Request: asked.Raw(), Sent: l.now()}
 	var got taken

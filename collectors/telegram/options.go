@@ -37,6 +37,9 @@ type Options struct {
 	// Connect bounds how long a connection may take to stand for the first time;
 	// 0 is 40 s.
 	Connect time.Duration
+	// Pace is how often a Line asks at most, after its first 30 questions; 0 is as
+	// often as it can. A service that has to say FLOOD_WAIT remembers it.
+	Pace time.Duration
 
 	updates telegram.UpdateHandler // nil: none are wanted
 }
@@ -56,6 +59,9 @@ func (o Options) fill() (Options, error) {
 	}
 	return o, nil
 }
+
+// burst is what a Line may ask before Pace counts: a channel and a few pages of it.
+const burst = 30
 
 // client is what gotd is given. Its own log is not: there are keys and numbers of
 // telephones in it. The device is one of many: what is said here the service knows,

@@ -13,6 +13,7 @@ import (
 	"github.com/gotd/td/telegram/dcs"
 	"github.com/gotd/td/tgerr"
 	"github.com/gotd/td/transport"
+	"golang.org/x/time/rate"
 )
 
 // Account is one login of the office's at the service.
@@ -52,7 +53,11 @@ func (o Options) Run(ctx context.Context, a Account, f func(ctx context.Context,
 		return fmt.Errorf("open session of account %s: %w", a.Name, err)
 	}
 	return o.connect(ctx, held, func(ctx context.Context, c *telegram.Client) error {
-		return f(ctx, &Line{Account: a.Name, Egress: o.Proxy.Label(), to: c, now: o.Now, dc: func() int { return c.Config().ThisDC }})
+		l := &Line{Account: a.Name, Egress: o.Proxy.Label(), to: c, now: o.Now, dc: func() int { return c.Config().ThisDC }}
+		if o.Pace > 0 {
+			l.pace = rate.NewLimiter(rate.Every(o.Pace), burst)
+		}
+		return f(ctx, l)
 	})
 }
 

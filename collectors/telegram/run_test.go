@@ -56,6 +56,20 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	slow := o
+	slow.Pace = 300 * time.Millisecond
+	began := time.Now()
+	err := slow.Run(t.Context(), a, func(ctx context.Context, l *Line) error {
+		for range burst + 3 {
+			if _, err := l.ask(ctx, &tg.UpdatesGetStateRequest{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if took := time.Since(began); err != nil || took < 600*time.Millisecond {
+		t.Errorf("%d questions took %s, %v", burst+3, took, err)
+	}
 	own := errors.New("own")
 	if err := o.Run(t.Context(), a, func(context.Context, *Line) error { return own }); err != own {
 		t.Errorf("the function's own error: %v", err)
@@ -68,7 +82,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("stopped before: %v", err)
 	}
 	s.LogOut()
-	err := o.Run(t.Context(), a, func(ctx context.Context, l *Line) error {
+	err = o.Run(t.Context(), a, func(ctx context.Context, l *Line) error {
 		_, err := l.ask(ctx, history(ch, 0))
 		return err
 	})
