@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -106,7 +105,7 @@ func ParseAnswer(b []byte) (Answer, error) {
 		if line, rest, ok = bytes.Cut(rest, []byte("\n")); !ok || int64(len(a.Posts)) >= h.Count {
 			return Answer{}, badAnswer("the head counts %d posts, and there is more, or the last is cut", h.Count)
 		}
-		p, err := parseObserved(line)
+		p, _, err := parseObserved(line)
 		if err != nil {
 			return Answer{}, fmt.Errorf("post %d: %w", len(a.Posts)+1, err)
 		}
@@ -194,67 +193,4 @@ func how(method string) (string, error) {
 		return HowWeb, nil
 	}
 	return "", badAnswer("method %.80q", method)
-}
-
-func parseObserved(line []byte) (p Observed, err error) {
-	m, err := readMembers(line)
-	if err != nil {
-		return p, err
-	}
-	var text canon.Text
-	var hidden bool
-	err = m.read(map[string]any{"content": &p.Content, "edit_hidden": &hidden, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "posted": &p.Posted,
-		"reactions": &p.Reactions, "replies": &p.Replies, "text": &text, "text_digest": &p.Text, "views": &p.Views})
-	switch {
-	case err != nil:
-		return p, err
-	case p.ID < 1 || p.Content.IsZero() || p.Kind != "message" && p.Kind != "service":
-		return p, badAnswer("id %d, kind %.40q, or no content", p.ID, p.Kind)
-	case min(p.Views, p.Forwards, p.Reactions, p.Replies) < 0:
-		return p, badAnswer("a number of post %d is negative", p.ID)
-	}
-	if hidden {
-		p.Edited = holdfast.Time{} // of a reaction
-	}
-	if d := hashing.Of([]byte(text)); p.Text.IsZero() {
-		p.Text = d
-	} else if p.Text != d {
-		return p, badAnswer("the text of post %d is not that of its digest", p.ID)
-	}
-	return p, nil
-}
-
-// object is one of JSON by the exact names of its members: the decoder of structs
-// would take `ID` for `id`.
-type object map[string]json.RawMessage
-
-func readMembers(b []byte) (object, error) {
-	if len(b) > maxLine {
-		return nil, badAnswer("a line of %d bytes, at most %d", len(b), maxLine)
-	}
-	if err := canon.Check(b); err != nil {
-		return nil, badAnswer("%w", err)
-	}
-	var m object
-	if err := json.Unmarshal(b, &m); err != nil || m == nil {
-		return nil, badAnswer("a line is no object: %.80q", b)
-	}
-	return m, nil
-}
-
-// read decodes the members that are there. Whatever is null is refused.
-func (m object) read(into map[string]any) error {
-	for name, v := range into {
-		raw, ok := m[name]
-		if !ok {
-			continue
-		}
-		if string(raw) == "null" {
-			return badAnswer("member %s is null", name)
-		}
-		if err := json.Unmarshal(raw, v); err != nil {
-			return badAnswer("member %s: %w", name, err)
-		}
-	}
-	return nil
 }

@@ -97,6 +97,12 @@ func FuzzAnswer(f *testing.F) {
 		if again, err := catalog.ParseAnswer(b); err != nil || !reflect.DeepEqual(a, again) {
 			t.Errorf("read again: %+v, %v; before %+v", again, err, a)
 		}
+		texts, err := catalog.Texts(b)
+		for _, p := range a.Posts {
+			if _, ok := texts[catalog.PostText{Post: p.ID, Content: p.Content}]; !ok || err != nil {
+				t.Errorf("no text of post %d: %v", p.ID, err)
+			}
+		}
 		lines := bytes.SplitAfter(b, []byte("\n"))
 		if n := len(lines) - 2; n != len(a.Posts) || len(lines[n+1]) != 0 {
 			t.Errorf("%d posts in %d lines", len(a.Posts), len(lines))

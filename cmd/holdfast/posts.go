@@ -70,7 +70,7 @@ func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOpt
 	if len(channels) > 1 {
 		c.complain(fmt.Errorf("@%s was the name of %d channels, and the posts of each follow: %s", name.Channel, len(channels), several(channels)))
 	}
-	found := false
+	found, texts := false, &textReader{from: &captures{n: n}}
 	for _, k := range channels {
 		for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: k.ID, Post: int64(name.Post)}) {
 			if err != nil {
@@ -78,7 +78,7 @@ func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOpt
 			}
 			found = true
 			o.several, o.one = len(channels) > 1, name.Post != 0
-			c.sayPost(p, o)
+			c.sayPost(ctx, p, o, texts)
 		}
 	}
 	if name.Post != 0 && !found {
@@ -97,13 +97,18 @@ func several(channels []catalog.Channel) string {
 
 // sayPost prints the version that was seen last, or all. A post of which only the
 // deletion is known has one line, of version 0.
-func (c *cli) sayPost(p catalog.Post, o postsOptions) {
+func (c *cli) sayPost(ctx context.Context, p catalog.Post, o postsOptions, texts *textReader) {
 	if o.deleted && p.State != catalog.Absent {
 		return
 	}
 	for i, v := range p.Versions {
 		if o.versions || i == p.Current {
-			c.say(postRow(p, i+1, v, o), "%s", postText(p, i+1, v, o))
+			row, line := postRow(p, i+1, v, o), postText(p, i+1, v, o)
+			if text, ok := texts.of(ctx, p.ID, v); ok {
+				row["text"] = text
+				line += "  " + shortText(text)
+			}
+			c.say(row, "%s", line)
 		}
 	}
 	if len(p.Versions) == 0 {
@@ -114,7 +119,7 @@ func (c *cli) sayPost(p catalog.Post, o postsOptions) {
 // postRow is one row of `posts --json`, a contract. What is not known is null.
 func postRow(p catalog.Post, version int, v catalog.Version, o postsOptions) map[string]any {
 	m := map[string]any{"channel": p.Channel, "id": p.ID, "state": p.State, "version": version, "versions": len(p.Versions), "current": version == p.Current+1,
-		"kind": nil, "content": nil, "text_digest": nil, "posted": stated(v.Posted), "edited": stated(v.Edited),
+		"kind": nil, "content": nil, "text": nil, "text_digest": nil, "posted": stated(v.Posted), "edited": stated(v.Edited),
 		"first_seen": stated(v.First.At), "how": nil, "capture": nil, "capture_state": nil,
 		"last_seen": stated(v.Last.At), "last_how": nil, "last_capture": nil, "last_capture_state": nil,
 		"post_last_seen": stated(p.LastSeen), "first_absent": nil, "unknown_since": nil, "counters": nil}

@@ -1,0 +1,96 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/hashing"
+)
+
+// PostText is one post's text, by what it is a text of.
+type PostText struct {
+	Post    int64
+	Content hashing.Digest
+}
+
+// Texts returns the texts of what ParseAnswer reads; a catalog keeps none.
+func Texts(b []byte) (map[PostText]canon.Text, error) {
+	a, err := ParseAnswer(b)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[PostText]canon.Text, len(a.Posts))
+	_, rest, _ := bytes.Cut(b, []byte("\n"))
+	for line := range bytes.Lines(rest) {
+		p, text, err := parseObserved(bytes.TrimSuffix(line, []byte("\n")))
+		if err != nil {
+			return nil, err
+		}
+		out[PostText{p.ID, p.Content}] = text
+	}
+	return out, nil
+}
+
+func parseObserved(line []byte) (p Observed, text canon.Text, err error) {
+	m, err := readMembers(line)
+	if err != nil {
+		return p, "", err
+	}
+	var hidden bool
+	err = m.read(map[string]any{"content": &p.Content, "edit_hidden": &hidden, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "posted": &p.Posted,
+		"reactions": &p.Reactions, "replies": &p.Replies, "text": &text, "text_digest": &p.Text, "views": &p.Views})
+	switch {
+	case err != nil:
+		return p, "", err
+	case p.ID < 1 || p.Content.IsZero() || p.Kind != "message" && p.Kind != "service":
+		return p, "", badAnswer("id %d, kind %.40q, or no content", p.ID, p.Kind)
+	case min(p.Views, p.Forwards, p.Reactions, p.Replies) < 0:
+		return p, "", badAnswer("a number of post %d is negative", p.ID)
+	}
+	if hidden {
+		p.Edited = holdfast.Time{} // of a reaction
+	}
+	if d := hashing.Of([]byte(text)); p.Text.IsZero() {
+		p.Text = d
+	} else if p.Text != d {
+		return p, "", badAnswer("the text of post %d is not that of its digest", p.ID)
+	}
+	return p, text, nil
+}
+
+// object is one of JSON by the exact names of its members: the decoder of structs
+// would take `ID` for `id`.
+type object map[string]json.RawMessage
+
+func readMembers(b []byte) (object, error) {
+	if len(b) > maxLine {
+		return nil, badAnswer("a line of %d bytes, at most %d", len(b), maxLine)
+	}
+	if err := canon.Check(b); err != nil {
+		return nil, badAnswer("%w", err)
+	}
+	var m object
+	if err := json.Unmarshal(b, &m); err != nil || m == nil {
+		return nil, badAnswer("a line is no object: %.80q", b)
+	}
+	return m, nil
+}
+
+// read decodes the members that are there. Whatever is null is refused.
+func (m object) read(into map[string]any) error {
+	for name, v := range into {
+		raw, ok := m[name]
+		if !ok {
+			continue
+		}
+		if string(raw) == "null" {
+			return badAnswer("member %s is null", name)
+		}
+		if err := json.Unmarshal(raw, v); err != nil {
+			return badAnswer("member %s: %w", name, err)
+		}
+	}
+	return nil
+}
