@@ -60,6 +60,12 @@ func (in *Intake) Ready(ctx context.Context) error {
 	return nil
 }
 
+// Step is what came of one step of a Task.
+type Step struct {
+	Task     Task
+	Acquired *collectors.Acquired
+}
+
 // Accept makes the capture durable and moves the Task; when it returns nil, and
 // not before, the capture is accepted and the user may be told.
 //
@@ -72,22 +78,41 @@ func (in *Intake) Ready(ctx context.Context) error {
 // Errors: the store's storage.ErrFull, ErrForeign, ErrStopped; [ErrLease];
 // [ErrMessage] for what no Manifest can say, and for nothing else.
 func (in *Intake) Accept(ctx context.Context, t Task, a *collectors.Acquired, move *Move) (Accepted, error) {
-	if err := in.Ready(ctx); err != nil {
+	all, err := in.AcceptAll(ctx, []Step{{t, a}}, move)
+	if err != nil {
 		return Accepted{}, err
 	}
-	c, err := in.draft(ctx, t, a)
-	if err != nil {
-		return Accepted{}, fmt.Errorf("accept %s: %w", t.Source, err)
+	return all[0], nil
+}
+
+// AcceptAll accepts several steps of one Task, in order, at once: all or none.
+// What Accept says of one holds for all of them; their inline Objects have some
+// megabytes at most.
+func (in *Intake) AcceptAll(ctx context.Context, steps []Step, move *Move) ([]Accepted, error) {
+	if err := in.Ready(ctx); err != nil {
+		return nil, err
 	}
-	body, err := c.Encode()
-	if err != nil {
-		return Accepted{}, fmt.Errorf("accept %s: %w: %w", t.Source, ErrMessage, err)
+	source, messages := steps[0].Task.Source, make([]Message, len(steps))
+	for i, s := range steps {
+		c, err := in.draft(ctx, s.Task, s.Acquired)
+		if err != nil {
+			return nil, fmt.Errorf("accept %s: %w", source, err)
+		}
+		body, err := c.Encode()
+		if err != nil {
+			return nil, fmt.Errorf("accept %s: %w: %w", source, ErrMessage, err)
+		}
+		messages[i] = Message{ID: c.Manifest.ID, Body: body}
 	}
-	at, err := in.Queue.Publish(ctx, move, Message{ID: c.Manifest.ID, Body: body})
+	at, err := in.Queue.Publish(ctx, move, messages...)
 	if err != nil {
-		return Accepted{}, fmt.Errorf("accept %s: %w", t.Source, err)
+		return nil, fmt.Errorf("accept %s: %w", source, err)
 	}
-	return Accepted{ID: c.Manifest.ID, Position: at[0]}, nil
+	out := make([]Accepted, len(steps))
+	for i := range steps {
+		out[i] = Accepted{ID: messages[i].ID, Position: at[i]}
+	}
+	return out, nil
 }
 
 func (in *Intake) draft(ctx context.Context, t Task, a *collectors.Acquired) (*Captured, error) {

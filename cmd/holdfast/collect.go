@@ -189,17 +189,20 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 	got, err := r.task(ctx, id)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, g := range got {
+		r.got = append(r.got, g)
+		r.told(g)
+	}
 	switch {
 	case err == nil && got == nil, errors.Is(err, pipeline.ErrLease):
 		r.busy++
 	case err == nil:
-		r.got = append(r.got, *got)
-		r.told(*got)
-		if !got.done {
-			r.again = append(r.again, wish{got.task, got.due})
+		last := got[len(got)-1]
+		if !last.done {
+			r.again = append(r.again, wish{last.task, last.due})
 		}
-		if !got.done && !got.next {
-			r.later(*got)
+		if !last.done && !last.next {
+			r.later(last)
 		}
 	case errors.As(err, new(*collectors.Later)), waitsForAccount(err), errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
 		r.waits = err
@@ -210,72 +213,6 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 	default:
 		r.stopped = err
 	}
-}
-
-const lease = 2 * time.Minute
-
-// task does one Task under its lease; nil, nil means that somebody else has it.
-// One that could not be tried keeps its place in the queue, free to be taken.
-func (r *round) task(ctx context.Context, id holdfast.ID) (_ *captured, err error) {
-	ts, err := r.n.queue.Take(ctx, pipeline.Want{IDs: []holdfast.ID{id}, Max: 1, Lease: lease})
-	if err != nil || len(ts) == 0 {
-		return nil, err
-	}
-	t := ts[0]
-	defer func() {
-		if err != nil {
-			r.letGo(ctx, t, err)
-		}
-	}()
-	if t.Damaged {
-		return nil, fmt.Errorf("task %s: %w", t.ID, errDamaged)
-	}
-	if err := r.intake.Ready(ctx); err != nil {
-		return nil, err
-	}
-	var opts taskOptions
-	if err := json.Unmarshal(t.Options, &opts); t.Options != nil && err != nil {
-		return nil, fmt.Errorf("read options of task %s: %w: %w", t.ID, collectors.ErrRefused, err)
-	}
-	by, err := r.collector(t, opts)
-	if err != nil {
-		return nil, err
-	}
-	req, err := r.request(t, opts)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.stillInside(ctx, t, opts); err != nil {
-		return nil, err
-	}
-	stop, begun := r.n.keepLease(ctx, t), time.Now()
-	a, err := by.Collect(ctx, req, r.n.store)
-	stop()
-	if err != nil {
-		return nil, fmt.Errorf("capture %s: %w", t.Source, err)
-	}
-	move, err := opts.move(t, a, begun, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	if t.Outside, err = r.outside(ctx, t, opts, a); err != nil {
-		return nil, err
-	}
-	if err := r.names.begin(r.n); err != nil {
-		return nil, err
-	}
-	if err := r.addFurther(ctx, t, opts, a); err != nil {
-		return nil, err
-	}
-	in := *r.intake
-	in.Facts.Clock = r.n.knownClock() // a round is long: the clock may have been measured, or set, since it began
-	acc, err := in.Accept(ctx, t, a, move)
-	if err != nil {
-		return nil, err
-	}
-	r.names.add(ctx, t, acc.ID)
-	return &captured{id: acc.ID, source: t.Source, outcome: a.Outcome, reasons: reasonsOf(a), outside: t.Outside.Rules, task: t.ID, attempt: t.Attempt,
-		due: move.Due, done: move.Done, next: move.Step != t.Step}, nil
 }
 
 // request is what the Collector is asked for. What the Task was to go through,
@@ -311,39 +248,6 @@ func (r *round) collector(t pipeline.Task, o taskOptions) (collectors.Collector,
 		return by, nil
 	}
 	return nil, fmt.Errorf("capture %.300s: nothing here captures %.20s: %w", t.Source, scheme, collectors.ErrRefused)
-}
-
-// hopeless says why no further attempt at a Task can come to anything; "": one may.
-// The error itself is for the log: what is in it was not looked through for what
-// must not be in a record.
-func hopeless(err error) string {
-	switch {
-	case errors.Is(err, collectors.ErrRefused):
-		return "holdfast refuses what it asks for"
-	case errors.Is(err, pipeline.ErrMessage):
-		return "what came of it fits into no record"
-	}
-	return ""
-}
-
-// letGo ends the lease at once, so that --resume need not wait for it. A Task
-// that can never come to anything would be fetched again for ever: it is dropped.
-func (r *round) letGo(ctx context.Context, t pipeline.Task, why error) {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer stop()
-	var err error
-	var later *collectors.Later
-	switch text := hopeless(why); {
-	case errors.As(why, &later):
-		_, err = r.n.queue.Publish(ctx, t.Later(later.At.Truncate(time.Millisecond)))
-	case text != "":
-		err = r.n.dropTask(ctx, t, text)
-	default:
-		err = r.n.queue.Renew(ctx, t, time.Millisecond)
-	}
-	if err != nil { // the lease runs out by itself
-		r.n.log.WarnContext(ctx, "task not let go", "task", t.ID, "err", err)
-	}
 }
 
 // keepLease renews the lease while a slow page is captured.

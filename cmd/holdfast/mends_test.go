@@ -42,7 +42,7 @@ func roundOf(n *node, web collectors.Collector) *round {
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 }
 
-func addTask(t *testing.T, n *node, source string, o taskOptions) holdfast.ID {
+func addTask(t testing.TB, n *node, source string, o taskOptions) holdfast.ID {
 	t.Helper()
 	b, err := json.Marshal(o)
 	if err != nil {
