@@ -20,7 +20,8 @@ import (
 type view struct {
 	title     string
 	committed bool
-	download  bool // or an answer without content: the browser stayed where it was
+	download  bool    // or an answer without content: the browser stayed where it was
+	scrolled  float64 // how far down the page went, in CSS pixels
 	files     []file
 	reasons   []collectors.Reason
 }
@@ -52,10 +53,11 @@ func (t *tab) visit(ctx context.Context, address string, budget time.Duration, m
 	v := &view{}
 	ctx, stop := t.guard(ctx)
 	defer stop()
+	begun := time.Now()
 	err := t.load(ctx, address, budget/2, m, v)
 	if err == nil && t.committed() {
 		v.committed = true
-		t.scroll(ctx, min(budget/8, 4*time.Second), v)
+		t.scroll(ctx, min(budget/8, max(4*time.Second, time.Since(begun))), m, v) // what is slow gets more time
 		err = t.views(ctx, min(budget/8, 3*time.Second), m, dir, v)
 	}
 	if !t.committed() && !v.download && (v.committed || err == nil && len(v.reasons) == 0) {
@@ -82,6 +84,7 @@ func (t *tab) views(ctx context.Context, wait time.Duration, m *meter, dir strin
 	for first := true; ; first = false {
 		t.quiet(ctx, m, wait)
 		at := t.moved()
+		t.grown(ctx, v)
 		err := t.look(ctx, dir, v)
 		if t.moved() == at || ctx.Err() != nil {
 			return err
