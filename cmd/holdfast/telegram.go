@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -116,7 +117,7 @@ func (c *cli) telegramLogin(ctx context.Context, n *node, o loginOptions) error 
 		return fmt.Errorf("account %s is another one at the service: nothing was kept; give this one a --name of its own, and end the session that was made in the account's own list of devices", name)
 	}
 	if err := n.keepSession(name, opts.Servers.Service(), l); err != nil {
-		return err
+		return fmt.Errorf("keep session of account %s: %w; it is lost: end it in the account's own list of devices, and log in again", name, err)
 	}
 	if err := errors.Join(n.noteState(ctx, name, accountState{}), n.event(ctx, "account-added", []string{name})); err != nil {
 		return err
@@ -210,7 +211,7 @@ func (c *cli) telegramAccounts(ctx context.Context, n *node, check bool) error {
 	if err != nil {
 		return err
 	}
-	for name := range states { // a login that has to wait has no session yet
+	for _, name := range slices.Sorted(maps.Keys(states)) { // a login that has to wait has no session yet
 		if !slices.Contains(names, name) && states[name].State == telegram.StateWaiting {
 			names = append(names, name)
 		}

@@ -36,11 +36,10 @@ func (l *Login) GoString() string { return "Login{}" }
 func (l *Login) String() string { return l.GoString() }
 
 // LogIn logs in with the code that the service sends to whoever has the number.
-// The session is used once before it is handed over. Errors: those of Run, and
-// the service's, for which [Judge] has words; a number without an account is
-// [ErrNoAccount]: none is made.
+// Errors: those of Run, and the service's, for which [Judge] has words; a number
+// without an account is [ErrNoAccount]: none is made.
 func (o Options) LogIn(ctx context.Context, phone string, ask Asker) (*Login, error) {
-	return o.login(ctx, nil, func(ctx context.Context, c *telegram.Client) error {
+	return o.login(ctx, func(ctx context.Context, c *telegram.Client) error {
 		sent, err := c.Auth().SendCode(ctx, phone, auth.SendCodeOptions{})
 		if err != nil {
 			return err
@@ -108,22 +107,54 @@ func password(ctx context.Context, c *telegram.Client, ask Asker) error {
 	return err
 }
 
-// login connects with a new key, or with a session from elsewhere, does what logs
-// in, and looks with a second connection whether the session is one.
-func (o Options) login(ctx context.Context, from []byte, do func(ctx context.Context, c *telegram.Client) error) (*Login, error) {
+// login connects with a new key, does what logs in, and asks once, as the account,
+// who it is.
+func (o Options) login(ctx context.Context, do func(ctx context.Context, c *telegram.Client) error) (*Login, error) {
 	o, err := o.fill()
 	if err != nil {
 		return nil, err
 	}
-	kept := &session.StorageMemory{}
-	if from == nil {
-		if err := o.connect(ctx, kept, do); err != nil {
-			return nil, told(err)
+	kept, l := &session.StorageMemory{}, &Login{}
+	err = o.connect(ctx, kept, func(ctx context.Context, c *telegram.Client) error {
+		if err := do(ctx, c); err != nil {
+			return err
 		}
-		if from, err = kept.Bytes(nil); err != nil {
-			return nil, err
+		u, err := c.Self(ctx)
+		if err != nil {
+			return err
+		}
+		l.User = u.ID
+		l.Session, err = settled(ctx, kept, c.Config().ThisDC)
+		return err
+	})
+	if err != nil {
+		return nil, told(err)
+	}
+	return l, nil
+}
+
+// settled waits until the session of a data centre was stored: gotd uses it a
+// moment before, and one of where the login began is no use.
+func settled(ctx context.Context, kept *session.StorageMemory, dc int) ([]byte, error) {
+	ctx, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	for {
+		b, err := kept.Bytes(nil)
+		if err == nil {
+			if d, err := decodeSession(b); err == nil && d.DC == dc {
+				return encodeSession(d)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("take the session of data centre %d: %w", dc, context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// Adopt looks whether a session that was made elsewhere is logged in.
+func (o Options) Adopt(ctx context.Context, from []byte) (*Login, error) {
 	d, err := decodeSession(from)
 	if err != nil {
 		return nil, err
@@ -132,16 +163,10 @@ func (o Options) login(ctx context.Context, from []byte, do func(ctx context.Con
 	if l.Session, err = encodeSession(d); err != nil {
 		return nil, err
 	}
-	l.User, err = o.Check(ctx, Account{Name: "new", Session: l.Session})
-	if err != nil {
+	if l.User, err = o.Check(ctx, Account{Session: l.Session}); err != nil {
 		return nil, err
 	}
 	return l, nil
-}
-
-// Adopt looks whether a session that was made elsewhere is logged in.
-func (o Options) Adopt(ctx context.Context, from []byte) (*Login, error) {
-	return o.login(ctx, from, nil)
 }
 
 // Check asks the service who the account is. Errors: those of Run.

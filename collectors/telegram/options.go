@@ -35,7 +35,7 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Connect bounds how long a connection may take to stand for the first time;
-	// 0 is 40 s.
+	// 0 is a minute.
 	Connect time.Duration
 	// Pace is how often a Line asks at most, after its first 30 questions; 0 is as
 	// often as it can. A service that has to say FLOOD_WAIT remembers it.
@@ -55,7 +55,7 @@ func (o Options) fill() (Options, error) {
 		o.Now = time.Now
 	}
 	if o.Connect == 0 {
-		o.Connect = 40 * time.Second
+		o.Connect = time.Minute
 	}
 	return o, nil
 }

@@ -36,13 +36,14 @@ func TestProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bound := 3 * time.Minute
 	try := func(p *Proxy, err error) error {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 		o := options(t, s)
-		o.Proxy, o.Connect = p, 3*time.Second
+		o.Proxy, o.Connect = p, bound
 		return o.Run(t.Context(), a, func(ctx context.Context, l *Line) error {
 			if l.Egress != p.Label() {
 				t.Errorf("egress %s, want %s", l.Egress, p.Label())
@@ -65,6 +66,7 @@ func TestProxy(t *testing.T) {
 			t.Errorf("through an MTProxy: %v, %d led on", err, mt.Passed())
 		}
 	}
+	bound = 3 * time.Second
 	for what, p := range map[string]string{
 		"another login":  "socks5://u:q@" + socks.Address(),
 		"another secret": link("tg://proxy", []byte("sixteen bytes no")),

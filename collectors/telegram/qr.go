@@ -31,7 +31,7 @@ func (o Options) LogInByQR(ctx context.Context, show func(url string, until time
 		return nil
 	})
 	o.updates = updates
-	return o.login(ctx, nil, func(ctx context.Context, c *telegram.Client) error {
+	return o.login(ctx, func(ctx context.Context, c *telegram.Client) error {
 		err := o.pictures(ctx, c, show, scanned)
 		if tgerr.Is(err, "SESSION_PASSWORD_NEEDED") {
 			return password(ctx, c, ask)
