@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gotd/td/tg"
 
+	"holdfast"
+	"holdfast/catalog"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/telegramtest"
@@ -158,4 +161,67 @@ func drainSeals(b *testing.B, n *node) (sealed int) {
 		b.Fatal(err)
 	}
 	return sealed
+}
+
+// TestChannelInterrupted: a history whose process ends anywhere, again and again,
+// is in the end there whole: each answer once, under the ID of its step, and each
+// post.
+func TestChannelInterrupted(t *testing.T) {
+	w := telegramtest.NewWorld()
+	channelOf(w, 950)
+	s, err := telegramtest.Start(w, telegramtest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, n := roundNode(t)
+	by := telegram.NewCollector(telegram.CollectorOptions{Line: lineTo(t, s), Training: true})
+	id := addTask(t, n, "telegram:@harbour", taskOptions{})
+	rounds := 0
+	for ; len(tasksLeft(t, n)) > 0; rounds++ {
+		if rounds > 1000 {
+			t.Fatal("no end")
+		}
+		ctx, stop := context.WithTimeout(t.Context(), time.Duration(1+rounds%40)*time.Millisecond)
+		r := roundOf(n, by)
+		r.run(ctx, []wish{{id: id}})
+		r.names.end(ctx)
+		stop()
+		for _, k := range tasksLeft(t, n) { // what a killed process leaves is free when its lease is over
+			if err := n.queue.Renew(t.Context(), k, time.Millisecond); k.Lease.Token > 0 && k.Lease.Until.After(time.Now()) && err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := n.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got, want []holdfast.ID
+	for cp, err := range n.cat.Captures(t.Context(), catalog.Query{Kind: holdfast.KindCapture}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, cp.ID)
+	}
+	for step := range uint64(11) {
+		want = append(want, holdfast.CaptureID(id, step, 0))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d captures, want %d", len(got), len(want))
+	}
+	posts := 0
+	for p, err := range n.cat.Posts(t.Context(), catalog.PostQuery{Channel: "1234"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if posts++; p.ID != int64(posts) || p.State != catalog.Present || len(p.Versions) != 1 {
+			t.Fatalf("post %d: %+v", posts, p)
+		}
+	}
+	if posts != 950 || rounds < 3 {
+		t.Errorf("%d posts after %d rounds", posts, rounds)
+	}
+	t.Logf("%d rounds, asked %d times", rounds, s.Asked("messages.getHistory"))
 }
