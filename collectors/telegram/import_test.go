@@ -69,7 +69,7 @@ func TestImport(t *testing.T) {
 		"another passcode": func() ([]byte, error) { return ReadDesktop(tdata(d.DC, key, []byte("0000")), []byte("secretword")) },
 		"a damaged folder": func() ([]byte, error) { return ReadDesktop(other, nil) },
 		"a count that lies": func() ([]byte, error) {
-			return ReadDesktop(tdataOf(d.DC, key, nil, 1<<30), nil)
+			return ReadDesktop(tdataOf(d.DC, key, nil, 1<<22), nil) // gotd makes room for as many, so no larger one here
 		},
 		"two accounts": func() ([]byte, error) { return ReadDesktop(tdataOf(d.DC, key, nil, 2), nil) },
 		"a large file": func() ([]byte, error) {
