@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -37,6 +36,8 @@ type chain struct {
 	size   int64      // bytes verified
 	length int64
 	head   hashing.Digest
+	seen   int64 // bytes of whole lines that were there when it was found
+	was    mark  // what the lines are compared with while they are read
 	synced int64 // bytes of whole lines that are known to be on the disk
 	broken error // bytes could not be made durable: this handle appends no more
 }
@@ -44,6 +45,9 @@ type chain struct {
 func (c *chain) headNow() holdfast.Head {
 	return holdfast.Head{Chain: c.id, Head: c.head, Length: c.length}
 }
+
+// least is how long the file is at least: no line is ever taken away.
+func (c *chain) least() int64 { return max(c.size, c.seen) }
 
 // flock waits for the lock; the kernel gives it back when the process dies.
 func flock(f *os.File, how int) error {
@@ -61,10 +65,13 @@ func (c *chain) locked(how int, do func(*os.File) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	flags := os.O_RDWR | unix.O_NOFOLLOW
-	if how == unix.LOCK_EX && c.length == 0 {
+	if how == unix.LOCK_EX && c.least() == 0 {
 		flags |= os.O_CREATE
 	}
 	f, err := os.OpenFile(c.path, flags, 0o600)
+	if errors.Is(err, fs.ErrNotExist) && c.least() > 0 {
+		return fmt.Errorf("%w: %s is gone; bring the folder outbox back from a copy", ErrChain, c.path)
+	}
 	if err != nil {
 		return err
 	}
@@ -73,6 +80,38 @@ func (c *chain) locked(how int, do func(*os.File) error) error {
 		return fmt.Errorf("lock %s: %w", c.path, err)
 	}
 	return do(f)
+}
+
+// peek verifies the first line, which says whose chain this is, and sees how far
+// whole lines go. The others are verified by catchUp, before this handle states a
+// head or writes a line. A file with something behind its last LF is read whole
+// at once: that is what a crash left, or damage.
+func (c *chain) peek(f *os.File) error {
+	st, err := f.Stat()
+	if err != nil || st.Size() == 0 {
+		return err
+	}
+	end := make([]byte, 1)
+	if _, err := f.ReadAt(end, st.Size()-1); err != nil {
+		return err
+	}
+	if end[0] != '\n' {
+		return c.catchUp(f, nil)
+	}
+	first, err := bufio.NewReader(io.NewSectionReader(f, 0, maxLine+1)).ReadBytes('\n')
+	if err == io.EOF {
+		return c.tooLong()
+	}
+	if err != nil {
+		return err
+	}
+	c.seen, c.was = st.Size(), c.mark()
+	_, err = c.lines(first, nil)
+	return err
+}
+
+func (c *chain) tooLong() error {
+	return fmt.Errorf("%w: %s: line %d is longer than %d bytes", ErrChain, c.path, c.length+1, maxLine)
 }
 
 // catchUp verifies the lines that are new to this handle and gives them to yield
@@ -87,8 +126,11 @@ func (c *chain) catchUp(f *os.File, yield func([]byte, holdfast.Head) error) err
 	if err != nil {
 		return err
 	}
-	if st.Size() < c.size {
-		return fmt.Errorf("%w: %s has become shorter; restore it from the sealed Events", ErrChain, c.path)
+	if st.Size() < c.least() {
+		return c.shorter()
+	}
+	if st.Size() > c.size {
+		c.was = c.mark()
 	}
 	if st.Size() > c.synced {
 		// A line that another process wrote and did not live to fsync must not
@@ -111,14 +153,20 @@ func (c *chain) catchUp(f *os.File, yield func([]byte, holdfast.Head) error) err
 		}
 		buf = buf[:copy(buf, rest)]
 		switch {
+		case err == io.EOF && c.size < c.seen: // what was whole lines is none now
+			return c.shorter()
 		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err
 		case len(buf) > maxLine:
-			return fmt.Errorf("%w: %s: line %d is longer than %d bytes", ErrChain, c.path, c.length+1, maxLine)
+			return c.tooLong()
 		}
 	}
+}
+
+func (c *chain) shorter() error {
+	return fmt.Errorf("%w: %s has become shorter; restore it from the sealed Events", ErrChain, c.path)
 }
 
 // lines takes the whole lines of buf and returns the rest.
@@ -129,6 +177,9 @@ func (c *chain) lines(buf []byte, yield func([]byte, holdfast.Head) error) ([]by
 			return buf, nil
 		}
 		if err := c.take(line); err != nil {
+			return nil, err
+		}
+		if err := c.compare(c.was); err != nil {
 			return nil, err
 		}
 		if yield != nil {
@@ -201,49 +252,24 @@ func syncDir(path string, sync func(*os.File) error) error {
 
 // again verifies the chain once more from its first line and yields each.
 func (c *chain) again(yield func([]byte, holdfast.Head) error) error {
-	fresh := &chain{id: c.id, home: c.home, node: c.node, path: c.path, sync: c.sync}
-	return fresh.locked(unix.LOCK_SH, func(f *os.File) error { return fresh.catchUp(f, yield) })
-}
-
-// mark is how many lines were published, and where the last of them lies: in
-// which queue, and at which position. It counts for a queue that has that name, or
-// had it, and that position; a new queue, or an older copy, has not.
-type mark struct {
-	lines, position int64
-	queue           string
-}
-
-func (m mark) counts(id Identity, end int64) bool {
-	return m.lines > 0 && m.position <= end && (m.queue == id.Queue || slices.Contains(id.Former, m.queue))
-}
-
-// mark reads the mark. Where it cannot be read the answer is none, which costs
-// only work.
-func (c *chain) mark() (m mark) {
-	b, err := os.ReadFile(strings.TrimSuffix(c.path, ".jsonl") + ".published")
-	if err != nil || len(b) > 100 {
-		return mark{}
-	}
-	if n, err := fmt.Sscanf(string(b), "%d %d %s\n", &m.lines, &m.position, &m.queue); err != nil || n != 3 || m.lines < 0 {
-		return mark{}
-	}
-	return m
-}
-
-// setMark is written without fsync, and by rename so that no reader sees half a
-// number, which could be too large. A crash leaves a file that OpenOutbox removes.
-func (c *chain) setMark(m mark) error {
-	name := strings.TrimSuffix(c.path, ".jsonl") + ".published"
-	f, err := os.CreateTemp(filepath.Dir(name), marks)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(f, m.lines, m.position, m.queue)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		os.Remove(f.Name())
-	}
+	c.mu.Lock()
+	fresh := &chain{id: c.id, home: c.home, node: c.node, path: c.path, sync: c.sync, seen: c.least(), synced: c.synced, broken: c.broken}
+	c.mu.Unlock()
+	err := fresh.locked(unix.LOCK_SH, func(f *os.File) error { return fresh.catchUp(f, yield) })
+	c.adopt(fresh)
 	return err
+}
+
+// adopt takes over what another reader of the same file verified, so that it is
+// not done twice, and that the disk failed it.
+func (c *chain) adopt(v *chain) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken == nil {
+		c.broken = v.broken
+	}
+	if v.size > c.size {
+		c.size, c.length, c.head = v.size, v.length, v.head
+	}
+	c.synced = max(c.synced, v.synced)
 }

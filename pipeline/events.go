@@ -15,7 +15,9 @@ import (
 const eventsAtOnce = 256
 
 // Recover publishes what was written and, as far as the marks tell, was not
-// published. Call it when a node starts. A mark that does not count, because the
+// published. Call it when a node starts. A chain that has the size of its mark is
+// not read; another is, and verified, and one that is shorter than what was
+// published, or is gone, is an error that wraps [ErrChain]. A mark that does not count, because the
 // queue is another one or an older copy, is not believed: then each line is
 // published that is in no plan. planned gives the IDs that plans hold, and is
 // called at most once, and only then; nil: none is.
@@ -23,11 +25,14 @@ const eventsAtOnce = 256
 // What is published twice into one queue is there once. Into a new queue a line
 // must not go that a plan has: it would be sealed twice.
 func (o *Outbox) Recover(ctx context.Context, planned func(context.Context) (map[holdfast.ID]bool, error)) error {
-	o.mu.Lock()
-	err := o.scan()
-	o.mu.Unlock()
+	marked, err := o.marked() // before the chains, which are there before their marks
+	if err == nil {
+		o.mu.Lock()
+		err = o.scan()
+		o.mu.Unlock()
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("recover outbox: %w", err)
 	}
 	id, err := o.queue.Identity(ctx)
 	if err != nil {
@@ -37,11 +42,14 @@ func (o *Outbox) Recover(ctx context.Context, planned func(context.Context) (map
 	if err != nil {
 		return fmt.Errorf("recover outbox: %w", err)
 	}
+	err = o.missing(marked, id, end)
 	var known map[holdfast.ID]bool
 	for _, c := range o.list() {
 		m := c.mark()
 		if m.counts(id, end) {
-			err = errors.Join(err, o.publishFrom(ctx, c, m.lines))
+			if !c.published(m) {
+				err = errors.Join(err, o.publishAfter(ctx, c, m))
+			}
 			continue
 		}
 		if known == nil && planned != nil {
@@ -78,25 +86,37 @@ func (o *Outbox) Older(ctx context.Context) (bool, error) {
 
 // publishOne publishes the line just appended, and those before it if their
 // publishing was cut short.
-func (o *Outbox) publishOne(ctx context.Context, c *chain, line []byte, h holdfast.Head) error {
-	if done := max(c.mark().lines, c.told.Load()); done != h.Length-1 {
-		return o.publishFrom(ctx, c, min(done, h.Length-1))
+func (o *Outbox) publishOne(ctx context.Context, c *chain, line []byte, at point) error {
+	if done := max(c.mark().lines, c.told.Load()); done != at.Length-1 {
+		_, err := o.publishFrom(ctx, c, min(done, at.Length-1))
+		return err
 	}
-	m, err := o.event(line, h)
+	m, err := o.event(line, at.Head)
 	if err == nil {
-		err = o.send(ctx, c, []Message{m}, h.Length)
+		err = o.send(ctx, c, []Message{m}, at)
 	}
 	if err != nil {
-		return fmt.Errorf("publish custody line %d of chain %s: %w", h.Length, c.id, err)
+		return fmt.Errorf("publish custody line %d of chain %s: %w", at.Length, c.id, err)
 	}
 	return nil
 }
 
-// publishFrom publishes all lines after number done.
-func (o *Outbox) publishFrom(ctx context.Context, c *chain, done int64) error {
-	last, err := o.publish(ctx, c, func(n int64) bool { return n > done }, true)
-	if err == nil && last < done {
-		_, err = o.publish(ctx, c, func(int64) bool { return true }, true) // the mark was wrong
+// publishFrom publishes all lines after number done and returns the last point.
+func (o *Outbox) publishFrom(ctx context.Context, c *chain, done int64) (point, error) {
+	return o.publish(ctx, c, func(n int64) bool { return n > done }, true)
+}
+
+// publishAfter publishes what the mark, which counts, does not tell of.
+func (o *Outbox) publishAfter(ctx context.Context, c *chain, m mark) error {
+	last, err := o.publishFrom(ctx, c, m.lines)
+	switch {
+	case err != nil:
+	case last.Length < m.lines && m.size > 0: // a line written now would take the place of a published one
+		err = fmt.Errorf("%w: %s has %d lines, and %d were published: %s", ErrChain, c.path, last.Length, m.lines, c.whatNow())
+	case last.Length < m.lines: // an older program's mark, which says no more
+		_, err = o.publishFrom(ctx, c, 0)
+	case last.Length == m.lines && m.size == 0: // the next start need not read it
+		o.setMark(ctx, c, last, m.position)
 	}
 	return err
 }
@@ -111,9 +131,9 @@ func (o *Outbox) publishRest(ctx context.Context, c *chain, planned map[holdfast
 	return err
 }
 
-// publish publishes the lines that are wanted and returns the number of the last
-// one that there is.
-func (o *Outbox) publish(ctx context.Context, c *chain, wanted func(n int64) bool, marks bool) (last int64, err error) {
+// publish publishes the lines that are wanted and returns the point behind the
+// last one that there is.
+func (o *Outbox) publish(ctx context.Context, c *chain, wanted func(n int64) bool, marks bool) (last point, err error) {
 	var out []Message
 	flush := func() (err error) {
 		if len(out) == 0 {
@@ -128,7 +148,7 @@ func (o *Outbox) publish(ctx context.Context, c *chain, wanted func(n int64) boo
 		return err
 	}
 	err = c.again(func(line []byte, h holdfast.Head) error {
-		last = h.Length
+		last = point{h, last.size + int64(len(line)) + 1}
 		if !wanted(h.Length) {
 			return nil
 		}
@@ -160,7 +180,7 @@ func (o *Outbox) put(ctx context.Context, c *chain, out []Message) error {
 
 // send publishes and moves the mark. All lines before out were published, by
 // what the mark said when it was read; so the new mark says no more than is so.
-func (o *Outbox) send(ctx context.Context, c *chain, out []Message, last int64) error {
+func (o *Outbox) send(ctx context.Context, c *chain, out []Message, last point) error {
 	if err := o.put(ctx, c, out); err != nil {
 		return err
 	}
@@ -170,11 +190,11 @@ func (o *Outbox) send(ctx context.Context, c *chain, out []Message, last int64) 
 
 // setMark names the queue as this handle first met it: a queue that was given
 // another name since remembers that one.
-func (o *Outbox) setMark(ctx context.Context, c *chain, lines, position int64) {
-	c.told.Store(lines)
+func (o *Outbox) setMark(ctx context.Context, c *chain, at point, position int64) {
+	c.told.Store(at.Length)
 	name, err := o.queueName(ctx)
 	if err == nil {
-		err = c.setMark(mark{lines, position, name})
+		err = c.setMark(mark{lines: at.Length, position: position, queue: name, size: at.size, head: at.Head.Head})
 	}
 	if err != nil {
 		o.log.WarnContext(ctx, "custody mark not written, lines will be published again", "chain", c.id, "error", err)

@@ -25,8 +25,9 @@ var ErrChain = errors.New("custody chain is broken")
 // Outbox is the Custody of a node: one chain per Case, in one file each,
 //
 //	<dir>/<chain>.jsonl       a line and LF, n times
-//	<dir>/<chain>.published   how many lines were published, and the last one's queue
-//	                          and position: saves work, proves nothing
+//	<dir>/<chain>.published   up to which line it was published, with the queue and
+//	                          position of that line, and the file's size and head
+//	                          there: saves work, may accuse, proves nothing
 //	<dir>/lock                taken while a chain is begun
 //
 // A line is written and fsynced under an exclusive flock of its file, and then
@@ -42,6 +43,12 @@ var ErrChain = errors.New("custody chain is broken")
 //   - between fsync and Publish: the line. Recover publishes it.
 //   - after Publish: at worst an old mark. Recover publishes it again, with the
 //     same ID, and the queue keeps the first.
+//
+// Of each chain the first line is verified when the Outbox is opened. All others
+// are before the first line of this handle is written to that chain, or its head
+// is told, and each time that its lines are given out. So damage is met before
+// anything is built on it, and a chain that a command has no use for costs it
+// nothing.
 //
 // Every method may be called concurrently, from several processes too.
 type Outbox struct {
@@ -73,9 +80,9 @@ type Entry struct {
 	X       json.RawMessage // Optional: a canonical object.
 }
 
-// OpenOutbox opens the chains in dir, and makes dir if need be. Each chain that
-// is there is verified from its first line; errors wrap [ErrChain]. log is
-// Optional.
+// OpenOutbox opens the chains in dir, and makes dir if need be. Of each chain that
+// is there the first line is verified, and all of them where the file does not end
+// with a whole one; errors wrap [ErrChain]. log is Optional.
 func OpenOutbox(dir string, facts Facts, queue EventQueue, log *slog.Logger) (*Outbox, error) {
 	return openOutbox(dir, facts, queue, log, (*os.File).Sync)
 }
@@ -140,7 +147,7 @@ func (o *Outbox) scan() error {
 			continue
 		}
 		c := &chain{id: id, path: name, sync: o.sync}
-		if err := c.locked(unix.LOCK_SH, func(f *os.File) error { return c.catchUp(f, nil) }); err != nil {
+		if err := c.locked(unix.LOCK_SH, func(f *os.File) error { return c.peek(f) }); err != nil {
 			return err
 		}
 		if c.length == 0 {
@@ -179,27 +186,6 @@ func (o *Outbox) find(home holdfast.ID) (*chain, error) {
 	return o.chains[home], nil
 }
 
-// Head implements Heads. A Case without a chain is an error that wraps
-// fs.ErrNotExist.
-func (o *Outbox) Head(_ context.Context, home holdfast.ID) (holdfast.Head, error) {
-	c, err := o.find(home)
-	if err == nil && c == nil {
-		err = fmt.Errorf("case %s was never opened on this node: %w", home, fs.ErrNotExist)
-	}
-	var h holdfast.Head
-	if err == nil {
-		err = c.locked(unix.LOCK_SH, func(f *os.File) error {
-			err := c.catchUp(f, nil)
-			h = c.headNow()
-			return err
-		})
-	}
-	if err != nil {
-		return holdfast.Head{}, fmt.Errorf("read custody head: %w", err)
-	}
-	return h, nil
-}
-
 // Append writes a line, makes it durable, and publishes it. The first line of a
 // Case begins its chain. An error of the publishing is returned with the head:
 // the line stands, and Recover or the next Append publishes it.
@@ -209,22 +195,22 @@ func (o *Outbox) Append(ctx context.Context, e Entry) (holdfast.Head, error) {
 	}
 	c, err := o.find(e.Case)
 	var line []byte
-	var h holdfast.Head
+	var at point
 	switch {
 	case err != nil:
 	case c == nil:
-		c, line, h, err = o.begin(e)
+		c, line, at, err = o.begin(e)
 	default:
-		line, h, err = o.add(c, e)
+		line, at, err = o.add(c, e)
 	}
 	if err != nil {
 		return holdfast.Head{}, fmt.Errorf("append custody line: %w", err)
 	}
-	return h, o.publishOne(ctx, c, line, h)
+	return at.Head, o.publishOne(ctx, c, line, at)
 }
 
-// add appends to a chain and returns the line and the head behind it.
-func (o *Outbox) add(c *chain, e Entry) (line []byte, h holdfast.Head, err error) {
+// add appends to a chain and returns the line and the point behind it.
+func (o *Outbox) add(c *chain, e Entry) (line []byte, at point, err error) {
 	err = c.locked(unix.LOCK_EX, func(f *os.File) error {
 		if err := c.catchUp(f, nil); err != nil {
 			return err
@@ -234,33 +220,33 @@ func (o *Outbox) add(c *chain, e Entry) (line []byte, h holdfast.Head, err error
 		if line, err = l.Encode(); err == nil {
 			err = c.append(f, line)
 		}
-		h = c.headNow()
+		at = point{c.headNow(), c.size}
 		return err
 	})
-	return line, h, err
+	return line, at, err
 }
 
 // begin makes a chain with its first line. The lock is held from the look until
 // the line is there, so a Case gets one chain however many processes begin it.
-func (o *Outbox) begin(e Entry) (*chain, []byte, holdfast.Head, error) {
+func (o *Outbox) begin(e Entry) (*chain, []byte, point, error) {
 	lock, err := os.OpenFile(filepath.Join(o.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, nil, holdfast.Head{}, err
+		return nil, nil, point{}, err
 	}
 	defer lock.Close() // closing gives the lock back
 	if err := flock(lock, unix.LOCK_EX); err != nil {
-		return nil, nil, holdfast.Head{}, err
+		return nil, nil, point{}, err
 	}
 	c, err := o.find(e.Case)
 	if err != nil {
-		return nil, nil, holdfast.Head{}, err
+		return nil, nil, point{}, err
 	}
 	fresh := c == nil
 	if fresh {
 		id := holdfast.NewID()
 		c = &chain{id: id, home: e.Case, node: o.facts.Node, sync: o.sync, path: filepath.Join(o.dir, string(id)+".jsonl")}
 	}
-	line, h, err := o.add(c, e)
+	line, at, err := o.add(c, e)
 	if err == nil && fresh {
 		o.mu.Lock()
 		if !slices.ContainsFunc(o.all, func(k *chain) bool { return k.id == c.id }) { // a scan may have met it
@@ -268,28 +254,5 @@ func (o *Outbox) begin(e Entry) (*chain, []byte, holdfast.Head, error) {
 		}
 		o.mu.Unlock()
 	}
-	return c, line, h, err
-}
-
-// Lines calls yield for every line of a Case, chain after chain, with its exact
-// bytes, and with the head behind it.
-func (o *Outbox) Lines(home holdfast.ID, yield func(line []byte, h holdfast.Head) error) error {
-	if _, err := o.find(home); err != nil {
-		return err
-	}
-	for _, c := range o.list() {
-		if c.home != home {
-			continue
-		}
-		if err := c.again(yield); err != nil {
-			return fmt.Errorf("read custody lines: %w", err)
-		}
-	}
-	return nil
-}
-
-func (o *Outbox) list() []*chain {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Clone(o.all)
+	return c, line, at, err
 }

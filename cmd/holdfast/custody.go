@@ -84,23 +84,9 @@ type chainSeen struct {
 	anchored int64
 }
 
-// custody prints the lines as they are read. Outbox.Lines checks the chain; a
-// broken one ends here with its error.
+// custody prints the lines as they are read.
 func (c *cli) custody(ctx context.Context, n *node, cs catalog.Case) error {
-	var chains []*chainSeen
-	err := n.outbox.Lines(cs.ID, func(b []byte, h holdfast.Head) error {
-		l, err := holdfast.ParseLine(b)
-		if err != nil {
-			return err
-		}
-		if len(chains) == 0 || chains[len(chains)-1].id != h.Chain {
-			chains = append(chains, &chainSeen{id: h.Chain, node: l.Node})
-		}
-		k := chains[len(chains)-1]
-		k.heads = append(k.heads, h.Head)
-		c.sayLine(l)
-		return ctx.Err()
-	})
+	chains, err := n.readChains(ctx, cs.ID, c.sayLine)
 	if err != nil {
 		return err
 	}
@@ -113,6 +99,25 @@ func (c *cli) custody(ctx context.Context, n *node, cs catalog.Case) error {
 			"chain %s of node %s: %d lines, head %s; anchored by sealed manifests up to line %d", k.id, messages.Visible(k.node), len(k.heads), k.heads[len(k.heads)-1], k.anchored)
 	}
 	return broken
+}
+
+// readChains reads the chains of a Case whole. Outbox.Lines checks them; a broken
+// one ends here with its error.
+func (n *node) readChains(ctx context.Context, home holdfast.ID, say func(*holdfast.Line)) (chains []*chainSeen, err error) {
+	err = n.outbox.Lines(home, func(b []byte, h holdfast.Head) error {
+		l, err := holdfast.ParseLine(b)
+		if err != nil {
+			return err
+		}
+		if len(chains) == 0 || chains[len(chains)-1].id != h.Chain {
+			chains = append(chains, &chainSeen{id: h.Chain, node: l.Node})
+		}
+		k := chains[len(chains)-1]
+		k.heads = append(k.heads, h.Head)
+		say(l)
+		return ctx.Err()
+	})
+	return chains, err
 }
 
 // missingLines compares with the lengths that Events and Manifests gave the

@@ -22,9 +22,10 @@ func (c *cli) doctorCmd() *cobra.Command {
 		return nil
 	})
 	cmd.Long = `Checks the node's directory and who can read it, its keys, the browser, the disk,
-the queue, what is not sealed, the log against its mirrors, and the clock; and asks
-each authority for a real token. Every line that is no "ok" says what to do. With
-no line at all it ends within half a minute.
+the queue, what is not sealed, every line of custody, the log against its mirrors,
+and the clock; and asks each authority for a real token. Every line that is no "ok"
+says what to do. With no line at all it ends within half a minute, and a minute
+more for each million lines of custody.
 
 With --json each line is {"check","ok","level","detail"}; level is ok, note or
 fault. A note is worth knowing and no fault.
@@ -78,6 +79,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.disk(ctx, n)
 	d.queue(ctx, n)
 	d.unsealed(ctx, n)
+	d.custody(ctx, n)
 	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))
 	d.mirrors(ctx, n)
 	d.telegram(n)

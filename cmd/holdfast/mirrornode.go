@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"holdfast"
 	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/pipeline"
@@ -119,7 +121,8 @@ func (m *mirroring) tasks(ctx context.Context) (d hashing.Digest, err error) {
 
 // chains copies each Custody chain up to its last whole line. A copy never
 // becomes shorter or other than it was: a chain that does not continue its copy
-// is not the chain that was mirrored. Without write they are only compared.
+// is not the chain that was mirrored. One that has grown is verified before it is
+// copied. Without write they are only compared.
 func (m *mirroring) chains(write func(name string, b []byte) error) (list []signedChain, err error) {
 	names, err := filepath.Glob(filepath.Join(globEscape(m.n.path("outbox")), "*.jsonl"))
 	if err != nil {
@@ -144,6 +147,9 @@ func (m *mirroring) chains(write func(name string, b []byte) error) (list []sign
 		}
 		list = append(list, signedChain{Name: base, Size: int64(len(b)), Digest: hashing.Of(b)})
 		if len(b) > len(was) && write != nil {
+			if err := m.n.outbox.Check(holdfast.ID(strings.TrimSuffix(base, ".jsonl")), b); err != nil {
+				return nil, err
+			}
 			if err := write(m.path(filepath.Join("outbox", base)), b); err != nil {
 				return nil, err
 			}

@@ -135,11 +135,11 @@ func (n *node) begin(ctx context.Context) error {
 	if err := n.noteOlder(ctx); err != nil {
 		return err
 	}
-	h, err := n.outbox.Head(ctx, n.set.Unfiled)
-	if err == nil && h.Length > 1 {
+	begun, err := n.outbox.Continues(n.set.Unfiled)
+	if err == nil && begun {
 		return n.outbox.Recover(ctx, n.planned)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return err
 	}
 	unlock, err := lockFile(ctx, n.path("cases.lock")) // two processes may be the first at once
@@ -147,11 +147,13 @@ func (n *node) begin(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if h, err = n.outbox.Head(ctx, n.set.Unfiled); errors.Is(err, fs.ErrNotExist) {
-		err = n.openCase(ctx, n.set.Unfiled, "unfiled", catalog.Record{})
+	// Before a chain is begun: where one was lost, none may take its place.
+	if err := n.outbox.Recover(ctx, n.planned); err != nil {
+		return err
 	}
-	if err == nil {
-		err = n.outbox.Recover(ctx, n.planned)
+	h, err := n.outbox.Head(ctx, n.set.Unfiled)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = n.openCase(ctx, n.set.Unfiled, "unfiled", catalog.Record{})
 	}
 	if err == nil && h.Length <= 1 {
 		err = n.event(ctx, "key-made", []string{n.keys.newest().id()})
