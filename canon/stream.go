@@ -38,7 +38,7 @@ func encodeField(w io.Writer, leaf *json.Encoder, f reflect.Value) error {
 	if f.Kind() != reflect.Slice || f.Len() == 0 || ownForm(f.Type()) {
 		return leaf.Encode(f.Addr().Interface())
 	}
-	if f.Type().Elem().Kind() == reflect.Uint8 {
+	if e := f.Type().Elem(); e.Kind() == reflect.Uint8 && !ownForm(e) {
 		return encodeBytes(w, f.Bytes())
 	}
 	for i := range f.Len() {
