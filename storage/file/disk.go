@@ -23,6 +23,8 @@ type Hooks struct {
 	Free  func(dir *os.File) (Space, error)
 
 	SyncAll func(dir *os.File) error // of all that lies on dir's file system
+
+	Page int // how many names of a folder a list holds at once
 }
 
 // Space is what is left of a file system, in bytes and in files. Files is 0
@@ -46,6 +48,9 @@ func (h Hooks) withDefaults() Hooks {
 	}
 	if h.SyncAll == nil {
 		h.SyncAll = syncAll
+	}
+	if h.Page == 0 {
+		h.Page = pageSize
 	}
 	return h
 }
