@@ -25,8 +25,18 @@ export LC_ALL=C OPENSSL_CONF=/dev/null
 unset SSL_CERT_FILE SSL_CERT_DIR GREP_OPTIONS POSIXLY_CORRECT CDPATH UNZIP UNZIPOPT ZIPINFO ZIPINFOOPT
 umask 077
 
-die() { printf 'verify.sh: %s\n' "$*" >&2; exit 2; }
-TRUST='' BUNDLE=''
+# die WORDS: in a part of the script that runs beside it the exit ends that part
+# only, so the first reason is left in a file, and nothing is said after it.
+die() {
+	[ -z "$W" ] || [ -s "$W/dead" ] || printf '%s' "$*" >"$W/dead" || kill -TERM "$$"
+	[ "$BASH_SUBSHELL" -eq 0 ] || exit 2
+	local first=''
+	[ -z "$W" ] || first=$(<"$W/dead")
+	[ -z "$first" ] || [ "$first" = "$*" ] || first=": $first"
+	printf 'verify.sh: %s\n' "$*${first#"$*"}" >&2
+	exit 2
+}
+W='' TRUST='' BUNDLE=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--trust) [ $# -ge 2 ] || die '--trust needs a folder'; TRUST=$2; shift ;;
@@ -37,7 +47,8 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-for tool in openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs mktemp mkfifo; do
+TOOLS='openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs cat'
+for tool in $TOOLS mktemp mkfifo; do
 	command -v "$tool" >/dev/null || die "$tool is not installed"
 done
 [ "$(printf abc | sha256sum 2>/dev/null | cut -c1-64)" = ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad ] || die 'sha256sum does not work'
@@ -46,7 +57,7 @@ case $(openssl version) in 'OpenSSL '[3-9]*) ;; *) die 'OpenSSL 3 or later is ne
 case $(unzip -v 2>/dev/null </dev/null) in *Info-ZIP*) ;; *) die 'unzip is not the one of Info-ZIP' ;; esac
 [ "$(find / -maxdepth 0 -regex '/*' 2>/dev/null)" = / ] || die 'this find knows no -regex'
 NL=$'\\\n' # a line feed for the right side of sed's s
-[ -n "$BUNDLE" ] || BUNDLE=$(dirname -- "$0")
+[ -n "$BUNDLE" ] || BUNDLE=$(dirname -- "$0") || die 'the folder of this script is not known'
 [ -z "$TRUST" ] || TRUST=$(cd -- "$TRUST" 2>/dev/null && pwd) || die 'the folder of --trust cannot be opened'
 [ -z "$TRUST" ] || [ -f "$TRUST/policy.txt" ] || die 'no policy.txt in the folder of --trust: make it with `holdfast policy export --dir`'
 # openssl takes a space or comma in some names of files for the end of the name.
@@ -56,13 +67,39 @@ PIPED='' # see heads
 trap '[ -z "$PIPED" ] || kill "$PIPED"; rm -rf -- "$W"' EXIT
 trap 'exit 130' INT TERM
 
+# --- a tool that fails or is killed ------------------------------------------
+# What it has not said would be missing from a list, and a check with it. So each
+# call of each tool, wherever it stands, goes through answer; and each list is
+# whole, in a file, before it is walked through.
+# answer TOOL STATUS: is that an answer? 141: whoever read it had enough, which
+# is any error where the script was started with SIGPIPE ignored.
+NOPIPE=$(trap -p PIPE)
+answer() {
+	[ -z "$NOPIPE" ] || [ "$2" -gt 125 ] || return "$2"
+	case $1:$2 in
+	*:0 | *:141 | grep:1 | cmp:1 | awk:1 | sort:1) return "$2" ;;
+	openssl:*) [ "$2" -gt 125 ] || return "$2" ;; # each command has its own numbers for "no"
+	unzip:[4-8] | unzip:50 | unzip:80) ;; # no memory, a full disk, stopped
+	unzip:*) [ "$2" -gt 125 ] || return "$2" ;;
+	esac
+	die "$1 failed (exit code $2)"
+}
+for tool in $TOOLS; do eval "$tool() { command $tool \"\$@\"; answer $tool \$?; }"; done
+# some: grep, for lists, in which nothing may be found.
+some() { grep "$@" || [ $? -eq 1 ]; }
+# put FILE WORDS: one more line.
+put() { local to=$1; shift; printf '%s\n' "$*" >>"$to" || short; }
+short() { die 'a list could not be written whole (is the folder for temporary files full?)'; }
+alive() { [ ! -s "$W/dead" ] || die "$(<"$W/dead")"; }
+
 # --- what is found -----------------------------------------------------------
 BAD=0 UNSEALED=0 UNKNOWN=0 NEWER='' ZIP=''
-ok() { printf 'ok            %s: %s\n' "$1" "$2"; }
-note() { printf 'note          %s: %s\n' "$1" "$2"; }
-lacks() { UNSEALED=1; printf 'missing       %s: %s\n' "$1" "$2"; }
-bad() { BAD=$((BAD + 1)); [ "$BAD" -gt 200 ] || printf 'CONTRADICTED  %s: %s\n' "$1" "$2"; }
+ok() { alive; printf 'ok            %s: %s\n' "$1" "$2"; }
+note() { alive; printf 'note          %s: %s\n' "$1" "$2"; }
+lacks() { alive; UNSEALED=1; printf 'missing       %s: %s\n' "$1" "$2"; }
+bad() { alive; BAD=$((BAD + 1)); [ "$BAD" -gt 200 ] || printf 'CONTRADICTED  %s: %s\n' "$1" "$2"; }
 verdict() {
+	alive
 	printf '\n'
 	# a file that was changed while it was read is none of which something can be said
 	[ -z "$ZIP" ] || { [ -f "$ZIP" ] && [ ! "$ZIP" -nt "$W/before" ] && [ ! "$ZIP" -ot "$W/before" ]; } || die 'the file was changed while it was read: wait until it is whole, and check it again'
@@ -144,10 +181,12 @@ names_of_zip() {
 		bad entry-name 'a name that is not allowed'
 		verdict
 	fi
-	[ -z "$(sort "$W/zipnames" | uniq -d | head -n 1)" ] || { bad entry-duplicate 'a name is there twice'; verdict; }
-	unzip -Z -l -- "$1" </dev/null | awk 'NR > 2 && /^[^0-9]/ && NF > 8 && !/^-/ { exit 1 }' || { bad entry-type 'a link or folder'; verdict; }
+	sort "$W/zipnames" | uniq -d >"$W/twice" || short
+	[ ! -s "$W/twice" ] || { bad entry-duplicate 'a name is there twice'; verdict; }
+	unzip -Z -l -- "$1" </dev/null | awk 'NR > 2 && /^[^0-9]/ && NF > 8 && !/^-/ { no = 1 } END { exit no }' || { bad entry-type 'a link or folder'; verdict; }
 	unzip -Zt -- "$1" </dev/null | awk '{ exit !($3 <= 1032 * ($6 + 1000)) }' || { bad zip 'it would expand too far'; verdict; }
-	mkdir "$W/bundle" && unzip -qq -- "$1" -d "$W/bundle" </dev/null || { bad zip 'unzip failed'; verdict; }
+	mkdir "$W/bundle" || die 'no temporary folder'
+	unzip -qq -- "$1" -d "$W/bundle" </dev/null || { bad zip 'unzip failed'; verdict; }
 }
 if [ -f "$BUNDLE" ]; then
 	[ "$(head -c 2 -- "$BUNDLE")" = PK ] || die 'this file does not begin like a ZIP'
@@ -159,77 +198,84 @@ fi
 cd -- "$BUNDLE" 2>/dev/null || die 'the bundle cannot be opened'
 [ -d data ] || die 'this is no bundle: it has no folder data'
 
-if [ -n "$(find . ! -type f ! -type d -print | head -c 1)" ]; then bad entry-type 'a link or special file'; verdict; fi
-if [ -n "$(find . -mindepth 1 ! -path ./00-READ-ME-FIRST.html \( ! -regex '\./[a-z0-9._/-]*' -o -name '-*' -o -name '..?*' \) -print | head -c 1)" ]; then
+find . ! -type f ! -type d -print >"$W/odd" || short
+if [ -s "$W/odd" ]; then bad entry-type 'a link or special file'; verdict; fi
+find . -mindepth 1 ! -path ./00-READ-ME-FIRST.html \( ! -regex '\./[a-z0-9._/-]*' -o -name '-*' -o -name '..?*' \) -print >"$W/odd" || short
+if [ -s "$W/odd" ]; then
 	bad entry-name 'a name that is not allowed'
 	verdict
 fi
 
 # --- bag: every file is hashed once, here ------------------------------------
 find data -type f | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/sums" || die 'a file cannot be read, or sha256sum failed'
-if cmp -s "$W/sums" manifest-sha256.txt; then ok bag "$(wc -l <"$W/sums" | tr -d ' ') files as in manifest-sha256.txt"; else bad bag 'manifest-sha256.txt does not list exactly the files under data/'; fi
+if [ -f manifest-sha256.txt ] && cmp -s "$W/sums" manifest-sha256.txt; then ok bag "$(wc -l <"$W/sums" | tr -d ' ') files as in manifest-sha256.txt"; else bad bag 'manifest-sha256.txt does not list exactly the files under data/'; fi
 find . -maxdepth 1 -type f ! -name tagmanifest-sha256.txt | sed 's|^\./||' | sort | tr '\n' '\0' | xargs -0 sha256sum -- >"$W/tags" || die 'a file cannot be read, or sha256sum failed'
-cmp -s "$W/tags" tagmanifest-sha256.txt || bad bag 'tagmanifest-sha256.txt does not list exactly the files beside data/'
-printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' | cmp -s - bagit.txt || bad bag 'bagit.txt'
-oxum=$(awk '{ print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 wc -c -- | awk '$2 != "total" { s += $1; n++ } END { printf "%.0f.%d", s, n }')
+[ -f tagmanifest-sha256.txt ] && cmp -s "$W/tags" tagmanifest-sha256.txt || bad bag 'tagmanifest-sha256.txt does not list exactly the files beside data/'
+[ -f bagit.txt ] && printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' | cmp -s - bagit.txt || bad bag 'bagit.txt'
+oxum=$(awk '{ print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 wc -c -- | awk '$2 != "total" { s += $1; n++ } END { printf "%.0f.%d", s, n }') || short
 if [ ! -f bag-info.txt ]; then
 	bad bag 'bag-info.txt is missing'
 elif [ "$(tail -c 1 bag-info.txt | xxd -p)" != 0a ] || ! awk -v o="Payload-Oxum: $oxum" '!/^[A-Za-z-]+: ./ || /[\001-\037\177]/ { bad = 1 } tolower($0) ~ /^payload-oxum:/ { n++; if ($0 != o || NR == 1) bad = 1 } END { exit bad || n != 1 }' bag-info.txt; then
 	bad bag 'bag-info.txt is not of lines `Label: value`, or has not the one right Payload-Oxum'
 fi
-EXTRA=$(find . -mindepth 1 -maxdepth 1 | grep -Evx '\./(00-READ-ME-FIRST\.html|verify\.sh|bagit\.txt|bag-info\.txt|manifest-sha256\.txt|tagmanifest-sha256\.txt|data)')
-[ -z "$EXTRA" ] || bad file-extra 'a file that no bundle has beside data/'
-if awk '{ print $2 }' "$W/sums" | grep -Evq '^data/(export\.dsse\.json|custody\.jsonl|(seals|trust)/.+|tlog/[^/]+/[^/]+|exhibits/[0-9-]+/.+)$'; then bad file-extra 'a file in a place under data/ that no bundle has'; fi
+find . -mindepth 1 -maxdepth 1 | some -Evx '\./(00-READ-ME-FIRST\.html|verify\.sh|bagit\.txt|bag-info\.txt|manifest-sha256\.txt|tagmanifest-sha256\.txt|data)' >"$W/extra" || short
+[ ! -s "$W/extra" ] || bad file-extra 'a file that no bundle has beside data/'
+awk '{ print $2 }' "$W/sums" | some -Ev '^data/(export\.dsse\.json|custody\.jsonl|(seals|trust)/.+|tlog/[^/]+/[^/]+|exhibits/[0-9-]+/.+)$' >"$W/extra" || short
+[ ! -s "$W/extra" ] || bad file-extra 'a file in a place under data/ that no bundle has'
 
 # --- whom to trust -----------------------------------------------------------
 QUORUM=1
 : >"$W/policy"
+: >"$W/roots"
 if [ -n "$TRUST" ]; then
-	grep -Ev '^(#|$)' "$TRUST/policy.txt" >"$W/policy"
+	grep -Ev '^(#|$)' "$TRUST/policy.txt" >"$W/policy" || die 'policy.txt is empty'
 	[ "$(head -n 1 "$W/policy")" = 'holdfast-policy 1' ] || die 'policy.txt is of another version'
 	QUORUM=$(awk '$1 == "quorum" { print $2; exit }' "$W/policy")
 	is "$QUORUM" "$NUM" || die 'policy.txt has no quorum'
 	for f in "$TRUST"/roots/*.pem; do
 		[ -f "$f" ] || continue
-		printf '%s %s\n' "$(openssl x509 -in "$f" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -c1-64)" "$f" >>"$W/roots"
+		put "$W/roots" "$(openssl x509 -in "$f" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -c1-64)" "$f"
 	done
 fi
-touch "$W/roots"
+awk '$1 == "authority"' "$W/policy" >"$W/authorities" && awk '$1 == "checkpoint"' "$W/policy" >"$W/checkpoints" || short
 : >"$W/all.pem"
 for f in data/trust/certs/*.pem; do
 	[ -f "$f" ] || continue
 	h=$(openssl x509 -in "$f" -outform DER 2>/dev/null | sha256sum | cut -c1-64)
-	if [ "$f" = "data/trust/certs/$h.pem" ]; then openssl x509 -in "$f" >>"$W/all.pem"; else bad trust-form "$f is not the certificate that its name says"; fi
+	if [ "$f" = "data/trust/certs/$h.pem" ] && openssl x509 -in "$f" >>"$W/all.pem" 2>/dev/null; then :; else bad trust-form "$f is not the certificate that its name says"; fi
 done
 # NODE.keys: lines "<key id> <1 if DIR names it> <from> <until> <PEM>", NODE.logs:
 # "<1 if DIR names it> <PEM>". A path stands last: it may have spaces.
-mkdir "$W/nodes"
+mkdir "$W/nodes" && : >"$W/nodes/none.keys" || die 'no temporary folder'
 load_node() {
 	[ -f "$W/nodes/$1.keys" ] && return
 	: >"$W/nodes/$1.keys"
 	: >"$W/nodes/$1.logs"
 	local entry=data/trust/nodes/$1.json id key file from until
+	awk -v n="$1" '$1 == "key" && $2 == n { print $3, $4, $5 }' "$W/policy" >"$W/node.keys" || short
 	while read -r id from until; do
-		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && printf '%s 1 %s %s %s\n' "$id" "$from" "$until" "$TRUST/keys/$id.pem" >>"$W/nodes/$1.keys"
-	done < <(awk -v n="$1" '$1 == "key" && $2 == n { print $3, $4, $5 }' "$W/policy")
+		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && put "$W/nodes/$1.keys" "$id 1 $from $until $TRUST/keys/$id.pem"
+	done <"$W/node.keys"
+	awk -v n="$1" '$1 == "node" && $2 == n { print $3 }' "$W/policy" >"$W/node.logs" || short
 	while read -r id; do
-		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && log_key_is "$TRUST/keys/$id.pem" "$1" && printf '1 %s\n' "$TRUST/keys/$id.pem" >>"$W/nodes/$1.logs"
-	done < <(awk -v n="$1" '$1 == "node" && $2 == n { print $3 }' "$W/policy")
+		is "$id" "$H" && pem_is "$TRUST/keys/$id.pem" "$id" && log_key_is "$TRUST/keys/$id.pem" "$1" && put "$W/nodes/$1.logs" "1 $TRUST/keys/$id.pem"
+	done <"$W/node.logs"
 	[ -f "$entry" ] || return
 	grep -q "\"name\":\"$1\"}\$" "$entry" || { bad trust-form "$entry is of another node"; return; }
+	some -oE '"spki":"[^"]+"' "$entry" | cut -d'"' -f4 | some -Ex "$B64" >"$W/node.spki" || short
 	while read -r key; do
 		file=$W/nodes/key.$RANDOM$RANDOM.pem
 		printf '%s' "$key" | unb64 | openssl pkey -pubin -inform DER -out "$file" 2>/dev/null || { bad trust-form "$entry: a key"; continue; }
 		id=$(openssl pkey -pubin -in "$file" -outform DER | sha256sum | cut -c1-64)
-		cmp -s "$file" "data/trust/nodes/$id.pem" || bad trust-form "data/trust/nodes/$id.pem is not the key of $1"
-		printf '%s 0 0 - %s\n' "$id" "$file" >>"$W/nodes/$1.keys"
-	done < <(grep -oE '"spki":"[^"]+"' "$entry" | cut -d'"' -f4 | grep -Ex "$B64")
+		[ -f "data/trust/nodes/$id.pem" ] && cmp -s "$file" "data/trust/nodes/$id.pem" || bad trust-form "data/trust/nodes/$id.pem is not the key of $1"
+		put "$W/nodes/$1.keys" "$id 0 0 - $file"
+	done <"$W/node.spki"
 	key=$(grep -oE "\"key\":\"$1\+[0-9a-f]{8}\+$B64\"" "$entry" | head -n 1 | cut -d+ -f3- | tr -d '"')
 	key=$(hex_of_b64 "$key")
 	is "$key" "01$H" || { bad trust-form "$entry: log key"; return; }
 	file=$W/nodes/log.$RANDOM$RANDOM.pem
 	printf '302a300506032b6570032100%s' "${key#01}" | unhex | openssl pkey -pubin -inform DER -out "$file" 2>/dev/null
-	if log_key_is "$file" "$1"; then printf '0 %s\n' "$file" >>"$W/nodes/$1.logs"; else bad trust-form "$entry: the name is not made from the log key"; fi
+	if log_key_is "$file" "$1"; then put "$W/nodes/$1.logs" "0 $file"; else bad trust-form "$entry: the name is not made from the log key"; fi
 }
 pem_is() { [ -f "$1" ] && [ "$(openssl pkey -pubin -in "$1" -outform DER 2>/dev/null | sha256sum | cut -c1-64)" = "$2" ]; }
 raw_key() { openssl pkey -pubin -in "$1" -outform DER | tail -c 32 | xxd -p -c 64; }
@@ -320,38 +366,40 @@ export_statement() {
 		bad export-signature "no key of $node signed the export statement"
 	fi
 	# "<case> <manifest>" of all that is counted. A quote in a name is written \".
-	between "$x.payload" '"cases":[' '],"custody":[' | sed "s/{\"captures\":\[/$NL&$NL/g; s/\"sha256:/$NL&/g; s/\],\"case\":\"/$NL&/g" | awk '
+	between "$x.payload" '"cases":[' '],"custody":[' >"$W/cases.json" || { bad export-form 'no list of cases'; return; }
+	sed "s/{\"captures\":\[/$NL&$NL/g; s/\"sha256:/$NL&/g; s/\],\"case\":\"/$NL&/g" "$W/cases.json" | awk '
 		/^[{]"captures":\[$/ { open = 1; n = 0; next }
 		open && /^"sha256:[0-9a-f]*",?$/ { list[n++] = substr($0, 9, 64); next }
-		open && /^\],"case":"/ { open = 0; for (i = 0; i < n; i++) print substr($0, 11, 32), list[i] }' >"$W/counted"
-	[ -z "$(grep -oE '\],"case":"[0-9a-f]{32}"' "$x.payload" | sort | uniq -d)" ] || bad export-form 'a case is there twice'
+		open && /^\],"case":"/ { open = 0; for (i = 0; i < n; i++) print substr($0, 11, 32), list[i] }' >"$W/counted" || short
+	some -oE '\],"case":"[0-9a-f]{32}"' "$x.payload" | sort | uniq -d >"$W/twice" || short
+	[ ! -s "$W/twice" ] || bad export-form 'a case is there twice'
 	# files
-	tr '{' '\n' <"$W/files.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/files.lines"
+	tr '{' '\n' <"$W/files.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/files.lines" || short
 	if grep -Evq "^\"digest\":\"sha256:$H\",\"path\":\"data/[a-z0-9._/-]+\",\"size\":(0|$NUM)\$" "$W/files.lines"; then bad export-form 'the list of files'; return; fi
-	awk -F'"' '{ print substr($4, 8) "  " $8 }' "$W/files.lines" >"$W/files.sums"
+	awk -F'"' '{ print substr($4, 8) "  " $8 }' "$W/files.lines" >"$W/files.sums" || short
 	sort -c -k 2 "$W/files.sums" 2>/dev/null || bad export-form 'the list of files is not sorted'
-	awk '$2 != "data/export.dsse.json"' "$W/sums" | sort >"$W/have"
-	sort "$W/files.sums" >"$W/want"
+	awk '$2 != "data/export.dsse.json"' "$W/sums" | sort >"$W/have" && sort "$W/files.sums" >"$W/want" || short
 	cmp -s "$W/have" "$W/want" || bad file-digest "$(comm -3 "$W/have" "$W/want" | awk '{ print $2 }' | sort -u | head -n 5 | tr '\n' ' ')are not as the export statement lists them"
-	awk -F'"' '{ sub(/^:/, "", $11); print $11, $8 }' "$W/files.lines" | sort >"$W/want.sizes"
-	awk '$2 != "data/export.dsse.json" { print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 wc -c -- | awk '$2 != "total" { print $1, $2 }' | sort >"$W/have.sizes"
+	awk -F'"' '{ sub(/^:/, "", $11); print $11, $8 }' "$W/files.lines" | sort >"$W/want.sizes" || short
+	awk '$2 != "data/export.dsse.json" { print $2 }' "$W/sums" | tr '\n' '\0' | xargs -0 wc -c -- | awk '$2 != "total" { print $1, $2 }' | sort >"$W/have.sizes" || short
 	cmp -s "$W/have.sizes" "$W/want.sizes" || bad file-digest 'a size is not as the export statement says'
 	# exhibits
-	tr '{' '\n' <"$W/exhibits.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/exhibits.lines"
+	tr '{' '\n' <"$W/exhibits.json" | sed '/^$/d; s/},\{0,1\}$//' >"$W/exhibits.lines" || short
 	if grep -Evq "^\"capture\":\"[0-9a-f]{32}\",\"manifest\":\"sha256:$H\",\"number\":\"($NUM-)?$NUM\",\"seal\":\"($SEAL)?\"\$" "$W/exhibits.lines"; then bad export-form 'the list of exhibits'; return; fi
 	[ -s "$W/exhibits.lines" ] || { bad export-form 'no exhibit'; return; }
-	awk -F'"' '{ print $4, substr($8, 8), $12, ($16 == "" ? "-" : $16) }' "$W/exhibits.lines" >"$W/exhibits"
-	[ -z "$(awk '{ print $3 }' "$W/exhibits" | sort | uniq -d)" ] || bad export-form 'an exhibit number is there twice'
-	[ -z "$(awk '{ print $1, $2 }' "$W/exhibits" | sort -u | awk '{ print $1 }' | uniq -d)" ] || bad capture-twice 'one capture with two manifests'
-	sed "s/{\"digest\":\"sha256:/$NL&/g" "$x.payload" | grep -oE "^\{\"digest\":\"sha256:$H\",\"exhibit\":\"[0-9-]+\",\"name\":\"[a-z0-9._-]+\",\"reason\":\"[^\"]" | awk -F'"' '{ print substr($4, 8), $8, $12 }' >"$W/withheld"
-	[ -z "$(awk '{ print $2, $3 }' "$W/withheld" | sort | uniq -d)" ] || bad export-form 'an object is stated as withheld twice'
+	awk -F'"' '{ print $4, substr($8, 8), $12, ($16 == "" ? "-" : $16) }' "$W/exhibits.lines" >"$W/exhibits" && awk '{ print $3 }' "$W/exhibits" | sort | uniq -d >"$W/twice" || short
+	[ ! -s "$W/twice" ] || bad export-form 'an exhibit number is there twice'
+	awk '{ print $1, $2 }' "$W/exhibits" | sort -u | awk '{ print $1 }' | uniq -d >"$W/twice" || short
+	[ ! -s "$W/twice" ] || bad capture-twice 'one capture with two manifests'
+	sed "s/{\"digest\":\"sha256:/$NL&/g" "$x.payload" | some -oE "^\{\"digest\":\"sha256:$H\",\"exhibit\":\"[0-9-]+\",\"name\":\"[a-z0-9._-]+\",\"reason\":\"[^\"]" | awk -F'"' '{ print substr($4, 8), $8, $12 }' >"$W/withheld" && awk '{ print $2, $3 }' "$W/withheld" | sort | uniq -d >"$W/twice" || short
+	[ ! -s "$W/twice" ] || bad export-form 'an object is stated as withheld twice'
 	between "$x.payload" '"custody":[' ']' >"$W/custody.json" || bad export-form 'no custody heads'
 }
 export_statement
 [ -z "$NEWER" ] || verdict # nothing of it can be read, except that it is signed
 
 # --- seals -------------------------------------------------------------------
-tree() { printf '%s %s %s\n' "$1" "$2" "$3" >>"$W/trees"; } # origin size root
+tree() { put "$W/trees" "$1 $2 $3"; } # origin size root
 : >"$W/trees"
 : >"$W/heads"
 # checkpoint FILE ORIGIN: sets SIZE, ROOT and LOGKNOWN.
@@ -363,6 +411,7 @@ checkpoint() {
 	is "$ROOT" "$H" && [ "$(printf '%s' "$ROOT" | unhex | b64)" = "$root" ] || return 1
 	SIZE=$size
 	printf '%s\n%s\n%s\n' "$2" "$size" "$root" >"$W/note"
+	sed -n '5,$p' "$1" | some -E "^— $2 $B64\$" >"$W/note.sigs" || short
 	load_node "$2"
 	while read -r LOGKNOWN key; do
 		raw=$(raw_key "$key")
@@ -371,7 +420,7 @@ checkpoint() {
 			[ "${#sig}" -eq 136 ] && [ "${sig:0:8}" = "$({ printf '%s\n\001' "$2"; printf '%s' "$raw" | unhex; } | sha256sum | cut -c1-8)" ] || continue
 			printf '%s' "${sig:8}" | unhex >"$W/note.sig"
 			openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$W/note" -sigfile "$W/note.sig" >/dev/null 2>&1 && return 0
-		done < <(sed -n '5,$p' "$1" | grep -E "^— $2 $B64\$")
+		done <"$W/note.sigs"
 	done <"$W/nodes/$2.logs"
 	return 1
 }
@@ -423,7 +472,7 @@ grown() {
 # token FILE HASH WHO: is it sound? Sets GEN, LATEST and POLICY; prints what is
 # wrong as "<finding> <detail>" into $W/why.
 token() {
-	openssl ts -reply -token_in -in "$1" -text >"$W/token.text" 2>/dev/null && read -r GEN LATEST < <(clock <"$W/token.text") || { echo 'timestamp-form it cannot be read' >"$W/why"; return 1; }
+	openssl ts -reply -token_in -in "$1" -text >"$W/token.text" 2>/dev/null && clock <"$W/token.text" >"$W/clock" && read -r GEN LATEST <"$W/clock" || { echo 'timestamp-form it cannot be read' >"$W/why"; return 1; }
 	POLICY=$(awk '/^Policy OID: / { print $3; exit }' "$W/token.text")
 	# Any certificate is taken as an anchor here, at any time: only the token's
 	# own signature, its signer's purpose and the imprint are looked at.
@@ -437,8 +486,9 @@ token() {
 # counted FILE HASH: prints the operator for whom the sound token counts.
 counted() {
 	local op root issuer oid from until file why=authority-unknown
-	{ openssl pkcs7 -inform DER -in "$1" -print_certs 2>/dev/null | sed -n '/^-----BEGIN/,/^-----END/p'; cat "$W/all.pem"; } >"$W/chain.pem"
+	{ openssl pkcs7 -inform DER -in "$1" -print_certs 2>/dev/null | sed -n '/^-----BEGIN/,/^-----END/p'; cat "$W/all.pem"; } >"$W/chain.pem" || short
 	while read -r _ op root issuer oid from until; do
+		awk -v r="$root" '$1 == r { print substr($0, 66) }' "$W/roots" >"$W/roots.of" || short
 		while read -r file; do
 			openssl ts -verify -token_in -in "$1" -digest "$2" -attime "$((GEN / 1000))" -auth_level 2 -CAfile "$file" -untrusted "$W/chain.pem" >/dev/null 2>"$W/ts.err" || { grep -q expired "$W/ts.err" && why=timestamp-expired; continue; }
 			[ "$oid" = - ] || [ "$oid" = "$POLICY" ] || continue
@@ -446,16 +496,15 @@ counted() {
 			if [ "$GEN" -lt "$from" ] || { [ "$until" != - ] && [ "$GEN" -ge "$until" ]; }; then why=authority-period; continue; fi
 			printf '%s\n' "$op"
 			return 0
-		done < <(awk -v r="$root" '$1 == r { print substr($0, 66) }' "$W/roots")
-	done < <(awk '$1 == "authority"' "$W/policy")
+		done <"$W/roots.of"
+	done <"$W/authorities"
 	printf '%s\n' "$why" >"$W/why"
 	return 1
 }
 # issued SPKI ROOT: did a CA of that key sign the token's signer?
 issued() {
 	local i=0
-	rm -f "$W"/ca.*
-	cat "$2" "$W/chain.pem" | awk -v w="$W" '/^-----BEGIN CERT/ { n++ } n { print >(w "/ca." n) }'
+	rm -f "$W"/ca.* && cat "$2" "$W/chain.pem" | awk -v w="$W" '/^-----BEGIN CERT/ { n++ } n { print >(w "/ca." n) }' || short
 	for i in "$W"/ca.*; do
 		[ "$(openssl x509 -in "$i" -noout -pubkey 2>/dev/null | openssl pkey -pubin -outform DER 2>/dev/null | sha256sum | cut -c1-64)" = "$1" ] || continue
 		openssl verify -partial_chain -attime "$((GEN / 1000))" -no-CAfile -no-CApath -no-CAstore -trusted "$i" "$W/leaf.pem" >/dev/null 2>&1 && return 0
@@ -464,10 +513,10 @@ issued() {
 }
 untrusted_root() { # names the root that a token's chain ends in, for people
 	local f
-	{ openssl pkcs7 -inform DER -in "$1" -print_certs 2>/dev/null | sed -n '/^-----BEGIN/,/^-----END/p'; cat "$W/all.pem"; } >"$W/chain.pem"
+	{ openssl pkcs7 -inform DER -in "$1" -print_certs 2>/dev/null | sed -n '/^-----BEGIN/,/^-----END/p'; cat "$W/all.pem"; } >"$W/chain.pem" || short
 	for f in data/trust/certs/*.pem; do
 		[ -f "$f" ] && openssl ts -verify -token_in -in "$1" -digest "$2" -attime "$((GEN / 1000))" -CAfile "$f" -untrusted "$W/chain.pem" >/dev/null 2>&1 || continue
-		printf '%s %s\n' "$(openssl x509 -in "$f" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -c1-64)" "$(openssl x509 -in "$f" -noout -subject -nameopt esc_ctrl,esc_msb,utf8,oneline | tr -cd ' -~' | cut -c1-160)" >>"$W/used"
+		put "$W/used" "$(openssl x509 -in "$f" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -c1-64)" "$(openssl x509 -in "$f" -noout -subject -nameopt esc_ctrl,esc_msb,utf8,oneline | tr -cd ' -~' | cut -c1-160)"
 		return
 	done
 }
@@ -478,16 +527,16 @@ der_wrap() { # a bare token as TimeStampResp, in base64
 }
 seal() {
 	local d=data/seals/$1 s=$W/seal head n op at f origin size known=0 logged=0 imprint leaf body
-	rm -f "$W"/seal.* "$W"/times
+	rm -f "$W"/seal.* "$W"/times || short # what an older one has left would count for this one
 	[ -f "$d/statement.dsse.json" ] || { bad seal-parts "seal $1: statement.dsse.json is missing"; return; }
-	find "$d" -type f | sed "s|^$d/||" >"$s.parts"
+	find "$d" -type f | sed "s|^$d/||" >"$s.parts" || short
 	if grep -Evq "^(statement\.dsse\.json|seal\.sigstore\.json|notbefore\.tst|checkpoint/$NODE/$NUM|inclusion/$NODE/$NUM\.json|timestamps/[a-z0-9][a-z0-9-]{0,39}/$H\.tst)\$" "$s.parts"; then bad seal-parts "seal $1: a part that no seal has"; return; fi
 	envelope "$d/statement.dsse.json" application/vnd.in-toto+json "$s" || { bad statement-form "seal $1: not an envelope"; return; }
 	[ "$(grep -c '^timestamps/' "$s.parts")" -le 64 ] || { bad seal-parts "seal $1: more than 64 timestamps"; return; }
 	# numbers named version stand in the predicate alone, and once
 	n=$(grep -oE '"version":[0-9]+[,}]' "$s.payload" | head -n 1 | tr -cd 0-9)
 	if newer "$n" "seal $1"; then
-		printf '%s\n' "$1" >>"$W/newer"
+		put "$W/newer" "$1"
 		n=$(grep -oE "\"node\":\"$NODE\"" "$s.payload" | head -n 1 | cut -d'"' -f4)
 		is "$n" "$NODE" && signer "$s" "$n" || bad statement-signature "seal $1: no key of its node made it"
 		return
@@ -503,12 +552,12 @@ seal() {
 	grep -Evq "^\{\"digest\":\{\"sha256\":\"$H\"\},\"name\":\"[0-9]+\"\}\$" "$s.lines" && { bad statement-form "seal $1: subjects"; return; }
 	awk -F'"' -v c="$count" '$10 != NR - 1 || ($6 "") <= (last "") { exit 1 } { last = $6; print $6 } END { if (NR != c || NR > 1024) exit 1 }' "$s.lines" >"$W/subjects.$1" || { bad statement-form "seal $1: number or order of subjects"; return; }
 	n=$(grep -oE '"training":(true|false),"version":1\}' "$s.payload" | head -n 1 | cut -d: -f2 | cut -d, -f1)
-	printf 'training:%s\n' "$n" >>"$W/subjects.$1"
+	put "$W/subjects.$1" "training:$n"
 	[ "$n" = false ] || TRAINING=true
 	signer "$s" "$node" || { bad statement-signature "seal $1: no key of $node made it"; return; }
 	ok statement-signature "seal $1: key $KEY of $node"
 	local key=$KEY pem=$KEYPEM keyknown=$KNOWN from=$FROM until=$UNTIL
-	printf 'key %s of node %s\n' "$key" "$node" >>"$W/used"
+	put "$W/used" "key $key of node $node"
 
 	# the log
 	local spki
@@ -517,12 +566,13 @@ seal() {
 		"$(hash "$s.pae" | unhex | b64)" "$(cat "$s.sigb64")" "$spki")
 	leaf=$({ printf '\000'; printf '%s' "$body"; } | sha256sum | cut -c1-64)
 	[ "$(grep -c '^checkpoint/' "$s.parts")" = "$(grep -c '^inclusion/' "$s.parts")" ] || bad seal-parts "seal $1: a checkpoint without its proof"
+	some '^checkpoint/' "$s.parts" | sort >"$s.checkpoints" && some '^timestamps/' "$s.parts" | sort >"$s.stamps" || short
 	while IFS=/ read -r _ origin size; do
 		f=$d/inclusion/$origin/$size.json
 		[ -f "$f" ] || { bad seal-parts "seal $1: a checkpoint without its proof"; continue; }
 		checkpoint "$d/checkpoint/$origin/$size" "$origin" && [ "$SIZE" = "$size" ] || { bad checkpoint-signature "seal $1: $origin/$size"; continue; }
 		tree "$origin" "$size" "$ROOT"
-		newer "$(grep -oE '"version":[0-9]+[,}]' "$f" | head -n 1 | tr -cd 0-9)" "seal $1" && printf '%s\n' "$1" >>"$W/newer" && return
+		newer "$(grep -oE '"version":[0-9]+[,}]' "$f" | head -n 1 | tr -cd 0-9)" "seal $1" && put "$W/newer" "$1" && return
 		n=$(grep -oE '"index":[0-9]+' "$f" | head -n 1 | cut -d: -f2)
 		if ! hashes "$f" "$HASHES,\"index\":$NUM,\"kind\":\"inclusion\",\"size\":$size,\"version\":1" >"$s.proof" || ! included "$leaf" "$n" "$size" "$ROOT" <"$s.proof" || { [ "$origin" = "$porigin" ] && [ "$n" -lt "$psize" ]; }; then
 			bad inclusion "seal $1: it is not in log $origin of size $size"
@@ -531,8 +581,8 @@ seal() {
 		ok inclusion "seal $1: entry $n of log $origin"
 		logged=1
 		[ "$LOGKNOWN" = 1 ] && known=1
-		printf '%s %s %s\n' "$origin" "$size" "$n" >>"$s.logged"
-	done < <(grep '^checkpoint/' "$s.parts" | sort)
+		put "$s.logged" "$origin $size $n"
+	done <"$s.checkpoints"
 	[ "$logged" = 1 ] || lacks inclusion "seal $1: it is in no log"
 
 	# the timestamps
@@ -542,18 +592,18 @@ seal() {
 		n=${f##*/}
 		[ "$(hash "$d/$f")" = "${n%.tst}" ] || { bad seal-parts "seal $1: $f is not named by its SHA-256"; continue; }
 		if ! token "$d/$f" "$imprint"; then bad "$(cut -d' ' -f1 <"$W/why")" "seal $1: $f: $(cut -d' ' -f2- <"$W/why")"; continue; fi
-		printf '%s %s\n' "${n%.tst}" "$f" >>"$s.tokens"
+		put "$s.tokens" "${n%.tst} $f"
 		case $f in timestamps/own/*) note own-token "seal $1: the node's own clock says $(utc "$GEN")"; continue ;; esac
 		if [ -z "$TRUST" ]; then
 			untrusted_root "$d/$f" "$imprint"
 			ok timestamp "seal $1: $f says $(utc "$GEN"); by whom is not judged"
 		elif op=$(counted "$d/$f" "$imprint"); then
-			printf '%s %s\n' "$op" "$LATEST" >>"$W/times"
+			put "$W/times" "$op $LATEST"
 			ok timestamp "seal $1: $(awk -v o="$op" '$1 == "operator" && $2 == o { sub(/^operator [^ ]+ /, ""); print; exit }' "$W/policy") says $(utc "$GEN")"
 		else
 			note "$(cat "$W/why")" "seal $1: $f does not count"
 		fi
-	done < <(grep '^timestamps/' "$s.parts" | sort)
+	done <"$s.stamps"
 	at=$(sort -k 2n "$W/times" | awk '!seen[$1]++ { print $2 }' | sed -n "${QUORUM}p")
 	if [ -n "$at" ]; then
 		ok quorum "seal $1: not later than $(utc "$at")"
@@ -596,13 +646,16 @@ sigstore() {
 	origin=$(grep -oE '"envelope":"[a-z0-9.-]+' "$f" | head -n 1 | cut -d'"' -f4)
 	size=$(grep -oE '"treeSize":"[0-9]+"' "$f" | head -n 1 | cut -d'"' -f4)
 	is "$origin" "$NODE" && is "$size" "$NUM" && n=$(awk -v o="$origin" -v s="$size" '$1 == o && $2 == s { print $3; exit }' "$3.logged") && [ -n "$n" ] || return 1
-	while read -r h name; do printf '%s %s\n' "$h" "$(der_wrap "$2/$name")"; done < <(touch "$3.tokens"; sort "$3.tokens") >"$3.wrapped"
+	: >>"$3.tokens"
+	sort "$3.tokens" >"$3.sorted" && some -oE "\"signedTimestamp\":\"$B64\"" "$f" | cut -d'"' -f4 >"$3.named" || short
+	: >"$3.wrapped"
+	while read -r h name; do put "$3.wrapped" "$h $(der_wrap "$2/$name")"; done <"$3.sorted"
 	while read -r name; do
 		h=$(awk -v w="$name" '$2 == w { print $1; exit }' "$3.wrapped")
 		[ -n "$h" ] && [[ $h > $last ]] || return 1
 		last=$h
 		list="$list${list:+,}{\"signedTimestamp\":\"$name\"}"
-	done < <(grep -oE "\"signedTimestamp\":\"$B64\"" "$f" | cut -d'"' -f4)
+	done <"$3.named"
 	checkpoint "$2/checkpoint/$origin/$size" "$origin" || return 1
 	cp=$(awk '{ printf "%s\\n", $0 }' "$2/checkpoint/$origin/$size")
 	read -r _ log <"$W/nodes/$origin.logs"
@@ -616,12 +669,15 @@ sigstore() {
 	} | cmp -s - "$f"
 }
 : >"$W/used"
+awk '$4 != "-" { print $4 }' "$W/exhibits" | sort -u >"$W/seals" || short
 while read -r id; do
 	seal "$id"
-done < <(awk '$4 != "-" { print $4 }' "$W/exhibits" | sort -u)
+done <"$W/seals"
+: >"$W/folders"
+[ ! -d data/seals ] || find data/seals -mindepth 1 -maxdepth 1 | sed 's|.*/||' >"$W/folders" || short
 while read -r id; do
 	awk -v s="$id" '$4 == s { f = 1 } END { exit !f }' "$W/exhibits" || bad seal-parts "no exhibit has the seal ${id:0:60}"
-done < <(find data/seals -mindepth 1 -maxdepth 1 2>/dev/null | sed 's|.*/||')
+done <"$W/folders"
 
 # --- exhibits ----------------------------------------------------------------
 # One pass over all manifests: it prints "<ok|bad|note|lacks> <finding> <text>",
@@ -728,9 +784,10 @@ function parts(number, object, name, path,  k, r, c, len, o, whole) {
 	if (!hex(substr(c, 1, 64), 64) || substr(c, 65, 11) != "\",\"length\":" || sum[path ".salt"] == "") { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
 	len = substr(c, 76)
 	sub(/,$/, "", len)
-	if (len !~ /^[0-9]+$/) { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
+	if (len !~ /^[0-9]+$/ || length(len) > 15) { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
 	o = substr(r, k + length("\"name\":\"" name "\",\"offset\":"))
 	sub(/[^0-9].*/, "", o)
+	if (length(o) > 15) { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
 	whole = "data/exhibits/" number "/" object
 	printf "slice\t%s\t%s\t%s\t%s\t%s\t%s\n", path, substr(c, 1, 64), len, "exhibit " number ": part of " object, (sum[whole] == "" ? "-" : whole), o + 0 ""
 }
@@ -740,7 +797,7 @@ slice() {
 	if [ "$5" != - ] && [ "$(tail -c "+$(($6 + 1))" "$5" | head -c "$3" | sha256sum)" != "$(sha256sum <"$1")" ]; then bad slice-commitment "$4, as shown, is not what the object holds there"; return; fi
 	if [ "$(wc -c <"$1.salt")" -eq 32 ] && [ "$(wc -c <"$1")" -eq "$3" ] && [ "$(cat "$1.salt" "$1" | sha256sum | cut -c1-64)" = "$2" ]; then ok slice "$4"; else bad slice-commitment "$4"; fi
 }
-awk -v SUMS="$W/sums" -v COUNTED="$W/counted" -v NEWER="$W/newer" -v WITHHELD="$W/withheld" -v HEADS="$W/heads" -v W="$W" -f "$W/exhibits.awk" "$W/sums" "$W/counted" "$W/newer" "$W/withheld" "$W/exhibits" >"$W/said" || bad manifest-form 'the manifests cannot be read'
+awk -v SUMS="$W/sums" -v COUNTED="$W/counted" -v NEWER="$W/newer" -v WITHHELD="$W/withheld" -v HEADS="$W/heads" -v W="$W" -f "$W/exhibits.awk" "$W/sums" "$W/counted" "$W/newer" "$W/withheld" "$W/exhibits" >"$W/said" || die 'the manifests cannot be read'
 while IFS=$'\t' read -r kind finding text length more object offset; do
 	case $kind in
 	ok) ok "$finding" "$text" ;;
@@ -840,7 +897,7 @@ custody() {
 	: >"$W/lines.sums"
 	[ -f data/custody.jsonl ] || { bad custody-form 'data/custody.jsonl is missing'; return; }
 	[ "$(tr -dc '\000' <data/custody.jsonl | head -c 1 | wc -c)" -eq 0 ] || { bad custody-form 'a line'; return; }
-	awk -v W="$W" -f "$W/custody.awk" data/custody.jsonl >"$W/lines" || { bad custody-form 'the lines cannot be read'; return; }
+	awk -v W="$W" -f "$W/custody.awk" data/custody.jsonl >"$W/lines" || die 'the lines of custody cannot be read'
 	if [ "$(tail -n 1 "$W/lines" | cut -c1)" = '!' ]; then
 		x=$(tail -n 1 "$W/lines")
 		[ "$x" != '! hash' ] || die 'sha256sum failed'
@@ -859,16 +916,16 @@ custody() {
 			step "$h$d" | sha256sum >"$W/step.sum" && read -r x _ <"$W/step.sum" && is "$x" "$H" || die 'sha256sum failed'
 		fi
 		h=$x
-		printf '%s %s %s\n' "$chain" "$h" "$n" >&5
+		printf '%s %s %s\n' "$chain" "$h" "$n" >&5 || short
 	done <"$W/hashed" 5>"$W/chains"
 	PIPED=''
 	exec 3<&-
 	[ "$(tail -c 1 data/custody.jsonl | xxd -p)" = 0a ] || [ ! -s data/custody.jsonl ] || bad custody-form 'the last line does not end'
-	[ -z "$(sort -u "$W/heads" | comm -23 - <(sort "$W/chains"))" ] || bad custody-head 'a sealed manifest names another state of the chain'
-	awk '{ last[$1] = $0 } END { for (c in last) print last[c] }' "$W/chains" | sort >"$W/ends"
-	tr '{' '\n' <"$W/custody.json" | sed '/^$/d' >"$W/heads.lines"
+	sort -u "$W/heads" >"$W/named" && sort "$W/chains" >"$W/there" && comm -23 "$W/named" "$W/there" >"$W/strange" || short
+	[ ! -s "$W/strange" ] || bad custody-head 'a sealed manifest names another state of the chain'
+	awk '{ last[$1] = $0 } END { for (c in last) print last[c] }' "$W/chains" | sort >"$W/ends" && tr '{' '\n' <"$W/custody.json" | sed '/^$/d' >"$W/heads.lines" || short
 	if grep -Evq "^\"chain\":\"[0-9a-f]{32}\",\"head\":\"sha256:$H\",\"length\":$NUM},?\$" "$W/heads.lines"; then bad export-form 'a custody head'; fi
-	sed -nE 's/^"chain":"([0-9a-f]{32})","head":"sha256:([0-9a-f]{64})","length":([0-9]+)},?$/\1 \2 \3/p' "$W/heads.lines" | sort >"$W/stated"
+	sed -nE 's/^"chain":"([0-9a-f]{32})","head":"sha256:([0-9a-f]{64})","length":([0-9]+)},?$/\1 \2 \3/p' "$W/heads.lines" | sort >"$W/stated" || short
 	cmp -s "$W/ends" "$W/stated" || bad custody-head 'the export statement names another state of the chain'
 	ok custody "$(wc -l <"$W/chains" | tr -d ' ') lines"
 }
@@ -883,7 +940,8 @@ for f in data/tlog/*/checkpoint; do
 done
 while read -r _ origin size root; do
 	is "$origin" "$NODE" && is "$size" "$NUM" && is "$root" "$H" && tree "$origin" "$size" "$root"
-done < <(awk '$1 == "checkpoint"' "$W/policy")
+done <"$W/checkpoints"
+sort -u "$W/trees" | sort -k 1,1 -k 2,2n >"$W/sizes" || short
 last='' lsize=0 lroot=''
 while read -r origin size root; do
 	if [ "$origin" = "$last" ]; then
@@ -903,7 +961,7 @@ while read -r origin size root; do
 		fi
 	fi
 	last=$origin lsize=$size lroot=$root
-done < <(sort -u "$W/trees" | sort -k 1,1 -k 2,2n)
+done <"$W/sizes"
 
 # every other proof must be one of the sizes in its name, and hold if they are here
 for f in data/tlog/*/*; do
@@ -928,12 +986,12 @@ if [ -z "$TRUST" ]; then
 	for f in "$W"/nodes/*.logs; do
 		[ -f "$f" ] || continue
 		n=${f##*/}
-		while read -r _ pem; do printf 'log key %s of node %s\n' "$(openssl pkey -pubin -in "$pem" -outform DER | sha256sum | cut -c1-64)" "${n%.logs}"; done <"$f" >>"$W/used"
+		while read -r _ pem; do put "$W/used" "log key $(openssl pkey -pubin -in "$pem" -outform DER | sha256sum | cut -c1-64) of node ${n%.logs}"; done <"$f"
 	done
 	for f in data/trust/nodes/*.json; do
 		[ -f "$f" ] || continue
 		n=${f##*/}
-		printf 'fingerprint %s of node %s\n' "$(hash "$f")" "${n%.json}" >>"$W/used"
+		put "$W/used" "fingerprint $(hash "$f") of node ${n%.json}"
 	done
 	sed -E "s/^($H) subject=?/root    \1 /" "$W/used" | sort -u | sed 's/^/  /'
 fi
