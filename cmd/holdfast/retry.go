@@ -207,7 +207,7 @@ func worthAgain(a *collectors.Acquired) bool {
 	if a.Outcome == collectors.Complete {
 		return false
 	}
-	line := []string{"dns-failed", "connect-failed", "tls-failed", "connection-closed", "egress-failed", "exchange-failed", "no-answer", "unfinished",
+	line := []string{"dns-failed", "connect-failed", "tls-failed", "connection-closed", "egress-failed", "exchange-failed", "no-answer", "service-error", "unfinished",
 		"time-budget", "load-unfinished", "browser-died", "page-crashed"}
 	answers := []string{"http-status", "login-wall", "address-refused", "never-keep"}
 	again := false

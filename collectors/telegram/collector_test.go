@@ -148,6 +148,7 @@ func checkSlices(t testing.TB, s step) {
 				m, err := tg.DecodeMessage(&bin.Buffer{Buf: b})
 				if err != nil || fmt.Sprint(m.GetID()) != id {
 					t.Errorf("slice %s: %v %v", cut.Name, m, err)
+					continue
 				}
 				var again bin.Buffer
 				if err := m.Encode(&again); err != nil || !bytes.Equal(again.Buf, b) {
