@@ -110,7 +110,12 @@ func (c *cli) telegramLogin(ctx context.Context, n *node, o loginOptions) error 
 		return err
 	}
 	l, err := c.loginBy(ctx, opts, o, ask)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return errors.New("stopped: no session was kept")
+	case err != nil && o.qr && errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("nobody scanned the picture in time: call it again: %w", err)
+	case err != nil:
 		return n.judged(ctx, name, err)
 	}
 	if before != nil && before.User != l.User {
