@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/hashing"
 	"holdfast/pipeline"
 )
 
@@ -18,6 +19,7 @@ import (
 type stepper struct {
 	steps   uint64
 	further bool
+	bad     uint64 // a step whose Object has no name
 	fail    func(step uint64) error
 	asked   []string
 }
@@ -36,6 +38,9 @@ func (s *stepper) Collect(_ context.Context, r collectors.Request, _ collectors.
 		}
 	}
 	a := &collectors.Acquired{Started: time.Now(), Ended: time.Now(), Outcome: collectors.Complete}
+	if s.bad > 0 && step == s.bad {
+		a.Objects = []collectors.Object{{Name: "NO NAME", Role: "text", MediaType: "text/plain", Digest: hashing.Of(nil), Inline: []byte{}}}
+	}
 	if r.Source == "https://page.invalid/" {
 		return a, nil
 	}
@@ -158,5 +163,22 @@ func TestStepAsked(t *testing.T) {
 	}
 	if _, err := (&round{}).collector(pipeline.Task{Source: "telegram:@harbour"}, taskOptions{}); !errors.Is(err, collectors.ErrRefused) {
 		t.Error(err)
+	}
+}
+
+// TestStepUnfit: a step that fits into no record takes none of those before it
+// with it; its Task ends with a line of custody.
+func TestStepUnfit(t *testing.T) {
+	_, n := roundNode(t)
+	s := &stepper{steps: 4, bad: 2}
+	id := addTask(t, n, "telegram:@harbour", taskOptions{})
+	r := roundOf(n, s)
+	r.run(t.Context(), []wish{{id: id}})
+	r.names.end(t.Context())
+	if err := r.verdict(t.Context(), 1); !errors.Is(err, pipeline.ErrMessage) || len(r.got) != 2 {
+		t.Errorf("%d captures, %v", len(r.got), err)
+	}
+	if left := tasksLeft(t, n); len(left) != 0 {
+		t.Errorf("left %+v", left)
 	}
 }
