@@ -162,6 +162,8 @@ func (t *act) ask(ctx context.Context, r request) (*Exchange, *refusal, error) {
 			continue
 		case ends(err):
 			return nil, nil, err
+		case errors.Is(err, errPaced): // nothing was asked, so nothing has failed
+			return nil, nil, &collectors.Later{At: t.c.o.Now(), Why: "the time of this capture was over before the account's turn to ask came"}
 		case errors.As(err, &said):
 			return x, &refusal{Code: said.Code, Type: typeOf(said)}, nil
 		case errors.Is(err, ErrTooLarge):

@@ -38,6 +38,9 @@ type request interface {
 	TypeID() uint32
 }
 
+// errPaced: the time was over before the account's turn came, and nothing was sent.
+var errPaced = errors.New("its turn has not come")
+
 // Line asks the service, as one account. It is safe for concurrent use.
 type Line struct {
 	Account string // the node's own word for it
@@ -63,12 +66,13 @@ func (l *Line) ask(ctx context.Context, r request) (*Exchange, error) {
 	if err := r.Encode(&asked); err != nil {
 		return nil, fmt.Errorf("encode %s: %w", name, err)
 	}
+	x := &Exchange{Method: name, Request: asked.Raw()}
 	if l.pace != nil {
 		if err := l.pace.Wait(ctx); err != nil {
-			return nil, fmt.Errorf("ask %s: %w", name, err)
+			return x, fmt.Errorf("ask %s: %w: %w", name, errPaced, err)
 		}
 	}
-	x := &Exchange{Method: name, Request: asked.Raw(), Sent: l.now()}
+	x.Sent = l.now()
 	var got taken
 	err = l.to.Invoke(ctx, encoded(x.Request), &got)
 	x.Received = l.now()

@@ -17,7 +17,9 @@ import (
 	"github.com/gotd/td/telegram/auth"
 	"github.com/gotd/td/tg"
 	"github.com/gotd/td/tgerr"
+	"golang.org/x/time/rate"
 
+	"holdfast/collectors"
 	"holdfast/collectors/telegram/telegramtest"
 	"holdfast/tl"
 )
@@ -206,4 +208,19 @@ func BenchmarkBackfill(b *testing.B) {
 		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "msg/s")
 		return nil
 	})
+}
+
+// TestAskPaced: where the time is over before the account's turn comes, nothing is
+// sent and nothing has failed.
+func TestAskPaced(t *testing.T) {
+	sent := 0
+	l := &Line{now: time.Now, dc: func() int { return 2 }, pace: rate.NewLimiter(rate.Every(time.Hour), 1),
+		to: gotd.InvokeFunc(func(context.Context, bin.Encoder, bin.Decoder) error { sent++; return context.DeadlineExceeded })}
+	if !l.pace.Allow() {
+		t.Fatal("no turn")
+	}
+	a, err := NewCollector(CollectorOptions{Line: l}).Collect(t.Context(), collectors.Request{Source: "telegram:@example", Budget: collectors.Budget{Time: 50 * time.Millisecond}}, nil)
+	if a != nil || !errors.As(err, new(*collectors.Later)) || sent != 0 {
+		t.Errorf("%v, %v, %d sent", a, err, sent)
+	}
 }
