@@ -33,9 +33,10 @@ die() {
 	local first=''
 	[ -z "$W" ] || first=$(<"$W/dead")
 	[ -z "$first" ] || [ "$first" = "$*" ] || first=": $first"
-	printf 'verify.sh: %s\n' "$*${first#"$*"}" >&2
+	printf 'verify.sh: %s\n' "$*${first#"$*"}" >&9
 	exit 2
 }
+exec 9>&2 # a tool's own may go elsewhere where it dies
 W='' TRUST='' BUNDLE=''
 while [ $# -gt 0 ]; do
 	case $1 in
