@@ -22,7 +22,7 @@ func TestKillMirror(t *testing.T) {
 	w := newKillWorld(t)
 	rounds := 20
 	if os.Getenv("HOLDFAST_LONG") != "" {
-		rounds = 200
+		rounds = 100 // two kills each
 	}
 	m := &mirrorKills{killWorld: w, safe: filepath.Join(w.dir, "safe"), keys: filepath.Join(w.dir, "keys.age")}
 	w.must("key", "export", m.keys)
