@@ -167,13 +167,14 @@ type frame struct {
 	url     string
 }
 
-// frameCrashed notes it for the page; one that is closed already is over.
+// frameCrashed notes it for the page; one that is closed already is over, and what
+// is of the browser's own (chrome://…) is no part of the page.
 func (b *browser) frameCrashed(id proto.TargetTargetID) {
 	b.mu.Lock()
 	f, known := b.frames[id]
 	t := b.tabs[f.context]
 	b.mu.Unlock()
-	if !known || t == nil {
+	if !known || t == nil || strings.HasPrefix(f.url, "chrome") || strings.HasPrefix(f.url, "devtools:") {
 		return
 	}
 	t.saw(func() {

@@ -43,6 +43,8 @@ func TestFrameCrashTold(t *testing.T) {
 		says("Target.targetCreated", `{"targetInfo":{"targetId":"f%d","type":"iframe","url":"","browserContextId":%q}}`, i, context)
 		says("Target.targetInfoChanged", `{"targetInfo":{"targetId":"f%d","type":"iframe","url":"http://frame.test/%d","browserContextId":%q}}`, i, i, context)
 	}
+	says("Target.targetCreated", `{"targetInfo":{"targetId":"own","type":"other","url":"chrome://omnibox-popup.top-chrome/x.html","browserContextId":"other"}}`)
+	says("Target.targetCrashed", `{"targetId":"own","status":"crashed","errorCode":5}`)
 	says("Target.targetDestroyed", `{"targetId":"f2"}`)
 	says("Target.targetDestroyed", `{"targetId":"f3"}`)
 	for _, id := range []string{"f1", "f0", "f2", "f3", "f4", "main", "unknown"} {

@@ -135,7 +135,7 @@ func TestMovedWhileLooking(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html")
 		io.WriteString(w, "<p>never here<script>setTimeout(()=>location='/?'+Math.random(),40)</script>")
 	}), nil)
-	a, _ = collect(t, newCollector(t, Options{}), collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true, Budget: collectors.Budget{Time: 10 * time.Second}})
+	a, _ = collect(t, newCollector(t, Options{}), collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true, Budget: collectors.Budget{Time: 40 * time.Second}})
 	if a.Outcome != collectors.Partial || !hasReason(a, "page-moved") {
 		t.Errorf("%s %v", a.Outcome, a.Reasons)
 	}
