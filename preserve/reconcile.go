@@ -65,6 +65,18 @@ func (r *Reconciler) Add(seal string) {
 	defer r.mu.Unlock()
 	r.init()
 	r.todo[seal] = true
+	r.stir()
+}
+
+// Wake has the next pass come at once: there is somebody else to ask.
+func (r *Reconciler) Wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.init()
+	r.stir()
+}
+
+func (r *Reconciler) stir() {
 	select {
 	case r.wake <- struct{}{}:
 	default:

@@ -216,3 +216,27 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("only %d operators", len(operators))
 	}
 }
+
+// Who is woken looks at once, however long the pause between two passes was to be:
+// an authority was added, and what waits for it must not wait for the clock.
+func TestReconcilerWakes(t *testing.T) {
+	t.Parallel()
+	n, away := down(t)
+	sign(t, n, 0)
+	n = n.Again() // which knows of no outage
+	r, published := reconciler(n)
+	r.Retry = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	time.Sleep(500 * time.Millisecond) // the first pass has found it down
+	away.SetMode()
+	for end := time.Now().Add(20 * time.Second); len(published()) == 0 && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		r.Wake()
+	}
+	cancel()
+	<-done
+	if len(published()) != 1 {
+		t.Errorf("published %+v", published())
+	}
+}

@@ -11,7 +11,7 @@ import (
 const followEvery = 2 * time.Second
 
 // follow takes up authorities that were added while this process seals, and the
-// window that goes with them. (To remove one waits until nobody seals, see
+// window that goes with them; what only lacks them is brought to them at once. (To remove one waits until nobody seals, see
 // removeAuthority.) A list that cannot be used is told, and the old one stays.
 func (s *sealing) follow(ctx context.Context, n *node) error {
 	last := s.asOf
@@ -46,6 +46,7 @@ func (s *sealing) askAnew(n *node) error {
 		return err
 	}
 	s.public.Store(public)
+	s.recon.Wake()
 	return nil
 }
 
