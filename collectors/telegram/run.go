@@ -69,8 +69,11 @@ func (o Options) connect(ctx context.Context, s session.Storage, f func(context.
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	same := make(chan struct{}) // nothing is asked before
 	if h, ok := s.(*held); ok {
-		h.lost = func() { stop(ErrLoggedOut) }
+		h.lost, same = func() { stop(ErrLoggedOut) }, h.same
+	} else {
+		close(same)
 	}
 	last := &lastDial{Resolver: t.Resolver}
 	t.Resolver, t.SessionStorage = last, s
@@ -88,6 +91,11 @@ func (o Options) connect(ctx context.Context, s session.Storage, f func(context.
 	var did bool
 	var ferr error
 	err = c.Run(ctx, func(ctx context.Context) error {
+		select { // gotd says that it is ready a moment before it tells of its key
+		case <-same:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 		if !late.Stop() {
 			return context.Cause(ctx)
 		}

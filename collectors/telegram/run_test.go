@@ -104,8 +104,9 @@ func TestRunElsewhere(t *testing.T) {
 	if !errors.Is(err, ErrLoggedOut) || time.Since(began) > 2*time.Minute {
 		t.Errorf("%v after %s", err, time.Since(began))
 	}
-	// gotd may send the question a moment before it tells of its new key: then the
-	// service refuses it, since nobody is logged in with that.
+	if there.Asked("updates.getState") != 0 {
+		t.Error("something was asked with a key that nobody is logged in with")
+	}
 }
 
 // TestRunUnreached: what does not listen, or listens and says nothing, is said to

@@ -24,6 +24,8 @@ type held struct {
 	b    []byte
 	key  []byte // its id
 	lost func()
+	same chan struct{} // closed when the connection has shown that its key is this one
+	once sync.Once
 }
 
 func hold(b []byte) (*held, error) {
@@ -31,7 +33,7 @@ func hold(b []byte) (*held, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &held{b: b, key: d.AuthKeyID, lost: func() {}}, nil
+	return &held{b: b, key: d.AuthKeyID, lost: func() {}, same: make(chan struct{})}, nil
 }
 
 // decodeSession reads gotd's JSON.
@@ -74,6 +76,7 @@ func (h *held) StoreSession(_ context.Context, b []byte) error {
 		return ErrLoggedOut
 	}
 	h.b = b
+	h.once.Do(func() { close(h.same) })
 	return nil
 }
 
