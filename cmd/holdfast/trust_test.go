@@ -25,7 +25,7 @@ func TestWindowFollowsAuthorities(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer q.Close()
-	s := &sealing{quorum: q}
+	s := &sealing{quorum: q, recon: &preserve.Reconciler{}}
 	run := s.preserve(n)
 	if got := run.WindowNow(); got != pipeline.WindowOwn {
 		t.Errorf("own: %v", got)
