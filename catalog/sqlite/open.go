@@ -25,6 +25,10 @@ type Options struct {
 
 	// Readers is how many questions are answered at once. Default 4.
 	Readers int
+
+	// Rebuilding waits until no rebuild is at work. A question that is refused
+	// because of one is then asked once more. Optional: it is refused.
+	Rebuilding func(context.Context) error
 }
 
 // Catalog is an open handle; it implements catalog.Catalog. Every method may be
@@ -33,6 +37,8 @@ type Catalog struct {
 	write  *sql.DB // one connection, BEGIN IMMEDIATE, synchronous=NORMAL
 	syncer *sql.DB // one connection, synchronous=FULL
 	read   *sql.DB // query_only
+
+	rebuilding func(context.Context) error // Options.Rebuilding
 }
 
 // errBlank says that there is no file, or one in which nothing was ever kept.
@@ -173,7 +179,7 @@ func open(ctx context.Context, path string, o Options) (*Catalog, error) {
 	if o.Readers <= 0 {
 		o.Readers = 4
 	}
-	c := new(Catalog)
+	c := &Catalog{rebuilding: o.Rebuilding}
 	var errs [3]error
 	c.write, errs[0] = connect(path, o, "rw", 1, "_txlock=immediate", pragma("synchronous(NORMAL)"))
 	c.syncer, errs[1] = connect(path, o, "rw", 1, "_txlock=immediate", pragma("synchronous(FULL)"))

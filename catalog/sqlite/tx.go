@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,15 +23,30 @@ func inTx(ctx context.Context, db *sql.DB, fn func(*sql.Tx) error) error {
 	return explain(tx.Commit())
 }
 
-// view runs fn on one state of a complete catalog.
+// errIncomplete refuses a question before anything was read.
+var errIncomplete = fmt.Errorf("a rebuild is at work or was broken off: %w", catalog.ErrRebuild)
+
+// view runs fn on one state of a complete catalog. It waits for a rebuild once,
+// where it was told how.
 func (c *Catalog) view(ctx context.Context, fn func(*sql.Tx) error) error {
+	err := c.viewOnce(ctx, fn)
+	if c.rebuilding == nil || !errors.Is(err, errIncomplete) {
+		return err
+	}
+	if err := c.rebuilding(ctx); err != nil {
+		return err
+	}
+	return c.viewOnce(ctx, fn)
+}
+
+func (c *Catalog) viewOnce(ctx context.Context, fn func(*sql.Tx) error) error {
 	return inTx(ctx, c.read, func(tx *sql.Tx) error {
 		var complete bool
 		if err := tx.QueryRowContext(ctx, `SELECT complete FROM meta`).Scan(&complete); err != nil {
 			return err
 		}
 		if !complete {
-			return fmt.Errorf("a rebuild is at work or was broken off: %w", catalog.ErrRebuild)
+			return errIncomplete
 		}
 		return fn(tx)
 	})

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"io"
 	"testing"
+	"time"
 
 	"holdfast/preserve"
 )
@@ -30,5 +31,43 @@ func TestSealsBesideRebuild(t *testing.T) {
 	}
 	if err := s.knownSigned(t.Context(), n); err != nil {
 		t.Errorf("sealing stops: %v", err)
+	}
+}
+
+// TestAsksBehindRebuild: a question that meets a rebuild at work is answered when
+// that has ended.
+func TestAsksBehindRebuild(t *testing.T) {
+	c := &cli{out: io.Discard, errs: io.Discard}
+	made, err := c.benchNode(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made.Close()
+	c.data = made.dir
+	n, err := c.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	db, err := sql.Open("sqlite", n.path("catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	unlock, err := lockFile(t.Context(), n.path(fileNoPrune))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(`UPDATE meta SET complete = 0`); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(200*time.Millisecond, func() {
+		if _, err := db.Exec(`UPDATE meta SET complete = 1`); err != nil {
+			t.Error(err)
+		}
+		unlock()
+	})
+	if _, err := n.cat.Case(t.Context(), string(n.set.Unfiled)); err != nil {
+		t.Errorf("beside a rebuild: %v", err)
 	}
 }

@@ -51,7 +51,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
-	if n.cat, err = catalogdb.Open(ctx, n.path("catalog.db"), catalogdb.Options{}); err != nil {
+	if n.cat, err = catalogdb.Open(ctx, n.path("catalog.db"), catalogdb.Options{Rebuilding: n.afterRebuild}); err != nil {
 		n.Close()
 		return nil, err
 	}

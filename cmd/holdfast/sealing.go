@@ -161,16 +161,10 @@ func (s *sealing) run(ctx context.Context, n *node) error {
 
 // knownSigned tells the reconciler of what the catalog knows to lack a quorum,
 // so also of Seals whose tokens are there and count no more: names alone, which
-// its listing goes by, do not show that. While a rebuild is at work the catalog
-// refuses the question: it is asked again behind it, and where that was broken off
-// the sealing goes on all the same.
+// its listing goes by, do not show that. Where a rebuild was broken off the catalog
+// refuses the question, and the sealing goes on all the same.
 func (s *sealing) knownSigned(ctx context.Context, n *node) error {
 	err := s.addSigned(ctx, n)
-	if errors.Is(err, catalog.ErrRebuild) {
-		if err = n.afterRebuild(ctx); err == nil {
-			err = s.addSigned(ctx, n)
-		}
-	}
 	if errors.Is(err, catalog.ErrRebuild) {
 		n.log.WarnContext(ctx, "what the catalog knew to lack a quorum is looked for in the store only", "err", err)
 		return nil
