@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,13 +35,34 @@ type Wish struct {
 	Limit   int       `json:"limit,omitempty"`   // messages, from the newest; 0 is all
 	Links   bool      `json:"links,omitempty"`   // of a post: the pages that it links to are wanted too
 	Since   time.Time `json:"since,omitzero"`    // posted then or later
+	DownTo  int       `json:"down_to,omitempty"` // of the history: down to this id, and what its page holds below
+	IDs     []int     `json:"ids,omitempty"`     // of a channel: these posts, asked for by number, at most 100; no history
+}
+
+// check refuses what cannot be meant.
+func (w *Wish) check(n Name) error {
+	history := w.Limit != 0 || !w.Since.IsZero() || w.DownTo != 0
+	switch {
+	case w.Limit < 0 || w.DownTo < 0:
+		return fmt.Errorf("limit %d, down to %d: %w", w.Limit, w.DownTo, collectors.ErrRefused)
+	case len(w.IDs) > pageSize || len(w.IDs) > 0 && (history || n.Post > 0):
+		return fmt.Errorf("%d ids of %s, with a history or not: %w", len(w.IDs), n.Source(), collectors.ErrRefused)
+	}
+	for _, id := range w.IDs {
+		if id < 1 || id > math.MaxInt32 {
+			return fmt.Errorf("id %d: %w", id, collectors.ErrRefused)
+		}
+	}
+	w.IDs = slices.Compact(slices.SortedFunc(slices.Values(w.IDs), func(a, b int) int { return b - a }))
+	return nil
 }
 
 // Collector acquires channels and posts of Telegram over one Line. Of a channel
 // each answer is one Capture: first what the service says of the channel, then its
 // history, a page each, from the newest message to the oldest, each asked for below
 // the last id that came, so that what is posted or deleted meanwhile shifts nothing.
-// Of a post it is the channel, and then the post with the ten ids on both sides.
+// Of a post it is the channel, and then the post with the ten ids on both sides; of
+// ids ([Wish]) the channel, unless [Known] gave the place, and then those.
 //
 // A page that cannot be read to its end is kept as it came, and the ids behind the
 // place are asked for by number, the one that cannot be read alone. An album that
@@ -114,11 +137,14 @@ func (c *Collector) begin(req collectors.Request) (*act, error) {
 	if err := req.ReadOptions(&t.wish); err != nil {
 		return nil, err
 	}
-	if t.wish.Limit < 0 {
-		return nil, fmt.Errorf("limit %d: %w", t.wish.Limit, collectors.ErrRefused)
+	if err := t.wish.check(name); err != nil {
+		return nil, err
 	}
 	if t.cur, err = readCursor(req.Cursor); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", req.Source, collectors.ErrRefused, err)
+	}
+	if t.cur.Channel > 0 && t.cur.Left == 0 { // as Known gives it
+		t.cur = t.cur.first(t)
 	}
 	budget := req.Budget.Time
 	if budget <= 0 {

@@ -37,6 +37,7 @@ type cursor struct {
 	Alone    int  `json:"alone,omitempty"`
 	Isolated int  `json:"isolated,omitempty"`
 	Only     bool `json:"only,omitempty"` // nothing but these ids is wanted
+	Done     int  `json:"done,omitempty"` // so many of the ids that were wished for
 }
 
 func readCursor(b []byte) (c cursor, err error) {
@@ -50,6 +51,24 @@ func readCursor(b []byte) (c cursor, err error) {
 		return c, fmt.Errorf("read cursor: step %d of channel %d", c.Step, c.Channel)
 	}
 	return c, nil
+}
+
+// Known returns the Cursor with which another Task of a channel begins, at step 1,
+// where a Task has found it already: its name is not resolved again, which the
+// service counts. ok is false if this one has not found it yet.
+func Known(of []byte) (cur []byte, ok bool) {
+	c, err := readCursor(of)
+	if err != nil || c.Channel == 0 {
+		return nil, false
+	}
+	cur, err = json.Marshal(cursor{Account: c.Account, Channel: c.Channel, Hash: c.Hash, Step: 1})
+	return cur, err == nil
+}
+
+// ChannelOf returns the number of the channel that a Task has found.
+func ChannelOf(cur []byte) (id int64, ok bool) {
+	c, err := readCursor(cur)
+	return c.Channel, err == nil && c.Channel > 0
 }
 
 func (c cursor) next() (*collectors.Next, error) {
@@ -66,6 +85,11 @@ func (c cursor) begin(t *act, ch *tg.Channel) cursor {
 	if !fresh {
 		return c
 	}
+	return c.first(t)
+}
+
+// first is where a Task begins whose channel was found.
+func (c cursor) first(t *act) cursor {
 	if c.Left = t.wish.Limit; c.Left == 0 {
 		c.Left = -1
 	}
@@ -75,11 +99,14 @@ func (c cursor) begin(t *act, ch *tg.Channel) cursor {
 	return c
 }
 
-// asked are the ids to ask for by number, highest first; nil asks for a page of the
-// history.
-func (c cursor) asked() (ids []int) {
+// asked are the ids to ask for by number, highest first, of those that were wished
+// for if there are any; nil asks for a page of the history.
+func (c cursor) asked(wished []int) (ids []int) {
 	if c.Alone > 0 {
 		return []int{c.Alone}
+	}
+	if len(wished) > 0 {
+		return wished[min(max(c.Done, 0), len(wished)-1):]
 	}
 	for id := c.High; id > 0 && id >= c.Low && len(ids) < pageSize; id-- {
 		ids = append(ids, id)

@@ -15,7 +15,7 @@ import (
 
 // page asks for the next answer of messages.
 func (t *act) page(ctx context.Context) error {
-	asked := t.cur.asked()
+	asked := t.cur.asked(t.wish.IDs)
 	x, bad, err := t.ask(ctx, t.request(asked))
 	if err != nil {
 		return err
@@ -119,25 +119,31 @@ func (t *act) below(a *tl.Answer, c cursor, ids []int) (cursor, bool) {
 // afterIDs goes on below ids that were asked for by number. The first that did not
 // come, of an answer that cannot be read to its end, is the one that cannot be read.
 func (t *act) afterIDs(a *tl.Answer, asked []int) (cursor, bool) {
-	c := t.cur
+	c, done := t.cur, 0
 	switch {
 	case c.Alone > 0:
 		c.Alone = 0
 	case a.Listed:
-		c.High = asked[len(asked)-1] - 1
+		done = len(asked)
 	default:
 		came := map[int]bool{}
 		for _, m := range a.Messages {
 			came[m.ID] = true
 		}
-		i := 0
-		for i < len(asked)-1 && came[asked[i]] {
-			i++
+		for done < len(asked)-1 && came[asked[done]] {
+			done++
 		}
-		c.High = asked[i] - 1
 		if len(asked) > 1 && c.Isolated < maxIsolated {
-			c.Alone, c.Isolated = asked[i], c.Isolated+1
+			c.Alone, c.Isolated = asked[done], c.Isolated+1
 		}
+		done++
+	}
+	if len(t.wish.IDs) > 0 {
+		c.Done += done
+		return c, c.Alone > 0 || c.Done < len(t.wish.IDs)
+	}
+	if done > 0 {
+		c.High = asked[done-1] - 1
 	}
 	if n := len(idsOf(a)); c.Left >= 0 && !c.Only {
 		if c.Left -= n; c.Left <= 0 {
@@ -153,6 +159,9 @@ func (t *act) afterIDs(a *tl.Answer, asked []int) (cursor, bool) {
 
 // tooOld says whether the oldest message is from before what is wanted.
 func (t *act) tooOld(a *tl.Answer) bool {
+	if ids := idsOf(a); len(ids) > 0 && slices.Min(ids) <= t.wish.DownTo {
+		return true
+	}
 	if t.wish.Since.IsZero() || t.name.Post > 0 {
 		return false
 	}

@@ -71,10 +71,12 @@ type head struct {
 	Channel  string     `json:"channel"`
 	Count    int        `json:"count"`
 	Deleted  []int      `json:"deleted,omitempty"`
+	Final    bool       `json:"final,omitempty"` // of a difference: then there was no more
 	Kind     string     `json:"kind"`
 	Method   string     `json:"method"`
 	Names    []string   `json:"names,omitempty"`
 	PTS      int        `json:"pts,omitempty"`
+	PTSFrom  int        `json:"pts_from,omitempty"` // what a difference was asked from
 	Received string     `json:"received"`
 	Title    canon.Text `json:"title,omitempty"`
 	TooLong  bool       `json:"too_long,omitempty"`
@@ -175,7 +177,7 @@ func (c *Collector) posts(x *Exchange, a *tl.Answer, h head) (all []piece, why [
 // fill says in the head what is of the answer as a whole.
 func (c *Collector) fill(h *head, x *Exchange, a *tl.Answer) {
 	h.Kind, h.Version, h.Training, h.Method, h.Received = RolePosts, 1, c.o.Training, x.Method, stamp(x.Received)
-	h.PTS, h.Total, h.TooLong = max(a.PTS, 0), max(a.Total, 0), a.TooLong
+	h.PTS, h.Total, h.TooLong, h.Final = max(a.PTS, 0), max(a.Total, 0), a.TooLong, a.Final
 	for _, k := range a.Chats {
 		if ch, ok := k.(*tg.Channel); ok && number(ch.ID) == h.Channel {
 			h.Names, h.Title = namesOf(ch), canon.Text(ch.Title)
