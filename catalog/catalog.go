@@ -238,4 +238,5 @@ type Catalog interface {
 	Refs
 	Unplaced
 	Posts
+	Looker
 }

@@ -1,0 +1,59 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"math"
+
+	"holdfast"
+	"holdfast/catalog"
+)
+
+// Looks implements [catalog.Looker].
+func (c *Catalog) Looks(ctx context.Context, channel string, since holdfast.Time) iter.Seq2[catalog.Look, error] {
+	return func(yield func(catalog.Look, error) bool) {
+		for below, older := int64(math.MaxInt64), 0; ; {
+			got, err := c.looks(ctx, channelNumber(channel), below)
+			if err != nil {
+				yield(catalog.Look{}, fmt.Errorf("look for posts of channel %.40q: %w", channel, err))
+				return
+			}
+			for _, l := range got {
+				if below = l.ID; l.Posted.Before(since.Time) {
+					if older++; older == catalog.MaxOlder {
+						return
+					}
+					continue
+				}
+				if older = 0; !yield(l, nil) {
+					return
+				}
+			}
+			if len(got) < page {
+				return
+			}
+		}
+	}
+}
+
+// looks reads a page. The joins are crossed so that the posts lead: they are read
+// in the order of their index, and no further than the page. Time and kind are one
+// number, so that they are of one fact.
+func (c *Catalog) looks(ctx context.Context, channel, below int64) (out []catalog.Look, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		return each(ctx, tx, func(scan func(...any) error) error {
+			var l catalog.Look
+			var posted, last int64
+			err := scan(&l.ID, &posted, &last)
+			l.Posted, l.At, l.Kind = fromMilli(posted), fromMilli(last/4), catalog.FactKind(last%4)
+			out = append(out, l)
+			return err
+		}, `SELECT s.post, min(s.posted), max(a.received * 4 + s.kind)
+			FROM sight s CROSS JOIN answer a ON a.n = s.answer CROSS JOIN capture c ON c.n = a.capture
+			WHERE s.channel = ? AND s.post < ? AND c.shown = 1 AND a.how <> ?
+			GROUP BY s.post HAVING min(s.posted) IS NOT NULL ORDER BY s.post DESC LIMIT ?`, channel, below, []byte(catalog.HowWeb), page)
+	})
+	return out, err
+}
