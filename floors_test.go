@@ -21,7 +21,7 @@ const floors = `
 4 pipeline/sqlite collectors/web collectors/telegram collectors/received storage/file catalog/sqlite
 3 pipeline preserve catalog export
 2 . storage collectors preserve/authority tl
-1 hashing warc canon rfc3161 messages preserve/public wholefile
+1 hashing warc canon rfc3161 messages preserve/public wholefile search
 `
 
 // judges are separate programs over other people's libraries: they may import
