@@ -90,6 +90,9 @@ func (o *Options) check() error {
 	if len(seen) == 0 {
 		return fmt.Errorf("export: no captures: a bundle needs at least one exhibit: %w", ErrOptions)
 	}
+	if o.Only == nil {
+		o.Only = only(o.Slices)
+	}
 	if o.maxExport == 0 {
 		o.maxExport, o.surveyFrom = holdfast.MaxExport, surveyFrom
 	}
@@ -204,7 +207,7 @@ func has(sorted []hashing.Digest, d hashing.Digest) bool {
 }
 
 func (w *writer) objects(ctx context.Context, m *holdfast.Manifest, number string) error {
-	plan, err := w.plan(m)
+	plan, err := w.plan(ctx, m)
 	if err != nil {
 		return err
 	}
@@ -225,12 +228,7 @@ func (w *writer) objects(ctx context.Context, m *holdfast.Manifest, number strin
 			return err
 		}
 	}
-	for _, s := range plan.slices {
-		if err := w.slice(ctx, m, number, s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.slices(ctx, m, number, plan.slices)
 }
 
 // copyObject streams an Object and refuses bytes that are not the named ones,

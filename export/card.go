@@ -74,7 +74,7 @@ func (p *pageView) exhibit(i int) (*exhibitView, error) {
 	if i >= maxCards {
 		return e, nil
 	}
-	plan, err := p.w.plan(m)
+	plan, err := p.w.plan(p.ctx, m)
 	if err != nil {
 		return nil, err
 	}

@@ -149,9 +149,14 @@ type Options struct {
 	// reason other than "" withholds it, and is written into the statement.
 	Withhold func(m *holdfast.Manifest, o holdfast.Object) (reason string)
 
-	// Slices, optional, are shown alone: every Object of their Captures is
+	// Slices, optional, are shown alone: every other Object of their Captures is
 	// withheld, whatever else is asked for.
 	Slices []SliceRef
+
+	// Only, optional, says the same for one Capture at a time, in the place of
+	// Slices: alone says that nothing of it is shown but refs. It is asked more
+	// than once for a Capture and must answer the same each time.
+	Only func(ctx context.Context, m *holdfast.Manifest) (refs []SliceRef, alone bool, err error)
 
 	// Languages, optional, are BCP 47 tags for the page, the first that is
 	// there is taken; English otherwise.
@@ -194,7 +199,9 @@ type Part struct {
 	Group      string // the same for all of them, one line; "" for none
 }
 
-// SliceRef names a slice of an Object of a Capture.
+// SliceRef names a slice of an Object of a Capture; without a Slice the whole
+// Object, of which the caller knows that it holds nothing that the slices leave
+// out.
 type SliceRef struct {
 	Capture holdfast.ID
 	Object  string

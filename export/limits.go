@@ -78,7 +78,7 @@ func (w *writer) surveyed(ctx context.Context, id holdfast.ID, prefix int) (int6
 	if err != nil {
 		return 0, fmt.Errorf("read manifest: %w", err)
 	}
-	plan, err := w.plan(m)
+	plan, err := w.plan(ctx, m)
 	if err != nil {
 		return 0, err
 	}
@@ -87,6 +87,10 @@ func (w *writer) surveyed(ctx context.Context, id holdfast.ID, prefix int) (int6
 		if plan.withheld[o.Name] == "" {
 			n += listed(prefix + len(o.Name))
 		}
+	}
+	for _, x := range plan.slices {
+		path := prefix + len("slices/") + len(x.object.Name) + 1 + len(x.slice.Name)
+		n += listed(path) + listed(path+len(".salt"))
 	}
 	return n, nil
 }

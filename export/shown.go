@@ -2,10 +2,13 @@ package export
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"holdfast"
 	"holdfast/hashing"
@@ -27,7 +30,7 @@ const (
 )
 
 // shown says what of a Capture travels: all Objects but the withheld ones, and
-// the slices.
+// the slices, by Object and place.
 type shown struct {
 	withheld map[string]string // Object name to reason
 	slices   []shownSlice
@@ -38,18 +41,39 @@ type shownSlice struct {
 	slice  holdfast.Slice
 }
 
+// only answers [Options.Only] for slices that are named one by one.
+func only(refs []SliceRef) func(context.Context, *holdfast.Manifest) ([]SliceRef, bool, error) {
+	of := make(map[holdfast.ID][]SliceRef)
+	for _, r := range refs {
+		of[r.Capture] = append(of[r.Capture], r)
+	}
+	return func(_ context.Context, m *holdfast.Manifest) ([]SliceRef, bool, error) {
+		refs, ok := of[m.ID]
+		return refs, ok, nil
+	}
+}
+
 // plan decides what is shown. Of a Capture of which slices are wanted nothing
 // else is: the raw exchange, a picture or a text of the same page could hold the
 // words that the slices leave out, and which of them do, no list says for sure.
-func (w *writer) plan(m *holdfast.Manifest) (*shown, error) {
+// What is shown whole beside slices is so because the caller answers for it.
+func (w *writer) plan(ctx context.Context, m *holdfast.Manifest) (*shown, error) {
 	p := &shown{withheld: make(map[string]string)}
-	for _, ref := range w.Slices {
-		if ref.Capture != m.ID {
-			continue
-		}
+	refs, alone, err := w.Only(ctx, m)
+	if err != nil {
+		return nil, fmt.Errorf("choose what is shown: %w", err)
+	}
+	whole := make(map[string]bool)
+	for _, ref := range refs {
 		o := m.Object(ref.Object)
-		if o == nil {
+		switch {
+		case o == nil:
 			return nil, fmt.Errorf("no object %.80q: %w", ref.Object, ErrOptions)
+		case ref.Slice == "" && o.Role == roleSecret:
+			return nil, fmt.Errorf("object %s opens what is not shown: %w", o.Name, ErrOptions)
+		case ref.Slice == "":
+			whole[o.Name] = true
+			continue
 		}
 		i := 0
 		for i < len(o.Slices) && o.Slices[i].Name != ref.Slice {
@@ -61,11 +85,14 @@ func (w *writer) plan(m *holdfast.Manifest) (*shown, error) {
 		p.slices = append(p.slices, shownSlice{*o, o.Slices[i]})
 		p.withheld[o.Name] = whySlices
 	}
+	slices.SortStableFunc(p.slices, func(a, b shownSlice) int {
+		return cmp.Or(strings.Compare(a.object.Name, b.object.Name), cmp.Compare(a.slice.Offset, b.slice.Offset))
+	})
 	for _, o := range m.Objects {
 		if p.withheld[o.Name] != "" {
 			continue
 		}
-		if len(p.slices) > 0 {
+		if alone && !whole[o.Name] {
 			p.withheld[o.Name] = whyBeside
 		} else if o.Restricted && !w.Restricted {
 			p.withheld[o.Name] = whyRestricted
@@ -93,48 +120,84 @@ func (p *shown) secrets(m *holdfast.Manifest) {
 	}
 }
 
-// slice writes the bytes of a slice and its salt, after checking that they are
-// what the Manifest is committed to.
-func (w *writer) slice(ctx context.Context, m *holdfast.Manifest, number string, s shownSlice) error {
-	salt, err := w.salt(ctx, m, s)
+// slices writes the bytes of the slices and their salts, after checking that they
+// are what the Manifest is committed to. Each Object is read once, however many
+// of its slices are shown: a page of history has a hundred.
+func (w *writer) slices(ctx context.Context, m *holdfast.Manifest, number string, all []shownSlice) error {
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].object.Name == all[0].object.Name {
+			n++
+		}
+		if err := w.slicesOf(ctx, m, number, all[:n]); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// slicesOf does it for those of one Object, in the order of their places.
+func (w *writer) slicesOf(ctx context.Context, m *holdfast.Manifest, number string, all []shownSlice) error {
+	o := all[0].object
+	secret, err := w.secret(ctx, m, o)
 	if err != nil {
 		return err
 	}
-	path := dirExhibits + number + "/slices/" + s.object.Name + "/" + s.slice.Name
-	sum := sha256.New()
-	sum.Write(salt)
-	err = w.zip.stream(path, s.slice.Length, func(dst io.Writer) error {
-		src, err := w.Captures.OpenObject(ctx, m.ID, s.object)
+	dir := dirExhibits + number + "/slices/" + o.Name + "/"
+	var src io.Reader
+	if !w.dry {
+		f, err := w.Captures.OpenObject(ctx, m.ID, o)
 		if err != nil {
 			return fmt.Errorf("open object: %w", err)
 		}
-		defer src.Close()
-		r := &interruptible{ctx, src}
-		if _, err := io.CopyN(io.Discard, r, s.slice.Offset); err != nil {
+		defer f.Close()
+		src = &interruptible{ctx, f}
+	}
+	at := int64(0)
+	for _, s := range all {
+		salt := holdfast.SliceSalt(secret, s.slice.Name)
+		err := w.sliceBytes(dir+s.slice.Name, src, at, s.slice, salt)
+		if err == nil {
+			err = w.zip.add(dir+s.slice.Name+".salt", salt)
+		}
+		if err != nil {
 			return err
 		}
-		if _, err := io.CopyN(io.MultiWriter(dst, sum), r, s.slice.Length); err != nil {
+		at = s.slice.Offset + s.slice.Length
+	}
+	return nil
+}
+
+// sliceBytes copies one slice from src, which has come to at.
+func (w *writer) sliceBytes(path string, src io.Reader, at int64, s holdfast.Slice, salt []byte) error {
+	if w.dry {
+		return w.zip.skip(path, s.Length)
+	}
+	sum := sha256.New()
+	sum.Write(salt)
+	return w.zip.stream(path, s.Length, func(dst io.Writer) error {
+		if _, err := io.CopyN(io.Discard, src, s.Offset-at); err != nil {
 			return err
 		}
-		if got := hashing.Digest(sum.Sum(nil)); got != s.slice.Commitment {
+		if _, err := io.CopyN(io.MultiWriter(dst, sum), src, s.Length); err != nil {
+			return err
+		}
+		if got := hashing.Digest(sum.Sum(nil)); got != s.Commitment {
 			return fmt.Errorf("slice is not the one committed to: %w", hashing.ErrMismatch)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return w.zip.add(path+".salt", salt)
 }
 
-func (w *writer) salt(ctx context.Context, m *holdfast.Manifest, s shownSlice) ([]byte, error) {
-	o := m.Object(s.object.Name + secretSuffix)
+func (w *writer) secret(ctx context.Context, m *holdfast.Manifest, of holdfast.Object) ([]byte, error) {
+	o := m.Object(of.Name + secretSuffix)
 	if o == nil || o.Role != roleSecret || o.Size != secretSize {
-		return nil, fmt.Errorf("object %s has no slice secret, so its slices cannot be shown alone: %w", s.object.Name, ErrOptions)
+		return nil, fmt.Errorf("object %s has no slice secret, so its slices cannot be shown alone: %w", of.Name, ErrOptions)
 	}
 	var secret bytes.Buffer
 	if err := w.copyObject(ctx, &secret, m.ID, *o); err != nil {
-		return nil, fmt.Errorf("read secret of %s: %w", s.object.Name, err)
+		return nil, fmt.Errorf("read secret of %s: %w", of.Name, err)
 	}
-	return holdfast.SliceSalt(secret.Bytes(), s.slice.Name), nil
+	return secret.Bytes(), nil
 }

@@ -122,7 +122,7 @@ func (s *splitter) guess(ctx context.Context, id holdfast.ID) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read manifest: %w", err)
 	}
-	plan, err := (&writer{Options: s.o}).plan(m)
+	plan, err := (&writer{Options: s.o}).plan(ctx, m)
 	if err != nil {
 		return 0, err
 	}
@@ -136,6 +136,9 @@ func (s *splitter) guess(ctx context.Context, id holdfast.ID) (int64, error) {
 		if o.Role == "screenshot" && o.Size <= maxPicture {
 			n += o.Size / 3 * 4
 		}
+	}
+	for _, x := range plan.slices {
+		n += x.slice.Length + secretSize + 2*600
 	}
 	return n, ctx.Err()
 }
