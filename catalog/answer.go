@@ -47,6 +47,16 @@ type Answer struct {
 	Posts    []Observed // as received; one post may come twice
 	Deleted  []int64    // posts that the service told are deleted
 	Absent   []int64    // posts that it answered with messageEmpty
+	Reach
+}
+
+// Reach is how far into the channel's changes an answer goes. The service counts
+// them (pts); 0 is "not said".
+type Reach struct {
+	From    int64 // of a difference: the number that was asked behind
+	To      int64 // the number that is known with this answer
+	TooLong bool  // the service refused to tell what lies between the two
+	Final   bool  // there was no more then
 }
 
 // Observed is a post as one answer showed it.
@@ -72,11 +82,14 @@ type answerHead struct {
 	Absent, Deleted []int64
 	Channel         string
 	Count           int64
+	Final           bool
 	Kind            string
 	Method          string
 	Names           []string
+	PTS, PTSFrom    int64
 	Received        holdfast.Time
 	Title           canon.Text
+	TooLong         bool
 	Version         int64
 }
 
@@ -96,7 +109,8 @@ func ParseAnswer(b []byte) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Channel: h.Channel, Title: string(h.Title), Names: h.Names, Received: h.Received, Deleted: h.Deleted, Absent: h.Absent}
+	a := Answer{Channel: h.Channel, Title: string(h.Title), Names: h.Names, Received: h.Received, Deleted: h.Deleted, Absent: h.Absent,
+		Reach: Reach{From: h.PTSFrom, To: h.PTS, TooLong: h.TooLong, Final: h.Final}}
 	if a.How, err = how(h.Method); err != nil {
 		return Answer{}, err
 	}
@@ -127,7 +141,8 @@ func parseHead(line []byte) (h answerHead, err error) {
 		return h, err
 	}
 	err = m.read(map[string]any{"absent": &h.Absent, "channel": &h.Channel, "count": &h.Count, "deleted": &h.Deleted, "kind": &h.Kind,
-		"method": &h.Method, "names": &h.Names, "received": &h.Received, "title": &h.Title, "version": &h.Version})
+		"method": &h.Method, "names": &h.Names, "received": &h.Received, "title": &h.Title, "version": &h.Version,
+		"final": &h.Final, "pts": &h.PTS, "pts_from": &h.PTSFrom, "too_long": &h.TooLong})
 	switch {
 	case err != nil:
 		return h, err
@@ -137,8 +152,8 @@ func parseHead(line []byte) (h answerHead, err error) {
 		return h, badAnswer("kind %.40q, version %d", h.Kind, h.Version)
 	case !validChannel(h.Channel):
 		return h, badAnswer("channel %.40q is no decimal number above 0", h.Channel)
-	case h.Received.IsZero() || h.Count < 0 || h.Count > MaxPosts || len(h.Title) > maxTitle:
-		return h, badAnswer("received, count or title")
+	case h.Received.IsZero() || h.Count < 0 || h.Count > MaxPosts || len(h.Title) > maxTitle || min(h.PTS, h.PTSFrom) < 0:
+		return h, badAnswer("received, count, title or pts")
 	}
 	for _, ids := range [][]int64{h.Absent, h.Deleted} {
 		if err := checkIDs(ids); err != nil {

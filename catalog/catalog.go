@@ -208,6 +208,17 @@ type PostQuery struct {
 	Channel string
 	Post    int64 // only this one; 0: all
 	After   int64 // go on behind this one
+
+	// Unseen asks also for numbers that were asked for, never seen, and whose
+	// deletion nobody told: whether there ever was such a post is not known.
+	Unseen bool
+}
+
+// Heard is one answer about a channel, without what it says of each post.
+type Heard struct {
+	Sight
+	Reach
+	Posts, Gone int64 // facts of it that show a post, and that say that one is not there
 }
 
 // Posts answers about posts.
@@ -220,6 +231,10 @@ type Posts interface {
 	// never seen, and whose deletion nobody told, none. It holds nothing open
 	// between two yields. An error ends it.
 	Posts(ctx context.Context, q PostQuery) iter.Seq2[Post, error]
+
+	// Answers yields the answers about a channel, in the order of their times, then
+	// of their captures. It holds nothing open between two yields.
+	Answers(ctx context.Context, channel string) iter.Seq2[Heard, error]
 }
 
 // Unplaced answers which Seals are known without what lies in them.

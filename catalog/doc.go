@@ -49,7 +49,11 @@
 //     until the next one, a post that was deleted meanwhile;
 //   - a post that was never seen is known only if its deletion was told:
 //     messageEmpty is also the answer for a number that no post ever had;
-//   - views, forwards, reactions and answers are a series, and make no version.
+//   - views, forwards, reactions and answers are a series, and make no version;
+//   - each time in which it was gone is kept ([Absence]), also one that is over.
+//
+// How far into a channel's changes an answer goes ([Reach], the service's pts) is
+// kept with the answer: differences whose ends meet show that nothing lies between.
 //
 // Of a capture with two Manifests only the answers of the one that is shown
 // count. A name is of every channel that an answer stated it for: names move.

@@ -27,6 +27,17 @@ type Post struct {
 	Gone     *Sight // the first that says Absent, or Unknown, behind LastSeen; nil while it is there
 	Told     bool   // Gone is a deletion that the service told, not messageEmpty
 	Series   []Count
+	Absences []Absence // in order; one that is not over is what State, Gone and Told say
+}
+
+// Absence is a time in which it was not there, or in which no answer about it can
+// be relied on.
+type Absence struct {
+	State       string        // Absent or Unknown
+	Told        bool          // a deletion that the service told
+	After       holdfast.Time // it was last seen then; zero: never before
+	First, Last Sight         // the first and the last that said so
+	Back        holdfast.Time // it was seen again then; zero: not since
 }
 
 // Version is one content of a post, as it was first observed.
@@ -129,6 +140,9 @@ func (f *postFolder) seen(fact Fact) {
 	}
 	f.Versions[i].Last, f.Current = fact.Sight, i
 	f.Series = append(f.Series, Count{fact.Sight, o.Counters})
+	if f.Gone != nil {
+		f.Absences[len(f.Absences)-1].Back = fact.At
+	}
 	f.LastSeen, f.Gone, f.Told = fact.At, nil, false
 	if f.State = Present; f.kinds[key.kind] > 1 {
 		f.State = Edited
@@ -139,12 +153,20 @@ func (f *postFolder) seen(fact Fact) {
 // that is a deletion: messageEmpty may have come before there was such a post.
 func (f *postFolder) gone(fact Fact) {
 	first := f.State != Absent || fact.Kind == Told && !f.Told && len(f.Versions) == 0
+	open := f.Gone != nil
 	switch {
-	case fact.Kind == Empty && f.Gone == nil:
+	case fact.Kind == Empty && !open:
 		f.State, f.Gone = Unknown, &fact.Sight
 	case fact.Kind != Empty && first:
 		f.State, f.Gone, f.Told = Absent, &fact.Sight, fact.Kind == Told
+	case fact.Kind == Empty && f.State == Absent:
+		return // it says nothing, and there is better
 	}
+	if !open {
+		f.Absences = append(f.Absences, Absence{After: f.LastSeen})
+	}
+	a := &f.Absences[len(f.Absences)-1]
+	a.State, a.Told, a.First, a.Last = f.State, f.Told, *f.Gone, fact.Sight
 }
 
 // compareFacts is a total order: whatever two facts differ in decides, so that no

@@ -21,6 +21,8 @@ type channel struct {
 	posts map[int64]*post
 	last  int64
 	seen  []seen
+	pts   int64
+	heard []catalog.Heard // the answers that are shown
 }
 
 type post struct {
@@ -135,10 +137,16 @@ func (w *World) ask(c *channel, at holdfast.Time, id holdfast.ID, shown bool) []
 			}
 		}
 	}
+	reach := catalog.Reach{To: c.pts + int64(len(show)+len(deleted))}
+	if how == catalog.HowDifference {
+		reach.From, reach.TooLong, reach.Final = c.pts, c.last%7 == 0, c.last%2 == 0
+	}
+	c.pts = reach.To
 	if shown {
+		c.heard = append(c.heard, catalog.Heard{Sight: catalog.Sight{At: at, How: how, Capture: id}, Reach: reach, Posts: int64(len(show)), Gone: int64(len(empty) + len(deleted))})
 		c.note(seen{at: at, how: how, capture: id}, show, empty, deleted)
 	}
-	return c.encode(method, at, show, empty, deleted)
+	return c.encode(method, at, reach, show, empty, deleted)
 }
 
 // note writes down what was shown.
@@ -167,14 +175,20 @@ func (c *channel) note(s seen, show, empty, deleted []int64) {
 func (p *post) content() hashing.Digest { return hashing.Of(fmt.Appendf(nil, "%s %d", p.text, p.rev)) }
 
 // encode writes posts.jsonl (bundle.md).
-func (c *channel) encode(method string, at holdfast.Time, show, empty, deleted []int64) []byte {
+func (c *channel) encode(method string, at holdfast.Time, reach catalog.Reach, show, empty, deleted []int64) []byte {
 	head := map[string]any{"channel": strconv.FormatInt(c.id, 10), "count": len(show), "kind": "posts", "method": method, "names": c.names,
-		"pts": 5, "received": at, "title": "Title ü", "too_long": false, "training": true, "unread": nil, "version": 1, "newer": []string{"member"}}
+		"pts": reach.To, "received": at, "title": "Title ü", "too_long": reach.TooLong, "training": true, "unread": nil, "version": 1, "newer": []string{"member"}}
 	if len(empty) > 0 {
 		head["absent"], head["asked"] = empty, empty
 	}
 	if len(deleted) > 0 {
 		head["deleted"] = deleted
+	}
+	if reach.From > 0 {
+		head["pts_from"] = reach.From
+	}
+	if reach.Final {
+		head["final"] = true
 	}
 	lines := []any{head}
 	for _, id := range show {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast"
 	"holdfast/catalog"
 )
 
@@ -39,6 +40,13 @@ func testPosts(t *testing.T, open Open) {
 			}
 			if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 				t.Fatalf("order %d, channel %s: %s", seed, id, Diff(w, g))
+			}
+			for _, p := range all {
+				checkAbsences(t, p, ch.known(p.ID))
+			}
+			checkUnseen(t, c, ch)
+			if got, want := heardText(Collect(t, c.Answers(t.Context(), id))), heardText(ch.heard); got != want {
+				t.Fatalf("order %d, answers about channel %s: %s", seed, id, Diff(want, got))
 			}
 			half := len(all) / 2
 			if rest := Collect(t, c.Posts(t.Context(), catalog.PostQuery{Channel: id, After: all[half].ID})); len(rest) != len(all)-half-1 {
@@ -108,6 +116,74 @@ func told(p catalog.Post) string {
 	return out
 }
 
+// checkAbsences reads the notes once more: each run of "gone" between two times
+// that it was seen is one absence, and what is said of now is the last.
+func checkAbsences(t *testing.T, p catalog.Post, notes []seen) {
+	t.Helper()
+	var want []string
+	after, open, say := holdfast.Time{}, false, ""
+	for _, s := range notes {
+		switch {
+		case s.what == "seen":
+			if open {
+				want, open = append(want, say+" back "+s.at.String()), false
+			}
+			after = s.at
+		case !open:
+			open, say = true, "after "+after.String()
+		}
+	}
+	if open {
+		want = append(want, say+" back "+holdfast.Time{}.String())
+	}
+	var got []string
+	for _, a := range p.Absences {
+		got = append(got, "after "+a.After.String()+" back "+a.Back.String())
+		if a.First.Capture == "" || a.Last.At.Before(a.First.At.Time) || a.State != catalog.Absent && a.State != catalog.Unknown || a.Told && a.State != catalog.Absent {
+			t.Errorf("post %d: absence %+v", p.ID, a)
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("post %d was absent %v, want %v", p.ID, got, want)
+	}
+	if n := len(p.Absences); p.Gone != nil && (n == 0 || p.Absences[n-1].First != *p.Gone || p.Absences[n-1].State != p.State || p.Absences[n-1].Told != p.Told || !p.Absences[n-1].Back.IsZero()) {
+		t.Errorf("post %d: gone %+v, %+v", p.ID, *p.Gone, p.Absences)
+	}
+}
+
+// checkUnseen: with Unseen every number that anything was said of is yielded.
+func checkUnseen(t *testing.T, c catalog.Catalog, ch *channel) {
+	t.Helper()
+	var got, want []int64
+	unseen := 0
+	for _, p := range Collect(t, c.Posts(t.Context(), catalog.PostQuery{Channel: strconv.FormatInt(ch.id, 10), Unseen: true})) {
+		if got = append(got, p.ID); len(p.Versions) == 0 && !p.Told {
+			if unseen++; p.Gone == nil {
+				t.Errorf("post %d was neither seen nor missed", p.ID)
+			}
+		}
+	}
+	for _, s := range ch.seen {
+		if !s.name && !slices.Contains(want, s.id) {
+			want = append(want, s.id)
+		}
+	}
+	slices.Sort(want)
+	if fmt.Sprint(got) != fmt.Sprint(want) || unseen == 0 {
+		t.Errorf("channel %d: anything is known of %v, want %v; %d unseen", ch.id, got, want, unseen)
+	}
+}
+
+// heardText leaves out the state, which the notes have not.
+func heardText(all []catalog.Heard) string {
+	var b strings.Builder
+	for _, h := range all {
+		h.State = ""
+		fmt.Fprintf(&b, "%+v\n", h)
+	}
+	return b.String()
+}
+
 // postText is all of a Post.
 func postText(p catalog.Post) string {
 	gone := p.Gone
@@ -162,6 +238,9 @@ func dumpPosts(t *testing.T, c catalog.Catalog, w *World, out *strings.Builder) 
 		}
 		for _, p := range Collect(t, c.Posts(t.Context(), catalog.PostQuery{Channel: strconv.FormatInt(ch.id, 10)})) {
 			fmt.Fprintf(out, "post %s\n", postText(p))
+		}
+		for _, h := range Collect(t, c.Answers(t.Context(), strconv.FormatInt(ch.id, 10))) {
+			fmt.Fprintf(out, "answer %+v\n", h)
 		}
 	}
 }

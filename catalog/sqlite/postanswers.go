@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -79,7 +80,8 @@ func (c *Catalog) Posts(ctx context.Context, q catalog.PostQuery) iter.Seq2[cata
 				return
 			}
 			for _, id := range ids {
-				if p, ok := catalog.FoldPost(q.Channel, id, facts[id]); ok && !yield(p, nil) {
+				p, ok := catalog.FoldPost(q.Channel, id, facts[id])
+				if (ok || q.Unseen && len(facts[id]) > 0) && !yield(p, nil) {
 					return
 				}
 			}
@@ -139,4 +141,77 @@ func scanFact(scan func(...any) error) (id int64, f catalog.Fact, err error) {
 		o.Edited = fromMilli(edited.Int64)
 	}
 	return id, f, err
+}
+
+// Answers implements [catalog.Posts].
+func (c *Catalog) Answers(ctx context.Context, channel string) iter.Seq2[catalog.Heard, error] {
+	return func(yield func(catalog.Heard, error) bool) {
+		received := int64(math.MinInt64)
+		for more := true; more; {
+			var all []catalog.Heard
+			var err error
+			all, received, more, err = c.answers(ctx, channelNumber(channel), received)
+			if err != nil {
+				yield(catalog.Heard{}, fmt.Errorf("list answers of channel %.40q: %w", channel, err))
+				return
+			}
+			for _, h := range all {
+				if !yield(h, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// answers is the next page of them, sorted; a page ends with the last answer of a
+// millisecond, so that the order hangs on no row. more is false behind the last.
+func (c *Catalog) answers(ctx context.Context, channel, received int64) (all []catalog.Heard, at int64, more bool, err error) {
+	type row struct {
+		h catalog.Heard
+		n int64
+	}
+	var rows []row
+	read := func(scan func(...any) error) error {
+		var r row
+		var shown bool
+		err := scanHeard(scan, &r.h, &r.n, &shown)
+		if !shown {
+			r.h.Capture = ""
+		}
+		rows = append(rows, r)
+		return err
+	}
+	const columns = `SELECT a.n, a.received, a.how, a.reached, a.reaches, a.flags, a.shows, a.misses, c.id, c.state, c.shown
+		FROM answer a JOIN capture c ON c.n = a.capture WHERE a.channel = ? AND `
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		err := each(ctx, tx, read, columns+`a.received > ? ORDER BY a.received, a.n LIMIT ?`, channel, received, page)
+		if err != nil || len(rows) < page {
+			return err
+		}
+		last := rows[len(rows)-1]
+		return each(ctx, tx, read, columns+`a.received = ? AND a.n > ? ORDER BY a.n`, channel, last.h.At.UnixMilli(), last.n)
+	})
+	if err != nil || len(rows) == 0 {
+		return nil, 0, false, err
+	}
+	at = rows[len(rows)-1].h.At.UnixMilli()
+	for _, r := range rows {
+		if r.h.Capture != "" {
+			all = append(all, r.h)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b catalog.Heard) int {
+		return cmp.Or(a.At.Compare(b.At.Time), cmp.Compare(a.Capture, b.Capture), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Posts, b.Posts), cmp.Compare(a.Gone, b.Gone))
+	})
+	return all, at, len(rows) >= page, nil
+}
+
+func scanHeard(scan func(...any) error, h *catalog.Heard, n *int64, shown *bool) error {
+	var how, capture sql.RawBytes
+	var received, flags, state int64
+	err := scan(n, &received, &how, &h.From, &h.To, &flags, &h.Posts, &h.Gone, &capture, &state, shown)
+	h.Sight = catalog.Sight{At: fromMilli(received), How: string(how), Capture: textID(capture), State: stateName(state)}
+	h.TooLong, h.Final = flags&1 != 0, flags&2 != 0
+	return err
 }

@@ -46,9 +46,10 @@ func addSights(ctx context.Context, tx *sql.Tx, rows []any) error {
 
 // addAnswer returns the row of a new answer, 0 for one that is there.
 func addAnswer(ctx context.Context, tx *sql.Tx, a catalog.Accepted, x catalog.Answer) (n int64, err error) {
-	err = tx.QueryRowContext(ctx, `INSERT INTO answer (capture, part, channel, title, received, how)
-		SELECT n, ?, ?, ?, ?, ? FROM capture WHERE id = ? AND manifest = ? ON CONFLICT DO NOTHING RETURNING n`,
-		x.Part, channelNumber(x.Channel), []byte(x.Title), x.Received.UnixMilli(), []byte(x.How), rawID(a.ID), a.Manifest[:]).Scan(&n)
+	err = tx.QueryRowContext(ctx, `INSERT INTO answer (capture, part, channel, title, received, how, reached, reaches, flags, shows, misses)
+		SELECT n, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM capture WHERE id = ? AND manifest = ? ON CONFLICT DO NOTHING RETURNING n`,
+		x.Part, channelNumber(x.Channel), []byte(x.Title), x.Received.UnixMilli(), []byte(x.How),
+		x.From, x.To, flags(x.Reach), len(x.Posts), len(x.Absent)+len(x.Deleted), rawID(a.ID), a.Manifest[:]).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
@@ -60,6 +61,16 @@ func addAnswer(ctx context.Context, tx *sql.Tx, a catalog.Accepted, x catalog.An
 		rows = append(rows, []byte(name), channelNumber(x.Channel), x.Received.UnixMilli(), n)
 	}
 	return n, insert(ctx, tx, `INSERT OR IGNORE INTO called (name, channel, received, answer)`, 4, rows)
+}
+
+func flags(r catalog.Reach) (n int64) {
+	if r.TooLong {
+		n |= 1
+	}
+	if r.Final {
+		n |= 2
+	}
+	return n
 }
 
 // channelNumber is that of a checked decimal.

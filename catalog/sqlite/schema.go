@@ -5,7 +5,7 @@ package sqlite
 // made again from the store.
 const (
 	applicationID = 0x48466361
-	schemaVersion = 5
+	schemaVersion = 6
 )
 
 // IDs and Digests are raw bytes, times of documents milliseconds since 1970,
@@ -18,7 +18,8 @@ const (
 // of a capture repeats whether the table named has it under its home.
 //
 // answer is one Object of role posts, by its place among those of its capture's
-// Manifest; called are the names that it states; sight is what it says of each
+// Manifest, with its Reach (flags: 1 too long, 2 final) and how many facts it has;
+// called are the names that it states; sight is what it says of each
 // post (kind as catalog.FactKind). What follows is computed when it is asked for.
 //
 // placed of a seal is 1 once its members and places were stated whole.
@@ -145,8 +146,14 @@ CREATE TABLE answer (
 	title    BLOB NOT NULL,
 	received INTEGER NOT NULL,
 	how      BLOB NOT NULL,
+	reached  INTEGER NOT NULL,
+	reaches  INTEGER NOT NULL,
+	flags    INTEGER NOT NULL,
+	shows    INTEGER NOT NULL,
+	misses   INTEGER NOT NULL,
 	UNIQUE (capture, part)
 );
+CREATE INDEX answer_channel ON answer (channel, received, n);
 CREATE TABLE called (
 	name     BLOB NOT NULL,
 	channel  INTEGER NOT NULL,
