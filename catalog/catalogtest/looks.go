@@ -94,7 +94,7 @@ func (w *World) page() Message {
 			show = append(show, n)
 		}
 	}
-	body := c.encode(catalog.HowWeb, at, show, nil, nil)
+	body := c.encode(catalog.HowWeb, at, catalog.Reach{}, show, nil, nil)
 	o := object("posts.jsonl", body)
 	o.Role = catalog.RolePosts
 	m.Objects = []holdfast.Object{o}
