@@ -215,15 +215,20 @@ func (j judge) State(ctx context.Context, seal string) (catalog.Judgement, error
 }
 
 func (n *node) normalisers() map[string]pipeline.Normaliser {
-	w := &webNormaliser{n.store}
+	w := &webNormaliser{n.store, n.publicSite, n.log}
 	return map[string]pipeline.Normaliser{"http": w, "https": w}
 }
 
-// webNormaliser opens a capture's Objects, small or large, for collectors/web.
-type webNormaliser struct{ store storage.Opener }
+// webNormaliser opens a capture's Objects, small or large, for collectors/web, and
+// reads the public pages of Telegram.
+type webNormaliser struct {
+	store storage.Opener
+	site  func() (publicSite, error)
+	log   *slog.Logger
+}
 
 func (w *webNormaliser) Normalise(ctx context.Context, c *pipeline.Captured) (*pipeline.Derived, error) {
-	page, inputs, err := web.Normaliser{}.Normalise(ctx, address(&c.Manifest), func(name string) (io.ReadCloser, error) {
+	open := func(name string) (io.ReadCloser, error) {
 		if b, ok := c.Inline[name]; ok {
 			return io.NopCloser(bytes.NewReader(b)), nil
 		}
@@ -233,17 +238,25 @@ func (w *webNormaliser) Normalise(ctx context.Context, c *pipeline.Captured) (*p
 		}
 		r, _, err := w.store.Open(ctx, o.Digest)
 		return r, err
-	})
+	}
+	page, inputs, err := web.Normaliser{}.Normalise(ctx, address(&c.Manifest), open)
 	if err != nil {
 		return nil, err
 	}
-	if page == nil {
-		return &pipeline.Derived{}, nil // nothing was rendered: there is no page
+	d := &pipeline.Derived{}
+	if page != nil { // else nothing was rendered: there is no page
+		d.Objects = []pipeline.DerivedObject{{Name: "page.json", Role: "page", Type: "application/json", Bytes: page}}
+		d.Transformations = []holdfast.Transformation{{Output: "page.json", Inputs: inputs, Action: "normalise", Tool: "holdfast " + version}}
 	}
-	return &pipeline.Derived{
-		Objects:         []pipeline.DerivedObject{{Name: "page.json", Role: "page", Type: "application/json", Bytes: page}},
-		Transformations: []holdfast.Transformation{{Output: "page.json", Inputs: inputs, Action: "normalise", Tool: "holdfast " + version}},
-	}, nil
+	posts, err := w.posts(c, open, pipeline.MaxInline-len(page))
+	if err != nil {
+		w.log.WarnContext(ctx, "no posts were read of a public page of Telegram", "capture", c.Manifest.ID, "err", err)
+	}
+	if posts != nil {
+		d.Objects = append(d.Objects, posts.Objects...)
+		d.Transformations = append(d.Transformations, posts.Transformations...)
+	}
+	return d, nil
 }
 
 // address is where the page was found, against which links are resolved.

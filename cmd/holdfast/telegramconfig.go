@@ -38,6 +38,8 @@ type telegramConfig struct {
 	// Servers is a file that says where another service than Telegram's own is. A
 	// path that is not absolute counts from the file that names it.
 	Servers string `yaml:"servers"`
+	// Web is https://host[:port], which stands in for the public pages of t.me.
+	Web string `yaml:"web"`
 }
 
 func (n *node) config() (c config, err error) {
@@ -54,7 +56,7 @@ func (n *node) config() (c config, err error) {
 	if t.Servers != "" && !filepath.IsAbs(t.Servers) {
 		t.Servers = n.path(t.Servers)
 	}
-	for name, to := range map[string]*string{"APP_ID": &t.AppID, "APP_HASH": &t.AppHash, "PROXY": &t.Proxy, "SERVERS": &t.Servers} {
+	for name, to := range map[string]*string{"APP_ID": &t.AppID, "APP_HASH": &t.AppHash, "PROXY": &t.Proxy, "SERVERS": &t.Servers, "WEB": &t.Web} {
 		if v := os.Getenv("HOLDFAST_TELEGRAM_" + name); v != "" {
 			*to = v
 		}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/catalog"
+	"holdfast/pipeline"
+	"holdfast/tme"
+)
+
+// capturedPage is a capture of a page of t.me's shape.
+func capturedPage(t *testing.T, fixture, final, verdict, outcome string) *pipeline.Captured {
+	t.Helper()
+	b, err := os.ReadFile("../../tme/testdata/" + fixture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &pipeline.Captured{Inline: map[string][]byte{"source.html": b, "text.txt": []byte("x")}}
+	m := &c.Manifest
+	m.Started = holdfast.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
+	m.Source = holdfast.Source(final)
+	m.Completeness.Outcome = outcome
+	m.Web = &holdfast.Web{Asked: "https://host.invalid/", Final: canon.Text(final)}
+	m.Collection.Server = &holdfast.Server{}
+	if verdict != "" {
+		m.Collection.Server.TLS = &holdfast.TLS{Verdict: verdict}
+	}
+	return c
+}
+
+// TestPublicPage guards which captures say something of a channel's posts: those of
+// the service's own hosts, over a certificate that verified, and no other; and that
+// the catalog reads what is derived of them.
+func TestPublicPage(t *testing.T) {
+	const channel = "https://t.me/s/Harbour_news"
+	w := &webNormaliser{log: slog.New(slog.DiscardHandler)}
+	site := publicSite{tme.Base, tme.Hosts()}
+	w.site = func() (publicSite, error) { return site, nil }
+	for _, c := range []struct{ name, fixture, final, verdict, outcome, object string }{
+		{"a channel", "channel.html", channel, "ok", "complete", "posts.jsonl"},
+		{"of an incomplete capture", "channel.html", channel, "ok", "partial", "posts.jsonl"},
+		{"the other host", "post.html", "https://telegram.me/harbour_news/102?embed=1", "ok", "complete", "posts.jsonl"},
+		{"a missing post", "missing.html", "https://t.me/harbour_news/9?embed=1", "ok", "complete", "missing.json"},
+		{"another host", "channel.html", "https://host.invalid/s/Harbour_news", "ok", "complete", ""},
+		{"a host that is named so", "channel.html", "https://t.me.host.invalid/s/Harbour_news", "ok", "complete", ""},
+		{"missing at another host", "missing.html", "https://host.invalid/harbour_news/9?embed=1", "ok", "complete", ""},
+		{"without TLS", "channel.html", "http://t.me/s/Harbour_news", "", "complete", ""},
+		{"an answer without TLS", "channel.html", channel, "", "complete", ""},
+		{"a certificate that does not verify", "channel.html", channel, "x509: certificate signed by unknown authority", "partial", ""},
+		{"an error of the site", "channel.html", channel, "ok", "failed", ""},
+		{"another channel's page", "channel.html", "https://t.me/s/other_channel", "ok", "complete", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, err := w.Normalise(t.Context(), capturedPage(t, c.fixture, c.final, c.verdict, c.outcome))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []pipeline.DerivedObject
+			for _, o := range d.Objects {
+				if o.Name != "page.json" {
+					got = append(got, o)
+				}
+			}
+			switch {
+			case c.object == "" && len(got) == 0:
+			case len(got) != 1 || got[0].Name != c.object:
+				t.Errorf("derived %v, want %q", got, c.object)
+			case len(d.Transformations) != 2 || d.Transformations[1].Output != c.object || d.Transformations[1].Inputs[0] != "source.html":
+				t.Errorf("it does not say what it was made from: %+v", d.Transformations)
+			case c.object == "posts.jsonl":
+				a, err := catalog.ParseAnswer(got[0].Bytes)
+				if err != nil || a.How != catalog.HowWeb || a.Channel != "1001234567" || a.Names[0] != "harbour_news" || a.Received.String() != "2026-03-01T08:00:00.000Z" {
+					t.Errorf("the catalog reads %+v, %v", a, err)
+				}
+			}
+		})
+	}
+	// Who tests has a site of his own, and says so.
+	site.hosts = append(tme.Hosts(), "127.0.0.1:4443")
+	if d, err := w.Normalise(t.Context(), capturedPage(t, "channel.html", "https://127.0.0.1:4443/s/harbour_news", "ok", "complete")); err != nil || len(d.Objects) != 2 {
+		t.Errorf("the host that was named: %+v, %v", d, err)
+	}
+	// What is cut says nothing, and the Page stays.
+	c := capturedPage(t, "channel.html", channel, "ok", "partial")
+	c.Inline["source.html"] = c.Inline["source.html"][:5000]
+	if d, err := w.Normalise(t.Context(), c); err != nil || len(d.Objects) != 1 || d.Objects[0].Name != "page.json" {
+		t.Errorf("of a cut page: %+v, %v", d, err)
+	}
+}
+
+// TestPublicSite guards what may stand in for t.me.
+func TestPublicSite(t *testing.T) {
+	n := &node{dir: t.TempDir()}
+	for s, want := range map[string]string{"": tme.Base, "https://127.0.0.1:4443": "https://127.0.0.1:4443", "https://Host.invalid:443/": "https://host.invalid"} {
+		t.Setenv("HOLDFAST_TELEGRAM_WEB", s)
+		if got, err := n.publicSite(); err != nil || got.base != want {
+			t.Errorf("%q: %+v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"http://127.0.0.1:4443", "127.0.0.1", "https://u@host.invalid", "https://host.invalid/s", "https://host.invalid?x=1"} {
+		t.Setenv("HOLDFAST_TELEGRAM_WEB", s)
+		if got, err := n.publicSite(); err == nil {
+			t.Errorf("%q is taken: %+v", s, got)
+		}
+	}
+}
