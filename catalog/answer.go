@@ -62,6 +62,7 @@ type Reach struct {
 // Observed is a post as one answer showed it.
 type Observed struct {
 	ID             int64
+	Place          int            // among the posts of its answer, from 0: of two states of a post the later has the larger
 	Kind           string         // message or service
 	Content        hashing.Digest // what makes a version
 	Text           hashing.Digest // of the UTF-8 text
@@ -123,6 +124,7 @@ func ParseAnswer(b []byte) (Answer, error) {
 		if err != nil {
 			return Answer{}, fmt.Errorf("post %d: %w", len(a.Posts)+1, err)
 		}
+		p.Place = len(a.Posts)
 		a.Posts = append(a.Posts, p)
 	}
 	if int64(len(a.Posts)) != h.Count {

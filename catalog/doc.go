@@ -43,7 +43,8 @@
 //     told, or messageEmpty in an answer that held another post (the control: the
 //     channel could be read then). The interval is [last seen, first absent];
 //     messageEmpty without a control says nothing of the post: unknown;
-//   - what was received in one millisecond counts as gone rather than seen;
+//   - what was received in one millisecond counts as gone rather than seen; of two
+//     contents of a post in one answer the one that stands later is the newer;
 //   - a post that was seen again is there, whatever was said before. The order is
 //     that of the times received: an answer that was long on its way may show,
 //     until the next one, a post that was deleted meanwhile;

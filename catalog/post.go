@@ -174,6 +174,6 @@ func (f *postFolder) gone(fact Fact) {
 func compareFacts(a, b Fact) int {
 	x, y := a.Observed, b.Observed
 	return cmp.Or(a.At.Compare(b.At.Time), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Capture, b.Capture), cmp.Compare(a.How, b.How),
-		x.Content.Compare(y.Content), x.Text.Compare(y.Text), cmp.Compare(x.Kind, y.Kind), x.Posted.Compare(y.Posted.Time), x.Edited.Compare(y.Edited.Time),
+		cmp.Compare(x.Place, y.Place), x.Content.Compare(y.Content), x.Text.Compare(y.Text), cmp.Compare(x.Kind, y.Kind), x.Posted.Compare(y.Posted.Time), x.Edited.Compare(y.Edited.Time),
 		cmp.Compare(x.Views, y.Views), cmp.Compare(x.Forwards, y.Forwards), cmp.Compare(x.Reactions, y.Reactions), cmp.Compare(x.Replies, y.Replies))
 }

@@ -104,14 +104,15 @@ func (w *World) live(c *channel) {
 
 // ask makes one of the answers that there are.
 func (w *World) ask(c *channel, at holdfast.Time, id holdfast.ID, shown bool) []byte {
-	var show, empty, deleted []int64
+	var show []state
+	var empty, deleted []int64
 	method := "messages.getHistory"
 	how := catalog.HowHistory
 	switch w.rnd.IntN(3) {
 	case 0:
 		for n := c.last; n > 0 && len(show) < 5; n-- {
 			if p := c.posts[n]; p != nil && !p.gone {
-				show = append(show, n)
+				show = append(show, state{n, p.rev})
 			}
 		}
 	case 1:
@@ -119,7 +120,7 @@ func (w *World) ask(c *channel, at holdfast.Time, id holdfast.ID, shown bool) []
 		for range 1 + w.rnd.IntN(2)*w.rnd.IntN(5) { // often one alone
 			n := 1 + w.rnd.Int64N(c.last+2)
 			if p := c.posts[n]; p != nil && !p.gone {
-				show = append(show, n)
+				show = append(show, state{n, p.rev})
 			} else {
 				empty = append(empty, n)
 			}
@@ -128,7 +129,10 @@ func (w *World) ask(c *channel, at holdfast.Time, id holdfast.ID, shown bool) []
 		method, how = "updates.getChannelDifference", catalog.HowDifference
 		for n := range c.last + 1 {
 			if p := c.posts[n]; p != nil && p.changed {
-				show = append(show, n)
+				for k := int(at.UnixMilli()+n) % 3; k > 0; k-- { // what it was in between, and is perhaps again
+					show = append(show, state{n, (p.rev + 2*k) % 4})
+				}
+				show = append(show, state{n, p.rev})
 			} else if p != nil && p.deletion {
 				deleted = append(deleted, n)
 			}
@@ -149,13 +153,19 @@ func (w *World) ask(c *channel, at holdfast.Time, id holdfast.ID, shown bool) []
 	return c.encode(method, at, reach, show, empty, deleted)
 }
 
+// state is a post with one of its contents.
+type state struct {
+	id  int64
+	rev int
+}
+
 // note writes down what was shown.
-func (c *channel) note(s seen, show, empty, deleted []int64) {
+func (c *channel) note(s seen, show []state, empty, deleted []int64) {
 	for _, n := range c.names {
 		c.seen = append(c.seen, seen{name: true, what: n, at: s.at})
 	}
-	for _, id := range show {
-		s.what, s.id, s.content = "seen", id, c.posts[id].content()
+	for _, p := range show {
+		s.what, s.id, s.content = "seen", p.id, c.posts[p.id].content(p.rev)
 		c.seen = append(c.seen, s)
 	}
 	s.content = hashing.Digest{}
@@ -172,10 +182,12 @@ func (c *channel) note(s seen, show, empty, deleted []int64) {
 	}
 }
 
-func (p *post) content() hashing.Digest { return hashing.Of(fmt.Appendf(nil, "%s %d", p.text, p.rev)) }
+func (p *post) content(rev int) hashing.Digest {
+	return hashing.Of(fmt.Appendf(nil, "%s %d", p.text, rev))
+}
 
 // encode writes posts.jsonl (bundle.md).
-func (c *channel) encode(method string, at holdfast.Time, reach catalog.Reach, show, empty, deleted []int64) []byte {
+func (c *channel) encode(method string, at holdfast.Time, reach catalog.Reach, show []state, empty, deleted []int64) []byte {
 	head := map[string]any{"channel": strconv.FormatInt(c.id, 10), "count": len(show), "kind": "posts", "method": method, "names": c.names,
 		"pts": reach.To, "received": at, "title": "Title ü", "too_long": reach.TooLong, "training": true, "unread": nil, "version": 1, "newer": []string{"member"}}
 	if len(empty) > 0 {
@@ -191,14 +203,14 @@ func (c *channel) encode(method string, at holdfast.Time, reach catalog.Reach, s
 		head["final"] = true
 	}
 	lines := []any{head}
-	for _, id := range show {
-		p := c.posts[id]
-		l := map[string]any{"content": p.content(), "id": id, "kind": "message", "posted": p.posted, "links": []string{"https://host/"}, "mentions": []string{"x"}}
+	for _, s := range show {
+		p := c.posts[s.id]
+		l := map[string]any{"content": p.content(s.rev), "id": s.id, "kind": "message", "posted": p.posted, "links": []string{"https://host/"}, "mentions": []string{"x"}}
 		if p.service {
 			l["kind"] = "service"
 		} else {
-			l["text"] = fmt.Sprintf("%s, revision %d", p.text, p.rev)
-			l["text_digest"] = hashing.Of(fmt.Appendf(nil, "%s, revision %d", p.text, p.rev))
+			l["text"] = fmt.Sprintf("%s, revision %d", p.text, s.rev)
+			l["text_digest"] = hashing.Of(fmt.Appendf(nil, "%s, revision %d", p.text, s.rev))
 		}
 		if !p.edited.IsZero() {
 			l["edited"] = p.edited

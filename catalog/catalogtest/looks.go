@@ -88,10 +88,10 @@ func (c *channel) looks(since holdfast.Time) (out []catalog.Look) {
 func (w *World) page() Message {
 	c, at := w.channels[0], holdfast.At(w.clock.Add(1e12))
 	m := w.manifest(0, w.id(), holdfast.KindCapture, holdfast.Source("https://t.me/s/"+c.names[0]))
-	var show []int64
+	var show []state
 	for n := range c.last + 1 {
 		if p := c.posts[n]; p != nil && !p.gone {
-			show = append(show, n)
+			show = append(show, state{n, p.rev})
 		}
 	}
 	body := c.encode(catalog.HowWeb, at, catalog.Reach{}, show, nil, nil)

@@ -25,7 +25,7 @@ func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) error
 				continue
 			}
 			x.Facts(func(id int64, k catalog.FactKind, o catalog.Observed) {
-				rows = append(rows, channelNumber(x.Channel), id, n, int(k), o.Content[:], o.Text[:], o.Kind == "service", milli(o.Posted), milli(o.Edited),
+				rows = append(rows, channelNumber(x.Channel), id, n, int(k), o.Place, o.Content[:], o.Text[:], o.Kind == "service", milli(o.Posted), milli(o.Edited),
 					o.Views, o.Forwards, o.Reactions, o.Replies)
 			})
 			if len(rows) < 1<<16 {
@@ -41,7 +41,7 @@ func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) error
 }
 
 func addSights(ctx context.Context, tx *sql.Tx, rows []any) error {
-	return insert(ctx, tx, `INSERT OR IGNORE INTO sight (channel, post, answer, kind, content, text, service, posted, edited, views, forwards, reactions, replies)`, 13, rows)
+	return insert(ctx, tx, `INSERT OR IGNORE INTO sight (channel, post, answer, kind, place, content, text, service, posted, edited, views, forwards, reactions, replies)`, 14, rows)
 }
 
 // addAnswer returns the row of a new answer, 0 for one that is there.

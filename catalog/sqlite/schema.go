@@ -19,8 +19,9 @@ const (
 //
 // answer is one Object of role posts, by its place among those of its capture's
 // Manifest, with its Reach (flags: 1 too long, 2 final) and how many facts it has;
-// called are the names that it states; sight is what it says of each
-// post (kind as catalog.FactKind). What follows is computed when it is asked for.
+// called are the names that it states; sight is what it says of each post (kind as
+// catalog.FactKind; place is Observed.Place, 0 for what was not seen). What follows
+// is computed when it is asked for.
 //
 // placed of a seal is 1 once its members and places were stated whole.
 //
@@ -166,6 +167,7 @@ CREATE TABLE sight (
 	post      INTEGER NOT NULL,
 	answer    INTEGER NOT NULL,
 	kind      INTEGER NOT NULL,
+	place     INTEGER NOT NULL,
 	content   BLOB NOT NULL,
 	text      BLOB NOT NULL,
 	service   INTEGER NOT NULL,
@@ -175,6 +177,6 @@ CREATE TABLE sight (
 	forwards  INTEGER NOT NULL,
 	reactions INTEGER NOT NULL,
 	replies   INTEGER NOT NULL,
-	PRIMARY KEY (channel, post, answer, kind, content)
+	PRIMARY KEY (channel, post, answer, kind, place)
 ) WITHOUT ROWID;
 `
