@@ -176,7 +176,12 @@ ms_of() {
 
 # --- the file ----------------------------------------------------------------
 names_of_zip() {
-	unzip -tqq -- "$1" >/dev/null 2>&1 </dev/null || { bad zip 'unzip finds the archive damaged'; verdict; }
+	local said=0
+	command unzip -tqq -- "$1" >/dev/null 2>&1 </dev/null || said=$?
+	# 5 and 6 are "no memory", and also what it says of an entry that it cannot unpack
+	case $said in [56]) unzip -Zv -- "$1" </dev/null | awk '/^  file security status:/ && !/not encrypted$/ || /^  compression method:/ && !/(none \(stored\)|deflated)$/ { no = 1 } END { exit no }' ||
+		{ bad zip 'an entry is encrypted, or packed in a way that is not allowed'; verdict; } ;; esac
+	answer unzip $said || { bad zip 'unzip finds the archive damaged'; verdict; }
 	unzip -Z1 -- "$1" >"$W/zipnames" </dev/null || { bad zip 'its directory cannot be read'; verdict; }
 	if grep -Evq '^(00-READ-ME-FIRST\.html|[a-z0-9._/-]{1,512})$' "$W/zipnames" || grep -Eq '(^|/)(-|\.?\.?(/|$))' "$W/zipnames"; then
 		bad entry-name 'a name that is not allowed'
