@@ -33,6 +33,22 @@ func Texts(b []byte) (map[PostText]canon.Text, error) {
 	return out, nil
 }
 
+// Lines returns the lines of posts of what ParseAnswer reads, without their LF. They
+// share b's memory.
+func Lines(b []byte) (map[PostText][]byte, error) {
+	a, err := ParseAnswer(b)
+	if err != nil {
+		return nil, err
+	}
+	out, i := make(map[PostText][]byte, len(a.Posts)), 0
+	_, rest, _ := bytes.Cut(b, []byte("\n"))
+	for line := range bytes.Lines(rest) {
+		out[PostText{a.Posts[i].ID, a.Posts[i].Content}] = bytes.TrimSuffix(line, []byte("\n"))
+		i++
+	}
+	return out, nil
+}
+
 func parseObserved(line []byte) (p Observed, text canon.Text, err error) {
 	m, err := readMembers(line)
 	if err != nil {

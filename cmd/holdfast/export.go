@@ -28,13 +28,26 @@ type exportOptions struct {
 	size       string // as typed; "" is one bundle
 	lang       string
 	why        string
+
+	since, until string        // of posts, as typed
+	pages        string        // of posts: yes or no
+	wait         time.Duration // for the seals of their pages
+	only         func(context.Context, *holdfast.Manifest) ([]export.SliceRef, bool, error)
 }
 
 func (c *cli) exportCmd() *cobra.Command {
 	var o exportOptions
-	cmd := command("export (--case NAME | CAPTURE…) FILE [--size SIZE]", "Write a bundle that a stranger can check", "holdfast export --case 2026-017 2026-017.zip", cobra.MinimumNArgs(1),
+	cmd := command("export (--case NAME | CAPTURE… | telegram:@NAME/ID | telegram:@NAME --since --until) FILE [--size SIZE]", "Write a bundle that a stranger can check", "holdfast export --case 2026-017 2026-017.zip", cobra.MinimumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			ids, file := args[:len(args)-1], args[len(args)-1]
+			if namesPosts(ids) {
+				return c.exportPostsCmd(cmd, ids[0], file, o)
+			}
+			for _, f := range []string{"since", "until", "pages", "wait"} {
+				if cmd.Flags().Changed(f) {
+					return usageError("--%s is about posts: name a channel or a post before FILE, as in telegram:@name/123", f)
+				}
+			}
 			if (len(ids) > 0) == (o.caseName != "") {
 				return usageError("give --case NAME or captures before FILE, one of them")
 			}
@@ -59,6 +72,8 @@ func (c *cli) exportCmd() *cobra.Command {
 			}
 			return c.export(cmd.Context(), n, sel, at, file, o)
 		})
+	cmd.Long = exportLong
+	postExportFlags(cmd.Flags(), &o)
 	cmd.Flags().StringVar(&o.caseName, "case", "", "all captures of this Case")
 	cmd.Flags().BoolVar(&o.restricted, "restricted", false, "include restricted objects: requests with cookies and form fields")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "replace FILE if it exists")
@@ -173,7 +188,7 @@ func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at pla
 	return export.Options{
 		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: newCaseFacts(n, sel, o), Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
 		Certificates: n.certificates(), Agent: n.set.Agent, Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
-		Why: o.why, Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log,
+		Why: o.why, Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log, Only: o.only,
 	}, nil
 }
 
