@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,7 @@ type captureOptions struct {
 	lang         string
 	reason       string
 	telegram     telegramFlags
+	pages        map[holdfast.Source]json.RawMessage // options of public pages that are asked for in the place of a channel
 }
 
 func (c *cli) captureCmd() *cobra.Command {
@@ -84,8 +86,9 @@ A redirect out of the scope, or a page without any keyword, is flagged only.
 telegram:@NAME (also @NAME, t.me/NAME, tg://resolve?domain=NAME) is the channel's
 history, from the newest message to the oldest, one capture for each answer of the
 service, by an account of 'holdfast telegram login'. telegram:@NAME/123 is that post
-with its neighbours, and then the pages that it links to. What begins with https://
-is always the web page.
+with its neighbours, then its public page at t.me (--web no: not), and the pages that
+it links to. What begins with https:// is always the web page. Without an account the
+public pages are captured instead, from the newest to the oldest.
 
 exit status: 2 usage or refused, nothing accepted
              3 something accepted is not sealed after --wait (a bundle asked for is written and says so)
@@ -106,6 +109,7 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().IntVar(&o.telegram.limit, "limit", 0, "of a channel: so many messages, from the newest; 0 is all")
 	cmd.Flags().StringVar(&o.telegram.media, "media", "none", "of a channel: its photos and files; only none so far")
 	cmd.Flags().StringVar(&o.telegram.links, "links", "yes", "of a post: capture the pages that it links to, yes or no")
+	cmd.Flags().StringVar(&o.telegram.web, "web", "yes", "of a post: capture its public page at t.me too, yes or no")
 	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
 	return cmd
 }
@@ -132,7 +136,7 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "links"} {
+	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "links", "web"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}
@@ -148,7 +152,7 @@ func telegramAlone(cmd *cobra.Command, sources []holdfast.Source, o captureOptio
 		isPost := isTelegram(s) && strings.Contains(string(s), "/")
 		post, channel = post || isPost, channel || isTelegram(s) && !isPost
 	}
-	for f, there := range map[string]bool{"since": channel, "limit": channel, "media": channel || post, "links": post} {
+	for f, there := range map[string]bool{"since": channel, "limit": channel, "media": channel || post, "links": post, "web": post} {
 		if cmd.Flags().Changed(f) && !there && len(sources) > 0 {
 			return usageError("--%s is about a channel or a post of Telegram, as in telegram:@name or telegram:@name/123, and none is asked for", f)
 		}
@@ -273,9 +277,15 @@ func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	if sources, o.pages, err = n.publicInstead(sources, o); err != nil {
+		return &exitError{exitUsage, err}
+	}
 	tasks, err := n.addTasks(ctx, home, sources, o)
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if len(o.pages) > 0 {
+		c.complain(errors.New("no account: " + cannotSee + "; `holdfast telegram login` logs one in, and then the service itself is asked"))
 	}
 	if len(tasks) == 0 {
 		c.say(map[string]any{"event": "nothing-waits"}, "nothing waits to be captured")

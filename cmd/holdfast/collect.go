@@ -62,7 +62,7 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 	tasks := make([]pipeline.Task, len(sources))
 	for i, s := range sources {
 		k := settled
-		if k.Collector, err = o.telegram.collectorOptions(s); err != nil {
+		if k.Collector, err = n.collectorOptions(s, o); err != nil {
 			return nil, err
 		}
 		if isTelegram(s) {
@@ -245,7 +245,7 @@ func (r *round) collector(t pipeline.Task, o taskOptions) (collectors.Collector,
 		return door.through(o.Via), nil
 	}
 	if by != nil {
-		return by, nil
+		return publicPages{by, r.n}, nil
 	}
 	return nil, fmt.Errorf("capture %.300s: nothing here captures %.20s: %w", t.Source, scheme, collectors.ErrRefused)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/collectors"
 	"holdfast/pipeline"
 	"holdfast/tme"
 )
@@ -106,6 +108,66 @@ func TestPublicSite(t *testing.T) {
 		t.Setenv("HOLDFAST_TELEGRAM_WEB", s)
 		if got, err := n.publicSite(); err == nil {
 			t.Errorf("%q is taken: %+v", s, got)
+		}
+	}
+}
+
+// TestPublicScope guards that a Case whose scope is a channel takes its public pages
+// and nobody else's.
+func TestPublicScope(t *testing.T) {
+	r := catalog.Record{Sources: []string{"telegram:@harbour_news", "telegram:@other_news/7", "host.invalid"}}
+	for s, inside := range map[string]bool{
+		"telegram:@harbour_news": true, "telegram:@harbour_news/7": true, "telegram:@other_news": false, "telegram:@harbour_news2": false,
+		"https://t.me/s/Harbour_news?before=9": true, "https://t.me/harbour_news/7?embed=1": true, "https://t.me/other_news/7?embed=1": true,
+		"https://t.me/other_news/8?embed=1": false, "https://t.me/s/other_news": false, "https://t.me/s/third_news": false, "https://t.me/": false,
+		"http://t.me/s/harbour_news": false, "https://t.me.host.invalid/s/harbour_news": false, "https://host.invalid/x": true,
+	} {
+		if why := outsideSource(r, s); (why == "") != inside {
+			t.Errorf("%s: inside %v, want %v: %s", s, why == "", inside, why)
+		}
+	}
+}
+
+// TestPublicWalk guards where a walk ends, and that it always does.
+func TestPublicWalk(t *testing.T) {
+	t.Setenv("HOLDFAST_TELEGRAM_WEB", "")
+	page := func(before int64, ids ...int64) *tme.Page {
+		p := &tme.Page{At: tme.Address{Channel: "harbour_news", Before: before}, Channel: "1"}
+		for _, id := range ids {
+			p.Posts = append(p.Posts, tme.Post{ID: id, Posted: fmt.Sprintf("2026-01-%02dT00:00:00.000Z", id)})
+		}
+		return p
+	}
+	day := func(d int) time.Time { return time.Date(2026, 1, d, 0, 0, 0, 0, time.UTC) }
+	for name, c := range map[string]struct {
+		page *tme.Page
+		walk *pageWalk
+		next string // its source and options, or a reason's code
+	}{
+		"on":               {page(0, 8, 9), &pageWalk{}, `https://t.me/s/harbour_news?before=8 {"page":{"alone":true,"walk":{}}}`},
+		"so many more":     {page(20, 8, 9), &pageWalk{Left: 3}, `https://t.me/s/harbour_news?before=8 {"page":{"alone":true,"walk":{"left":1}}}`},
+		"so many, no more": {page(20, 8, 9), &pageWalk{Left: 2}, ""},
+		"not old enough":   {page(20, 8, 9), &pageWalk{Since: day(8)}, `https://t.me/s/harbour_news?before=8 {"page":{"alone":true,"walk":{"since":"2026-01-08T00:00:00Z"}}}`},
+		"old enough":       {page(20, 7, 9), &pageWalk{Since: day(8)}, ""},
+		"the first post":   {page(20, 1, 2), &pageWalk{}, ""},
+		"an empty page":    {page(20), &pageWalk{}, ""},
+		"nothing asked":    {page(20, 8), nil, ""},
+		"no way down":      {page(8, 8, 9), &pageWalk{}, "no-progress"},
+		"up again":         {page(8, 9), &pageWalk{}, "no-progress"},
+	} {
+		a := &collectors.Acquired{Outcome: collectors.Complete}
+		if err := (publicPages{n: &node{dir: t.TempDir()}}).walk(a, c.page, &pageWish{Alone: true, Walk: c.walk}); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, f := range a.Further {
+			got += f.Source + " " + string(f.Options)
+		}
+		for _, r := range a.Reasons {
+			got += r.Code
+		}
+		if got != c.next {
+			t.Errorf("%s: %s, want %s", name, got, c.next)
 		}
 	}
 }

@@ -85,13 +85,10 @@ func outsideSource(r catalog.Record, s string) string {
 	if len(r.Sources) == 0 {
 		return ""
 	}
-	if strings.HasPrefix(s, "telegram:") {
-		for _, text := range r.Sources { // a channel takes its posts
-			if s == text || strings.HasPrefix(text, "telegram:") && strings.HasPrefix(s, text+"/") {
-				return ""
-			}
-		}
-	} else if u, err := url.Parse(s); err == nil {
+	if takesTelegram(r.Sources, s) || takesTelegram(r.Sources, asTelegram(s)) { // a channel takes its public pages
+		return ""
+	}
+	if u, err := url.Parse(s); err == nil && !strings.HasPrefix(s, "telegram:") {
 		for _, text := range r.Sources {
 			if p, err := parsePattern(text); err == nil && p.matches(u) {
 				return ""
@@ -99,6 +96,17 @@ func outsideSource(r catalog.Record, s string) string {
 		}
 	}
 	return fmt.Sprintf("source: %.300s is in none of the %d sources of the scope", s, len(r.Sources))
+}
+
+// takesTelegram says whether one of the sources is this channel or post, or the
+// channel of this post.
+func takesTelegram(sources []string, s string) bool {
+	for _, text := range sources {
+		if strings.HasPrefix(text, "telegram:") && (s == text || strings.HasPrefix(s, text+"/")) {
+			return true
+		}
+	}
+	return false
 }
 
 // outsidePeriod is the rule that a capture made now breaks, or "". Files that are

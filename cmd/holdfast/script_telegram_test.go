@@ -19,12 +19,15 @@ import (
 func telegramCommands(to map[string]func(*testscript.TestScript, bool, []string)) map[string]func(*testscript.TestScript, bool, []string) {
 	w := &telegramWorld{at: map[string]*ownTelegram{}}
 	to["telegram"] = w.command
+	to["tme"] = w.tme
 	return to
 }
 
 type telegramWorld struct {
 	mu sync.Mutex
 	at map[string]*ownTelegram // by script and name
+
+	pages map[string]*publicPagesOf // likewise
 }
 
 type ownTelegram struct {

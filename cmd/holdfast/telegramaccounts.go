@@ -186,7 +186,7 @@ func (n *node) keepSession(name, service string, l *telegram.Login) error {
 }
 
 // noAccount is said where the node has none at all.
-const noAccount = "no account: `holdfast telegram login --phone NUMBER` logs one in; without one the web pages of a public channel can be captured, `holdfast capture https://t.me/s/NAME`: they show the newest posts, and nothing of history, edits and deletions"
+const noAccount = "no account: `holdfast telegram login --phone NUMBER` logs one in; without one `holdfast capture telegram:@NAME` takes the public pages at https://t.me/s/NAME, which show nothing of edits and deletions"
 
 // freeAccount takes the first account that is well and in nobody's hands.
 func (n *node) freeAccount(o telegram.Options) (*telegram.Account, func(), error) {

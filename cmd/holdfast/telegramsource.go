@@ -39,6 +39,7 @@ type telegramFlags struct {
 	limit int
 	media string
 	links string
+	web   string
 }
 
 // wish is what the Collector is asked for.
@@ -55,6 +56,9 @@ func (f telegramFlags) wish() (w telegram.Wish, err error) {
 	if f.media != "none" {
 		return w, usageError("--media %.20q: only none so far: messages are captured, and what they say of photos and files, not the files", f.media)
 	}
+	if f.web != "yes" && f.web != "no" {
+		return w, usageError("--web %.20q: yes or no", f.web)
+	}
 	switch f.links {
 	case "yes":
 		w.Links = true
@@ -67,13 +71,18 @@ func (f telegramFlags) wish() (w telegram.Wish, err error) {
 
 // collectorOptions are the Task's options for the Collector of its Source, as they
 // were asked for.
-func (f telegramFlags) collectorOptions(s holdfast.Source) (json.RawMessage, error) {
+func (n *node) collectorOptions(s holdfast.Source, o captureOptions) (json.RawMessage, error) {
 	if !isTelegram(s) {
-		return nil, nil
+		return o.pages[s], nil
 	}
-	w, err := f.wish()
+	w, err := o.telegram.wish()
 	if err != nil {
 		return nil, err
+	}
+	if o.telegram.web == "yes" {
+		if w.Second, err = n.secondView(s); err != nil {
+			return nil, err
+		}
 	}
 	if !strings.Contains(string(s), "/") {
 		w.Links = false // of a channel's posts they would be thousands

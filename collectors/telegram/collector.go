@@ -35,8 +35,10 @@ type Wish struct {
 	Limit   int       `json:"limit,omitempty"`   // messages, from the newest; 0 is all
 	Links   bool      `json:"links,omitempty"`   // of a post: the pages that it links to are wanted too
 	Since   time.Time `json:"since,omitzero"`    // posted then or later
-	DownTo  int       `json:"down_to,omitempty"` // of the history: down to this id, and what its page holds below
-	IDs     []int     `json:"ids,omitempty"`     // of a channel: these posts, asked for by number, at most 100; no history
+
+	Second *collectors.Further `json:"second,omitempty"`  // of a post: another view of it, captured too
+	DownTo int                 `json:"down_to,omitempty"` // of the history: down to this id, and what its page holds below
+	IDs    []int               `json:"ids,omitempty"`     // of a channel: these posts, asked for by number, at most 100; no history
 }
 
 // check refuses what cannot be meant.

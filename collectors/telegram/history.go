@@ -36,6 +36,7 @@ func (t *act) page(ctx context.Context) error {
 	t.pieces = pieces
 	t.partial(why...)
 	t.further(a)
+	t.second(a)
 	next, more := t.after(a, asked)
 	if !more {
 		return nil
