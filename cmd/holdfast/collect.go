@@ -29,6 +29,9 @@ type taskOptions struct {
 	Reason       string        `json:"reason,omitempty"`     // why it is captured all the same
 
 	Collector json.RawMessage `json:"collector,omitempty"` // the Collector's own options
+
+	Watch holdfast.ID `json:"watch,omitempty"` // the watch that it is a part of: `watch run` takes it, nobody else
+	Part  string      `json:"part,omitempty"`  // which
 }
 
 // addTasks returns the Tasks that this call is to do.
@@ -37,6 +40,9 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 		for t, err := range n.waiting(ctx) {
 			if err != nil {
 				return nil, err
+			}
+			if isWatched(t) {
+				continue // it has no end
 			}
 			ids = append(ids, wish{t.ID, t.Due})
 		}
@@ -110,6 +116,9 @@ type round struct {
 	intake *pipeline.Intake
 	told   func(captured)
 	later  func(captured)
+	before func(context.Context, pipeline.Task, taskOptions, *collectors.Acquired) error // what an answer asks for besides, before it is accepted; may be nil
+	seen   func(taken, holdfast.ID)                                                      // what was accepted; may be nil
+	asked  func([]pipeline.Task)                                                         // Tasks that an answer asked for; may be nil
 	names  naming
 	scopes scopes
 

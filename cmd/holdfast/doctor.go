@@ -83,6 +83,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))
 	d.mirrors(ctx, n)
 	d.telegram(n)
+	d.watches(ctx, n)
 	d.authorities(ctx, n)
 }
 

@@ -136,6 +136,7 @@ func (d *doctor) queue(ctx context.Context, n *node) {
 			return
 		case t.Damaged:
 			damaged++
+		case isWatched(t): // it has no end
 		case t.Lease.Until.After(now):
 			held++
 		default:

@@ -44,6 +44,9 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 		}
 		k := o
 		k.Collector, k.Outside, k.Reason = f.Options, nil, ""
+		if k.Watch != "" {
+			k.Part = partFurther
+		}
 		b, err := json.Marshal(k)
 		if err != nil {
 			return err
@@ -54,6 +57,9 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 	added, err := r.n.queue.AddTasks(ctx, tasks...)
 	if err != nil {
 		return fmt.Errorf("add what capture %s names: %w", t.Capture(), err)
+	}
+	if r.asked != nil {
+		r.asked(tasks)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

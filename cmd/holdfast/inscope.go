@@ -159,6 +159,13 @@ func (k *scopes) of(ctx context.Context, n *node, home holdfast.ID) (catalog.Rec
 	return cs.Record, nil
 }
 
+// forget lets what was recorded meanwhile count.
+func (k *scopes) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.records = nil
+}
+
 // outside joins what was decided when the Task was asked for with what only the
 // result can show: a redirect that leaves the scope, a text without any keyword.
 // These are flagged and never refused, since what was seen is not thrown away.

@@ -28,7 +28,12 @@ const (
 // somebody else has it. One that could not be tried keeps its place in the queue,
 // free to be taken. Captures beside an error were accepted before it.
 func (r *round) task(ctx context.Context, id holdfast.ID) (got []captured, err error) {
-	ts, err := r.n.queue.Take(ctx, pipeline.Want{IDs: []holdfast.ID{id}, Max: 1, Lease: lease})
+	return r.taskWhen(ctx, id, false)
+}
+
+// taskWhen is task, also before its time has come.
+func (r *round) taskWhen(ctx context.Context, id holdfast.ID, early bool) (got []captured, err error) {
+	ts, err := r.n.queue.Take(ctx, pipeline.Want{IDs: []holdfast.ID{id}, Max: 1, Lease: lease, Early: early})
 	if err != nil || len(ts) == 0 {
 		return nil, err
 	}
@@ -119,6 +124,11 @@ func (r *round) step(ctx context.Context, t pipeline.Task, o taskOptions) (s tak
 		return s, err
 	}
 	s.Step = pipeline.Step{Task: t, Acquired: a}
+	if r.before != nil {
+		if err := r.before(ctx, t, o, a); err != nil {
+			return s, err
+		}
+	}
 	return s, r.addFurther(ctx, t, o, a)
 }
 
@@ -145,6 +155,9 @@ func (r *round) accept(ctx context.Context, all []taken) (got []captured, err er
 	for i, s := range all {
 		t, a := s.Task, s.Acquired
 		r.names.add(ctx, t, accepted[i].ID)
+		if r.seen != nil {
+			r.seen(s, accepted[i].ID)
+		}
 		got = append(got, captured{id: accepted[i].ID, source: t.Source, outcome: a.Outcome, reasons: reasonsOf(a), outside: t.Outside.Rules, task: t.ID, attempt: t.Attempt,
 			due: s.move.Due, done: s.move.Done, next: s.move.Step != t.Step})
 	}

@@ -40,6 +40,9 @@ type telegramConfig struct {
 	Servers string `yaml:"servers"`
 	// Web is https://host[:port], which stands in for the public pages of t.me.
 	Web string `yaml:"web"`
+	// Sweep is how old a post is when `watch run` asks for it again: "1m 5m … 30d",
+	// or none.
+	Sweep string `yaml:"sweep"`
 }
 
 func (n *node) config() (c config, err error) {
@@ -56,7 +59,7 @@ func (n *node) config() (c config, err error) {
 	if t.Servers != "" && !filepath.IsAbs(t.Servers) {
 		t.Servers = n.path(t.Servers)
 	}
-	for name, to := range map[string]*string{"APP_ID": &t.AppID, "APP_HASH": &t.AppHash, "PROXY": &t.Proxy, "SERVERS": &t.Servers, "WEB": &t.Web} {
+	for name, to := range map[string]*string{"APP_ID": &t.AppID, "APP_HASH": &t.AppHash, "PROXY": &t.Proxy, "SERVERS": &t.Servers, "SWEEP": &t.Sweep, "WEB": &t.Web} {
 		if v := os.Getenv("HOLDFAST_TELEGRAM_" + name); v != "" {
 			*to = v
 		}

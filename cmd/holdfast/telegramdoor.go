@@ -18,6 +18,9 @@ import (
 // a Task has to go another way.
 type telegramDoor struct {
 	n *node
+	// pushes are the channels that the service has told to have moved; nil: nobody
+	// wants to know. What nobody takes in time is forgotten: it is asked for anyway.
+	pushes chan int64
 
 	mu   sync.Mutex
 	open *openLine

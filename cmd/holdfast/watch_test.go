@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+)
+
+// TestParseSweep: ages of a post, ascending, or none; all else is refused.
+func TestParseSweep(t *testing.T) {
+	s, err := parseSweep(defaultSweep)
+	if err != nil || len(s) != 8 || s[0] != time.Minute || s[7] != 30*24*time.Hour {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s, err := parseSweep("none"); err != nil || s != nil {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s, err := parseSweep("2s, 90s,0.5d"); err != nil || !slices.Equal(s, catalog.Schedule{2 * time.Second, 90 * time.Second, 12 * time.Hour}) {
+		t.Errorf("%v, %v", s, err)
+	}
+	for _, bad := range []string{" ", "1m 1m", "5m 1m", "1", "0s", "-1m", "NaNd", "1e9d", "1m none", "4000d", "1m x"} {
+		if s, err := parseSweep(bad); err == nil {
+			t.Errorf("%q is %v", bad, s)
+		}
+	}
+}
+
+// TestSchedule follows posts over 40 days: each is asked for once for each point of
+// the schedule, soon after it, whatever else is heard of it in between, and no more
+// behind the last. A day without a process costs the points of that day and no more.
+func TestSchedule(t *testing.T) {
+	s, err := parseSweep(defaultSweep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	var looks []catalog.Look
+	asked := map[int64][]time.Duration{}
+	next := begun
+	for now := begun; now.Before(begun.Add(40 * 24 * time.Hour)); now = now.Add(20 * time.Second) {
+		if age := now.Sub(begun); age < 24*time.Hour && age%(30*time.Minute) == 0 { // a post each half an hour of the first day
+			looks = append([]catalog.Look{{ID: int64(len(looks) + 1), Posted: holdfast.At(now), At: holdfast.At(now)}}, looks...)
+			if first := now.Add(s[0]); first.Before(next) {
+				next = first
+			}
+		}
+		if day := now.Sub(begun) / (24 * time.Hour); day == 3 || now.Before(next) { // on the fourth nobody works
+			continue
+		}
+		var ids []int64
+		if ids, next = pickDue(looks, s, now); len(ids) > 100 {
+			t.Fatalf("%d ids in one question", len(ids))
+		}
+		for _, id := range ids {
+			l := &looks[len(looks)-int(id)]
+			if at, again := s.Next(*l); again && !at.After(now) { // else it is the control
+				asked[id] = append(asked[id], now.Sub(l.Posted.Time))
+			}
+			l.At = holdfast.At(now)
+		}
+	}
+	for id, ages := range asked {
+		if len(ages) != len(s) {
+			t.Fatalf("post %d was asked for at %v", id, ages)
+		}
+		for i, age := range ages {
+			late := age - s[i]
+			if outage := s[i] == 24*time.Hour || s[i] == 7*24*time.Hour; late < 0 || late > s[i]/sweepLate+lookNoMore+time.Minute && !outage {
+				t.Errorf("post %d was asked for at %v, not at %v", id, age, s[i])
+			}
+		}
+	}
+	if len(asked) != 48 {
+		t.Errorf("%d posts", len(asked))
+	}
+	told := []catalog.Look{{ID: 1, Posted: holdfast.At(begun), At: holdfast.At(begun), Kind: catalog.Told}}
+	if ids, _ := pickDue(told, s, begun.Add(time.Hour)); ids != nil {
+		t.Error("a post whose deletion was told is asked for")
+	}
+}
+
+// TestSweepControl: a sweep asks for posts that were there beside those that are
+// due, and for no more than the service answers.
+func TestSweepControl(t *testing.T) {
+	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	var looks []catalog.Look
+	for i := range 300 {
+		l := catalog.Look{ID: int64(300 - i), Posted: holdfast.At(now.Add(-time.Hour)), At: holdfast.At(now.Add(-59 * time.Minute))}
+		if i >= 250 { // heard of just now
+			l.At = holdfast.At(now)
+		}
+		if i == 250 {
+			l.Kind = catalog.EmptyNext
+		}
+		looks = append(looks, l)
+	}
+	ids, next := pickDue(looks, catalog.Schedule{30 * time.Minute, 2 * time.Hour}, now)
+	if len(ids) != 100 || ids[0] != 300 || !slices.Equal(ids[98:], []int64{49, 48}) {
+		t.Errorf("%d ids: %v", len(ids), ids)
+	}
+	if want := now.Add(lookNoMore); !next.Equal(want) {
+		t.Errorf("next is %s", next)
+	}
+}
+
+// TestHealth: silence is said when it is longer than every one before and many posts
+// were to be expected; a night, a new channel and a quiet one are none.
+func TestHealth(t *testing.T) {
+	now := time.Date(2026, 3, 20, 12, 0, 0, 0, time.UTC)
+	posts := func(days int, perDay int, from, to time.Duration, until time.Time) (out []catalog.Look) {
+		for d := days; d >= 0; d-- {
+			day := now.Truncate(24*time.Hour).AddDate(0, 0, -d)
+			for i := range perDay {
+				at := day.Add(from + (to-from)*time.Duration(i)/time.Duration(perDay))
+				if at.Before(until) {
+					out = append(out, catalog.Look{ID: int64(len(out) + 1), Posted: holdfast.At(at), At: holdfast.At(at.Add(time.Minute))})
+				}
+			}
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		looks []catalog.Look
+		want  string
+	}{
+		"silent for 6 hours":    {posts(10, 40, 0, 24*time.Hour, now.Add(-6*time.Hour)), "usually 40 a day, none in 6 hours"},
+		"it posts":              {posts(10, 40, 0, 24*time.Hour, now), ""},
+		"silent at night":       {posts(10, 40, 13*time.Hour, 24*time.Hour, now), ""},
+		"silent for a day":      {posts(10, 40, 13*time.Hour, 24*time.Hour, now.Add(-13*time.Hour)), ""},
+		"silent for two":        {posts(10, 40, 13*time.Hour, 24*time.Hour, now.Add(-36*time.Hour)), "usually"},
+		"two a day, for a day":  {posts(10, 2, 0, 24*time.Hour, now.Add(-24*time.Hour)), ""},
+		"two a day, for a week": {posts(13, 2, 0, 24*time.Hour, now.Add(-7*24*time.Hour)), "usually"},
+		"an hour old":           {posts(0, 40, 11*time.Hour, 12*time.Hour, now), ""},
+		"nothing":               {nil, ""},
+	} {
+		h := healthOf(c.looks, now)
+		if got := h.finding(); (got == "") != (c.want == "") || len(c.want) > 10 && got != c.want {
+			t.Errorf("%s: %q (%+v)", name, got, h)
+		}
+	}
+}
+
+// TestLinkBudget: so many pages a day, no more; the next day again.
+func TestLinkBudget(t *testing.T) {
+	var b linkBudget
+	now, got := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC), ""
+	for i := range 60 {
+		ok, first := b.take("case", 3, now.Add(time.Duration(i)*time.Hour))
+		got += fmt.Sprintf("%t %t, ", ok, first)
+		if ok && first {
+			t.Error("taken and refused")
+		}
+	}
+	if n := len(b.begun["case"]); n != 3 {
+		t.Errorf("%d in the last day: %s", n, got)
+	}
+	if ok, _ := b.take("other", 3, now); !ok {
+		t.Error("another case's budget is used up too")
+	}
+	if ok, first := b.take("none", 0, now); ok || !first {
+		t.Error("a budget of none")
+	}
+}

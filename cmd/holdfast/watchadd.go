@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/collectors/telegram"
+	"holdfast/messages"
+	"holdfast/pipeline"
+)
+
+const (
+	defaultLinks  = 200 // pages a day of one Case, where nothing else was said
+	maxLinks      = 10_000
+	maxWatchNote  = 1000
+	maxWatchCSV   = 8 << 20
+	maxWatchCases = 16
+)
+
+// watchRow is what is asked for of one Source.
+type watchRow struct {
+	name                string
+	cases               []string
+	lang, note          string
+	media, links, since string
+	priority            string
+	allowPrivate        bool
+	line                int // of the CSV; 0 is the command's
+}
+
+func (c *cli) watchCmd() *cobra.Command {
+	return group("watch", "Keep up with channels: every post, edit and deletion, as they come", "holdfast watch add @name --case 2026-017",
+		c.watchAddCmd(), c.watchListCmd(), c.watchExportCmd(), c.watchPauseCmd(), c.watchRemoveCmd(), c.watchRunCmd())
+}
+
+func (c *cli) watchAddCmd() *cobra.Command {
+	var row watchRow
+	var list string
+	cmd := command("add SOURCE --case NAME… | --list FILE.csv|-", "Watch a channel from now on, and capture its history", "holdfast watch add telegram:@name --case 2026-017", cobra.MaximumNArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			if (len(args) == 1) == (list != "") {
+				return usageError("say one SOURCE, or --list FILE.csv (- for stdin) for many; `holdfast watch add --help` shows how")
+			}
+			rows := []watchRow{row}
+			if list == "" {
+				rows[0].name = args[0]
+			} else {
+				var err error
+				if rows, err = c.watchCSV(list, row); err != nil {
+					return err
+				}
+			}
+			n, err := c.captureNode(cmd.Context())
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			defer n.Close()
+			return c.watchAdd(cmd.Context(), n, rows)
+		})
+	cmd.Long = `From then on 'holdfast watch run' keeps up with it: what is posted, edited and
+deleted, the whole history behind it, and each post again by its number on a
+schedule. A Source that is watched already gets the Cases that are new, and what
+else is given; captured once, it belongs to all its Cases, and is at home in the
+first. A Case that is not there is made.
+
+--list reads a CSV with a head line, of these columns: source, case, lang,
+priority, media, note, links, since; all but source may be empty or missing, and
+one source may have several lines, for several Cases. Any wrong line: none is added.
+
+Pages that posts link to are captured at once where the Case names an egress
+('direct' is one: 'holdfast case edit NAME --egress direct'), inside its scope, and
+not more a day than --links (default 200 for each Case; no: none).
+
+exit status: 0 done  1 could not  2 usage, nothing was added`
+	f := cmd.Flags()
+	f.StringArrayVar(&row.cases, "case", nil, "a Case it belongs to; several times for several")
+	f.StringVar(&list, "list", "", "read many from a CSV; - is stdin")
+	f.StringVar(&row.lang, "lang", "", "the language of its posts, as ar or zh-Hant")
+	f.StringVar(&row.priority, "priority", "", "1 (first) to 9; default 5")
+	f.StringVar(&row.media, "media", "", "its photos and files: none, photos or all")
+	f.StringVar(&row.note, "note", "", "why it is watched; stated in each capture")
+	f.StringVar(&row.links, "links", "", "pages that posts link to, a day at most: a number, or no")
+	f.BoolVar(&row.allowPrivate, "allow-private", false, "of pages that posts link to: permit loopback, private and link-local addresses")
+	f.StringVar(&row.since, "since", "", "of its history: posts from this day on")
+	return cmd
+}
+
+// watchCSV reads the rows; what a row leaves empty is as the flags say.
+func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
+	in := c.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, usageError("--list: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	limited := &io.LimitedReader{R: in, N: maxWatchCSV + 1}
+	r := csv.NewReader(limited)
+	r.FieldsPerRecord, r.TrimLeadingSpace = -1, true
+	all, err := r.ReadAll()
+	switch {
+	case err != nil:
+		return nil, usageError("--list %s: %w", name, err)
+	case limited.N == 0:
+		return nil, usageError("--list %s: more than %d bytes", name, maxWatchCSV)
+	case len(all) < 2:
+		return nil, usageError("--list %s: no line behind the head: source,case,lang,priority,media,note", name)
+	}
+	var rows []watchRow
+	columns := map[string]int{}
+	for i, k := range all[0] {
+		columns[strings.ToLower(strings.TrimSpace(strings.TrimPrefix(k, "\ufeff")))] = i
+	}
+	if err := checkColumns(columns); err != nil {
+		return nil, usageError("--list %s: %w", name, err)
+	}
+	for i, rec := range all[1:] {
+		w := common
+		w.line = i + 2
+		if len(rec) > len(all[0]) {
+			return nil, usageError("--list %s, row %d: %d fields, the head has %d", name, w.line, len(rec), len(all[0]))
+		}
+		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since} {
+			if at, ok := columns[k]; ok && at < len(rec) && strings.TrimSpace(rec[at]) != "" {
+				*to = strings.TrimSpace(rec[at])
+			}
+		}
+		if at, ok := columns["case"]; ok && at < len(rec) && strings.TrimSpace(rec[at]) != "" {
+			w.cases = []string{strings.TrimSpace(rec[at])}
+		}
+		rows = append(rows, w)
+	}
+	return rows, nil
+}
+
+func checkColumns(columns map[string]int) error {
+	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since"}
+	for k := range columns {
+		if !slices.Contains(known, k) && k != "state" { // of an export
+			return fmt.Errorf("no column %.40q is known: the head line is %s", k, strings.Join(known, ","))
+		}
+	}
+	if _, ok := columns["source"]; !ok {
+		return fmt.Errorf("no column source: the head line is %s", strings.Join(known, ","))
+	}
+	return nil
+}
+
+var langTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+
+// watch is what a row asks for, without its Cases.
+func (r watchRow) watch() (w watch, err error) {
+	name, err := telegram.ParseName(r.name)
+	switch {
+	case err != nil:
+		return w, err
+	case name.Post > 0:
+		return w, fmt.Errorf("%.80q is one post: a channel is watched, `holdfast capture` takes a post", r.name)
+	case r.lang != "" && !langTag.MatchString(r.lang):
+		return w, fmt.Errorf("lang %.40q: write it as ar, or zh-Hant", r.lang)
+	case len(r.note) > maxWatchNote || strings.ToValidUTF8(r.note, "") != r.note:
+		return w, fmt.Errorf("note: at most %d bytes of UTF-8", maxWatchNote)
+	}
+	w = watch{Source: holdfast.Source(name.Source()), Lang: r.lang, Note: r.note}
+	if r.priority != "" {
+		if w.Priority, err = strconv.Atoi(r.priority); err != nil || w.Priority < 1 || w.Priority > 9 {
+			return w, fmt.Errorf("priority %.20q: 1 (first) to 9", r.priority)
+		}
+	}
+	f := telegramFlags{media: "none", links: "no"}
+	if r.media != "" {
+		f.media = r.media
+	}
+	if _, err = f.wish(); err != nil {
+		return w, err
+	}
+	if w.Media = r.media; w.Media == "none" {
+		w.Media = ""
+	}
+	if w.Since, err = parseWhen("since", r.since, false); err != nil {
+		return w, err
+	}
+	switch {
+	case r.links == "":
+	case r.links == "no":
+		w.Links = new(int)
+	default:
+		n, err := strconv.Atoi(r.links)
+		if err != nil || n < 0 || n > maxLinks {
+			return w, fmt.Errorf("links %.20q: how many pages a day, up to %d, or no", r.links, maxLinks)
+		}
+		w.Links = &n
+	}
+	return w, nil
+}
+
+// wanted is a checked row with its Cases.
+type wanted struct {
+	watch
+	given watchRow
+	cases []holdfast.ID
+}
+
+// watchAdd adds all rows or none. A Case that a row names is made; if the process
+// ends between that and the list, there is a Case without captures.
+func (c *cli) watchAdd(ctx context.Context, n *node, rows []watchRow) error {
+	if names, err := n.sessions(); err == nil && len(names) == 0 {
+		c.complain(errors.New(noAccount))
+	}
+	var all []wanted
+	var bad []error
+	for _, r := range rows {
+		w, err := n.wantedWatch(ctx, r)
+		if err != nil && r.line > 0 {
+			err = fmt.Errorf("row %d: %w", r.line, err)
+		}
+		if bad = append(bad, err); len(bad) > 20 && errors.Join(bad...) != nil {
+			break
+		}
+		all = append(all, w)
+	}
+	if err := errors.Join(bad...); err != nil {
+		return &exitError{exitUsage, fmt.Errorf("watch add: nothing was added: %w", err)}
+	}
+	var said []func()
+	err := n.changeWatches(ctx, func(list []*watch) ([]*watch, error) {
+		for _, w := range all {
+			what, k := "changed", findWatch(list, w.Source)
+			if k == nil {
+				what, k = "added", &watch{ID: holdfast.NewID(), Source: w.Source, Added: holdfast.At(time.Now())}
+				list = append(list, k)
+			}
+			fresh, err := k.take(w)
+			if err != nil {
+				return nil, err
+			}
+			if err := n.watchLines(ctx, "watch-added", k, fresh, k.Note); err != nil {
+				return nil, err
+			}
+			said = append(said, func() {
+				c.say(map[string]any{"event": what, "source": k.Source, "cases": k.Cases}, "%-9s %s", what, messages.Visible(string(k.Source)))
+			})
+		}
+		return list, nil
+	})
+	for _, f := range said {
+		if err == nil {
+			f()
+		}
+	}
+	return err
+}
+
+func (n *node) wantedWatch(ctx context.Context, r watchRow) (w wanted, err error) {
+	if w.watch, err = r.watch(); err != nil {
+		return w, err
+	}
+	w.given = r
+	if len(r.cases) == 0 {
+		r.cases = []string{""}
+	}
+	for _, name := range r.cases {
+		if name != "" {
+			if _, perr := holdfast.ParseID(name); perr != nil {
+				if err := checkCaseName(name); err != nil {
+					return w, err
+				}
+			}
+		}
+		id, err := n.caseNamed(ctx, name)
+		if err != nil {
+			return w, err
+		}
+		if _, err := n.inScope(ctx, id, []holdfast.Source{w.Source}, captureOptions{}); err != nil {
+			return w, err
+		}
+		if !slices.Contains(w.cases, id) {
+			w.cases = append(w.cases, id)
+		}
+	}
+	return w, nil
+}
+
+// take takes what a row gives into a watch, and returns the Cases that are new.
+func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
+	for _, id := range w.cases {
+		if len(k.Cases) > 0 && len(w.given.cases) == 0 {
+			break // it has Cases, and none was named
+		}
+		if !slices.Contains(k.Cases, id) {
+			k.Cases, fresh = append(k.Cases, id), append(fresh, id)
+		}
+	}
+	if len(k.Cases) > maxWatchCases {
+		return nil, fmt.Errorf("%s: %d cases, at most %d", k.Source, len(k.Cases), maxWatchCases)
+	}
+	g := w.given
+	if g.lang != "" {
+		k.Lang = w.Lang
+	}
+	if g.priority != "" {
+		k.Priority = w.Priority
+	}
+	if g.media != "" {
+		k.Media = w.Media
+	}
+	if g.note != "" {
+		k.Note = w.Note
+	}
+	if g.links != "" {
+		k.Links = w.Links
+	}
+	if g.since != "" {
+		k.Since = w.Since
+	}
+	k.AllowPrivate = k.AllowPrivate || g.allowPrivate
+	return fresh, nil
+}
+
+// watchLines says in the custody of Cases what is watched for them, from when on.
+// The line comes first: a crash behind it leaves one more line of the same words
+// when the person does it again.
+func (n *node) watchLines(ctx context.Context, action string, w *watch, cases []holdfast.ID, why string) error {
+	x, err := canon.Marshal(struct {
+		Source string `json:"source"`
+	}{string(w.Source)})
+	if err != nil {
+		return err
+	}
+	for _, id := range cases {
+		if _, err := n.outbox.Append(ctx, pipeline.Entry{Case: id, Action: action, Agent: n.set.Agent, Objects: []string{string(w.ID)}, Why: why, X: x}); err != nil {
+			return fmt.Errorf("write custody line: %w", err)
+		}
+	}
+	return nil
+}

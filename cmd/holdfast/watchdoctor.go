@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// watches says how what is watched is, by what is known: nobody is asked.
+func (d *doctor) watches(ctx context.Context, n *node) {
+	list, err := n.watches()
+	if len(list) == 0 && err == nil {
+		return
+	}
+	if err != nil {
+		d.check("watch", "", err)
+		return
+	}
+	tasks, err := n.watchTasks(ctx)
+	if err != nil {
+		d.check("watch", "", err)
+		return
+	}
+	unlock, err := tryLock(n.path("watch.lock"))
+	if err != nil {
+		d.check("watch", "", err)
+		return
+	}
+	if unlock != nil {
+		unlock()
+	}
+	states, now := map[string]int{}, time.Now()
+	for _, w := range list {
+		s, err := n.standing(ctx, w, tasks[w.ID], now)
+		if err != nil {
+			d.check("watch", "", err)
+			return
+		}
+		if states[s.State]++; s.State == "failed" {
+			d.note("watch", fmt.Sprintf("%s is not followed: %s", w.Source, short(fmt.Errorf("%s", w.Failed))))
+		}
+		if f := s.Health.finding(); f != "" && w.Paused == nil {
+			d.note("watch", fmt.Sprintf("%s: %s", w.Source, f))
+		}
+	}
+	text := fmt.Sprintf("%d sources are watched", len(list))
+	if p := states["paused"]; p > 0 {
+		text += fmt.Sprintf(", %d of them paused", p)
+	}
+	switch late := states["waiting"]; {
+	case unlock != nil && states["paused"] < len(list):
+		d.note("watch", text+", and nobody is at it: `holdfast watch run`")
+	case late > 0:
+		d.note("watch", fmt.Sprintf("%s; %d are due for more than a minute: `holdfast watch list` says for how long, `holdfast telegram accounts` whether the accounts wait", text, late))
+	default:
+		d.check("watch", text, nil)
+	}
+}

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/pipeline"
+)
+
+// sync takes up the list where it has changed, and keeps the Tasks of each watch in
+// the queue. It also looks at all Tasks at times: somebody may have dropped one.
+func (w *watchRun) sync(ctx context.Context, now time.Time) error {
+	asOf := changed(w.n.path(fileWatches))
+	if asOf.Equal(w.asOf) && !w.rescan && now.Sub(w.scanned) < rescanEvery {
+		return nil
+	}
+	list, err := w.n.watches()
+	if err != nil { // somebody edits it; what was known goes on
+		if len(w.list) == 0 {
+			return err
+		}
+		w.n.log.ErrorContext(ctx, "what is watched stays as it was", "err", err)
+		w.asOf = asOf
+		return nil
+	}
+	w.takeList(list)
+	if err := w.scan(ctx); err != nil {
+		return err
+	}
+	w.asOf, w.scanned, w.rescan = asOf, now, false
+	return w.keepTasks(ctx, now)
+}
+
+func (w *watchRun) takeList(list []*watch) {
+	there := map[holdfast.ID]bool{}
+	for _, k := range list {
+		there[k.ID] = true
+		if old := w.list[k.ID]; old != nil {
+			old.watch = *k
+			continue
+		}
+		w.list[k.ID] = &watched{watch: *k}
+	}
+	for id := range w.list {
+		if !there[id] {
+			delete(w.list, id)
+		}
+	}
+}
+
+// scan looks at every Task that waits. Those of no watch are dropped; those at work
+// here stay as they are.
+func (w *watchRun) scan(ctx context.Context) error {
+	found, orphans := map[holdfast.ID]bool{}, false
+	for t, err := range w.n.waiting(ctx) {
+		if err != nil {
+			return err
+		}
+		id, _ := watchOf(t)
+		switch {
+		case id == "":
+		case w.list[id] == nil:
+			orphans = true
+		default:
+			found[t.ID] = true
+			w.takeTask(t)
+		}
+	}
+	sweeping := map[holdfast.ID]bool{}
+	for id, t := range w.tasks {
+		if !found[id] && !t.busy {
+			delete(w.tasks, id)
+		} else if t.part == partSweep {
+			sweeping[t.watch] = true
+		}
+	}
+	for id, k := range w.list {
+		k.sweeping = sweeping[id]
+	}
+	if orphans {
+		_, err := w.n.dropOrphans(ctx)
+		return err
+	}
+	return nil
+}
+
+// takeTask notes a Task that waits.
+func (w *watchRun) takeTask(t pipeline.Task) {
+	id, part := watchOf(t)
+	k := w.tasks[t.ID]
+	if k != nil && k.busy {
+		return
+	}
+	if k == nil {
+		k = &watchTask{id: t.ID, watch: id, part: part, lane: laneWeb}
+		if isTelegram(t.Source) {
+			k.lane = laneTelegram
+		}
+		w.tasks[t.ID] = k
+	}
+	if k.step = t.Step; !k.due.After(t.Due) || k.fails == 0 {
+		k.due = t.Due
+	}
+	if of := w.list[id]; of != nil && part == partFollow {
+		if cur, err := cursorOf(t); err == nil {
+			if n, ok := followChannel(cur.At); ok {
+				of.channel, of.place = fmt.Sprint(n), cur.At
+			}
+		}
+	}
+}
+
+// takeFresh takes up what answers have asked for.
+func (w *watchRun) takeFresh() {
+	w.r.takeAgain()
+	for _, t := range w.fresh {
+		w.takeTask(t)
+	}
+	w.fresh = nil
+}
+
+// keepTasks adds what a watch lacks: the Task that follows it, and, once that has
+// its place, so that nothing can fall between them, the one of its history.
+func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
+	has := map[holdfast.ID]map[string]*watchTask{}
+	for _, t := range w.tasks {
+		if has[t.watch] == nil {
+			has[t.watch] = map[string]*watchTask{}
+		}
+		has[t.watch][t.part] = t
+	}
+	want := map[holdfast.ID]func(*watch){}
+	for id, k := range w.list {
+		follow := has[id][partFollow]
+		switch {
+		case k.Paused != nil:
+		case follow == nil:
+			want[id] = func(s *watch) {
+				s.Turn++
+				s.Follow = s.task(partFollow, s.Turn)
+				if s.Turn > 1 {
+					s.Backfill = "" // what happened meanwhile nobody has followed
+				}
+			}
+		case follow.step == 0:
+		case k.Backfill == "":
+			want[id] = func(s *watch) { s.Backfill, s.Failed, s.FailedAt = s.task(partBackfill, s.Turn), "", nil }
+		case k.Failed != "":
+			want[id] = func(s *watch) { s.Failed, s.FailedAt = "", nil }
+		}
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	// The history's Task is added before the list says so: a crash in between adds it
+	// again, under the same ID. That of following comes behind, since each has another
+	// ID: a crash in between counts one turn that nobody took.
+	for id, k := range w.list {
+		if f := has[id][partFollow]; want[id] != nil && f != nil && f.step > 0 && k.Backfill == "" {
+			if b := has[id][partBackfill]; b == nil {
+				if err := w.addTask(ctx, &k.watch, partBackfill, k.watch.task(partBackfill, k.Turn), w.history(ctx, k), now); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := w.change(ctx, want); err != nil {
+		return err
+	}
+	for id, k := range w.list {
+		if want[id] == nil || has[id][partFollow] != nil {
+			continue
+		}
+		due := now
+		if k.Failed != "" && k.FailedAt != nil {
+			due = k.FailedAt.Add(failedAgain)
+		}
+		if err := w.addTask(ctx, &k.watch, partFollow, k.Follow, wishOf(&k.watch, map[string]any{"follow": true}), due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// history is what the Task of a watch's history is asked for: all of it, or, where
+// it was followed before, down to what was known then.
+func (w *watchRun) history(ctx context.Context, k *watched) map[string]any {
+	m := map[string]any{}
+	if !k.Since.IsZero() {
+		m["since"] = k.Since
+	}
+	if k.Turn > 1 && k.channel != "" {
+		for l, err := range w.n.cat.Looks(ctx, k.channel, holdfast.Time{}) {
+			if err == nil && l.ID > 1 {
+				m["down_to"] = l.ID
+			}
+			break
+		}
+	}
+	return wishOf(&k.watch, m)
+}
+
+// wishOf adds what every part of a watch is asked for with.
+func wishOf(k *watch, m map[string]any) map[string]any {
+	if k.Media != "" {
+		m["media"] = k.Media
+	}
+	return m
+}
+
+// change edits the list that lies on the disk, and what is known of it here.
+func (w *watchRun) change(ctx context.Context, want map[holdfast.ID]func(*watch)) error {
+	err := w.n.changeWatches(ctx, func(list []*watch) ([]*watch, error) {
+		for _, k := range list {
+			if f := want[k.ID]; f != nil {
+				f(k)
+			}
+		}
+		w.takeList(list)
+		return list, nil
+	})
+	w.asOf = changed(w.n.path(fileWatches))
+	return err
+}
+
+// failed notes that the Task which followed a watch has ended, and adds the next
+// one, that tries again later.
+func (w *watchRun) failed(ctx context.Context, k *watched, why []string) error {
+	now, text := holdfast.At(time.Now()), strings.Join(why, "; ")
+	w.tell.say(map[string]any{"event": "failed", "source": k.Source, "why": text, "again": holdfast.At(now.Add(failedAgain))},
+		"failed    %s  (%s); asked again at %s", k.Source, text, holdfast.At(now.Add(failedAgain)))
+	w.rescan = true
+	return w.change(ctx, map[holdfast.ID]func(*watch){k.ID: func(s *watch) { s.Failed, s.FailedAt = text[:min(len(text), 500)], &now }})
+}
+
+// addTask puts a Task of a watch into the queue.
+func (w *watchRun) addTask(ctx context.Context, k *watch, part string, id holdfast.ID, wish map[string]any, due time.Time) error {
+	t, err := w.newTask(ctx, k, part, id, wish)
+	if err != nil {
+		if errors.As(err, new(*exitError)) || errors.Is(err, errNoEgress) { // its Case's way out is gone
+			w.n.log.ErrorContext(ctx, "not watched now", "source", k.Source, "err", err)
+			w.rescanIn(lookNoMore)
+			return nil
+		}
+		return err
+	}
+	t.Due = due.Truncate(time.Millisecond)
+	if _, err := w.n.queue.AddTasks(ctx, t); err != nil {
+		return fmt.Errorf("add task of %s: %w", k.Source, err)
+	}
+	w.takeTask(t)
+	return nil
+}
+
+func (w *watchRun) newTask(ctx context.Context, k *watch, part string, id holdfast.ID, wish map[string]any) (t pipeline.Task, err error) {
+	o := taskOptions{Watch: k.ID, Part: part}
+	if o.Via, err = w.n.demandedEgress(ctx, k.home()); err != nil {
+		return t, err
+	}
+	if o.Collector, err = json.Marshal(wish); err != nil {
+		return t, err
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return t, err
+	}
+	return pipeline.Task{ID: id, Source: k.Source, Case: k.home(), Agent: w.n.set.Agent, Found: holdfast.Found{How: "watch", Why: k.Note}, Options: b}, nil
+}
+
+// rescanIn lets the Tasks be looked at again in so long.
+func (w *watchRun) rescanIn(d time.Duration) { w.scanned = time.Now().Add(d - rescanEvery) }

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/collectors"
+	"holdfast/hashing"
+	"holdfast/messages"
+	"holdfast/pipeline"
+)
+
+// linkBudget counts the pages of each Case that were begun within a day.
+type linkBudget struct {
+	begun map[holdfast.ID][]time.Time
+	said  map[holdfast.ID]time.Time // when it was told that the budget is used up
+}
+
+// take takes one of most a day; first is true where it is the first that is refused.
+func (b *linkBudget) take(home holdfast.ID, most int, now time.Time) (ok, first bool) {
+	if b.begun == nil {
+		b.begun, b.said = map[holdfast.ID][]time.Time{}, map[holdfast.ID]time.Time{}
+	}
+	day := b.begun[home]
+	for len(day) > 0 && now.Sub(day[0]) >= 24*time.Hour {
+		day = day[1:]
+	}
+	if len(day) >= most {
+		first = now.Sub(b.said[home]) >= 24*time.Hour
+		if b.begun[home] = day; first {
+			b.said[home] = now
+		}
+		return false, first
+	}
+	b.begun[home] = append(day, now)
+	return true, false
+}
+
+// countLinks begins with what the last day has seen: every page of a Case counts,
+// whoever asked for it. That may be too many; a crash must not give a new budget.
+func (w *watchRun) countLinks(ctx context.Context) error {
+	day := time.Now().Add(-24 * time.Hour)
+	seen := map[holdfast.ID]bool{}
+	for _, k := range w.list {
+		for _, id := range k.Cases {
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			var begun []time.Time
+			for cp, err := range w.n.cat.Captures(ctx, catalog.Query{Case: id, Kind: holdfast.KindCapture}) {
+				if err != nil {
+					return err
+				}
+				if cp.Started.Before(day) {
+					break
+				}
+				if strings.HasPrefix(string(cp.Source), "http") && len(begun) < maxLinks {
+					begun = append([]time.Time{cp.Started.Time}, begun...)
+				}
+			}
+			if w.links.begun == nil {
+				w.links.begun, w.links.said = map[holdfast.ID][]time.Time{}, map[holdfast.ID]time.Time{}
+			}
+			w.links.begun[id] = begun
+		}
+	}
+	return nil
+}
+
+// linkLine is what promotion reads of a line of posts.jsonl.
+type linkLine struct {
+	ID      int64          `json:"id"`
+	Content hashing.Digest `json:"content"`
+	Posted  holdfast.Time  `json:"posted"`
+	Links   []string       `json:"links"`
+}
+
+// promote makes Tasks of the pages that posts link to, before the answer that shows
+// them is accepted: a crash in between finds the Tasks there. A page is captured
+// once for each post, however often the post is seen: the Task's ID follows from
+// watch, post and address, so the Capture's does, and the catalog knows of that.
+func (w *watchRun) promote(ctx context.Context, t pipeline.Task, o taskOptions, a *collectors.Acquired) error {
+	if o.Watch == "" || o.Part == partLink {
+		return nil
+	}
+	w.mu.Lock()
+	k := w.list[o.Watch]
+	var of watch
+	if k != nil {
+		of = k.watch
+	}
+	w.mu.Unlock()
+	if k == nil || of.Links != nil && *of.Links == 0 {
+		return nil
+	}
+	var all []pipeline.Task
+	for _, obj := range a.Objects {
+		if obj.Role != catalog.RolePosts {
+			continue
+		}
+		b, err := w.n.objectBytes(obj)
+		if err != nil {
+			return err
+		}
+		ts, err := w.linksIn(ctx, t, o, &of, b)
+		if err != nil {
+			return err
+		}
+		all = append(all, ts...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if _, err := w.n.queue.AddTasks(ctx, all...); err != nil {
+		return fmt.Errorf("add the pages that posts of %s link to: %w", t.Source, err)
+	}
+	w.asked(all)
+	return nil
+}
+
+// linksIn finds the pages in one Object of posts that were posted since the watch
+// was added.
+func (w *watchRun) linksIn(ctx context.Context, t pipeline.Task, o taskOptions, of *watch, posts []byte) (all []pipeline.Task, err error) {
+	_, rest, _ := bytes.Cut(posts, []byte("\n")) // behind the head
+	for line := range bytes.Lines(rest) {
+		if !bytes.Contains(line, []byte(`"links":[`)) {
+			continue
+		}
+		var l linkLine
+		if json.Unmarshal(line, &l) != nil || l.Posted.Add(time.Second).Before(of.Added.Time) { // the service's times are whole seconds
+			continue
+		}
+		for _, link := range l.Links {
+			k, err := w.linkTask(ctx, t, of, l, link)
+			if err != nil {
+				return nil, err
+			}
+			if k != nil {
+				all = append(all, *k)
+			}
+		}
+	}
+	return all, nil
+}
+
+// linkTask is the Task for one page; nil where there is none to be: what is no
+// page, what no Case takes, what was captured for this post already.
+func (w *watchRun) linkTask(ctx context.Context, t pipeline.Task, of *watch, l linkLine, link string) (*pipeline.Task, error) {
+	if !strings.Contains(link, "://") {
+		link = "https://" + link // people write example.org/page, and clients take it for that
+	}
+	s, err := parseURL(link, of.AllowPrivate)
+	if err != nil || isTelegram(s) {
+		return nil, nil
+	}
+	h := hashing.Of(fmt.Appendf(nil, "holdfast watch %s link %d %s", of.ID, l.ID, s))
+	id := holdfast.ID(hex.EncodeToString(h[:16]))
+	if _, err := w.n.cat.Capture(ctx, holdfast.CaptureID(id, 0, 0)); err == nil {
+		return nil, nil
+	} else if !errors.Is(err, catalog.ErrNotFound) {
+		return nil, err
+	}
+	if w.isAsked(id) {
+		return nil, nil
+	}
+	for _, home := range of.Cases {
+		rec, err := w.r.scopes.of(ctx, w.n, home)
+		if err != nil {
+			return nil, err
+		}
+		if rec.Egress == "" || outsideSource(rec, string(s)) != "" || outsidePeriod(rec, time.Now()) != "" || !w.mayLink(of, home) {
+			continue
+		}
+		opts, err := json.Marshal(taskOptions{AllowPrivate: of.AllowPrivate, Via: rec.Egress, RetryFor: linkRetry, Watch: of.ID, Part: partLink})
+		if err != nil {
+			return nil, err
+		}
+		w.tell.say(map[string]any{"event": "link", "source": s, "post": l.ID, "of": of.Source, "capture": t.Capture(), "case_id": home}, "link      %s  of post %d of %s", messages.Visible(string(s)), l.ID, of.Source)
+		return &pipeline.Task{ID: id, Source: s, Case: home, Agent: t.Agent, Options: opts,
+			Found: holdfast.Found{How: "named by another capture", Why: fmt.Sprintf("post %d of %s, content %s, in capture %s, links to it", l.ID, of.Source, l.Content, t.Capture())}}, nil
+	}
+	return nil, nil
+}
+
+// linkRetry is for how long a page is tried again that did not come.
+const linkRetry = time.Hour
+
+// isAsked says whether a page waits already, or is at work.
+func (w *watchRun) isAsked(id holdfast.ID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.fresh {
+		if t.ID == id {
+			return true
+		}
+	}
+	return w.tasks[id] != nil
+}
+
+func (w *watchRun) mayLink(of *watch, home holdfast.ID) bool {
+	most := defaultLinks
+	if of.Links != nil {
+		most = *of.Links
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ok, first := w.links.take(home, most, time.Now())
+	if first {
+		w.tell.say(map[string]any{"event": "budget", "source": of.Source, "case_id": home, "pages": most},
+			"budget    %d pages a day are used up in case %s: what posts link to is not captured for now; `holdfast watch add %s --links N` gives more", most, home, of.Source)
+	}
+	return ok
+}

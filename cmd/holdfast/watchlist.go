@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"holdfast"
+	"holdfast/hashing"
+)
+
+// fileWatches is the list of what is watched: a wish that has no end, as Tasks are
+// wishes that have one. It holds no secret and no evidence. Lost, nothing is watched
+// any more; what was captured is where it was.
+const (
+	fileWatches = "watches.json"
+	maxWatches  = 20_000
+	maxWatchDoc = 16 << 20
+)
+
+// watch is one Source that is kept up with.
+type watch struct {
+	ID       holdfast.ID     `json:"id"` // drawn when it is added; its Tasks carry it
+	Source   holdfast.Source `json:"source"`
+	Cases    []holdfast.ID   `json:"cases"` // the first is the home of what is captured
+	Lang     string          `json:"lang,omitempty"`
+	Priority int             `json:"priority,omitempty"` // 1 (first) to 9; 0 is 5
+	Media    string          `json:"media,omitempty"`
+	Note     string          `json:"note,omitempty"`
+	// Links is how many pages that posts link to are captured a day, at most; nil is
+	// what the Case allows (defaultLinks), 0 none.
+	Links        *int           `json:"links,omitempty"`
+	Since        holdfast.Time  `json:"since,omitzero"`          // of its history, posts from then on
+	AllowPrivate bool           `json:"allow_private,omitempty"` // of pages that posts link to
+	Added        holdfast.Time  `json:"added"`
+	Paused       *holdfast.Time `json:"paused,omitempty"`
+
+	// Turn counts the Tasks that have followed it: each has another ID, since one of
+	// an ID that was there before would publish captures that are there already.
+	Turn     int         `json:"turn,omitempty"`
+	Follow   holdfast.ID `json:"follow,omitempty"`   // the Task that follows it
+	Backfill holdfast.ID `json:"backfill,omitempty"` // the Task of its history; it may be done
+	// Failed is why the Task that followed it ended; another one tries again later.
+	Failed   string         `json:"failed,omitempty"`
+	FailedAt *holdfast.Time `json:"failed_at,omitempty"`
+}
+
+// watchDoc is DIR/watches.json.
+type watchDoc struct {
+	Version int      `json:"version"`
+	Watches []*watch `json:"watches"`
+}
+
+// Parts of a watch: what a Task of it is for.
+const (
+	partFollow   = "follow"
+	partBackfill = "backfill"
+	partSweep    = "sweep"
+	partFurther  = "further" // named by an answer of another part
+	partLink     = "link"    // a page that a post links to
+)
+
+// task is the ID of a watch's n-th Task of a kind: added again after a crash it is
+// the same one.
+func (w *watch) task(part string, n int) holdfast.ID {
+	h := hashing.Of(fmt.Appendf(nil, "holdfast watch %s %s %d", w.ID, part, n))
+	return holdfast.ID(hex.EncodeToString(h[:16]))
+}
+
+func (w *watch) state() string {
+	switch {
+	case w.Paused != nil:
+		return "paused"
+	case w.Failed != "":
+		return "failed"
+	}
+	return "watched"
+}
+
+// home is where its captures are at home.
+func (w *watch) home() holdfast.ID { return w.Cases[0] }
+
+// watches reads the list; a node without one watches nothing.
+func (n *node) watches() ([]*watch, error) {
+	b, err := readBounded(n.path(fileWatches), maxWatchDoc)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var d watchDoc
+	if err := decodeJSON(fileWatches, b, &d); err != nil {
+		return nil, fmt.Errorf("%w; put a copy back, or move it away: then nothing is watched, and nothing that was captured is lost", err)
+	}
+	if d.Version > 1 {
+		return nil, fmt.Errorf("%s has version %d: use a newer holdfast", fileWatches, d.Version)
+	}
+	for _, w := range d.Watches {
+		if w == nil || len(w.Cases) == 0 || !isTelegram(w.Source) {
+			return nil, fmt.Errorf("read %s: a watch without a case, or of no channel: somebody has changed it; put a copy back", fileWatches)
+		}
+	}
+	return d.Watches, nil
+}
+
+// changeWatches edits the list under its lock. A crash leaves the old or the new
+// one. The edit may not keep what it is given.
+func (n *node) changeWatches(ctx context.Context, edit func([]*watch) ([]*watch, error)) error {
+	unlock, err := lockFile(ctx, n.path("watches.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	list, err := n.watches()
+	if err != nil {
+		return err
+	}
+	before, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	if list, err = edit(list); err != nil {
+		return err
+	}
+	if len(list) > maxWatches {
+		return fmt.Errorf("%d sources: one node watches %d at most", len(list), maxWatches)
+	}
+	slices.SortFunc(list, func(a, b *watch) int { return strings.Compare(string(a.Source), string(b.Source)) })
+	after, err := json.Marshal(list)
+	if err != nil || string(after) == string(before) {
+		return err
+	}
+	return writeJSON(n.path(fileWatches), watchDoc{Version: 1, Watches: list})
+}
+
+func findWatch(list []*watch, s holdfast.Source) *watch {
+	if i := slices.IndexFunc(list, func(w *watch) bool { return w.Source == s }); i >= 0 {
+		return list[i]
+	}
+	return nil
+}

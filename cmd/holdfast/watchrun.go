@@ -1,0 +1,341 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/collectors"
+	"holdfast/pipeline"
+)
+
+func (c *cli) watchRunCmd() *cobra.Command {
+	var d time.Duration
+	cmd := command("run [--for D]", "Keep up with everything that is watched, and seal it", "holdfast watch run --json", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		if d < 0 {
+			return usageError("--for %s: a length of time, as 8h", d)
+		}
+		n, err := c.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer n.Close()
+		if _, err := n.sealSigner(cmd.Context()); err != nil {
+			return err
+		}
+		return c.watchRun(cmd.Context(), n, d)
+	})
+	cmd.Long = `One line for each event: what was accepted and sealed, each post that is new, edited
+or absent, gaps, what waits and why, channels that fall silent. What is added,
+paused and removed meanwhile counts within a second. Posts are asked for again by
+their numbers on a schedule (telegram.sweep in holdfast.yaml, by default
+1m 5m 15m 1h 6h 1d 7d 30d after they were posted; none: never).
+
+Ctrl-C stops it; the next run goes on where this one was, also after a crash. One
+process runs the watches of a node; others may capture, export and change the list.
+
+exit status: 0 stopped, or the time is over  1 could not  2 usage`
+	cmd.Flags().DurationVar(&d, "for", 0, "stop after so long")
+	return cmd
+}
+
+// Pauses of the runner.
+const (
+	watchTick    = 200 * time.Millisecond // between looks at the list, the schedule and the clock
+	rescanEvery  = 10 * time.Minute       // of all Tasks: somebody may have dropped one
+	failedAgain  = 24 * time.Hour         // until a name that led nowhere is asked for again
+	lookNoMore   = 10 * time.Minute       // between two looks at a channel's posts that are due
+	healthEvery  = 10 * time.Minute
+	sealedAtEnd  = 10 * time.Second // that --for waits for Seals
+	scopesLast   = time.Minute      // that what is recorded of a Case counts
+	webRound     = 3 * time.Minute
+	maxWaitShown = 300
+)
+
+// watchRun is the process that keeps up with everything. One goroutine decides; the
+// Tasks run beside it, one at a time over Telegram's Line, tabs at a time in the
+// browser. All that must last is in the queue, the list and the store: a kill at any
+// instant loses nothing but what was not accepted yet, which is asked for again.
+type watchRun struct {
+	c    *cli
+	n    *node
+	r    *round
+	door *telegramDoor
+	tell *teller
+	conf watchConf
+
+	asOf     time.Time // of the list that is in use
+	scanned  time.Time
+	rescan   bool
+	tasks    map[holdfast.ID]*watchTask
+	lanes    map[string]*lane
+	done     chan settled
+	scopesAt time.Time
+
+	mu    sync.Mutex // the loop holds it but for its pauses; Tasks at work take it
+	list  map[holdfast.ID]*watched
+	fresh []pipeline.Task // that answers have asked for
+	also  adding
+	links linkBudget
+}
+
+// watched is a watch, and what is known of it while the process runs.
+type watched struct {
+	watch
+	channel  string // "" until it is resolved
+	place    []byte // of the follow Task
+	sweepAt  time.Time
+	sweeping bool
+	failures uint32 // of sweeps, in a row
+	silent   bool
+	healthAt time.Time
+}
+
+// watchTask is a Task of a watch, as the queue has it.
+type watchTask struct {
+	id    holdfast.ID
+	watch holdfast.ID
+	part  string
+	lane  string
+	due   time.Time
+	step  uint64
+	busy  bool
+	woken bool   // a push named its channel
+	fails uint32 // in a row, without anything accepted
+}
+
+// lane is what works beside others.
+type lane struct {
+	size, busy int
+	hold       time.Time // nothing is begun before
+	fails      uint32
+	said       string
+}
+
+const (
+	laneTelegram = "telegram"
+	laneWeb      = "web"
+)
+
+// settled is what came of a Task.
+type settled struct {
+	task *watchTask
+	got  []captured
+	err  error
+}
+
+func (c *cli) watchRun(ctx context.Context, n *node, d time.Duration) error {
+	unlock, err := tryLock(n.path("watch.lock"))
+	if err != nil {
+		return err
+	}
+	if unlock == nil {
+		return errors.New("another process runs the watches of this node: it takes up what is changed within a second")
+	}
+	defer unlock()
+	w, err := c.newWatchRun(n)
+	if err != nil {
+		return err
+	}
+	defer w.door.Close()
+	web := &lazyWeb{n: n}
+	defer web.Close()
+	w.r.by["http"], w.r.by["https"] = web, web
+
+	until := ctx
+	if d > 0 {
+		var stop func()
+		until, stop = context.WithTimeout(ctx, d)
+		defer stop()
+	}
+	return w.run(ctx, until)
+}
+
+func (c *cli) newWatchRun(n *node) (*watchRun, error) {
+	conf, err := n.watchConf()
+	if err != nil {
+		return nil, err
+	}
+	w := &watchRun{c: c, n: n, conf: conf, door: &telegramDoor{n: n, pushes: make(chan int64, 1024)}, tasks: map[holdfast.ID]*watchTask{}, done: make(chan settled),
+		lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: tabs}}, list: map[holdfast.ID]*watched{}, rescan: true}
+	w.tell = &teller{c: c, n: n}
+	w.also.n = n
+	w.r = &round{n: n, by: map[string]collectors.Collector{"telegram": w.door}, intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts},
+		before: w.promote, seen: w.accepted, asked: w.asked}
+	return w, nil
+}
+
+// run works until the time is over, and seals beside it. until ends before ctx, or
+// with it.
+func (w *watchRun) run(ctx, until context.Context) error {
+	work, stopWork := context.WithCancel(ctx)
+	sealing := make(chan error, 1)
+	go func() { sealing <- w.n.work(work) }()
+	telling := make(chan struct{})
+	go func() { w.tell.run(work); close(telling) }()
+	loop, stop := context.WithCancel(until)
+	err := locked(&w.mu, func() error { return w.begin(loop) })
+	if err == nil {
+		err = w.loop(loop, sealing)
+	}
+	stop()
+	w.r.names.end(ctx)
+	locked(&w.mu, func() error { w.also.flush(context.WithoutCancel(ctx)); return nil })
+	if err == nil && ctx.Err() == nil {
+		w.tell.settle(ctx, sealedAtEnd)
+	}
+	stopWork()
+	<-telling
+	w.tell.say(map[string]any{"event": "stopped"}, "stopped; `holdfast watch run` goes on")
+	select {
+	case serr := <-sealing:
+		if ctx.Err() == nil {
+			err = errors.Join(err, serr)
+		}
+	case <-time.After(sealedAtEnd):
+		err = errors.Join(err, errors.New("the stages did not stop"))
+	}
+	return err
+}
+
+func (w *watchRun) begin(ctx context.Context) error {
+	if err := w.n.refresh(ctx); err != nil {
+		return err
+	}
+	if err := w.sync(ctx, time.Now()); err != nil {
+		return err
+	}
+	if err := w.countLinks(ctx); err != nil {
+		return err
+	}
+	if err := w.alsoRest(ctx); err != nil {
+		return err
+	}
+	w.tell.say(map[string]any{"event": "started", "watches": len(w.list)}, "started   %d sources are watched", len(w.list))
+	if names, err := w.n.sessions(); err == nil && len(names) == 0 && len(w.list) > 0 {
+		w.c.complain(errors.New(noAccount))
+	}
+	return nil
+}
+
+// loop begins what is due, one turn after the other, until ctx ends; then it waits
+// for what is at work, which ends by itself. A failure of the sealing ends it too:
+// what cannot be sealed is not gathered for days.
+func (w *watchRun) loop(ctx context.Context, sealing chan error) (err error) {
+	tick := time.NewTicker(watchTick)
+	defer tick.Stop()
+	for busy := 0; busy > 0 || err == nil && ctx.Err() == nil; {
+		if err == nil && ctx.Err() == nil {
+			busy += locked(&w.mu, func() int { return w.start(ctx, time.Now()) })
+		}
+		done := ctx.Done()
+		if busy > 0 || err != nil {
+			done = nil
+		}
+		select {
+		case s := <-w.done:
+			busy--
+			if serr := locked(&w.mu, func() error { return w.settle(ctx, s) }); serr != nil && err == nil {
+				err = serr
+			}
+		case id := <-w.door.pushes:
+			locked(&w.mu, func() error { w.wake(id); return nil })
+		case serr := <-sealing:
+			if sealing <- serr; ctx.Err() == nil && err == nil {
+				err = fmt.Errorf("sealing stopped: %w", serr)
+			}
+			sealing = nil
+		case <-tick.C:
+			if ctx.Err() == nil && err == nil {
+				err = locked(&w.mu, func() error { return w.turn(ctx, time.Now()) })
+			}
+		case <-done:
+		}
+	}
+	return err
+}
+
+func locked[T any](mu *sync.Mutex, f func() T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return f()
+}
+
+// turn does what follows from the clock: the list, the schedule, the health.
+func (w *watchRun) turn(ctx context.Context, now time.Time) error {
+	if now.Sub(w.scopesAt) > scopesLast {
+		w.r.scopes.forget()
+		w.scopesAt = now
+	}
+	if err := w.sync(ctx, now); err != nil {
+		return err
+	}
+	if err := w.sweeps(ctx, now); err != nil {
+		return err
+	}
+	w.also.flushOld(ctx, now)
+	return w.healths(ctx, now)
+}
+
+// slack is how long after its time a Task may be begun behind others: what is most
+// urgent has the least, so all of them get their turn.
+func (w *watchRun) slack(t *watchTask) time.Duration {
+	s := map[string]time.Duration{partFollow: 0, partSweep: 10 * time.Second, partFurther: 20 * time.Second, partBackfill: 30 * time.Second}[t.part]
+	if k := w.list[t.watch]; k != nil {
+		s += time.Duration(k.priority()-5) * 15 * time.Second
+	}
+	if t.woken {
+		s -= 3 * time.Minute
+	}
+	return s
+}
+
+// start begins Tasks that are due, while a lane has room.
+func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
+	for name, l := range w.lanes {
+		for l.busy < l.size && !now.Before(l.hold) {
+			t := w.next(name, now)
+			if t == nil {
+				break
+			}
+			t.busy = true
+			early := t.woken
+			t.woken = false
+			l.busy++
+			begun++
+			go func() {
+				got, err := w.r.taskWhen(ctx, t.id, early)
+				w.done <- settled{t, got, err}
+			}()
+		}
+	}
+	return begun
+}
+
+func (w *watchRun) next(lane string, now time.Time) (best *watchTask) {
+	var at time.Time
+	for _, t := range w.tasks {
+		k := w.list[t.watch]
+		if t.lane != lane || t.busy || k == nil || k.Paused != nil || !t.woken && t.due.After(now) {
+			continue
+		}
+		if a := t.due.Add(w.slack(t)); best == nil || a.Before(at) || a.Equal(at) && t.id < best.id {
+			best, at = t, a
+		}
+	}
+	return best
+}
+
+// wake lets the Task that follows a channel be next.
+func (w *watchRun) wake(channel int64) {
+	for _, t := range w.tasks {
+		if k := w.list[t.watch]; t.part == partFollow && k != nil && k.channel == fmt.Sprint(channel) {
+			t.woken = true
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/collectors"
+	"holdfast/messages"
+	"holdfast/pipeline"
+	"holdfast/storage"
+)
+
+// settle takes up what came of a Task.
+func (w *watchRun) settle(ctx context.Context, s settled) error {
+	t, l := s.task, w.lanes[s.task.lane]
+	t.busy = false
+	l.busy--
+	w.takeFresh()
+	for _, g := range s.got {
+		w.tell.accepted(g, t.part)
+	}
+	if n := len(s.got); n > 0 {
+		last := s.got[n-1]
+		if last.task != t.id { // it was in nobody's hands for long, and has a new ID
+			delete(w.tasks, t.id)
+			t.id = last.task
+			w.tasks[t.id] = t
+		}
+		t.due, t.fails, l.fails, l.said = last.due, 0, 0, ""
+		if last.next {
+			t.step++
+		}
+		if last.done {
+			delete(w.tasks, t.id)
+		}
+		return w.came(ctx, t, last)
+	}
+	return w.cameNot(ctx, t, l, s.err)
+}
+
+// came is what follows from what was accepted.
+func (w *watchRun) came(ctx context.Context, t *watchTask, last captured) error {
+	k := w.list[t.watch]
+	if k == nil {
+		return nil
+	}
+	switch {
+	case t.part == partFollow && last.done: // the name led nowhere
+		return w.failed(ctx, k, last.reasons)
+	case t.part == partFollow && (k.Failed != "" || k.Backfill == ""):
+		w.rescan = true
+	case t.part == partSweep && last.done:
+		k.sweeping = false
+		if last.outcome == collectors.Failed {
+			k.failures++
+			k.sweepAt = time.Now().Add(min(time.Minute<<min(k.failures, 12), 6*time.Hour))
+		} else {
+			k.failures, k.sweepAt = 0, time.Now().Add(time.Second)
+		}
+	}
+	return nil
+}
+
+// cameNot decides when a Task is tried again of which nothing was accepted. What
+// every Task of the lane would meet holds the lane; nothing is tried in a loop.
+func (w *watchRun) cameNot(ctx context.Context, t *watchTask, l *lane, err error) error {
+	now := time.Now()
+	var later *collectors.Later
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err == nil, errors.Is(err, pipeline.ErrLease): // in other hands, or gone
+		t.due, w.rescan = now.Add(lease), true
+		return nil
+	case errors.Is(err, pipeline.ErrStopped), errors.Is(err, storage.ErrStopped):
+		return err
+	case errors.As(err, &later):
+		t.due = later.At
+		if waits, until := w.accountWaits(now); t.lane == laneTelegram && waits {
+			l.hold = until
+			w.tell.waiting(t, w.source(t), until, err)
+		}
+		return nil
+	case hopeless(err) != "": // and dropped
+		delete(w.tasks, t.id)
+		w.n.log.ErrorContext(ctx, "not captured", "task", t.id, "err", err)
+		if k := w.list[t.watch]; k != nil && t.part == partFollow {
+			return w.failed(ctx, k, []string{err.Error()})
+		} else if k != nil && t.part == partSweep {
+			k.sweeping, k.sweepAt = false, now.Add(lookNoMore)
+		}
+		return nil
+	}
+	t.fails++
+	t.due = now.Add(pauseAfter(t.fails))
+	own := errors.Is(err, errNoEgress) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
+	if own { // this Task's, or its Case's
+		t.due = now.Add(longPause)
+		w.tell.waiting(t, w.source(t), t.due, err)
+		return nil
+	}
+	l.fails++
+	l.hold = now.Add(pauseAfter(l.fails - 1))
+	if waits, until := w.accountWaits(now); waits && t.lane == laneTelegram {
+		l.hold = until
+	}
+	if text := short(err); text != l.said { // once, however often it is met
+		l.said = text
+		w.tell.waiting(t, w.source(t), l.hold, err)
+	}
+	return nil
+}
+
+func (w *watchRun) source(t *watchTask) holdfast.Source {
+	if k := w.list[t.watch]; k != nil {
+		return k.Source
+	}
+	return ""
+}
+
+// accountWaits says until when the service wants to hear nothing of any account.
+func (w *watchRun) accountWaits(now time.Time) (bool, time.Time) {
+	names, err := w.n.sessions()
+	states, serr := w.n.states()
+	if errors.Join(err, serr) != nil || len(names) == 0 {
+		return false, now
+	}
+	var first time.Time
+	for _, name := range names {
+		s, ok := states[name]
+		if !ok || s.Until == nil || !s.Until.After(now) {
+			return false, now
+		}
+		if first.IsZero() || s.Until.Before(first) {
+			first = s.Until.Time
+		}
+	}
+	return true, first
+}
+
+// accepted is called beside the loop, for each Capture.
+func (w *watchRun) accepted(s taken, id holdfast.ID) {
+	watch, part := watchOf(s.Task)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := w.list[watch]
+	if k == nil || part == partLink {
+		return
+	}
+	if part == partFollow {
+		if cur, err := cursorOf(pipeline.Task{Cursor: s.move.Cursor}); err == nil && !s.move.Done {
+			if n, ok := followChannel(cur.At); ok {
+				k.channel, k.place = fmt.Sprint(n), cur.At
+			}
+		}
+	}
+	w.also.add(k.Cases[1:], s.Task.Agent, id)
+	posts := w.n.answers(s.Acquired)
+	w.tell.answer(id, k.Source, part, posts, s.Acquired)
+	if len(w.conf.Sweep) > 0 && len(posts) > 0 && part != partSweep {
+		if at := time.Now().Add(w.conf.Sweep[0]); k.sweepAt.IsZero() || at.Before(k.sweepAt) {
+			k.sweepAt = at
+		}
+	}
+}
+
+// asked is called beside the loop, with Tasks that an answer asked for.
+func (w *watchRun) asked(all []pipeline.Task) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fresh = append(w.fresh, all...)
+}
+
+// shown is an error as the lines say it.
+func shown(err error) string {
+	s := messages.Visible(short(err))
+	return s[:min(len(s), maxWaitShown)]
+}
+
+// answers are the Objects of role posts that an answer has.
+func (n *node) answers(a *collectors.Acquired) (all []catalog.Answer) {
+	for _, o := range a.Objects {
+		if o.Role != catalog.RolePosts {
+			continue
+		}
+		b, err := n.objectBytes(o)
+		if err == nil {
+			var x catalog.Answer
+			if x, err = catalog.ParseAnswer(b); err == nil {
+				all = append(all, x)
+			}
+		}
+		if err != nil {
+			n.log.Warn("posts of an answer not told", "err", err)
+		}
+	}
+	return all
+}
+
+func (n *node) objectBytes(o collectors.Object) ([]byte, error) {
+	if !o.Kept {
+		return o.Inline, nil
+	}
+	return catalog.ReadObject(context.Background(), n.store, o.Digest, o.Size, catalog.MaxAnswerBytes)
+}

@@ -1,0 +1,379 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/collectors/telegram"
+	"holdfast/messages"
+	"holdfast/pipeline"
+)
+
+func (c *cli) watchListCmd() *cobra.Command {
+	cmd := command("list", "List what is watched, and how it is", "holdfast watch list --json", cobra.NoArgs, c.withNode(c.watchList))
+	cmd.Long = `  resolving  nobody has asked yet what channel it is
+  history    it is followed, and its history is being captured
+  followed   it is followed, and the history is there
+  waiting    the next question is due, and nobody has asked: is 'watch run' at work?
+  failed     it could not be followed; when it is tried again, and why, is said
+  paused     'watch pause --off' goes on
+
+The delay is how long what happens there stays unknown, at most, where the service
+does not tell of it by itself. What is said to be silent has not posted for longer
+than is usual there.`
+	return cmd
+}
+
+// watchTasks are the Tasks of each watch, by part; of several of one part the one
+// that is due first.
+func (n *node) watchTasks(ctx context.Context) (map[holdfast.ID]map[string]pipeline.Task, error) {
+	of := map[holdfast.ID]map[string]pipeline.Task{}
+	for t, err := range n.waiting(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		id, part := watchOf(t)
+		if id == "" {
+			continue
+		}
+		if of[id] == nil {
+			of[id] = map[string]pipeline.Task{}
+		}
+		if old, ok := of[id][part]; !ok || t.Due.Before(old.Due) {
+			of[id][part] = t
+		}
+	}
+	return of, nil
+}
+
+// watchOf is the watch that a Task belongs to, and for what part of it; "" is none.
+func watchOf(t pipeline.Task) (holdfast.ID, string) {
+	var o struct {
+		Watch holdfast.ID `json:"watch"`
+		Part  string      `json:"part"`
+	}
+	if len(t.Options) == 0 || json.Unmarshal(t.Options, &o) != nil {
+		return "", ""
+	}
+	return o.Watch, o.Part
+}
+
+func isWatched(t pipeline.Task) bool {
+	id, _ := watchOf(t)
+	return id != ""
+}
+
+// resolvePace is how long one name takes to be asked for at the service's own pace.
+const resolvePace = 2 * time.Second
+
+func (c *cli) watchList(ctx context.Context, n *node) error {
+	list, err := n.watches()
+	if err != nil {
+		return err
+	}
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	tasks, err := n.watchTasks(ctx)
+	if err != nil {
+		return err
+	}
+	names := map[holdfast.ID]string{}
+	for cs, err := range n.cat.Cases(ctx) {
+		if err != nil {
+			return err
+		}
+		names[cs.ID] = cs.Name
+	}
+	now, resolving := time.Now(), 0
+	for _, w := range list {
+		s, err := n.standing(ctx, w, tasks[w.ID], now)
+		if err != nil {
+			return err
+		}
+		if s.State == "resolving" {
+			resolving++
+			s.Left = time.Duration(resolving) * resolvePace
+		}
+		c.sayWatch(w, s, names)
+	}
+	return nil
+}
+
+// standing is how a watch is.
+type standing struct {
+	State   string
+	Due     holdfast.Time // of the next question
+	Late    time.Duration // for how long it has been due
+	Delay   time.Duration // how long what happens is unknown at most, where no push tells of it
+	Left    time.Duration // until its name is asked for, about
+	Health  health
+	Channel string
+}
+
+// standing of a watch: from the queue and the catalog alone, whoever asks.
+func (n *node) standing(ctx context.Context, w *watch, parts map[string]pipeline.Task, now time.Time) (s standing, err error) {
+	follow, ok := parts[partFollow]
+	if ok && !follow.Due.IsZero() {
+		s.Due = holdfast.At(follow.Due)
+		s.Late = max(now.Sub(follow.Due), 0).Truncate(time.Second)
+	}
+	_, backfill := parts[partBackfill]
+	switch {
+	case w.Paused != nil:
+		s.State = "paused"
+	case w.Failed != "":
+		s.State = "failed"
+	case !ok || follow.Step == 0:
+		s.State = "resolving"
+	case s.Late > time.Minute && !follow.Lease.Until.After(now):
+		s.State = "waiting"
+	case backfill || w.Backfill == "":
+		s.State = "history"
+	default:
+		s.State = "followed"
+	}
+	if s.Channel, err = n.channelOf(ctx, w.Source); err != nil || s.Channel == "" {
+		return s, err
+	}
+	s.Health, err = n.health(ctx, s.Channel, now)
+	return s, err
+}
+
+// channelOf is the channel that had the name last; "" if no answer states one.
+func (n *node) channelOf(ctx context.Context, s holdfast.Source) (id string, err error) {
+	name, err := telegram.ParseName(string(s))
+	if err != nil {
+		return "", err
+	}
+	var last holdfast.Time
+	for k, err := range n.cat.Channels(ctx, name.Channel) {
+		if err != nil {
+			return "", err
+		}
+		if id == "" || k.Last.After(last.Time) {
+			id, last = k.ID, k.Last
+		}
+	}
+	return id, nil
+}
+
+func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
+	var cases []string
+	for _, id := range w.Cases {
+		cases = append(cases, names[id])
+	}
+	row := map[string]any{"source": w.Source, "cases": cases, "case_ids": w.Cases, "state": s.State, "lang": w.Lang, "priority": w.priority(), "media": w.media(), "note": w.Note,
+		"links": w.Links, "since": stated(w.Since), "added": w.Added, "channel": s.Channel, "due": stated(s.Due), "late": int(s.Late.Seconds()), "left": int(s.Left.Seconds()),
+		"posts_a_day": s.Health.PerDay, "last_post": stated(s.Health.Last), "heard": stated(s.Health.Heard), "silent": s.Health.finding(), "failed": w.Failed}
+	text := fmt.Sprintf("%-9s  %s  %s", s.State, messages.Visible(string(w.Source)), messages.Visible(strings.Join(cases, ", ")))
+	if s.State == "resolving" && s.Left > 0 {
+		text += fmt.Sprintf("  in about %s", s.Left)
+	}
+	if s.State == "waiting" {
+		text += fmt.Sprintf("  due for %s", s.Late)
+	}
+	if !s.Health.Last.IsZero() {
+		text += fmt.Sprintf("  %.0f a day, last %s", s.Health.PerDay, s.Health.Last)
+	}
+	for _, more := range []string{s.Health.finding(), w.Failed} {
+		if more != "" {
+			text += "\n  " + messages.Visible(more)
+		}
+	}
+	c.say(row, "%s", text)
+}
+
+func (w *watch) priority() int {
+	if w.Priority == 0 {
+		return 5
+	}
+	return w.Priority
+}
+
+func (w *watch) media() string {
+	if w.Media == "" {
+		return "none"
+	}
+	return w.Media
+}
+
+func (c *cli) watchExportCmd() *cobra.Command {
+	return command("export", "Write the list as a CSV that `watch add --list` reads", "holdfast watch export > watches.csv", cobra.NoArgs,
+		c.withNode(func(ctx context.Context, n *node) error {
+			list, err := n.watches()
+			if err != nil {
+				return err
+			}
+			out := csv.NewWriter(c.out)
+			rows := [][]string{{"source", "case", "lang", "priority", "media", "note", "links", "since", "state"}}
+			for _, w := range list {
+				links := ""
+				if w.Links != nil {
+					links = strconv.Itoa(*w.Links)
+				}
+				since := ""
+				if !w.Since.IsZero() {
+					since = w.Since.String()
+				}
+				for _, id := range w.Cases {
+					name := ""
+					if id != n.set.Unfiled {
+						cs, err := n.findCase(ctx, string(id))
+						if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+							return err
+						}
+						if name = cs.Name; name == "" {
+							name = string(id)
+						}
+					}
+					rows = append(rows, []string{string(w.Source), name, w.Lang, strconv.Itoa(w.priority()), w.media(), w.Note, links, since, w.state()})
+				}
+			}
+			if err := out.WriteAll(rows); err != nil {
+				return fmt.Errorf("write csv: %w", err)
+			}
+			return nil
+		}))
+}
+
+func (c *cli) watchPauseCmd() *cobra.Command {
+	var off bool
+	cmd := command("pause SOURCE… [--off]", "Ask nothing about it for now, or go on", "holdfast watch pause telegram:@name", cobra.MinimumNArgs(1), func(cmd *cobra.Command, args []string) error {
+		k := watchChange{action: "watch-paused", what: "paused", do: func(w *watch, now holdfast.Time) bool {
+			was := w.Paused
+			if w.Paused == nil {
+				w.Paused = &now
+			}
+			return was == nil
+		}}
+		if off {
+			k = watchChange{action: "watch-resumed", what: "resumed", do: func(w *watch, _ holdfast.Time) bool {
+				was := w.Paused
+				w.Paused = nil
+				return was != nil
+			}}
+		}
+		return c.withNode(func(ctx context.Context, n *node) error { return c.eachWatch(ctx, n, args, k) })(cmd, args)
+	})
+	cmd.Long = "What happens meanwhile is caught up with when it goes on, as far as the service\nstill tells it: edits and deletions of a long pause may be known by their result only."
+	cmd.Flags().BoolVar(&off, "off", false, "go on")
+	return cmd
+}
+
+// watchChange is what becomes of a watch, and how that is said.
+type watchChange struct {
+	action, what, why string
+	remove            bool
+	do                func(*watch, holdfast.Time) bool // false: it is so already
+}
+
+// eachWatch changes the named watches, all or none, and says so in the custody of
+// their Cases, first: a crash behind the lines leaves what can be done once more.
+func (c *cli) eachWatch(ctx context.Context, n *node, args []string, k watchChange) error {
+	var sources []holdfast.Source
+	for _, a := range args {
+		name, err := telegram.ParseName(a)
+		if err != nil {
+			return usageError("watch: %w", err)
+		}
+		sources = append(sources, holdfast.Source(name.Source()))
+	}
+	var said []holdfast.Source
+	err := n.changeWatches(ctx, func(list []*watch) ([]*watch, error) {
+		for _, s := range sources {
+			if findWatch(list, s) == nil {
+				return nil, fmt.Errorf("%s is not watched: `holdfast watch list` shows what is", s)
+			}
+		}
+		for _, s := range sources {
+			w := findWatch(list, s)
+			if w == nil || !k.do(w, holdfast.At(time.Now())) { // named twice
+				continue
+			}
+			if err := n.watchLines(ctx, k.action, w, w.Cases, k.why); err != nil {
+				return nil, err
+			}
+			if said = append(said, s); k.remove {
+				list = slices.DeleteFunc(list, func(o *watch) bool { return o == w })
+			}
+		}
+		return list, nil
+	})
+	for _, s := range said {
+		if err == nil {
+			c.say(map[string]any{"event": k.what, "source": s}, "%-9s %s", k.what, messages.Visible(string(s)))
+		}
+	}
+	return err
+}
+
+func (c *cli) watchRemoveCmd() *cobra.Command {
+	var why string
+	cmd := command("remove SOURCE… --why TEXT", "Watch it no more", "holdfast watch remove telegram:@name --why 'the case is closed'", cobra.MinimumNArgs(1), func(cmd *cobra.Command, args []string) error {
+		if err := checkReason("--why", why); err != nil {
+			return err
+		}
+		if strings.TrimSpace(why) == "" {
+			return usageError("no reason: say with --why TEXT why it is watched no more; it becomes a line of custody")
+		}
+		return c.withNode(func(ctx context.Context, n *node) error {
+			err := c.eachWatch(ctx, n, args, watchChange{action: "watch-removed", what: "removed", why: why, remove: true, do: func(*watch, holdfast.Time) bool { return true }})
+			if err == nil {
+				_, err = n.dropOrphans(ctx)
+			}
+			return err
+		})(cmd, args)
+	})
+	cmd.Long = "What was captured stays. What still waits of it is dropped: at once, or by the\n`watch run` that is at it."
+	cmd.Flags().StringVar(&why, "why", "", "why, for the custody")
+	return cmd
+}
+
+// orphanWhy is said in custody of what waited for a watch that is gone.
+const orphanWhy = "its source is watched no more"
+
+// dropOrphans drops the Tasks of no watch that nobody holds, and says how many are
+// held.
+func (n *node) dropOrphans(ctx context.Context) (held int, err error) {
+	list, err := n.watches()
+	if err != nil {
+		return 0, err
+	}
+	there := map[holdfast.ID]bool{}
+	for _, w := range list {
+		there[w.ID] = true
+	}
+	for t, err := range n.waiting(ctx) {
+		if err != nil {
+			return held, err
+		}
+		id, _ := watchOf(t)
+		if id == "" || there[id] {
+			continue
+		}
+		taken, err := n.queue.Take(ctx, pipeline.Want{IDs: []holdfast.ID{t.ID}, Early: true, Lease: lease})
+		if err != nil {
+			return held, err
+		}
+		if len(taken) == 0 {
+			held++
+			continue
+		}
+		if err := n.dropTask(ctx, taken[0], orphanWhy); err != nil {
+			return held, err
+		}
+	}
+	return held, nil
+}
