@@ -139,16 +139,17 @@ func output(t *testing.T, cmd *exec.Cmd) (out string, code int) {
 }
 
 // run runs the program for Windows. Wine's own server drops a client now and then
-// on a busy machine, and says so: then the program has not ended by itself, and
-// is run again.
+// on a busy machine, and wine's own threads fall, outside of what Go guards; it says
+// so in lines of its own. Then nothing is to be learnt, and the program is run again:
+// three times, so what always happens is found.
 func (w *wine) run(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
 	for range 4 {
 		out, code = output(t, w.wine(append([]string{"wine", w.exe}, args...)...))
-		if !strings.Contains(out, "wine client error") {
+		if !strings.Contains(out, "wine client error") && !strings.Contains(out, "wine: Unhandled ") {
 			break
 		}
-		t.Log("wine dropped the program; once more")
+		t.Log("wine itself failed; once more")
 	}
 	return out, code
 }
