@@ -23,15 +23,20 @@ const roleMissing = "missing-post"
 // publicSite is where Telegram's public pages are. What came from elsewhere is a
 // page as any, whatever it says of itself.
 type publicSite struct {
-	base  string   // https://host
+	base  string   // https://host; "": another service stands in, which has no pages
 	hosts []string // all that count, with a port that is not 443
 }
 
 // publicSite is t.me, or what holdfast.yaml says stands in for it.
 func (n *node) publicSite() (publicSite, error) {
 	conf, err := n.config()
-	if err != nil || conf.Telegram.Web == "" {
-		return publicSite{tme.Base, tme.Hosts()}, err
+	switch {
+	case err != nil:
+		return publicSite{}, err
+	case conf.Telegram.Web == "" && conf.Telegram.Servers != "":
+		return publicSite{"", tme.Hosts()}, nil // a name there is another channel than here
+	case conf.Telegram.Web == "":
+		return publicSite{tme.Base, tme.Hosts()}, nil
 	}
 	u, err := url.Parse(conf.Telegram.Web)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {

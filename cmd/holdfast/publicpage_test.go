@@ -104,6 +104,11 @@ func TestPublicSite(t *testing.T) {
 			t.Errorf("%q: %+v, %v", s, got, err)
 		}
 	}
+	t.Setenv("HOLDFAST_TELEGRAM_WEB", "")
+	t.Setenv("HOLDFAST_TELEGRAM_SERVERS", "/other.json")
+	if got, err := n.publicSite(); err != nil || got.base != "" {
+		t.Errorf("another service has the pages of this one: %+v, %v", got, err)
+	}
 	for _, s := range []string{"http://127.0.0.1:4443", "127.0.0.1", "https://u@host.invalid", "https://host.invalid/s", "https://host.invalid?x=1"} {
 		t.Setenv("HOLDFAST_TELEGRAM_WEB", s)
 		if got, err := n.publicSite(); err == nil {

@@ -129,7 +129,7 @@ func (p publicPages) walk(a *collectors.Acquired, page *tme.Page, w *pageWish) e
 		return nil
 	}
 	site, err := p.n.publicSite()
-	if err != nil {
+	if err != nil || site.base == "" {
 		return err
 	}
 	f, err := pageFurther(tme.ChannelPage(site.base, page.At.Channel, low), pageWish{Alone: w.Alone, Walk: &next})
@@ -169,6 +169,9 @@ func (n *node) publicInstead(sources []holdfast.Source, o captureOptions) (all [
 	site, err := n.publicSite()
 	if err != nil {
 		return nil, nil, err
+	}
+	if site.base == "" {
+		return sources, nil, nil
 	}
 	want, err := o.telegram.wish()
 	if err != nil {
@@ -218,7 +221,7 @@ func (n *node) secondView(s holdfast.Source) (*collectors.Further, error) {
 		return nil, err
 	}
 	site, err := n.publicSite()
-	if err != nil {
+	if err != nil || site.base == "" {
 		return nil, err
 	}
 	f, err := pageFurther(tme.PostPage(site.base, name.Channel, int64(name.Post)), pageWish{})

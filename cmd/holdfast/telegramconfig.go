@@ -38,7 +38,8 @@ type telegramConfig struct {
 	// Servers is a file that says where another service than Telegram's own is. A
 	// path that is not absolute counts from the file that names it.
 	Servers string `yaml:"servers"`
-	// Web is https://host[:port], which stands in for the public pages of t.me.
+	// Web is https://host[:port], which stands in for the public pages of t.me. Where
+	// Servers is said and Web is not, there are none.
 	Web string `yaml:"web"`
 	// Sweep is how old a post is when `watch run` asks for it again: "1m 5m … 30d",
 	// or none.
