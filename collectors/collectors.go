@@ -68,6 +68,10 @@ type Request struct {
 	// Options is an object of this Collector's own options, or nil. What it does
 	// not know it refuses ([ErrRefused]).
 	Options json.RawMessage
+	// Taken says which Capture of the same Case has a part of a Source already, by
+	// the Source and the Collector's own key for the part; "" is none that is known.
+	// nil: nothing is known.
+	Taken func(ctx context.Context, source, key string) (capture string, err error)
 }
 
 // ReadOptions reads Options into what a Collector knows; a pointer to an empty
@@ -133,10 +137,13 @@ type Next struct {
 	Cursor []byte    // at most MaxCursor
 }
 
-// Further is one more Source, with the options for its Collector, or nil.
+// Further is one more Source, with the options for its Collector, or nil. Key
+// names it among those of its Acquired, however many there are when the same thing
+// is asked again; "" is its place in the list.
 type Further struct {
 	Source  string
 	Options json.RawMessage
+	Key     string
 }
 
 // Later is the error of a Collect that could acquire nothing now and was told
@@ -145,6 +152,10 @@ type Further struct {
 type Later struct {
 	At  time.Time
 	Why string // for people, one sentence
+
+	// Progress says that something came, and is held for the next call: whoever
+	// waits for the Source asks again by himself.
+	Progress bool
 }
 
 // Error implements error.

@@ -19,6 +19,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/collectors/telegram"
 )
 
 // Exit codes of capture and seal, besides the shared ones.
@@ -89,6 +90,11 @@ service, by an account of 'holdfast telegram login'. telegram:@NAME/123 is that 
 with its neighbours, then its public page at t.me (--web no: not), and the pages that
 it links to. What begins with https:// is always the web page. Without an account the
 public pages are captured instead, from the newest to the oldest.
+Photos (in the largest size), films and other files of the posts are taken too, each
+a capture of its own, up to --max-size each; of a post its own and its album's, not
+its neighbours'. What is not taken is listed in media.jsonl of the capture of its
+post, with the reason; what the Case has already, with the capture that has it.
+--media photos takes photos and files that are pictures, --media none nothing.
 
 exit status: 2 usage or refused, nothing accepted
              3 something accepted is not sealed after --wait (a bundle asked for is written and says so)
@@ -107,7 +113,8 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why something outside the Case's scope is captured all the same; sealed with it")
 	cmd.Flags().StringVar(&o.telegram.since, "since", "", "of a channel: posts from this day (or time) on")
 	cmd.Flags().IntVar(&o.telegram.limit, "limit", 0, "of a channel: so many messages, from the newest; 0 is all")
-	cmd.Flags().StringVar(&o.telegram.media, "media", "none", "of a channel: its photos and files; only none so far")
+	cmd.Flags().StringVar(&o.telegram.media, "media", telegram.MediaAll, "of a channel or post: none, photos or all of the files of its posts")
+	cmd.Flags().StringVar(&o.telegram.maxSize, "max-size", mediaSize, "of such a file; larger ones are listed and not taken; 0 is any")
 	cmd.Flags().StringVar(&o.telegram.links, "links", "yes", "of a post: capture the pages that it links to, yes or no")
 	cmd.Flags().StringVar(&o.telegram.web, "web", "yes", "of a post: capture its public page at t.me too, yes or no")
 	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
@@ -136,7 +143,7 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "links", "web"} {
+	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}
@@ -152,7 +159,7 @@ func telegramAlone(cmd *cobra.Command, sources []holdfast.Source, o captureOptio
 		isPost := isTelegram(s) && strings.Contains(string(s), "/")
 		post, channel = post || isPost, channel || isTelegram(s) && !isPost
 	}
-	for f, there := range map[string]bool{"since": channel, "limit": channel, "media": channel || post, "links": post, "web": post} {
+	for f, there := range map[string]bool{"since": channel, "limit": channel, "media": channel || post, "max-size": channel || post, "links": post, "web": post} {
 		if cmd.Flags().Changed(f) && !there && len(sources) > 0 {
 			return usageError("--%s is about a channel or a post of Telegram, as in telegram:@name or telegram:@name/123, and none is asked for", f)
 		}

@@ -196,6 +196,7 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 		return
 	}
 	got, err := r.task(ctx, id)
+	var later *collectors.Later
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, g := range got {
@@ -213,7 +214,14 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 		if !last.done && !last.next {
 			r.later(last)
 		}
-	case errors.As(err, new(*collectors.Later)), waitsForAccount(err), errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
+	case errors.As(err, &later) && later.Progress && time.Until(later.At) < longPause:
+		w := wish{id: id} // before those that are due later: a file is brought to its end
+		if later.At.After(time.Now()) {
+			w.due = later.At
+		}
+		r.again = append(r.again, w)
+		r.n.log.InfoContext(ctx, "goes on", "task", id, "why", later.Why)
+	case later != nil, waitsForAccount(err), errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
 		r.waits = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	case hopeless(err) != "":
@@ -243,7 +251,7 @@ func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, err
 		return collectors.Request{}, err
 	}
 	return collectors.Request{Source: string(t.Source), AllowPrivate: o.AllowPrivate, Via: via, NeverKeep: lists,
-		Budget: collectors.Budget{Time: o.Timeout}, Cursor: cur.At, Options: o.Collector}, nil
+		Budget: collectors.Budget{Time: o.Timeout}, Cursor: cur.At, Options: o.Collector, Taken: r.takenIn(t.Case)}, nil
 }
 
 // collector is who acquires the Task's kind of Source.

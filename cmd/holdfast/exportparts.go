@@ -15,9 +15,21 @@ import (
 	"holdfast/export"
 )
 
-// parseSize reads a number of bytes, with a unit or without: kB, MB, GB and TB
-// are powers of 1,000, KiB, MiB, GiB and TiB of 1,024. "" is 0.
+// parseSize reads the size of a bundle. "" is 0.
 func parseSize(s string) (int64, error) {
+	n, err := parseBytes("--size", s)
+	if err == nil && s != "" && n < export.MinSize {
+		err = usageError("--size %s: a bundle has at least 1MiB", s)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// parseBytes reads a number of bytes, with a unit or without: kB, MB, GB and TB
+// are powers of 1,000, KiB, MiB, GiB and TiB of 1,024. "" is 0.
+func parseBytes(flag, s string) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
@@ -25,10 +37,7 @@ func parseSize(s string) (int64, error) {
 	unit := map[string]int64{"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}[strings.ToLower(strings.TrimSpace(s[len(digits):]))]
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil || unit == 0 || n > math.MaxInt64/uint64(unit) {
-		return 0, usageError("--size %.40q: write it as 650MB, 4GB or 4GiB", s)
-	}
-	if n*uint64(unit) < export.MinSize {
-		return 0, usageError("--size %s: a bundle has at least 1MiB", s)
+		return 0, usageError("%s %.40q: write it as 650MB, 4GB or 4GiB", flag, s)
 	}
 	return int64(n) * unit, nil
 }

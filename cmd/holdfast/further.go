@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"holdfast"
 	"holdfast/collectors"
@@ -13,6 +16,22 @@ import (
 // maxFurther bounds what one Capture can ask for: what it names was written by
 // strangers.
 const maxFurther = 1000
+
+// placeOf is what an ID is made of: of two answers to one question the second may
+// name more or less, and what has a key keeps its ID then.
+func placeOf(f collectors.Further, i int) int {
+	if f.Key == "" {
+		return i
+	}
+	h := sha256.Sum256([]byte(f.Key))
+	return maxFurther + int(binary.BigEndian.Uint32(h[:4]))<<16 + int(binary.BigEndian.Uint16(h[4:6]))
+}
+
+// channelIn is the channel that a Source of Telegram's is, or is a post of.
+func channelIn(s holdfast.Source) string {
+	channel, _, _ := strings.Cut(string(s), "/")
+	return channel
+}
 
 // addFurther adds the Tasks that an answer asks for, with what its own Task was
 // asked with, before that moves: a crash in between finds them there, under the
@@ -26,6 +45,7 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 	if err != nil {
 		return err
 	}
+	way := o.Via
 	if o.Via == "" { // an account has a way of its own, and a page has not
 		demanded, err := r.n.demandedEgress(ctx, t.Case)
 		if err == nil {
@@ -38,12 +58,18 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 	var tasks []pipeline.Task
 	for i, f := range a.Further[:min(len(a.Further), maxFurther)] {
 		s, err := parseURL(f.Source, o.AllowPrivate)
-		if err != nil || outsideSource(rec, string(s)) != "" {
+		own := isTelegram(s) && (s == t.Source || strings.HasPrefix(string(s), channelIn(t.Source)+"/")) // a part of what was asked for
+		if err != nil || !own && outsideSource(rec, string(s)) != "" {
 			r.n.log.InfoContext(ctx, "not captured too: no source, or outside the scope of its case", "source", f.Source, "task", t.ID)
 			continue
 		}
 		k := o
-		k.Collector, k.Outside, k.Reason = f.Options, nil, ""
+		if k.Collector = f.Options; !own {
+			k.Outside, k.Reason = nil, ""
+		}
+		if isTelegram(s) {
+			k.Via = way
+		}
 		if k.Watch != "" {
 			k.Part = partFurther
 		}
@@ -51,7 +77,7 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 		if err != nil {
 			return err
 		}
-		tasks = append(tasks, pipeline.Task{ID: t.Further(i), Source: s, Case: t.Case, Agent: t.Agent, Options: b,
+		tasks = append(tasks, pipeline.Task{ID: t.Further(placeOf(f, i)), Source: s, Case: t.Case, Agent: t.Agent, Options: b,
 			Found: holdfast.Found{How: "named by another capture", Why: fmt.Sprintf("%s of %s names it", t.Capture(), t.Source)}})
 	}
 	added, err := r.n.queue.AddTasks(ctx, tasks...)

@@ -5,21 +5,12 @@ import (
 	"strconv"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"holdfast/collectors/telegram/telegramtest"
 )
 
 // change does to a channel what a script says.
 func (o *ownTelegram) change(ts *testscript.TestScript, what string, args []string) {
 	o.mu.Lock()
-	ch := o.channels[args[0]]
-	if o.channels == nil {
-		o.channels = map[string]*telegramtest.Channel{}
-	}
-	if ch == nil {
-		ch = o.World.Channel(int64(1001+len(o.channels)), args[0], "Channel "+args[0])
-		o.channels[args[0]] = ch
-	}
+	ch := o.channel(args[0])
 	o.mu.Unlock()
 	n := 0
 	if len(args) > 1 && what != "close" {

@@ -69,6 +69,9 @@ func (w *telegramWorld) command(ts *testscript.TestScript, neg bool, args []stri
 	if o == nil {
 		ts.Fatalf("no telegram %s", args[1])
 	}
+	if o.media(ts, args[0], args[2:]) {
+		return
+	}
 	switch args[0] {
 	case "channel", "edit", "delete", "corrupt", "close":
 		o.change(ts, args[0], args[2:])

@@ -124,7 +124,7 @@ func (d *telegramDoor) line(ctx context.Context, via string) (*openLine, error) 
 	}()
 	select {
 	case at := <-up:
-		l.by = telegram.NewCollector(telegram.CollectorOptions{Line: at, Egress: o.Proxy.Label(), Version: version, Training: d.n.set.Training})
+		l.by = telegram.NewCollector(telegram.CollectorOptions{Line: at, Egress: o.Proxy.Label(), Version: version, Training: d.n.set.Training, Partial: d.n.path("partial")})
 		d.open = l
 		return l, nil
 	case <-l.done:

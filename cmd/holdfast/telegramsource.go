@@ -35,12 +35,17 @@ func parseTelegram(s string) (holdfast.Source, error) {
 
 // telegramFlags are those of capture that are about channels and posts.
 type telegramFlags struct {
-	since string
-	limit int
-	media string
-	links string
-	web   string
+	since   string
+	limit   int
+	media   string
+	maxSize string
+	links   string
+	web     string
 }
+
+// mediaSize is the default of --max-size: what people film and send with a
+// telephone is below it.
+const mediaSize = "100MB"
 
 // wish is what the Collector is asked for.
 func (f telegramFlags) wish() (w telegram.Wish, err error) {
@@ -53,8 +58,13 @@ func (f telegramFlags) wish() (w telegram.Wish, err error) {
 		return w, err
 	}
 	w.Since = since.Time
-	if f.media != "none" {
-		return w, usageError("--media %.20q: only none so far: messages are captured, and what they say of photos and files, not the files", f.media)
+	switch w.Media = f.media; f.media {
+	case telegram.MediaNone, telegram.MediaPhotos, telegram.MediaAll:
+	default:
+		return w, usageError("--media %.20q: none, photos or all", f.media)
+	}
+	if w.MaxSize, err = parseBytes("--max-size", f.maxSize); err != nil {
+		return w, err
 	}
 	if f.web != "yes" && f.web != "no" {
 		return w, usageError("--web %.20q: yes or no", f.web)

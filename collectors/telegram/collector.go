@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gotd/td/tgerr"
@@ -22,9 +23,12 @@ const DefaultTime = time.Minute
 // CollectorOptions are what a Collector works with. Line is needed; the zero value
 // of all else is good.
 type CollectorOptions struct {
-	Line     *Line
-	Egress   string // what records call the way out; "" is the direct line
-	Version  string // of this program
+	Line    *Line
+	Egress  string // what records call the way out; "" is the direct line
+	Version string // of this program
+	// Partial is a directory for files that are on their way, for which nobody else
+	// asks with the same account; "": no files can be asked for.
+	Partial  string
 	Training bool
 	Now      func() time.Time
 }
@@ -39,12 +43,18 @@ type Wish struct {
 	Second *collectors.Further `json:"second,omitempty"`  // of a post: another view of it, captured too
 	DownTo int                 `json:"down_to,omitempty"` // of the history: down to this id, and what its page holds below
 	IDs    []int               `json:"ids,omitempty"`     // of a channel: these posts, asked for by number, at most 100; no history
+
+	Media   string `json:"media,omitempty"`    // which files of posts: MediaNone, MediaPhotos or MediaAll
+	MaxSize int64  `json:"max_size,omitempty"` // of a file, in bytes; larger ones are listed; 0 is any
+	File    *File  `json:"file,omitempty"`     // nothing but this file is wanted
 }
 
 // check refuses what cannot be meant.
 func (w *Wish) check(n Name) error {
 	history := w.Limit != 0 || !w.Since.IsZero() || w.DownTo != 0
 	switch {
+	case w.MaxSize < 0 || !slices.Contains([]string{"", MediaNone, MediaPhotos, MediaAll}, w.Media):
+		return fmt.Errorf("media %.20q, max_size %d: %w", w.Media, w.MaxSize, collectors.ErrRefused)
 	case w.Limit < 0 || w.DownTo < 0:
 		return fmt.Errorf("limit %d, down to %d: %w", w.Limit, w.DownTo, collectors.ErrRefused)
 	case len(w.IDs) > pageSize || len(w.IDs) > 0 && (history || n.Post > 0):
@@ -68,10 +78,17 @@ func (w *Wish) check(n Name) error {
 //
 // A page that cannot be read to its end is kept as it came, and the ids behind the
 // place are asked for by number, the one that cannot be read alone. An album that
-// a page would cut begins the next one. It is safe for concurrent use.
+// a page would cut begins the next one.
+//
+// A file of a post is a Capture of its own, which Acquired.Further asks for. It
+// comes in parts, over as many calls as it takes: what is to be had of it lies in
+// Options.Partial until then, and Collect returns a Later with Progress. It is safe for concurrent use.
 type Collector struct {
 	o       CollectorOptions
 	account string
+
+	mu   sync.Mutex
+	held *partial // the file that was asked for last; nil: none
 }
 
 // NewCollector returns a Collector.
@@ -99,6 +116,9 @@ type act struct {
 	waited   time.Duration
 	a        *collectors.Acquired
 	pieces   []piece
+	kept     []collectors.Object // that were streamed
+	dc       int                 // that has sent a file
+	taken    func(ctx context.Context, source, key string) (string, error)
 }
 
 // Collect implements collectors.Collector. Besides its errors: [ErrLoggedOut].
@@ -109,7 +129,9 @@ func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep co
 	}
 	limited, stop := context.WithDeadline(ctx, t.deadline)
 	defer stop()
-	if t.cur.Channel == 0 || t.cur.Account != c.account {
+	if t.wish.File != nil {
+		err = t.file(ctx, req, keep)
+	} else if t.cur.Channel == 0 || t.cur.Account != c.account {
 		err = t.channel(limited)
 	} else {
 		err = t.page(limited)
@@ -127,6 +149,7 @@ func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep co
 	if err != nil {
 		return nil, fmt.Errorf("capture %s: %w", req.Source, err)
 	}
+	t.a.Objects = append(t.a.Objects, t.kept...)
 	return t.a, nil
 }
 
@@ -135,7 +158,7 @@ func (c *Collector) begin(req collectors.Request) (*act, error) {
 	if err != nil || name.Source() != req.Source {
 		return nil, fmt.Errorf("%.200q: %w: %w", req.Source, collectors.ErrRefused, ErrName)
 	}
-	t := &act{c: c, name: name, a: &collectors.Acquired{Started: c.o.Now(), Outcome: collectors.Complete}}
+	t := &act{c: c, name: name, taken: req.Taken, a: &collectors.Acquired{Started: c.o.Now(), Outcome: collectors.Complete}}
 	if err := req.ReadOptions(&t.wish); err != nil {
 		return nil, err
 	}
@@ -162,7 +185,11 @@ func (t *act) describe() {
 	if t.a.Outcome != collectors.Failed {
 		t.a.Address.Final = Name{Channel: t.name.Channel}.Source()
 	}
-	notes := []string{fmt.Sprintf("asked over MTProto, layer %d, of data centre %d; the answers are kept after decryption and unpacking, which nobody else can check", tl.Layer, t.c.o.Line.DC())}
+	dc := t.c.o.Line.DC()
+	if t.wish.File != nil {
+		dc, t.a.Address.Final = t.dc, t.name.Source()
+	}
+	notes := []string{fmt.Sprintf("asked over MTProto, layer %d, of data centre %d; the answers are kept after decryption and unpacking, which nobody else can check", tl.Layer, dc)}
 	if t.waited > 0 {
 		notes = append(notes, fmt.Sprintf("waited %s because the service asked for it", t.waited))
 	}
@@ -173,8 +200,17 @@ func (t *act) describe() {
 // ask asks, and waits as long as the service says where that fits into the Budget.
 // An error of the service's about what was asked is a refusal, and an answer.
 func (t *act) ask(ctx context.Context, r request) (*Exchange, *refusal, error) {
+	return t.askAt(ctx, 0, r)
+}
+
+// askAt is ask of a data centre, for files; 0 is the Line's own.
+func (t *act) askAt(ctx context.Context, dc int, r request) (*Exchange, *refusal, error) {
+	ask := t.c.o.Line.ask
+	if dc > 0 {
+		ask = func(ctx context.Context, r request) (*Exchange, error) { return t.c.o.Line.askAt(ctx, dc, r) }
+	}
 	for {
-		x, err := t.c.o.Line.ask(ctx, r)
+		x, err := ask(ctx, r)
 		t.a.Completeness.Requests++
 		if err == nil {
 			t.a.Completeness.Bytes += int64(len(x.Answer))
@@ -192,11 +228,13 @@ func (t *act) ask(ctx context.Context, r request) (*Exchange, *refusal, error) {
 			return nil, nil, err
 		case errors.Is(err, errPaced): // nothing was asked, so nothing has failed
 			return nil, nil, &collectors.Later{At: t.c.o.Now(), Why: "the time of this capture was over before the account's turn to ask came"}
+		case errors.Is(err, errElsewhere):
+			return nil, nil, &collectors.Later{At: t.c.o.Now().Add(time.Minute), Why: err.Error()}
 		case errors.As(err, &said):
 			return x, &refusal{Code: said.Code, Type: typeOf(said)}, nil
 		case errors.Is(err, ErrTooLarge):
 			return x, &refusal{Type: "ANSWER_TOO_LARGE"}, nil
-		case errors.Is(err, context.DeadlineExceeded) && t.cur.Step == 0:
+		case errors.Is(err, context.DeadlineExceeded) && t.cur.Step == 0 && t.wish.File == nil:
 			return x, &refusal{Type: noAnswer}, nil
 		case errors.Is(err, context.DeadlineExceeded):
 			return nil, nil, &collectors.Later{At: t.c.o.Now(), Why: "Telegram did not answer in time"}

@@ -18,6 +18,7 @@ type Exchange struct {
 	Method         string // in the words of the schema
 	Request        []byte // without the wrapping that tells the layer and the device
 	Answer         []byte // the RPC result, after decryption and gzip
+	DC             int    // that was asked; 0: the Line's own
 	Sent, Received time.Time
 }
 
@@ -51,6 +52,8 @@ type Line struct {
 	dc  func() int // that answers what is not asked of another
 
 	pace *rate.Limiter // nil: none
+
+	elsewhere elsewhere // connections for files
 }
 
 // ask sends a request that is on the list and returns what came, unread. With an
@@ -58,6 +61,11 @@ type Line struct {
 // [ErrMethod], [ErrTooLarge], [ErrLoggedOut]; the service's own, a *tgerr.Error; the
 // connection's.
 func (l *Line) ask(ctx context.Context, r request) (*Exchange, error) {
+	return l.askOf(ctx, r, 0, l.pace, func(context.Context) (tg.Invoker, error) { return l.to, nil })
+}
+
+// askOf asks over what open returns.
+func (l *Line) askOf(ctx context.Context, r request, dc int, pace *rate.Limiter, open func(context.Context) (tg.Invoker, error)) (*Exchange, error) {
 	name, err := method(r.TypeID())
 	if err != nil {
 		return nil, err
@@ -66,15 +74,19 @@ func (l *Line) ask(ctx context.Context, r request) (*Exchange, error) {
 	if err := r.Encode(&asked); err != nil {
 		return nil, fmt.Errorf("encode %s: %w", name, err)
 	}
-	x := &Exchange{Method: name, Request: asked.Raw()}
-	if l.pace != nil {
-		if err := l.pace.Wait(ctx); err != nil {
+	x := &Exchange{Method: name, Request: asked.Raw(), DC: dc}
+	to, err := open(ctx)
+	if err != nil {
+		return x, fmt.Errorf("ask %s: %w", name, err)
+	}
+	if pace != nil {
+		if err := pace.Wait(ctx); err != nil {
 			return x, fmt.Errorf("ask %s: %w: %w", name, errPaced, err)
 		}
 	}
 	x.Sent = l.now()
 	var got taken
-	err = l.to.Invoke(ctx, encoded(x.Request), &got)
+	err = to.Invoke(ctx, encoded(x.Request), &got)
 	x.Received = l.now()
 	if err != nil {
 		return x, fmt.Errorf("ask %s: %w", name, told(err))

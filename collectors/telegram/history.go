@@ -37,6 +37,9 @@ func (t *act) page(ctx context.Context) error {
 	t.partial(why...)
 	t.further(a)
 	t.second(a)
+	if err := t.files(ctx, a.Messages); err != nil {
+		return err
+	}
 	next, more := t.after(a, asked)
 	if !more {
 		return nil

@@ -60,6 +60,10 @@ func (o Options) fill() (Options, error) {
 	return o, nil
 }
 
+// filePace is how many questions for parts of files may be asked in the time of one
+// other: the service counts them apart, and its own apps ask for many at once.
+const filePace = 10
+
 // burst is what a Line may ask before Pace counts: a channel and a few pages of it.
 const burst = 30
 

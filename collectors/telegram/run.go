@@ -56,7 +56,15 @@ func (o Options) Run(ctx context.Context, a Account, f func(ctx context.Context,
 		l := &Line{Account: a.Name, Egress: o.Proxy.Label(), to: c, now: o.Now, dc: func() int { return c.Config().ThisDC }}
 		if o.Pace > 0 {
 			l.pace = rate.NewLimiter(rate.Every(o.Pace), burst)
+			l.elsewhere.pace = rate.NewLimiter(rate.Every(o.Pace/filePace), burst)
 		}
+		l.elsewhere.open = func(ctx context.Context, dc int) (telegram.CloseInvoker, error) {
+			if dc == l.DC() {
+				return c.Pool(1)
+			}
+			return c.DC(ctx, dc, 1)
+		}
+		defer l.elsewhere.close()
 		return f(ctx, l)
 	})
 }
@@ -118,6 +126,9 @@ func (o Options) connect(ctx context.Context, s session.Storage, f func(context.
 	return fmt.Errorf("connect to telegram: %w", told(err))
 }
 
+// dialPause is how long a connection that failed is not made again.
+const dialPause = 200 * time.Millisecond
+
 // lastDial remembers why the last attempt to connect failed: gotd goes on trying
 // and does not tell.
 type lastDial struct {
@@ -130,6 +141,12 @@ type lastDial struct {
 func (l *lastDial) Primary(ctx context.Context, dc int, list dcs.List) (transport.Conn, error) {
 	c, err := l.Resolver.Primary(ctx, dc, list)
 	l.note(err)
+	if err != nil { // a connection for files is made again at once, for as long as it fails
+		select {
+		case <-time.After(dialPause):
+		case <-ctx.Done():
+		}
+	}
 	return c, err
 }
 

@@ -18,8 +18,11 @@ type World struct {
 	mu        sync.Mutex
 	channels  map[int64]*Channel
 	files     map[int64][]byte
-	reference uint64         // of files; one of another time is expired
-	changed   func(*Channel) // tells the sessions; may be nil
+	photos    map[int64]map[string][]byte // by size
+	told      map[int64]int64             // of which part a wrong hash is told; -1: none at all
+	homes     map[int64]int               // where a file is, if that is not where it is said to be
+	reference uint64                      // of files; one of another time is expired
+	changed   func(*Channel)              // tells the sessions; may be nil
 }
 
 // NewWorld is an empty one on the machine's clock.
@@ -47,13 +50,15 @@ func (w *World) Expire() {
 	w.reference++
 	for _, c := range w.channels {
 		for id, m := range c.messages {
-			media, ok := m.Media.(*tg.MessageMediaDocument)
-			if !ok {
+			n := clone(m)
+			switch media := n.Media.(type) {
+			case *tg.MessageMediaDocument:
+				media.Document.(*tg.Document).FileReference = binary.BigEndian.AppendUint64(nil, w.reference)
+			case *tg.MessageMediaPhoto:
+				media.Photo.(*tg.Photo).FileReference = binary.BigEndian.AppendUint64(nil, w.reference)
+			default:
 				continue
 			}
-			n := clone(m)
-			media = n.Media.(*tg.MessageMediaDocument)
-			media.Document.(*tg.Document).FileReference = binary.BigEndian.AppendUint64(nil, w.reference)
 			c.messages[id], c.bytes[id] = n, encoded(n)
 		}
 	}

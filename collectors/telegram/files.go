@@ -1,0 +1,328 @@
+package telegram
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/gotd/td/tg"
+
+	"holdfast/canon"
+	"holdfast/collectors"
+	"holdfast/hashing"
+	"holdfast/tl"
+)
+
+// What is wanted of the files of posts (Wish.Media). Of a post those of its
+// neighbours are never wanted.
+const (
+	MediaNone   = "none"   // also ""
+	MediaPhotos = "photos" // photos, and files that are said to be pictures
+	MediaAll    = "all"
+)
+
+// maxDC bounds the numbers of data centres; the service has five.
+const maxDC = 1000
+
+// Roles and names of what is about files.
+const (
+	RoleMedia     = "media"      // the file
+	RoleMediaJSON = "media-json" // what is known of it
+
+	NameMedia  = "media.json"
+	nameListed = "media.jsonl"
+)
+
+// What became of a file (mediaDoc.State).
+const (
+	stateAsked    = "asked"     // a Capture of its own is asked for
+	stateTaken    = "taken"     // another Capture has it
+	stateTooLarge = "too-large" // larger than what is wanted
+	stateUnwanted = "not-wanted"
+	stateAbsent   = "unavailable" // the service names no place, or none that can be asked
+
+	stateWhole    = "whole"
+	stateCut      = "cut" // the beginning of it
+	stateWithheld = "withheld"
+	stateFailed   = "failed" // nothing of it came
+)
+
+// File is one file of a post, and where it was when the post was seen. The hashes
+// and the reference are the account's; another one asks for the post anew.
+type File struct {
+	Account     string `json:"account"`
+	Channel     int64  `json:"channel"`
+	ChannelHash int64  `json:"channel_hash"`
+	Post        int    `json:"post"`
+
+	ID        int64  `json:"id"`
+	Hash      int64  `json:"hash"`
+	Reference []byte `json:"reference"`
+	DC        int    `json:"dc"`
+	Photo     bool   `json:"photo,omitempty"`
+	Thumb     string `json:"thumb,omitempty"` // of a photo: which size
+
+	Media string      `json:"media"` // as in posts.jsonl
+	MIME  canon.Text  `json:"mime,omitempty"`
+	Name  canon.Text  `json:"name,omitempty"`
+	Size  int64       `json:"size"` // as the service says; 0: it does not
+	Sizes []mediaSize `json:"sizes,omitempty"`
+}
+
+// mediaSize is one of the sizes that a photo is there in, or one more form of a
+// document. Members stand in canonical order.
+type mediaSize struct {
+	Height int        `json:"h,omitempty"`
+	Size   int64      `json:"size,omitempty"`
+	Type   canon.Text `json:"type"`
+	Width  int        `json:"w,omitempty"`
+}
+
+// mediaDoc is media.json, and a line of media.jsonl (docs/bundle.md, section 3).
+// Members stand in canonical order.
+type mediaDoc struct {
+	Blocks   int             `json:"blocks,omitempty"` // the service's hashes that were checked
+	Capture  string          `json:"capture,omitempty"`
+	Channel  string          `json:"channel"`
+	DC       int             `json:"dc,omitempty"`
+	Differs  []mediaRange    `json:"differs,omitempty"` // where the bytes are not what a hash says
+	Digest   *hashing.Digest `json:"digest,omitempty"`
+	File     string          `json:"file,omitempty"`
+	Hashed   int64           `json:"hashed,omitempty"` // how many bytes they are about
+	Kind     string          `json:"kind"`
+	List     string          `json:"list,omitempty"` // on which it is, where it is withheld
+	Media    string          `json:"media"`
+	MIME     canon.Text      `json:"mime,omitempty"`
+	Name     canon.Text      `json:"name,omitempty"`
+	Object   string          `json:"object,omitempty"`
+	Post     int             `json:"post,omitempty"`
+	Received int64           `json:"received,omitempty"` // bytes
+	Size     int64           `json:"size,omitempty"`
+	Sizes    []mediaSize     `json:"sizes,omitempty"`
+	State    string          `json:"state"`
+	Taken    canon.Text      `json:"taken,omitempty"` // which of the sizes
+	Training bool            `json:"training"`
+	Version  int             `json:"version"`
+	Why      canon.Text      `json:"why,omitempty"`
+}
+
+// mediaRange is a part of a file, in bytes.
+type mediaRange struct {
+	Length int64 `json:"length"`
+	Offset int64 `json:"offset"`
+}
+
+func (f File) doc(training bool) mediaDoc {
+	return mediaDoc{Channel: number(f.Channel), DC: f.DC, File: number(f.ID), Kind: RoleMedia, Media: f.Media, MIME: f.MIME, Name: f.Name, Post: f.Post,
+		Size: f.Size, Sizes: f.Sizes, Taken: canon.Text(f.Thumb), Training: training, Version: 1}
+}
+
+// key names a file among those of its Capture, whatever else changes of it.
+func (f File) key() string { return fmt.Sprintf("file/%d/%d/%s", f.Post, f.ID, f.Thumb) }
+
+// location is where the service is asked for it.
+func (f File) location() tg.InputFileLocationClass {
+	if f.Photo {
+		return &tg.InputPhotoFileLocation{ID: f.ID, AccessHash: f.Hash, FileReference: f.Reference, ThumbSize: f.Thumb}
+	}
+	return &tg.InputDocumentFileLocation{ID: f.ID, AccessHash: f.Hash, FileReference: f.Reference}
+}
+
+// filesOf lists the files of a message, as mediaOf lists what it has. One without
+// an ID is one that cannot be asked for.
+func filesOf(m tg.MessageClass) []File {
+	switch m := m.(type) {
+	case *tg.Message:
+		return filesIn(m.Media, 0)
+	case *tg.MessageService:
+		if a, ok := m.Action.(*tg.MessageActionChatEditPhoto); ok {
+			return []File{photoFile(a.Photo, "photo")}
+		}
+	}
+	return nil
+}
+
+func filesIn(m tg.MessageMediaClass, depth int) (all []File) {
+	switch m := m.(type) {
+	case *tg.MessageMediaPhoto:
+		return []File{photoFile(m.Photo, "photo")}
+	case *tg.MessageMediaDocument:
+		f := documentFile(m.Document, documentOf(m))
+		for _, a := range m.AltDocuments { // the same in other qualities, made by the service
+			if d, ok := a.(*tg.Document); ok && len(f.Sizes) < maxListed {
+				f.Sizes = append(f.Sizes, mediaSize{Size: bounded(d.Size), Type: "alternative " + canon.Text(number(d.ID))})
+			}
+		}
+		return []File{f}
+	case *tg.MessageMediaWebPage:
+		w, ok := m.Webpage.(*tg.WebPage)
+		if !ok {
+			return nil
+		}
+		if w.Photo != nil {
+			all = append(all, photoFile(w.Photo, "webpage"))
+		}
+		if w.Document != nil {
+			k := documentOf(&tg.MessageMediaDocument{Document: w.Document})
+			k.Kind = "webpage"
+			all = append(all, documentFile(w.Document, k))
+		}
+	case *tg.MessageMediaPaidMedia:
+		for _, e := range m.ExtendedMedia {
+			x, ok := e.(*tg.MessageExtendedMedia)
+			switch {
+			case !ok:
+				all = append(all, File{Media: "paid"})
+			case depth == 0:
+				all = append(all, filesIn(x.Media, depth+1)...)
+			}
+			if len(all) >= maxListed {
+				return all[:maxListed]
+			}
+		}
+	}
+	return all
+}
+
+// photoFile is a photo in its largest size; the others are named.
+func photoFile(c tg.PhotoClass, kind string) File {
+	f := File{Photo: true, Media: kind, MIME: "image/jpeg"}
+	p, ok := c.(*tg.Photo)
+	if !ok {
+		return f
+	}
+	best := 0
+	for _, s := range p.Sizes[:min(len(p.Sizes), maxListed)] {
+		var m mediaSize
+		switch s := s.(type) {
+		case *tg.PhotoSize:
+			m = mediaSize{Height: s.H, Size: bounded(int64(s.Size)), Type: canon.Text(s.Type), Width: s.W}
+		case *tg.PhotoSizeProgressive:
+			m = mediaSize{Height: s.H, Type: canon.Text(s.Type), Width: s.W}
+			for _, n := range s.Sizes {
+				m.Size = max(m.Size, int64(n))
+			}
+		default: // the message itself has it
+			continue
+		}
+		m.Width, m.Height = min(max(m.Width, 0), 1<<20), min(max(m.Height, 0), 1<<20)
+		f.Sizes = append(f.Sizes, m)
+		if area := m.Width * m.Height; f.Thumb == "" || area > best || area == best && m.Size > f.Size {
+			f.Thumb, f.Size, best = string(m.Type), m.Size, area
+		}
+	}
+	if f.Thumb == "" { // nothing of it can be asked for
+		return f
+	}
+	f.ID, f.Hash, f.Reference, f.DC = p.ID, p.AccessHash, p.FileReference, p.DCID
+	return f
+}
+
+func documentFile(c tg.DocumentClass, k media) File {
+	f := File{Media: k.Kind, MIME: k.MIME, Name: k.Name, Size: k.Size}
+	if d, ok := c.(*tg.Document); ok {
+		f.ID, f.Hash, f.Reference, f.DC = d.ID, d.AccessHash, d.FileReference, d.DCID
+	}
+	return f
+}
+
+func bounded(n int64) int64 { return min(max(n, 0), canon.MaxInt) }
+
+// files lists the files of an answer's messages, and asks for those that are
+// wanted: each is a Capture of its own, under the post's Source.
+func (t *act) files(ctx context.Context, list []tl.Message) error {
+	if t.wish.Media == "" || t.wish.Media == MediaNone {
+		return nil
+	}
+	var out lineFile
+	large := 0
+	album := t.albumOf(list)
+	for _, m := range list[:min(len(list), maxMessages)] {
+		if t.name.Post > 0 && m.ID != t.name.Post && (album == 0 || groupOf(m) != album) || m.ID < 1 {
+			continue
+		}
+		var lines []string
+		for _, f := range filesOf(m.TL) {
+			f.Account, f.Channel, f.ChannelHash, f.Post = t.c.account, t.cur.Channel, t.cur.Hash, m.ID
+			d, err := t.listed(ctx, f)
+			if err != nil {
+				return err
+			}
+			if d.State == stateTooLarge {
+				large++
+			}
+			line, err := canon.Append(nil, d)
+			if err != nil {
+				return fmt.Errorf("list file %d of post %d: %w", f.ID, f.Post, err)
+			}
+			lines = append(lines, string(line))
+		}
+		if len(lines) > 0 {
+			out.add("m-"+strconv.Itoa(m.ID), []byte(strings.Join(lines, "\n")))
+		}
+	}
+	if large > 0 {
+		t.a.Reasons = append(t.a.Reasons, collectors.Reason{Code: "media-too-large", Detail: fmt.Sprintf("%d files of more than %d bytes were not taken; %s lists them", large, t.wish.MaxSize, nameListed)})
+	}
+	if len(out.b) > 0 {
+		t.pieces = append(t.pieces, piece{name: nameListed, role: RoleMediaJSON, media: typeLines, b: out.b, slices: out.slices, from: nameAnswer, action: "list-media"})
+	}
+	return nil
+}
+
+// listed decides what becomes of a file, and asks for it where it is wanted.
+func (t *act) listed(ctx context.Context, f File) (d mediaDoc, err error) {
+	d = f.doc(t.c.o.Training)
+	source := Name{Channel: t.name.Channel, Post: f.Post}.Source()
+	switch {
+	case f.ID == 0 || f.DC < 1 || f.DC > maxDC:
+		d.State, d.Why = stateAbsent, "the message names no file that can be asked for"
+		return d, nil
+	case t.wish.Media == MediaPhotos && !f.picture():
+		d.State = stateUnwanted
+		return d, nil
+	case t.wish.MaxSize > 0 && f.Size > t.wish.MaxSize:
+		d.State, d.Why = stateTooLarge, canon.Text(fmt.Sprintf("%d bytes; at most %d were wanted", f.Size, t.wish.MaxSize))
+		return d, nil
+	}
+	if t.taken != nil {
+		if d.Capture, err = t.taken(ctx, source, number(f.ID)); err != nil {
+			return d, fmt.Errorf("look for file %d of post %d: %w", f.ID, f.Post, err)
+		}
+		if d.Capture != "" {
+			d.State = stateTaken
+			return d, nil
+		}
+	}
+	b, err := json.Marshal(Wish{Account: t.wish.Account, MaxSize: t.wish.MaxSize, File: &f})
+	if err != nil {
+		return d, err
+	}
+	d.State = stateAsked
+	t.a.Further = append(t.a.Further, collectors.Further{Source: source, Options: b, Key: f.key()})
+	return d, nil
+}
+
+// picture says whether a file is one for who wants photos only.
+func (f File) picture() bool {
+	return f.Photo || f.Media != "sticker" && strings.HasPrefix(string(f.MIME), "image/")
+}
+
+// albumOf is the album of the post that is asked for; 0: none.
+func (t *act) albumOf(list []tl.Message) int64 {
+	for _, m := range list {
+		if t.name.Post > 0 && m.ID == t.name.Post {
+			return groupOf(m)
+		}
+	}
+	return 0
+}
+
+func groupOf(m tl.Message) int64 {
+	if k, ok := m.TL.(*tg.Message); ok {
+		return k.GroupedID
+	}
+	return 0
+}
