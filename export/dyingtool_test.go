@@ -44,7 +44,7 @@ func TestScriptOnDyingTools(t *testing.T) {
 	if err := os.WriteFile(sh, []byte(strings.Replace(string(text), "read -t 60 ", "read -t 2 ", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run := func(call int) (out, died string, code, calls int) {
+	run := func(t *testing.T, call int) (out, died string, code, calls int) {
 		bin := t.TempDir()
 		for name := range strings.FieldsSeq("openssl sha256sum xxd awk unzip sed sort find cmp comm cut grep head tail tr uniq wc xargs cat mktemp mkfifo mkdir touch dirname rm") {
 			body := strings.NewReplacer("HERE", bin, "NAME", name, "REAL", must(exec.LookPath(name)), "SED", must(exec.LookPath("sed"))).Replace(dying)
@@ -65,17 +65,20 @@ func TestScriptOnDyingTools(t *testing.T) {
 		}
 		return string(said), strings.TrimSpace(string(who)), cmd.ProcessState.ExitCode(), int(n.Size())
 	}
-	whole, _, code, calls := run(-1)
+	whole, _, code, calls := run(t, -1)
 	if code != 0 || !strings.Contains(whole, "PROVEN") || strings.Count(whole, "\nok  ") < 15 || strings.Count(whole, " grew into ") != 2 {
 		t.Fatalf("exit %d\n%s", code, whole)
 	}
 	try := func(call int) {
-		out, died, code, _ := run(call)
-		switch {
-		case died == "": // fewer calls this time
-		case strings.Contains(out, "CONTRADICTED"), code != 2 && (code != 0 || out != whole):
-			t.Errorf("call %d of %d dies (%.200s): exit %d\n%s", call, calls, died, code, out)
-		}
+		t.Run(fmt.Sprint(call), func(t *testing.T) {
+			t.Parallel()
+			out, died, code, _ := run(t, call)
+			switch {
+			case died == "": // fewer calls this time
+			case strings.Contains(out, "CONTRADICTED"), code != 2 && (code != 0 || out != whole):
+				t.Errorf("call %d of %d dies (%.200s): exit %d\n%s", call, calls, died, code, out)
+			}
+		})
 	}
 	if os.Getenv("HOLDFAST_LONG") == "1" {
 		for call := 1; call <= calls; call++ {
