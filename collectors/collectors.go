@@ -156,6 +156,10 @@ type Later struct {
 	// Progress says that something came, and is held for the next call: whoever
 	// waits for the Source asks again by himself.
 	Progress bool
+
+	// Idle says that all is well and there is nothing new of this Source: the time is
+	// its own, and others may be asked for before it.
+	Idle bool
 }
 
 // Error implements error.

@@ -3,6 +3,7 @@ package tl
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gotd/td/bin"
 	"github.com/gotd/td/tg"
@@ -70,6 +71,14 @@ type Answer struct {
 
 	Read   int   // how many bytes were understood
 	Unread error // why the others were not; nil: all were. Wraps [ErrUnread]
+}
+
+// Difference says whether it is one of what has happened in a channel.
+func (a *Answer) Difference() bool { return strings.HasPrefix(a.Type, "updates.channelDifference") }
+
+// Quiet says whether it is one that says that nothing has.
+func (a *Answer) Quiet() bool {
+	return a.Type == "updates.channelDifferenceEmpty" && a.Unread == nil
 }
 
 // Split reads an answer of type messages.Messages or updates.ChannelDifference.

@@ -55,7 +55,7 @@ func (d doorThrough) Collect(ctx context.Context, req collectors.Request, keep c
 	}
 	a, err := l.by.Collect(ctx, req, keep)
 	var later *collectors.Later
-	if errors.As(err, &later) && time.Until(later.At) > time.Second { // the next call must not ask before
+	if errors.As(err, &later) && !later.Idle && time.Until(later.At) > time.Second { // the next call must not ask before
 		until := holdfast.At(later.At)
 		s := accountState{Name: l.account, State: telegram.StateWaiting, Since: holdfast.At(time.Now()), Until: &until, Do: "the service wants to hear nothing before that; what asks earlier waits longer"}
 		return nil, errors.Join(err, d.n.noteState(ctx, l.account, s))

@@ -120,7 +120,7 @@ func (t *act) full(x *Exchange, ch *tg.Channel) error {
 	}
 	if full, ok := f.FullChat.(*tg.ChannelFull); ok {
 		s.About, s.Linked, s.PinnedPost, s.PTS = canon.Text(full.About), number(full.LinkedChatID), max(full.PinnedMsgID, 0), max(full.Pts, 0)
-		s.Members = max(s.Members, full.ParticipantsCount)
+		s.Members, t.pts = max(s.Members, full.ParticipantsCount), s.PTS
 		if p, ok := full.ChatPhoto.(*tg.Photo); ok {
 			s.Photo = number(p.ID)
 		}

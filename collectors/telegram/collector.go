@@ -43,6 +43,7 @@ type Wish struct {
 	Second *collectors.Further `json:"second,omitempty"`  // of a post: another view of it, captured too
 	DownTo int                 `json:"down_to,omitempty"` // of the history: down to this id, and what its page holds below
 	IDs    []int               `json:"ids,omitempty"`     // of a channel: these posts, asked for by number, at most 100; no history
+	Follow bool                `json:"follow,omitempty"`  // of a channel: what happens from now on, without an end; no history
 
 	Media   string `json:"media,omitempty"`    // which files of posts: MediaNone, MediaPhotos or MediaAll
 	MaxSize int64  `json:"max_size,omitempty"` // of a file, in bytes; larger ones are listed; 0 is any
@@ -57,8 +58,8 @@ func (w *Wish) check(n Name) error {
 		return fmt.Errorf("media %.20q, max_size %d: %w", w.Media, w.MaxSize, collectors.ErrRefused)
 	case w.Limit < 0 || w.DownTo < 0:
 		return fmt.Errorf("limit %d, down to %d: %w", w.Limit, w.DownTo, collectors.ErrRefused)
-	case len(w.IDs) > pageSize || len(w.IDs) > 0 && (history || n.Post > 0):
-		return fmt.Errorf("%d ids of %s, with a history or not: %w", len(w.IDs), n.Source(), collectors.ErrRefused)
+	case len(w.IDs) > pageSize || (w.Follow || len(w.IDs) > 0) && (history || n.Post > 0) || w.Follow && len(w.IDs) > 0:
+		return fmt.Errorf("%d ids of %s, follow %t, with a history or not: %w", len(w.IDs), n.Source(), w.Follow, collectors.ErrRefused)
 	}
 	for _, id := range w.IDs {
 		if id < 1 || id > math.MaxInt32 {
@@ -119,6 +120,7 @@ type act struct {
 	kept     []collectors.Object // that were streamed
 	dc       int                 // that has sent a file
 	taken    func(ctx context.Context, source, key string) (string, error)
+	pts      int // the channel's last event, where the service has said it
 }
 
 // Collect implements collectors.Collector. Besides its errors: [ErrLoggedOut].
@@ -129,11 +131,14 @@ func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep co
 	}
 	limited, stop := context.WithDeadline(ctx, t.deadline)
 	defer stop()
-	if t.wish.File != nil {
+	switch {
+	case t.wish.File != nil:
 		err = t.file(ctx, req, keep)
-	} else if t.cur.Channel == 0 || t.cur.Account != c.account {
+	case t.wish.Follow:
+		err = t.follow(limited)
+	case t.cur.Channel == 0 || t.cur.Account != c.account:
 		err = t.channel(limited)
-	} else {
+	default:
 		err = t.page(limited)
 	}
 	if ctx.Err() != nil {

@@ -108,8 +108,8 @@ func (s step) posts(t testing.TB) (h map[string]any, posts []map[string]any) {
 			h = m
 			continue
 		}
-		if cut.Name != fmt.Sprintf("m-%v", m["id"]) {
-			t.Errorf("slice %s of post %v", cut.Name, m["id"])
+		if said, ok := m["slice"].(string); ok && cut.Name != said || !ok && cut.Name != fmt.Sprintf("m-%v", m["id"]) {
+			t.Errorf("slice %s of post %v", cut.Name, m)
 		}
 		posts = append(posts, m)
 	}
@@ -138,11 +138,12 @@ func checkSlices(t testing.TB, s step) {
 	raw := s.object(t, nameAnswer)
 	for _, o := range s.Objects {
 		for _, cut := range o.Slices {
+			b := s.object(t, o.Name)[cut.Offset : cut.Offset+cut.Length]
 			id, isMessage := strings.CutPrefix(cut.Name, "m-")
 			if !isMessage {
+				checkUpdate(t, o.Name, b)
 				continue
 			}
-			b := s.object(t, o.Name)[cut.Offset : cut.Offset+cut.Length]
 			switch o.Name {
 			case nameAnswer:
 				m, err := tg.DecodeMessage(&bin.Buffer{Buf: b})
@@ -168,6 +169,26 @@ func checkSlices(t testing.TB, s step) {
 	if err := canon.Unmarshal(s.object(t, nameExchange), &e); err != nil || *e.Answer != hashing.Of(raw) || e.Request != hashing.Of(s.object(t, nameRequest)) ||
 		e.Account != "a1" || e.DC != telegramtest.MainDC || e.Layer != tl.Layer {
 		t.Errorf("exchange %+v: %v", e, err)
+	}
+}
+
+func checkUpdate(t testing.TB, object string, b []byte) {
+	t.Helper()
+	switch object {
+	case nameAnswer:
+		u, err := tg.DecodeUpdate(&bin.Buffer{Buf: b})
+		if err != nil {
+			t.Errorf("%x is no update: %v", b, err)
+			return
+		}
+		var again bin.Buffer
+		if err := u.Encode(&again); err != nil || !bytes.Equal(again.Buf, b) {
+			t.Errorf("%T is not all of it: %v", u, err)
+		}
+	case nameMessages:
+		if !bytes.HasPrefix(b, []byte(`{"_":"update`)) || !json.Valid(b) {
+			t.Errorf("no update: %s", b)
+		}
 	}
 }
 

@@ -38,6 +38,8 @@ type cursor struct {
 	Isolated int  `json:"isolated,omitempty"`
 	Only     bool `json:"only,omitempty"` // nothing but these ids is wanted
 	Done     int  `json:"done,omitempty"` // so many of the ids that were wished for
+
+	Follow following `json:"follow,omitzero"`
 }
 
 func readCursor(b []byte) (c cursor, err error) {
@@ -82,6 +84,9 @@ func (c cursor) begin(t *act, ch *tg.Channel) cursor {
 	fresh := c.Channel == 0
 	c.Account, c.Channel, c.Hash = t.c.account, ch.ID, ch.AccessHash
 	c.Step++
+	if t.wish.Follow {
+		c.Follow = c.Follow.begins(t)
+	}
 	if !fresh {
 		return c
 	}

@@ -15,6 +15,8 @@
 // votes, marks as read, counts as a view or writes. A method that is not there is
 // refused before it reaches the network, so a mistake in this room cannot make the
 // observer seen.
+// With [Options.Pushes] the service may also tell by itself what happens in the
+// account's chats; of that the numbers of channels are looked at, and nothing is kept.
 // Logging in and out, and gotd's own upkeep of a connection, send what these need
 // and nothing else; they go over no Line.
 //

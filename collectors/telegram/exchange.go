@@ -51,7 +51,8 @@ type Line struct {
 	now func() time.Time
 	dc  func() int // that answers what is not asked of another
 
-	pace *rate.Limiter // nil: none
+	pace   *rate.Limiter // nil: none
+	pushed <-chan int64  // nil: nobody wants to know
 
 	elsewhere elsewhere // connections for files
 }

@@ -41,6 +41,10 @@ type Options struct {
 	// often as it can. A service that has to say FLOOD_WAIT remembers it.
 	Pace time.Duration
 
+	// Pushes lets the service tell by itself that something has happened
+	// ([Line.Pushed]). Without it every question says that it is not to.
+	Pushes bool
+
 	updates telegram.UpdateHandler // nil: none are wanted
 }
 

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gotd/td/tdp"
 	"github.com/gotd/td/tg"
 	"golang.org/x/sync/errgroup"
 
@@ -127,9 +126,9 @@ func (c *Collector) posts(x *Exchange, a *tl.Answer, h head) (all []piece, why [
 	if all, err = c.exchangeOf("", x, nil); err != nil {
 		return nil, nil, err
 	}
-	list := a.Messages
+	list := entriesOf(a)
 	if len(list) > maxMessages {
-		why = append(why, collectors.Reason{Code: "too-many", Detail: fmt.Sprintf("%d messages in one answer; the first %d are read", len(list), maxMessages)})
+		why = append(why, collectors.Reason{Code: "too-many", Detail: fmt.Sprintf("%d messages and updates in one answer; the first %d are read", len(list), maxMessages)})
 		list = list[:maxMessages]
 	}
 	if a.Unread != nil {
@@ -139,29 +138,32 @@ func (c *Collector) posts(x *Exchange, a *tl.Answer, h head) (all []piece, why [
 	}
 	lines := derive(list)
 	raw, schema, posts := &all[1], lineFile{}, lineFile{}
-	raw.slices = slicesOf(a, list)
+	raw.slices = slicesOf(a)
 	bad := 0
 	for i, l := range lines {
-		name := "m-" + strconv.Itoa(list[i].ID)
 		if l.err != nil {
 			bad++
 			continue
 		}
-		schema.add(name, l.schema)
-		if empty, ok := list[i].TL.(*tg.MessageEmpty); ok && empty.ID > 0 {
+		schema.add(list[i].name, l.schema)
+		if empty, ok := list[i].post.(*tg.MessageEmpty); ok && empty.ID > 0 {
 			h.Absent = append(h.Absent, empty.ID)
 		}
 		switch {
 		case l.post == nil:
-		case list[i].ID < 1 || len(l.post) > maxPostLine || len(posts.b)+len(l.post) > maxPostBytes-maxPostLine:
+		case list[i].id() < 1 || list[i].elsewhere(h.Channel) || len(l.post) > maxPostLine || len(posts.b)+len(l.post) > maxPostBytes-maxPostLine:
 			bad++
 		default:
-			posts.add(name, l.post)
+			posts.add(list[i].name, l.post)
 			h.Count++
 		}
 	}
+	ids, more := deletions(a, h.Channel)
+	if h.Deleted = ids; more {
+		why = append(why, collectors.Reason{Code: "not-normalised", Detail: fmt.Sprintf("more than %d deletions are told; the others are in the answer only", maxDeleted)})
+	}
 	if bad > 0 {
-		why = append(why, collectors.Reason{Code: "not-normalised", Detail: fmt.Sprintf("%d messages are in the answer only: what they hold fits into no line", bad)})
+		why = append(why, collectors.Reason{Code: "not-normalised", Detail: fmt.Sprintf("%d messages are in the answer only: what they hold fits into no line, or is of another channel", bad)})
 	}
 	c.fill(&h, x, a)
 	first, err := canon.Append(nil, h)
@@ -208,7 +210,8 @@ func namesOf(ch *tg.Channel) (names []string) {
 
 // slicesOf says where in the answer each message and update lies. Of two with one
 // name the first has a slice.
-func slicesOf(a *tl.Answer, list []tl.Message) []collectors.Slice {
+func slicesOf(a *tl.Answer) []collectors.Slice {
+	list := a.Messages[:min(len(a.Messages), maxMessages)]
 	out, seen := make([]collectors.Slice, 0, len(list)+len(a.Updates)), make(map[int]bool, len(list))
 	for _, m := range list {
 		if !seen[m.ID] {
@@ -257,7 +260,7 @@ type derived struct {
 }
 
 // derive reads the messages on all cores: it is most of the work of a backfill.
-func derive(list []tl.Message) []derived {
+func derive(list []entry) []derived {
 	out, n := make([]derived, len(list)), min(runtime.GOMAXPROCS(0), 1+len(list)/32)
 	var g errgroup.Group
 	for k := range n {
@@ -272,19 +275,21 @@ func derive(list []tl.Message) []derived {
 	return out
 }
 
-func deriveOne(m tl.Message) (d derived) {
-	o, ok := m.TL.(tdp.Object)
-	if !ok {
-		d.err = fmt.Errorf("message %d: %w", m.ID, tl.ErrAnswer)
+func deriveOne(e entry) (d derived) {
+	if e.tl == nil {
+		d.err = fmt.Errorf("%s: %w", e.name, tl.ErrAnswer)
 		return d
 	}
-	if d.schema, d.err = tl.AppendJSON(make([]byte, 0, 1024), o); d.err != nil {
+	if d.schema, d.err = tl.AppendJSON(make([]byte, 0, 1024), e.tl); d.err != nil || e.post == nil {
 		return d
 	}
-	p, err := normalise(m.TL)
+	p, err := normalise(e.post)
 	if err != nil || p == nil {
 		d.err = err
 		return d
+	}
+	if e.update != nil {
+		p.Slice = e.name
 	}
 	d.post, d.err = canon.Append(make([]byte, 0, 1024), p)
 	return d

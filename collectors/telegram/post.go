@@ -35,6 +35,7 @@ type post struct {
 	Replies    int            `json:"replies,omitempty"`
 	ReplyTo    int            `json:"reply_to,omitempty"`
 	Restricted []canon.Text   `json:"restricted,omitempty"`
+	Slice      string         `json:"slice,omitempty"` // where it lies in the answer; "" is m-<id>
 	Text       canon.Text     `json:"text,omitempty"`
 	TextDigest hashing.Digest `json:"text_digest"`
 	Topic      int            `json:"topic,omitempty"`

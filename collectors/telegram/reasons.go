@@ -32,6 +32,8 @@ func reasonOf(n Name, bad *refusal) (code, detail string) {
 		return "channel-private", fmt.Sprintf("@%s cannot be read by this account: it became private, was taken down, or the account was banned from it (%s)", n.Channel, said)
 	case "CHANNEL_INVALID":
 		return "channel-gone", fmt.Sprintf("the channel behind @%s is not there for this account (%s)", n.Channel, said)
+	case "PERSISTENT_TIMESTAMP_INVALID", "PERSISTENT_TIMESTAMP_EMPTY":
+		return "event-unknown", fmt.Sprintf("what happened in @%s is told from the event on no more that was the last known one: new posts are taken from the history; edits and deletions in between can be known by asking for each post only (%s)", n.Channel, said)
 	case "ANSWER_TOO_LARGE":
 		return "answer-too-large", "the answer is larger than any that the service makes, and was not kept"
 	case noAnswer:

@@ -52,8 +52,13 @@ func (o Options) Run(ctx context.Context, a Account, f func(ctx context.Context,
 	if err != nil {
 		return fmt.Errorf("open session of account %s: %w", a.Name, err)
 	}
+	var pushed pushes
+	if o.Pushes {
+		pushed = make(pushes, maxPushed)
+		o.updates = pushed
+	}
 	return o.connect(ctx, held, func(ctx context.Context, c *telegram.Client) error {
-		l := &Line{Account: a.Name, Egress: o.Proxy.Label(), to: c, now: o.Now, dc: func() int { return c.Config().ThisDC }}
+		l := &Line{Account: a.Name, Egress: o.Proxy.Label(), to: c, pushed: pushed, now: o.Now, dc: func() int { return c.Config().ThisDC }}
 		if o.Pace > 0 {
 			l.pace = rate.NewLimiter(rate.Every(o.Pace), burst)
 			l.elsewhere.pace = rate.NewLimiter(rate.Every(o.Pace/filePace), burst)

@@ -145,8 +145,7 @@ func (w *World) byID(r *tg.ChannelsGetMessagesRequest) (bin.Encoder, error) {
 }
 
 // channelDifference tells what happened since a pts: as the service does, new
-// messages apart from all else, and a new message that was changed since in its
-// present state.
+// messages apart from all else, and each message in its present state.
 func (w *World) channelDifference(r *tg.UpdatesGetChannelDifferenceRequest) (bin.Encoder, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -154,34 +153,71 @@ func (w *World) channelDifference(r *tg.UpdatesGetChannelDifferenceRequest) (bin
 	if err != nil {
 		return nil, err
 	}
-	if r.Pts < 1 || r.Limit < 1 {
+	if r.Pts < 1 || r.Limit < 1 || r.Pts > c.pts {
 		return nil, tgerr.New(400, "PERSISTENT_TIMESTAMP_INVALID")
 	}
 	if r.Pts < c.horizon {
 		return c.tooLong(), nil
 	}
-	d := difference{final: true, pts: r.Pts, timeout: c.timeout, chats: []raw{encoded(c.chat())}}
+	d := difference{final: true, pts: c.pts, timeout: c.timeout, chats: []raw{encoded(c.chat())}}
+	told := 0
 	for _, u := range c.updates {
 		if u.pts <= r.Pts {
 			continue
 		}
-		if len(d.fresh)+len(d.other) == min(r.Limit, maxPage) {
+		if told++; told > min(r.Limit, maxPage) {
 			d.final = false
 			break
 		}
-		if d.pts = u.pts; u.fresh != nil {
-			d.fresh = append(d.fresh, u.fresh)
-		} else {
-			d.other = append(d.other, u.other)
+		d.pts = u.pts
+		if m := c.state(u); u.fresh && m != nil {
+			d.fresh = append(d.fresh, m)
+		} else if one := c.update(u); !u.fresh && one != nil {
+			d.other = append(d.other, one)
 		}
+	}
+	if d.final {
+		d.pts = c.pts
 	}
 	return d, nil
 }
 
+// state is the message that an update is about, as it is told; nil: it is not.
+func (c *Channel) state(u update) raw {
+	if c.w.Verbatim {
+		return u.then
+	}
+	return c.bytes[u.id]
+}
+
+// update is an update as it is told; nil: it is not.
+func (c *Channel) update(u update) raw {
+	if u.id == 0 {
+		return u.other
+	}
+	m := c.state(u)
+	if m == nil {
+		return nil
+	}
+	var b bin.Buffer
+	if b.PutID(tg.UpdateEditChannelMessageTypeID); u.fresh {
+		b.Buf = b.Buf[:0]
+		b.PutID(tg.UpdateNewChannelMessageTypeID)
+	}
+	b.Put(m)
+	b.PutInt(u.pts)
+	b.PutInt(u.count)
+	return raw(b.Buf)
+}
+
+// tooLong has the newest messages in it, as the service's has.
 func (c *Channel) tooLong() bin.Encoder {
 	d := &tg.Dialog{Peer: &tg.PeerChannel{ChannelID: c.ID}, TopMessage: c.next - 1}
 	d.SetPts(c.pts)
 	t := &tg.UpdatesChannelDifferenceTooLong{Final: true, Dialog: d, Chats: []tg.ChatClass{c.chat()}}
+	for _, id := range c.order[max(0, len(c.order)-3):] {
+		t.Messages = append(t.Messages, clone(c.messages[id]))
+	}
 	t.SetTimeout(c.timeout)
 	return encoded(t)
 }

@@ -35,6 +35,8 @@ type Options struct {
 	// the schema, e.g. "messages.getHistory". What it returns is the answer
 	// (a *tgerr.Error) or, if it is ErrHangUp, the end of the connection.
 	Fault func(method string) error
+	// LosePush, optional, says of each push whether it is lost.
+	LosePush func() bool
 	// GZIP packs each answer, as the service does with large ones.
 	GZIP bool
 	// Home is the data centre that the account lives in; 0 is MainDC. At another,
@@ -149,6 +151,9 @@ func (s *Server) LogOut() {
 
 // push wakes the sessions: a channel has moved. Its content is asked for.
 func (s *Server) push(c *Channel) {
+	if s.o.LosePush != nil && s.o.LosePush() {
+		return
+	}
 	s.mu.Lock()
 	var to []tgtest.Session
 	for _, k := range s.sessions {
@@ -160,10 +165,28 @@ func (s *Server) push(c *Channel) {
 	if len(to) == 0 {
 		return
 	}
-	u := encoded(&tg.Updates{Updates: []tg.UpdateClass{&tg.UpdateChannelTooLong{ChannelID: c.ID}}, Chats: []tg.ChatClass{c.chat()}, Date: int(c.w.Now().Unix())})
+	u := pushOf(c)
 	for _, k := range to {
 		s.main.Send(context.Background(), k, tgtest.MessageFromServer, u) //nolint:errcheck // a session that is gone misses it: pushes may be lost
 	}
+}
+
+// pushOf tells the last thing that happened in a channel by itself.
+func pushOf(c *Channel) raw {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	one := encoded(&tg.UpdateChannelTooLong{ChannelID: c.ID})
+	if n := len(c.updates); n > 0 && c.updates[n-1].pts == c.pts && c.update(c.updates[n-1]) != nil {
+		one = c.update(c.updates[n-1])
+	}
+	var b bin.Buffer
+	b.PutID(tg.UpdatesTypeID)
+	putAll(&b, []raw{one})
+	putAll(&b, nil) // users
+	putAll(&b, []raw{encoded(c.chat())})
+	b.PutInt(int(c.w.Now().Unix()))
+	b.PutInt(0) // seq
+	return raw(b.Buf)
 }
 
 // method is what a request is answered with.

@@ -14,6 +14,10 @@ import (
 // World is what the servers know. It is safe for concurrent use.
 type World struct {
 	Now func() time.Time // the service's clock; set before it is used
+	// Verbatim makes differences tell each state that a message had; else they tell
+	// of each that is still there its present one, which is what the service is
+	// thought to do. Set before it is used.
+	Verbatim bool
 
 	mu        sync.Mutex
 	channels  map[int64]*Channel
@@ -116,10 +120,14 @@ type Channel struct {
 	timeout  int
 }
 
+// update is an event. What is about a message is told with its state then, or its
+// present one.
 type update struct {
 	pts, count int
-	fresh      raw // a new message
-	other      raw // an update
+	id         int // of the message; 0: it is about none
+	fresh      bool
+	then       raw // the message
+	other      raw // an update that is about no message
 }
 
 // Channel makes one. Username is without @.
@@ -163,7 +171,7 @@ func (c *Channel) Post(text string, change ...func(*tg.Message)) int {
 	c.pts++
 	c.order = append(c.order, m.ID)
 	c.keep(m, Posted, c.pts)
-	c.updates = append(c.updates, update{pts: c.pts, count: 1, fresh: c.bytes[m.ID]})
+	c.updates = append(c.updates, update{pts: c.pts, count: 1, id: m.ID, fresh: true, then: c.bytes[m.ID]})
 	return m.ID
 }
 
@@ -185,7 +193,7 @@ func (c *Channel) Edit(id int, text string) {
 	m.EditHide = false
 	c.pts++
 	c.keep(m, Edited, c.pts)
-	c.updates = append(c.updates, update{pts: c.pts, count: 1, other: encoded(&tg.UpdateEditChannelMessage{Message: clone(m), Pts: c.pts, PtsCount: 1})})
+	c.updates = append(c.updates, update{pts: c.pts, count: 1, id: m.ID, then: c.bytes[m.ID]})
 }
 
 // React adds a reaction: the service tells it like an edit, with a new
@@ -198,7 +206,7 @@ func (c *Channel) React(id, count int) {
 	m.EditHide = true
 	c.pts++
 	c.keep(m, Reacted, c.pts)
-	c.updates = append(c.updates, update{pts: c.pts, count: 1, other: encoded(&tg.UpdateEditChannelMessage{Message: clone(m), Pts: c.pts, PtsCount: 1})})
+	c.updates = append(c.updates, update{pts: c.pts, count: 1, id: m.ID, then: c.bytes[m.ID]})
 }
 
 // Delete takes messages away; those that are there.
@@ -233,6 +241,19 @@ func (c *Channel) Corrupt(id int) {
 func (c *Channel) Forget() {
 	defer c.lock()()
 	c.horizon = c.pts
+}
+
+// Gap moves the channel's sequence without anything that is told, as the service
+// does for what an observer may not see.
+func (c *Channel) Gap(n int) {
+	defer c.lock()()
+	c.pts += n
+}
+
+// SetTimeout is how many seconds the service wants between two differences.
+func (c *Channel) SetTimeout(s int) {
+	defer c.lock()()
+	c.timeout = s
 }
 
 // Close makes every request about the channel fail with that error; "" ends it.
