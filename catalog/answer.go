@@ -45,6 +45,7 @@ type Answer struct {
 	Received holdfast.Time
 	How      string
 	Posts    []Observed // as received; one post may come twice
+	Said     []Said     // of each of Posts what is searched
 	Deleted  []int64    // posts that the service told are deleted
 	Absent   []int64    // posts that it answered with messageEmpty
 	Reach
@@ -68,6 +69,12 @@ type Observed struct {
 	Text           hashing.Digest // of the UTF-8 text
 	Posted, Edited holdfast.Time  // as the service says; zero: not said, or not an edit
 	Counters
+}
+
+// Said is what is searched of a post. A catalog keeps its words, not the text.
+type Said struct {
+	Text  string
+	Links []string
 }
 
 // Counters are numbers that change without an edit; 0 is also "not said".
@@ -116,16 +123,17 @@ func ParseAnswer(b []byte) (Answer, error) {
 		return Answer{}, err
 	}
 	a.Posts = make([]Observed, 0, min(h.Count, int64(len(rest))/64)) // no line is shorter
+	a.Said = make([]Said, 0, cap(a.Posts))
 	for len(rest) > 0 {
 		if line, rest, ok = bytes.Cut(rest, []byte("\n")); !ok || int64(len(a.Posts)) >= h.Count {
 			return Answer{}, badAnswer("the head counts %d posts, and there is more, or the last is cut", h.Count)
 		}
-		p, _, err := parseObserved(line)
+		p, said, err := parseObserved(line)
 		if err != nil {
 			return Answer{}, fmt.Errorf("post %d: %w", len(a.Posts)+1, err)
 		}
 		p.Place = len(a.Posts)
-		a.Posts = append(a.Posts, p)
+		a.Posts, a.Said = append(a.Posts, p), append(a.Said, said)
 	}
 	if int64(len(a.Posts)) != h.Count {
 		return Answer{}, badAnswer("the head counts %d posts, there are %d", h.Count, len(a.Posts))

@@ -22,13 +22,8 @@ func Texts(b []byte) (map[PostText]canon.Text, error) {
 		return nil, err
 	}
 	out := make(map[PostText]canon.Text, len(a.Posts))
-	_, rest, _ := bytes.Cut(b, []byte("\n"))
-	for line := range bytes.Lines(rest) {
-		p, text, err := parseObserved(bytes.TrimSuffix(line, []byte("\n")))
-		if err != nil {
-			return nil, err
-		}
-		out[PostText{p.ID, p.Content}] = text
+	for i, p := range a.Posts {
+		out[PostText{p.ID, p.Content}] = canon.Text(a.Said[i].Text)
 	}
 	return out, nil
 }
@@ -49,21 +44,23 @@ func Lines(b []byte) (map[PostText][]byte, error) {
 	return out, nil
 }
 
-func parseObserved(line []byte) (p Observed, text canon.Text, err error) {
+func parseObserved(line []byte) (p Observed, said Said, err error) {
 	m, err := readMembers(line)
 	if err != nil {
-		return p, "", err
+		return p, said, err
 	}
 	var hidden bool
-	err = m.read(map[string]any{"content": &p.Content, "edit_hidden": &hidden, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "posted": &p.Posted,
+	var text canon.Text
+	var links []canon.Text
+	err = m.read(map[string]any{"content": &p.Content, "edit_hidden": &hidden, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "links": &links, "posted": &p.Posted,
 		"reactions": &p.Reactions, "replies": &p.Replies, "text": &text, "text_digest": &p.Text, "views": &p.Views})
 	switch {
 	case err != nil:
-		return p, "", err
+		return p, said, err
 	case p.ID < 1 || p.Content.IsZero() || p.Kind != "message" && p.Kind != "service":
-		return p, "", badAnswer("id %d, kind %.40q, or no content", p.ID, p.Kind)
+		return p, said, badAnswer("id %d, kind %.40q, or no content", p.ID, p.Kind)
 	case min(p.Views, p.Forwards, p.Reactions, p.Replies) < 0:
-		return p, "", badAnswer("a number of post %d is negative", p.ID)
+		return p, said, badAnswer("a number of post %d is negative", p.ID)
 	}
 	if hidden {
 		p.Edited = holdfast.Time{} // of a reaction
@@ -71,9 +68,9 @@ func parseObserved(line []byte) (p Observed, text canon.Text, err error) {
 	if d := hashing.Of([]byte(text)); p.Text.IsZero() {
 		p.Text = d
 	} else if p.Text != d {
-		return p, "", badAnswer("the text of post %d is not that of its digest", p.ID)
+		return p, said, badAnswer("the text of post %d is not that of its digest", p.ID)
 	}
-	return p, text, nil
+	return p, Said{string(text), addresses(nil, links)}, nil
 }
 
 // object is one of JSON by the exact names of its members: the decoder of structs

@@ -253,5 +253,6 @@ type Catalog interface {
 	Refs
 	Unplaced
 	Posts
+	Searcher
 	Looker
 }

@@ -25,10 +25,14 @@ type Accepted struct {
 	Head    Head     // of the home Case's chain at acceptance
 	Line    *Line    // of an Event whose line was read
 	Answers []Answer // of the Objects of role posts that were read
+	Page    *Page    // of a capture of a page whose text was read
+	Objects []hashing.Digest
 
-	line  hashing.Digest
-	size  int64
-	posts []Small
+	line      hashing.Digest
+	size      int64
+	posts     []Small
+	page      []Small
+	addresses []string // of the page itself
 }
 
 // Small names bytes that the catalog wants to read.
@@ -83,8 +87,30 @@ func Read(position int64, manifest []byte) (Accepted, error) {
 		if o.Role == RolePosts && m.Kind == holdfast.KindCapture && len(a.posts) < MaxAnswers {
 			a.posts = append(a.posts, Small{o.Digest, o.Size})
 		}
+		a.Objects = append(a.Objects, o.Digest)
 	}
+	a.statePage(m)
 	return a, nil
+}
+
+// statePage notes which Objects hold the text of a page: of each role the first.
+func (a *Accepted) statePage(m *holdfast.Manifest) {
+	if m.Kind != holdfast.KindCapture {
+		return
+	}
+	for _, role := range []string{RoleText, RolePage} {
+		for _, o := range m.Objects {
+			if o.Role == role && (role == RoleText || len(a.page) > 0) {
+				a.page = append(a.page, Small{o.Digest, o.Size})
+				break
+			}
+		}
+	}
+	own := []string{string(m.Source)}
+	if m.Web != nil {
+		own = append(own, string(m.Web.Asked), string(m.Web.Final))
+	}
+	a.addresses = addresses(own, nil)
 }
 
 // LineDigest names the Event's custody line, whose bytes ReadLine wants; ok is

@@ -89,7 +89,7 @@ func (f *folder) line(file storage.File, placed []Placed, a *Accepted) {
 	}
 }
 
-// answers does the same for a capture of posts.
+// answers does the same for a capture of posts or of a page.
 func (f *folder) answers(file storage.File, placed []Placed, a *Accepted) {
 	for i, o := range a.PostsObjects() {
 		b, err := f.bytes(file, placed, o.Digest, o.Size, MaxAnswerBytes)
@@ -100,9 +100,24 @@ func (f *folder) answers(file storage.File, placed []Placed, a *Accepted) {
 			f.problem("capture "+string(a.ID), err)
 		}
 	}
-	for _, x := range a.Answers {
-		f.posts += x.Count()
+	if ps := a.PageObjects(); len(ps) > 0 {
+		if err := f.page(file, placed, a, ps); err != nil {
+			f.problem("capture "+string(a.ID), err)
+		}
 	}
+	f.posts += a.Weight()
+}
+
+func (f *folder) page(file storage.File, placed []Placed, a *Accepted, objects []Small) error {
+	var bodies [][]byte
+	for _, o := range objects {
+		b, err := f.bytes(file, placed, o.Digest, o.Size, MaxPageText)
+		if err != nil {
+			return err
+		}
+		bodies = append(bodies, b)
+	}
+	return a.ReadPage(bodies)
 }
 
 // bytes reads an Object of at most limit bytes from the pack or, if it is not

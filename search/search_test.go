@@ -210,3 +210,18 @@ func BenchmarkIndex(b *testing.B) {
 		})
 	}
 }
+
+// TestLanguage: sentences that are long enough are told apart.
+func TestLanguage(t *testing.T) {
+	l := search.NewLanguages()
+	for text, want := range map[string]string{
+		"Fire at the harbour, says a witness of it": "en", "Incendie au port, dit un témoin de la scène": "fr", "Incendio en el puerto, dice un testigo": "es",
+		"Пожар в порту, жертвы есть": "ru", "Пожежа в порту, є жертви": "uk", "Пожар в порту города": "", "حريق في الميناء، يقول شاهد عيان": "ar",
+		"آتش‌سوزی در بندر، یک شاهد عینی می‌گوید": "fa", "港口发生火灾，目击者称": "zh", "港で火災が発生した": "ja", "항구에서 화재가 발생했다고": "ko",
+		"12345 !!!": "", "ok": "", "": "", "\xff\xfe": "", "🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥": "",
+	} {
+		if got := l.Of(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

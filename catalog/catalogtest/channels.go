@@ -84,7 +84,7 @@ func (w *World) Apart() Message {
 func (w *World) live(c *channel) {
 	if c.last < 3 || w.rnd.IntN(2) == 0 {
 		c.last += 1 + int64(w.rnd.IntN(2))
-		c.posts[c.last] = &post{text: fmt.Sprintf("post %d ü", c.last), posted: holdfast.At(w.clock), service: w.rnd.IntN(9) == 0, changed: true}
+		c.posts[c.last] = &post{text: w.sentence(c.last), posted: holdfast.At(w.clock), service: w.rnd.IntN(9) == 0, changed: true}
 		return
 	}
 	p := c.posts[1+w.rnd.Int64N(c.last)]
@@ -150,6 +150,11 @@ func (w *World) ask(c *channel, at holdfast.Time, id holdfast.ID, shown bool) []
 		c.heard = append(c.heard, catalog.Heard{Sight: catalog.Sight{At: at, How: how, Capture: id}, Reach: reach, Posts: int64(len(show)), Gone: int64(len(empty) + len(deleted))})
 		c.note(seen{at: at, how: how, capture: id}, show, empty, deleted)
 	}
+	for _, s := range show {
+		if p := c.posts[s.id]; !p.service {
+			w.said = append(w.said, saying{channel: strconv.FormatInt(c.id, 10), post: s.id, capture: id, hidden: !shown, text: p.says(s.rev), at: p.posted, addresses: p.links(s.rev)})
+		}
+	}
 	return c.encode(method, at, reach, show, empty, deleted)
 }
 
@@ -205,12 +210,12 @@ func (c *channel) encode(method string, at holdfast.Time, reach catalog.Reach, s
 	lines := []any{head}
 	for _, s := range show {
 		p := c.posts[s.id]
-		l := map[string]any{"content": p.content(s.rev), "id": s.id, "kind": "message", "posted": p.posted, "links": []string{"https://host/"}, "mentions": []string{"x"}}
+		l := map[string]any{"content": p.content(s.rev), "id": s.id, "kind": "message", "posted": p.posted, "mentions": []string{"x"}}
 		if p.service {
 			l["kind"] = "service"
 		} else {
-			l["text"] = fmt.Sprintf("%s, revision %d", p.text, s.rev)
-			l["text_digest"] = hashing.Of(fmt.Appendf(nil, "%s, revision %d", p.text, s.rev))
+			l["text"], l["text_digest"] = p.says(s.rev), hashing.Of([]byte(p.says(s.rev)))
+			l["links"] = p.links(s.rev)
 		}
 		if !p.edited.IsZero() {
 			l["edited"] = p.edited

@@ -39,6 +39,7 @@ func Dump(t *testing.T, c catalog.Catalog, w *World) string {
 		fmt.Fprintf(out, "unnamed %s\n", k.ID)
 	}
 	dumpPosts(t, c, w, out)
+	dumpTexts(t, c, w, out)
 	for _, d := range w.digests() {
 		for _, r := range Collect(t, c.Refs(ctx, d)) {
 			fmt.Fprintf(out, "ref %s %+v\n", d.Hex(), r)
@@ -89,7 +90,7 @@ func (w *World) Facts(t *testing.T, seed uint64) (out Facts) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 11))
 	accepted, sealed := w.accepted(t), w.states(rnd)
-	accepted, sealed = again(rnd, accepted), again(rnd, sealed)
+	accepted, sealed = append(again(rnd, accepted), unread(rnd, accepted)...), again(rnd, sealed)
 	for _, part := range split(rnd, accepted) {
 		out = append(out, func(ctx context.Context, c catalog.Writer) error { return c.Accepted(ctx, part) })
 	}

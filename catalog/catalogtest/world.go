@@ -27,6 +27,7 @@ type World struct {
 	exhibits []int
 	clock    time.Time
 	channels []*channel
+	said     []saying
 }
 
 // Message is a normalised message with the small Objects that rode in it.
@@ -39,6 +40,7 @@ type Message struct {
 	Line     []byte   // of an Event
 	Small    [][]byte // with Line
 	Posts    [][]byte // of its Objects of role posts
+	Page     [][]byte // text.txt and page.json
 }
 
 // Batch is a run of Messages under one Seal.
@@ -111,13 +113,16 @@ func (w *World) acquire(i, home int) Message {
 }
 
 func (w *World) capture(home int, id holdfast.ID) Message {
-	small := [][]byte{w.bytes(40), w.bytes(90)}
+	small := [][]byte{w.bytes(90)}
 	if w.rnd.IntN(4) == 0 {
-		small[1] = []byte("a small Object that many captures share")
+		small[0] = []byte("a small Object that many captures share")
 	}
 	m := w.manifest(home, id, holdfast.KindCapture, holdfast.Source(fmt.Sprintf("https://host/%d?q=ü", w.rnd.IntN(7))))
-	m.Objects = []holdfast.Object{object("dom.html", small[0]), object("text.txt", small[1])}
-	return w.message(m, Message{Small: small})
+	page := w.read(m)
+	dom, text, derived := object("dom.html", small[0]), object("text.txt", page[0]), object("page.json", page[1])
+	dom.Role, derived.Role = "dom", catalog.RolePage
+	m.Objects = []holdfast.Object{dom, derived, text}
+	return w.message(m, Message{Small: append(small, page...), Page: page})
 }
 
 func (w *World) export(home int, ids ...holdfast.ID) {
@@ -207,6 +212,9 @@ func (m Message) Accepted() (catalog.Accepted, error) {
 		if err == nil {
 			err = a.ReadPosts(i, b)
 		}
+	}
+	if err == nil && m.Page != nil {
+		err = a.ReadPage(m.Page)
 	}
 	return a, err
 }

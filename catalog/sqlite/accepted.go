@@ -28,7 +28,11 @@ func (c *Catalog) Accepted(ctx context.Context, batch []catalog.Accepted) error 
 				return err
 			}
 		}
-		if err := addAnswers(ctx, tx, batch); err != nil {
+		fresh, err := addAnswers(ctx, tx, batch)
+		if err != nil {
+			return err
+		}
+		if err := addTexts(ctx, tx, batch, fresh); err != nil {
 			return err
 		}
 		return addCases(ctx, tx, batch)
@@ -92,7 +96,7 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 			if err != nil {
 				return err
 			}
-			rows = appendRow(rows, a.Capture, s, n, len(have[a.ID]) == 0, named[homeKey{a.Case, a.ID}])
+			rows = appendRow(rows, a.Capture, s, n, len(have[a.ID]) == 0, named[homeKey{a.Case, a.ID}], len(a.Parts()))
 		}
 		have[a.ID][a.Manifest] = a.Position
 		if len(have[a.ID]) > 1 {
@@ -116,18 +120,18 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 }
 
 const (
-	columns = `id, manifest, shown, twice, position, state, seal, event, source, skey, home, started, ended, outcome, who, training, named`
-	width   = 17
+	columns = `id, manifest, shown, twice, position, state, seal, event, source, skey, home, started, ended, outcome, who, training, named, texts`
+	width   = 18
 )
 
-func appendRow(rows []any, c catalog.Capture, s sealing, who int64, shown, named bool) []any {
+func appendRow(rows []any, c catalog.Capture, s sealing, who int64, shown, named bool, texts int) []any {
 	var seal any
 	if s.seal != 0 {
 		seal = s.seal
 	}
 	return append(rows, rawID(c.ID), c.Manifest[:], shown, false, c.Position, s.state, seal,
 		c.Kind == holdfast.KindEvent, []byte(c.Source), sourceKey(c.Source), rawID(c.Case), c.Started.UnixMilli(), c.Ended.UnixMilli(),
-		outcomeRank(c.Outcome), who, c.Training, named)
+		outcomeRank(c.Outcome), who, c.Training, named, texts)
 }
 
 // agent is a row of who: there are few, so they are written once.

@@ -157,7 +157,9 @@ func layOut(ctx context.Context, path string, o Options, complete int) error {
 		return explain(err)
 	}
 	return inTx(ctx, db, func(tx *sql.Tx) error {
-		drop, err := column(ctx, tx, `SELECT 'DROP TABLE "' || replace(name, '"', '""') || '"' FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`)
+		// Virtual tables first: they take those that they are made of with them.
+		drop, err := column(ctx, tx, `SELECT 'DROP TABLE IF EXISTS "' || replace(name, '"', '""') || '"' FROM sqlite_schema
+			WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY sql NOT LIKE 'CREATE VIRTUAL%'`)
 		if err != nil {
 			return err
 		}

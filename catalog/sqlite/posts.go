@@ -12,18 +12,19 @@ import (
 
 // addAnswers writes what captures say of posts. A capture's Manifest names the
 // Object by its Digest, and a transaction is all or nothing: so an answer that
-// is there is there with all its sights.
-func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) error {
+// is there is there with all its sights, and its texts. It returns the new ones.
+func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) (fresh []*catalog.Answer, err error) {
 	var rows []any
 	for _, a := range batch {
-		for _, x := range a.Answers {
+		for i, x := range a.Answers {
 			n, err := addAnswer(ctx, tx, a, x)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if n == 0 {
 				continue
 			}
+			fresh = append(fresh, &a.Answers[i])
 			x.Facts(func(id int64, k catalog.FactKind, o catalog.Observed) {
 				rows = append(rows, channelNumber(x.Channel), id, n, int(k), o.Place, o.Content[:], o.Text[:], o.Kind == "service", milli(o.Posted), milli(o.Edited),
 					o.Views, o.Forwards, o.Reactions, o.Replies)
@@ -32,12 +33,12 @@ func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) error
 				continue
 			}
 			if err := addSights(ctx, tx, rows); err != nil {
-				return err
+				return nil, err
 			}
 			rows = rows[:0]
 		}
 	}
-	return addSights(ctx, tx, rows)
+	return fresh, addSights(ctx, tx, rows)
 }
 
 func addSights(ctx context.Context, tx *sql.Tx, rows []any) error {

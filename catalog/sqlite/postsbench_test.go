@@ -3,8 +3,11 @@ package sqlite_test
 import (
 	"bytes"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,13 +30,30 @@ func answerOf(b *testing.B, i int) []byte {
 	at := time.UnixMilli(1.7e12 + int64(i)*1000).UTC().Format("2006-01-02T15:04:05.000Z")
 	line(map[string]any{"channel": strconv.Itoa(1_000_000 + i%7), "count": 100, "kind": "posts", "method": "messages.getHistory", "names": []string{fmt.Sprintf("channel%d", i%7)},
 		"pts": i, "received": at, "title": "A channel", "training": false, "unread": nil, "version": 1})
+	rnd := rand.New(rand.NewPCG(uint64(i), 3))
 	for k := range 100 {
-		text := fmt.Sprintf("%d %d: %s", i, k, bytes.Repeat([]byte("some words of a post. "), 12))
+		text := sentence(rnd, 40)
 		d := hashing.Of([]byte(text))
 		line(map[string]any{"content": hashing.Of([]byte(text + "!")), "forwards": k, "id": 1 + i/7*100 + k, "kind": "message", "links": []string{"https://example.org/some/page"}, "posted": at,
 			"reactions": k, "text": text, "text_digest": d, "views": 1000 + k})
 	}
 	return out.Bytes()
+}
+
+// sentence is some 300 characters of words that are as often as words are, of 80,000
+// in each of four scripts.
+func sentence(rnd *rand.Rand, words int) string {
+	var b strings.Builder
+	letters := [][]rune{[]rune("abcdefghijklmnopqrstuvwxyz"), []rune("абвгдежзиклмнопрстуфхцчшщыэюя"), []rune("ابتثجحخدذرزسشصضطظعغفقكلمنهوي"), []rune("港口发生火灾目击者称没有人受伤海上船只")}[rnd.IntN(4)]
+	for range words {
+		n := uint64(math.Exp(rnd.Float64() * math.Log(80_000))) // the n-th word comes with 1/n
+		word := rand.New(rand.NewPCG(n, uint64(len(letters))))
+		for range 2 + word.IntN(9) {
+			b.WriteRune(letters[word.IntN(len(letters))])
+		}
+		b.WriteByte(' ')
+	}
+	return b.String()
 }
 
 // BenchmarkPosts reads and indexes answers of 100 posts each, ten to a batch, made

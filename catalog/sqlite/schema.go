@@ -23,6 +23,16 @@ const (
 // catalog.FactKind; place is Observed.Place, 0 for what was not seen). What follows
 // is computed when it is asked for.
 //
+// text is one text that is searched, each once: of a post, or of a page with its
+// title; at is the newest time that anybody stated for it. words and addresses are
+// the indexes of full text (package search folds; the tokenizer of ASCII parts only
+// at spaces what was folded), and keep no text. said and page are where a text was
+// seen, linked which address of addresses stood there too: with post and capture 0,
+// whichever it is not. texts of a capture counts the Objects that have one, and
+// unread are those of them that nobody could read.
+//
+// object holds each Object of each Manifest, and the Manifest.
+//
 // placed of a seal is 1 once its members and places were stated whole.
 //
 // record holds of each chain the last line that gives a Case's record.
@@ -50,7 +60,8 @@ CREATE TABLE capture (
 	outcome   INTEGER NOT NULL,
 	who       INTEGER NOT NULL,
 	training  INTEGER NOT NULL,
-	named     INTEGER NOT NULL
+	named     INTEGER NOT NULL,
+	texts     INTEGER NOT NULL
 );
 CREATE TABLE who (
 	n         INTEGER PRIMARY KEY,
@@ -67,6 +78,7 @@ CREATE INDEX capture_source ON capture (skey, started, id) WHERE shown = 1;
 CREATE INDEX capture_event ON capture (started, id) WHERE shown = 1 AND event = 1;
 CREATE INDEX capture_open ON capture (state, started, id) WHERE shown = 1 AND state < 2;
 CREATE INDEX capture_unnamed ON capture (started, id) WHERE shown = 1 AND event = 0 AND named = 0;
+CREATE INDEX capture_textless ON capture (n) WHERE shown = 1 AND event = 0 AND texts = 0;
 CREATE TABLE seal (
 	n      INTEGER PRIMARY KEY,
 	id     BLOB NOT NULL UNIQUE,
@@ -178,5 +190,46 @@ CREATE TABLE sight (
 	reactions INTEGER NOT NULL,
 	replies   INTEGER NOT NULL,
 	PRIMARY KEY (channel, post, answer, kind, place)
+) WITHOUT ROWID;
+CREATE TABLE text (
+	n      INTEGER PRIMARY KEY,
+	digest BLOB NOT NULL UNIQUE,
+	at     INTEGER NOT NULL,
+	lang   BLOB NOT NULL
+);
+CREATE VIRTUAL TABLE words USING fts5 (body, handle, content = '', columnsize = 0, tokenize = "ascii tokenchars '_'");
+CREATE TABLE said (
+	text    INTEGER NOT NULL,
+	channel INTEGER NOT NULL,
+	post    INTEGER NOT NULL,
+	PRIMARY KEY (text, channel, post)
+) WITHOUT ROWID;
+CREATE TABLE page (
+	capture INTEGER PRIMARY KEY,
+	text    INTEGER NOT NULL
+);
+CREATE INDEX page_text ON page (text);
+CREATE TABLE address (
+	n      INTEGER PRIMARY KEY,
+	digest BLOB NOT NULL UNIQUE
+);
+CREATE VIRTUAL TABLE addresses USING fts5 (body, content = '', columnsize = 0, tokenize = "ascii tokenchars '_'");
+CREATE TABLE linked (
+	address INTEGER NOT NULL,
+	text    INTEGER NOT NULL,
+	channel INTEGER NOT NULL,
+	post    INTEGER NOT NULL,
+	capture INTEGER NOT NULL,
+	PRIMARY KEY (address, text, channel, post, capture)
+) WITHOUT ROWID;
+CREATE TABLE object (
+	digest  BLOB NOT NULL,
+	capture INTEGER NOT NULL,
+	PRIMARY KEY (digest, capture)
+) WITHOUT ROWID;
+CREATE TABLE unread (
+	capture INTEGER NOT NULL,
+	part    INTEGER NOT NULL,
+	PRIMARY KEY (capture, part)
 ) WITHOUT ROWID;
 `

@@ -110,13 +110,12 @@ func accepted(ctx context.Context, items []pipeline.Item, to catalog.Writer, sto
 			}
 		}
 		readPosts(ctx, &a, it, store, log)
+		readPage(ctx, &a, it, store, log)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		batch = append(batch, a)
-		for _, x := range a.Answers {
-			facts += x.Count()
-		}
+		facts += a.Weight()
 		if facts < maxFacts {
 			continue
 		}
@@ -132,7 +131,7 @@ func accepted(ctx context.Context, items []pipeline.Item, to catalog.Writer, sto
 // in the store.
 func readPosts(ctx context.Context, a *catalog.Accepted, it pipeline.Item, store storage.Opener, log *slog.Logger) {
 	for i, o := range a.PostsObjects() {
-		b, err := itemBytes(ctx, it, store, o)
+		b, err := itemBytes(ctx, it, store, o, catalog.MaxAnswerBytes)
 		if err == nil {
 			err = a.ReadPosts(i, b)
 		}
@@ -142,13 +141,34 @@ func readPosts(ctx context.Context, a *catalog.Accepted, it pipeline.Item, store
 	}
 }
 
-func itemBytes(ctx context.Context, it pipeline.Item, store storage.Opener, o catalog.Small) ([]byte, error) {
+// readPage does the same for what can be read on a page.
+func readPage(ctx context.Context, a *catalog.Accepted, it pipeline.Item, store storage.Opener, log *slog.Logger) {
+	var bodies [][]byte
+	for _, o := range a.PageObjects() {
+		b, err := itemBytes(ctx, it, store, o, catalog.MaxPageText)
+		if err != nil {
+			if ctx.Err() == nil {
+				log.WarnContext(ctx, "the text of a page is not searched", "capture", a.ID, "err", err)
+			}
+			return
+		}
+		bodies = append(bodies, b)
+	}
+	if len(bodies) == 0 {
+		return
+	}
+	if err := a.ReadPage(bodies); err != nil {
+		log.ErrorContext(ctx, "the text of a page is not searched; `holdfast rebuild` looks again", "capture", a.ID, "err", err)
+	}
+}
+
+func itemBytes(ctx context.Context, it pipeline.Item, store storage.Opener, o catalog.Small, limit int64) ([]byte, error) {
 	for _, s := range it.Small {
 		if s.Digest == o.Digest {
 			return s.Bytes, nil
 		}
 	}
-	return catalog.ReadObject(ctx, store, o.Digest, o.Size, catalog.MaxAnswerBytes)
+	return catalog.ReadObject(ctx, store, o.Digest, o.Size, limit)
 }
 
 func (x *indexer) Sealed(ctx context.Context, results []pipeline.Outcome) error {

@@ -1,0 +1,89 @@
+package catalog
+
+import (
+	"context"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/search"
+)
+
+// Limits of one answer to a question about texts.
+const (
+	MaxHits = 1000
+	MaxSeen = 1000 // places of one text
+)
+
+// TextQuery asks for texts: of pages (title and visible text) and of posts. A zero
+// field selects all. What stands in Words applies to a text as it was seen in one
+// place; so do all the others, together.
+type TextQuery struct {
+	Words search.Query
+
+	Member   holdfast.ID // seen in a capture that is at home there, or was added to it
+	Channels []string    // of posts of these; then no pages
+	Post     int64       // with Channels: only this one
+	Source   string      // of pages whose Source is this or goes on behind it at a / ? or #; then no posts
+	Language string      // tag of two letters: guessed from the text, see Hit
+	Since    holdfast.Time
+	Until    holdfast.Time // said from then on, and up to then; both included
+
+	After *TextCursor // go on behind this one
+	Limit int         // at most MaxHits; 0: that
+}
+
+// TextCursor is a place in the order of Hits: the newest first.
+type TextCursor struct {
+	At   holdfast.Time
+	Text hashing.Digest
+}
+
+// Hit is one text, and where it was seen.
+type Hit struct {
+	TextCursor
+	Language string  // guessed; "" where nobody would
+	Seen     []Place // what the query selects of it, the newest first, at most MaxSeen
+	More     bool    // there are more
+}
+
+// Place is one place of a text: a post of a channel, or a page in a capture. At is
+// when it was said: what the service states of the post, or else when it was first
+// received; when the capture of the page began.
+type Place struct {
+	At      holdfast.Time
+	Channel string // with Post
+	Post    int64
+	Capture holdfast.ID // of a page
+}
+
+// Held is a capture that holds an Object, or whose Manifest it is.
+type Held struct {
+	Digest  hashing.Digest
+	Capture Capture
+}
+
+// Found is an answer. Objects are there only where the question was for hashes alone:
+// the captures that hold all of them, the newest first.
+type Found struct {
+	Hits    []Hit
+	Objects []Held
+	More    bool // there are more of either
+}
+
+// Unsearched counts captures of which Search knows nothing, or not all.
+type Unsearched struct {
+	Captures int64 // that are known at all
+	Texts    int64 // different ones that are searched
+	Unread   int64 // captures with a text that could not be read, or is too long
+	Textless int64 // captures that have no text: files, failures, pictures alone
+}
+
+// Searcher answers questions about texts.
+type Searcher interface {
+	// Search takes time with the number of texts that have the words; who calls it
+	// bounds that by ctx. What is shown in a Manifest that is not does not count.
+	Search(ctx context.Context, q TextQuery) (Found, error)
+
+	// Unsearched says what Search cannot find, of what was accepted.
+	Unsearched(ctx context.Context) (Unsearched, error)
+}
