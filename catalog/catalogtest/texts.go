@@ -36,11 +36,17 @@ func (w *World) sentence(n int64) string {
 		"حريق في المِيناء، يقول شاهد عيان", "آتش‌سوزی در بندر", "港口发生火灾，目击者称", "שריפה בנמל", "ไฟไหม้ที่ท่าเรือ", "हिन्दी में आग",
 		"\u202eharbour\u202c 🔥 ١٢٣", "see t.me/Port_Watch and https://host/x", "",
 	}
-	s := all[w.rnd.IntN(len(all))]
-	if w.rnd.IntN(3) == 0 {
+	if w.pick(3) == 0 {
 		return "Join @Harbour_News"
 	}
+	s := all[w.pick(len(all))]
 	return fmt.Sprintf("post %d ü: %s", n, s)
+}
+
+// pick draws without a draw of the World's own, whose life stays what it was.
+func (w *World) pick(n int) int {
+	w.spoken++
+	return rand.New(rand.NewPCG(w.spoken, 5)).IntN(n)
 }
 
 func (p *post) says(rev int) string { return fmt.Sprintf("%s, revision %d", p.text, rev) }
@@ -52,8 +58,8 @@ func (p *post) links(rev int) []string {
 // read gives a capture of a page its text and its Page.
 func (w *World) read(m *holdfast.Manifest) [][]byte {
 	text := w.sentence(0) + "\n" + w.sentence(1)
-	title := []string{"", "Evening News", "Вечерние новости"}[w.rnd.IntN(3)]
-	link := fmt.Sprintf("https://link%d.example/", w.rnd.IntN(3))
+	title := []string{"", "Evening News", "Вечерние новости"}[w.pick(3)]
+	link := fmt.Sprintf("https://link%d.example/", w.pick(3))
 	s := saying{capture: m.ID, title: title, text: text, at: m.Started, source: string(m.Source), addresses: []string{string(m.Source), link}}
 	s.hidden = slices.ContainsFunc(w.Messages, func(k Message) bool { return k.ID == m.ID })
 	w.said = append(w.said, s)

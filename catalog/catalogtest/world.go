@@ -28,6 +28,7 @@ type World struct {
 	clock    time.Time
 	channels []*channel
 	said     []saying
+	spoken   uint64
 }
 
 // Message is a normalised message with the small Objects that rode in it.
@@ -113,7 +114,7 @@ func (w *World) acquire(i, home int) Message {
 }
 
 func (w *World) capture(home int, id holdfast.ID) Message {
-	small := [][]byte{w.bytes(90)}
+	small := [][]byte{w.bytes(130)}
 	if w.rnd.IntN(4) == 0 {
 		small[0] = []byte("a small Object that many captures share")
 	}
