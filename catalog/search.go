@@ -23,7 +23,7 @@ type TextQuery struct {
 	Member   holdfast.ID // seen in a capture that is at home there, or was added to it
 	Channels []string    // of posts of these; then no pages
 	Post     int64       // with Channels: only this one
-	Source   string      // of pages whose Source is this or goes on behind it at a / ? or #; then no posts
+	Sources  []string    // of pages whose Source is one of these or goes on behind it at a / ? or #; then no posts
 	Language string      // tag of two letters: guessed from the text, see Hit
 	Since    holdfast.Time
 	Until    holdfast.Time // said from then on, and up to then; both included

@@ -50,8 +50,12 @@ func NewLanguages() *Languages {
 	return l
 }
 
-// Of returns a tag of two letters: ar be bg cs de el en es fa fr he hi hu id it ja ko
-// nl pl pt ro ru sr sv th tr uk ur vi zh, or "" where too little speaks for one.
+// Tags are the languages that are guessed.
+func Tags() []string {
+	return strings.Fields("ar be bg cs de el en es fa fr he hi hu id it ja ko nl pl pt ro ru sr sv th tr uk ur vi zh")
+}
+
+// Of returns one of Tags, or "" where too little speaks for one.
 func (l *Languages) Of(text string) string {
 	if len(text) > langSample {
 		end := langSample

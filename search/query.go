@@ -191,9 +191,10 @@ func alone1(w string) bool {
 }
 
 func (t *Term) hash(text string) error {
-	h := strings.ToLower(text)
-	h = strings.TrimPrefix(h, "sha256:")
+	h, said := strings.CutPrefix(strings.ToLower(text), "sha256:")
 	switch {
+	case !said && (len(h) == 32 || len(h) == 40) && strings.Trim(h, "0123456789abcdef") == "":
+		return refuse("hash:%s: it has as many digits as %s, and only SHA-256 is looked for; if it is the beginning of one, write hash:sha256:%s", h, map[int]string{32: "MD5", 40: "SHA-1"}[len(h)], h)
 	case t.Not:
 		return refuse("-hash: is not taken")
 	case strings.Trim(h, "0123456789abcdef") != "" || len(h) < minHash || len(h) > maxHash:

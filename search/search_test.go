@@ -70,7 +70,7 @@ func TestMatch(t *testing.T) {
 		"harb*": true, "arb*": false, "пожар": true, "порт*": true, "ПОРТУ": true, "الميناء": true, "أَلميناء": true, "火灾": true, "灾火": false, "口发": true, "“港口 发生”": true,
 		"@harbour": true, "@bour_n": true, "@news": true, "@NEWS -@port": true, "@pier": false, "url:example.org": true, "url:https://example.org/port": true,
 		"url:example.org/pier": false, "url:пример.рф/порт": true, "-url:example.org fire": false, "fire url:pier*": true, "url:evil": false,
-		"hash:abababab": true, "hash:SHA256:" + strings.Repeat("AB", 32): true, "hash:00000000": false, `"news fire"`: false, "evening fire": true,
+		"hash:abababab": true, "hash:SHA256:" + strings.Repeat("AB", 32): true, "hash:00000000": false, "hash:sha256:" + strings.Repeat("ab", 16): true, `"news fire"`: false, "evening fire": true,
 		"fire & harbour - !": true, `-"fire at" пожар`: false, `-"at fire" пожар`: true, "«пожар в»": true,
 	} {
 		p, err := search.Parse(q)
@@ -86,7 +86,7 @@ func TestMatch(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for q, why := range map[string]string{
 		"": "no word", " !!! , ": "no word", "-fire": "must not be there", `"fire`: "not closed", "-!!": "no letter", "f*": "2 characters", "@a": "2 characters",
-		"hash:d41d8cd98f00b204e9800998ecf8427g": "only SHA-256", "hash:abc": "8 to 64", "hash:" + strings.Repeat("a", 128): "these are 128", "x -hash:abababab": "-hash:",
+		"hash:d41d8cd98f00b204e9800998ecf8427g": "only SHA-256", "hash:abc": "8 to 64", "hash:d41d8cd98f00b204e9800998ecf8427e": "as many digits as MD5", "hash:" + strings.Repeat("a", 128): "these are 128", "x -hash:abababab": "-hash:",
 		strings.Repeat("x ", 33): "at most 32", strings.Repeat("x", 2001): "at most 2000", `"` + strings.Repeat("水", 300) + `"`: "at most 32 in 256", "a\xff": "UTF-8",
 		"url:": "no letter", "url:/": "no letter",
 	} {

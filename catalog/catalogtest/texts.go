@@ -126,7 +126,7 @@ func (w *World) applies(s saying, q catalog.TextQuery, members map[holdfast.ID]b
 		return false
 	case len(q.Channels) > 0 && (!slices.Contains(q.Channels, s.channel) || q.Post != 0 && q.Post != s.post):
 		return false
-	case q.Source != "" && s.source != q.Source && !strings.HasPrefix(s.source, q.Source+"?"):
+	case len(q.Sources) > 0 && s.source != q.Sources[0] && !strings.HasPrefix(s.source, q.Sources[0]+"?"):
 		return false
 	}
 	return q.Words.Match(search.Doc{Title: s.title, Text: s.text, Addresses: s.addresses})
@@ -165,8 +165,8 @@ func testSearch(t *testing.T, open Open) {
 			q := catalog.TextQuery{Words: ask(t, s)}
 			mid := w.said[len(w.said)/2].at
 			for i, f := range []func(*catalog.TextQuery){func(*catalog.TextQuery) {}, func(q *catalog.TextQuery) { q.Member = w.Cases[1] }, func(q *catalog.TextQuery) { q.Since = mid },
-				func(q *catalog.TextQuery) { q.Until = mid }, func(q *catalog.TextQuery) { q.Channels = []string{"1000000001", "7"} }, func(q *catalog.TextQuery) { q.Source = "https://host/3" },
-				func(q *catalog.TextQuery) { q.Channels, q.Post = []string{"1000000001"}, 3 }, func(q *catalog.TextQuery) { q.Channels, q.Source = []string{"1"}, "https://host/3" }} {
+				func(q *catalog.TextQuery) { q.Until = mid }, func(q *catalog.TextQuery) { q.Channels = []string{"1000000001", "7"} }, func(q *catalog.TextQuery) { q.Sources = []string{"https://host/3", "x"} },
+				func(q *catalog.TextQuery) { q.Channels, q.Post = []string{"1000000001"}, 3 }, func(q *catalog.TextQuery) { q.Channels, q.Sources = []string{"1"}, []string{"https://host/3"} }} {
 				if i != 0 && i%3 != k%3 { // each filter with a third of the questions
 					continue
 				}

@@ -98,8 +98,8 @@ func newAsk(q catalog.TextQuery) (a ask, err error) {
 	for _, k := range q.Channels {
 		a.channels = append(a.channels, channelNumber(k))
 	}
-	if len(a.channels) > chunk {
-		return a, fmt.Errorf("%d channels, at most %d", len(a.channels), chunk)
+	if len(a.channels) > chunk || len(q.Sources) > chunk {
+		return a, fmt.Errorf("%d channels and %d sources, at most %d", len(a.channels), len(q.Sources), chunk)
 	}
 	return a, nil
 }
@@ -200,7 +200,7 @@ func (a ask) hits(ctx context.Context, tx *sql.Tx, q catalog.TextQuery) (out []h
 func (a ask) places(p *part, n, d string) {
 	q := a.q
 	p.add(`SELECT at, channel, post, id FROM (`)
-	posts, pages := q.Source == "", len(a.channels) == 0
+	posts, pages := len(q.Sources) == 0, len(a.channels) == 0
 	if posts {
 		a.posts(p, n, d)
 	}
@@ -238,14 +238,18 @@ func (a ask) posts(p *part, n, d string) {
 
 func (a ask) pages(p *part, n string) {
 	p.add(`SELECT c.started AS at, 0 AS channel, 0 AS post, c.id AS id FROM page g JOIN capture c ON c.n = g.capture WHERE c.shown = 1 AND g.text = ` + n)
-	if s := []byte(a.q.Source); len(s) > 0 {
-		p.add(` AND (c.source = ?`, s)
-		if last := s[len(s)-1]; last == '/' {
-			p.add(` OR substr(c.source, 1, ?) = ?`, len(s), s)
+	for i, source := range a.q.Sources {
+		s := []byte(source)
+		p.add([]string{` AND (`, ` OR `}[min(i, 1)]+`c.source = ?`, s)
+		for _, end := range []string{"/", "?", "#"} {
+			whole := append(slices.Clone(s), end...)
+			if end == "/" && strings.HasSuffix(source, "/") {
+				whole = s
+			}
+			p.add(` OR substr(c.source, 1, ?) = ?`, len(whole), whole)
 		}
-		for _, sep := range []string{"/", "?", "#"} {
-			p.add(` OR substr(c.source, 1, ?) = ?`, len(s)+1, append(slices.Clone(s), sep...))
-		}
+	}
+	if len(a.q.Sources) > 0 {
 		p.add(`)`)
 	}
 	a.capture(p)
@@ -302,7 +306,7 @@ func (a ask) seen(ctx context.Context, tx *sql.Tx, h *hitRow) error {
 
 // held finds the captures that hold what was asked for by hashes alone.
 func (c *Catalog) held(ctx context.Context, q catalog.TextQuery, a ask, out *catalog.Found) error {
-	if len(a.channels) > 0 || q.Source != "" || q.Language != "" || q.After != nil {
+	if len(a.channels) > 0 || len(q.Sources) > 0 || q.Language != "" || q.After != nil {
 		return nil // those select texts
 	}
 	var p part

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/collectors/telegram"
+	"holdfast/pipeline"
+	"holdfast/search"
+)
+
+// Limits of `search`.
+const (
+	searchShown   = 5  // places of a text that a person is shown; --json has all
+	snippetAround = 60 // characters on either side of what was found
+	searchDefault = 50 // texts
+)
+
+type searchOptions struct {
+	caseName, source, lang, since, until string
+	limit                                int
+	timeout                              time.Duration
+}
+
+func (c *cli) searchCmd() *cobra.Command {
+	var o searchOptions
+	cmd := command("search QUERY [--case NAME] [--source SOURCE] [--lang TAG] [--since TIME] [--until TIME]", "Find texts of pages and posts, in any script",
+		`holdfast search 'fire "at the harbour" -exercise' --case 2026-017`, cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+			q, err := o.query(args[0])
+			if err != nil {
+				return err
+			}
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			return c.search(cmd.Context(), n, q, o)
+		})
+	cmd.Long = `QUERY is words, all of which must be in a text, in any script; marks, case and
+forms of letters make no difference (e is é, ا is أ, 3 is ٣), and where a script has no
+spaces each character counts.
+
+  word        the word                    "two words"  side by side
+  begin*      words that begin so         -word        texts without it
+  @part       part of a handle            url:part     of an address of the page, or of a link
+  hash:DIGEST the SHA-256, or its first 8 digits or more, of an object, a manifest or a text
+
+Each text is shown once, with every place in which it was seen: the newest first. Of a
+post that is the version with this text. --source is telegram:@name, one post of it, or
+an address, or its beginning up to a / or ?. --since and --until are about when a post
+was posted, as the service states it, or a page captured. --lang is a guess of this
+program from the text. The last line says what cannot be found yet, or at all.`
+	s := cmd.Flags()
+	s.StringVar(&o.caseName, "case", "", "only what was seen in captures of this Case")
+	s.StringVar(&o.source, "source", "", "only of this channel, post or address")
+	s.StringVar(&o.lang, "lang", "", "only texts that seem to be in this language: en, ru, ar, zh …")
+	s.StringVar(&o.since, "since", "", "from this day (or time) on")
+	s.StringVar(&o.until, "until", "", "up to this day (or time)")
+	s.IntVar(&o.limit, "limit", searchDefault, "texts at most, up to 1000")
+	s.DurationVar(&o.timeout, "timeout", time.Minute, "give up after this long")
+	return cmd
+}
+
+// query reads what needs no node.
+func (o searchOptions) query(text string) (q catalog.TextQuery, err error) {
+	if q.Words, err = search.Parse(text); err != nil {
+		return q, usageError("search: %w", err)
+	}
+	if q.Since, err = parseWhen("--since", o.since, false); err != nil {
+		return q, err
+	}
+	if q.Until, err = parseWhen("--until", o.until, true); err != nil {
+		return q, err
+	}
+	if o.limit < 1 || o.limit > catalog.MaxHits {
+		return q, usageError("--limit %d: it is 1 to %d", o.limit, catalog.MaxHits)
+	}
+	if o.timeout <= 0 {
+		return q, usageError("--timeout %s: it is more than 0", o.timeout)
+	}
+	if tags := search.Tags(); o.lang != "" && !slices.Contains(tags, o.lang) {
+		return q, usageError("--lang %.20q: it is one of %s", o.lang, strings.Join(tags, " "))
+	}
+	q.Limit, q.Language = o.limit, o.lang
+	return q, nil
+}
+
+// restrict adds what the catalog must be asked for.
+func (o searchOptions) restrict(ctx context.Context, n *node, q *catalog.TextQuery) error {
+	if o.caseName != "" {
+		cs, err := n.cat.Case(ctx, o.caseName)
+		if err != nil {
+			return fmt.Errorf("search: case %.80q: %w; `holdfast case list` shows the cases", o.caseName, err)
+		}
+		q.Member = cs.ID
+	}
+	if o.source == "" {
+		return nil
+	}
+	web := strings.HasPrefix(o.source, "https://") || strings.HasPrefix(o.source, "http://")
+	name, err := telegram.ParseName(o.source)
+	if web || err != nil && strings.ContainsAny(o.source, ".:/") && !strings.HasPrefix(o.source, "telegram:") {
+		if q.Sources = []string{o.source}; !web {
+			q.Sources = []string{"https://" + o.source, "http://" + o.source}
+		}
+		return nil
+	}
+	if err != nil {
+		return usageError("search: --source: %w, or an address", err)
+	}
+	for k, err := range n.cat.Channels(ctx, name.Channel) {
+		if err != nil {
+			return err
+		}
+		q.Channels = append(q.Channels, k.ID)
+	}
+	if len(q.Channels) == 0 {
+		return fmt.Errorf("search: no capture states what @%s is: `holdfast capture %s` asks the service", name.Channel, telegram.Name{Channel: name.Channel}.Source())
+	}
+	q.Post = int64(name.Post)
+	return nil
+}
+
+func (c *cli) search(ctx context.Context, n *node, q catalog.TextQuery, o searchOptions) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	if err := o.restrict(ctx, n, &q); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	f, err := n.cat.Search(limited, q)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return fmt.Errorf("search: not done after %s: ask for more words, or for less with --case, --source, --since and --until, or give it longer with --timeout", o.timeout)
+	}
+	if err != nil {
+		return err
+	}
+	s := &searcher{n: n, from: &captures{n: n}, query: q.Words, cases: map[holdfast.ID]string{}}
+	s.texts = &textReader{from: s.from}
+	for _, h := range f.Hits {
+		row, lines, err := s.hit(ctx, h)
+		if err != nil {
+			return err
+		}
+		c.say(row, "%s", strings.Join(lines, "\n"))
+	}
+	for _, held := range f.Objects {
+		row, line, err := s.held(ctx, held)
+		if err != nil {
+			return err
+		}
+		c.say(row, "%s", line)
+	}
+	return c.searched(ctx, n, f)
+}
+
+// searched says what was looked through, and what could not be found: never a silent
+// nothing.
+func (c *cli) searched(ctx context.Context, n *node, f catalog.Found) error {
+	u, err := n.cat.Unsearched(ctx)
+	if err != nil {
+		return err
+	}
+	end, err := n.queue.End(ctx, 0)
+	if err != nil {
+		return err
+	}
+	at, err := n.queue.Position(ctx, pipeline.StageIndex, 0)
+	if err != nil {
+		return err
+	}
+	waiting := max(end-at, 0)
+	line := fmt.Sprintf("%d texts", len(f.Hits))
+	if len(f.Objects) > 0 {
+		line = fmt.Sprintf("%d captures, %s", len(f.Objects), line)
+	}
+	if f.More {
+		line += ", and there are more: --limit shows more, other words find fewer"
+	}
+	line += fmt.Sprintf("; searched: %d texts of %d captures", u.Texts, u.Captures-u.Textless)
+	var not []string
+	for _, k := range []struct {
+		n    int64
+		what string
+	}{{waiting, "messages wait for the index"}, {u.Unread, "captures have a text that could not be read, or is too long"}, {u.Textless, "captures have no text (files, failures, facts of a channel)"}} {
+		if k.n > 0 {
+			not = append(not, fmt.Sprintf("%d %s", k.n, k.what))
+		}
+	}
+	if len(not) > 0 {
+		line += "; not searched: " + strings.Join(not, ", ")
+	}
+	c.say(map[string]any{"event": "searched", "texts": len(f.Hits), "objects": len(f.Objects), "more": f.More, "searched_texts": u.Texts, "captures": u.Captures,
+		"waiting": waiting, "unread": u.Unread, "textless": u.Textless}, "%s", line)
+	return nil
+}
