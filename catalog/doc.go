@@ -59,10 +59,18 @@
 // Of a capture with two Manifests only the answers of the one that is shown
 // count. A name is of every channel that an answer stated it for: names move.
 //
+// # Texts
+//
+// What a page says, or a post, is searched ([Searcher]): each text once, and where it
+// was seen. Which texts are known, and which could not be read, are facts like all
+// others: to read one later takes back that nobody had. A catalog keeps their words,
+// folded by package search, which says too whether a text answers a question; the
+// suite holds every catalog to that.
+//
 // # The index stage
 //
 // For each batch of normalised messages: [Read], for an Event ReadLine, for each
-// Object of role posts ReadPosts, then Accepted. For each message about a Seal: [Locate] the first time, set state,
+// Object of role posts ReadPosts, for a page ReadPage, then Accepted. For each message about a Seal: [Locate] the first time, set state,
 // reason, T and At from the message, then Sealed. Then Sync, then acknowledge.
 // A crash in between repeats the batch, which changes nothing.
 //
