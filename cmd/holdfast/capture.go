@@ -284,6 +284,7 @@ func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	asked := sources
 	if sources, o.pages, err = n.publicInstead(sources, o); err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -308,6 +309,7 @@ func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o
 		return &exitError{exitUsage, failed}
 	}
 	left := c.await(ctx, n, got, o.wait, done)
+	c.compareCaptured(ctx, n, asked, o)
 	if o.export != "" {
 		failed = errors.Join(failed, c.exportAsked(ctx, n, got, o))
 	}

@@ -14,19 +14,23 @@ import (
 )
 
 type postsOptions struct {
-	versions, deleted bool
+	versions, deleted, compare bool
 
 	several bool // channels: each line names its own
 	one     bool // post: what its counters were, too
+	after   bool // a capture: nothing is said of what has no other view
 }
 
 func (c *cli) postsCmd() *cobra.Command {
 	var o postsOptions
-	cmd := command("posts SOURCE [--versions] [--deleted]", "List the posts of a channel: their versions, and what is gone", "holdfast posts telegram:@name --versions --json",
+	cmd := command("posts SOURCE [--versions] [--deleted] [--compare]", "List the posts of a channel: their versions, and what is gone", "holdfast posts telegram:@name --versions --json",
 		cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
 			name, err := telegram.ParseName(args[0])
 			if err != nil {
 				return usageError("posts: %w", err)
+			}
+			if o.compare && (o.versions || o.deleted) {
+				return usageError("--compare holds the newest public page against one version: it goes with neither --versions nor --deleted")
 			}
 			n, err := c.open(cmd.Context())
 			if err != nil {
@@ -47,9 +51,16 @@ for the channel.
            that could not be read
 
 In which captures it was first and last seen is in --json, with the state of their
-seals, and of one post what its counters were each time.`
+seals, and of one post what its counters were each time.
+
+--compare holds the newest public page of each post (t.me) against the service's own
+answer nearest to it in time: text, date, author, forward, kinds of media, links,
+what it answers to and whether it was edited are equal, differ, or are not shown by
+the page. What counts is not compared. The result is written into the custody of the
+Case that has the page, once, and sealed with it.`
 	cmd.Flags().BoolVar(&o.versions, "versions", false, "every version of each post")
 	cmd.Flags().BoolVar(&o.deleted, "deleted", false, "only posts that are absent")
+	cmd.Flags().BoolVar(&o.compare, "compare", false, "what the public pages show, held against what the service answered")
 	return cmd
 }
 
@@ -69,6 +80,9 @@ func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOpt
 	}
 	if len(channels) > 1 {
 		c.complain(fmt.Errorf("@%s was the name of %d channels, and the posts of each follow: %s", name.Channel, len(channels), several(channels)))
+	}
+	if o.compare {
+		return c.compare(ctx, n, name, channels, o)
 	}
 	found, texts := false, &textReader{from: &captures{n: n}}
 	for _, k := range channels {
