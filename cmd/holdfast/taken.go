@@ -29,7 +29,8 @@ func (r *round) takenIn(home holdfast.ID) func(ctx context.Context, source, file
 		s := &captures{n: r.n}
 		for c, err := range r.n.cat.Captures(ctx, catalog.Query{Member: home, Source: holdfast.Source(source), Kind: holdfast.KindCapture, Limit: maxTaken}) {
 			if err != nil {
-				return "", err
+				r.n.log.WarnContext(ctx, "not known whether a file is taken", "source", source, "err", err)
+				return "", ctx.Err()
 			}
 			if c.Outcome == "complete" && s.mediaOf(ctx, c.ID).File == file {
 				return string(c.ID), nil

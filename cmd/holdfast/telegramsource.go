@@ -43,9 +43,12 @@ type telegramFlags struct {
 	web     string
 }
 
-// mediaSize is the default of --max-size: what people film and send with a
-// telephone is below it.
-const mediaSize = "100MB"
+// mediaSize and mediaBytes are the default of --max-size: what people film and send
+// with a telephone is below it.
+const (
+	mediaSize  = "100MB"
+	mediaBytes = 100_000_000
+)
 
 // wish is what the Collector is asked for.
 func (f telegramFlags) wish() (w telegram.Wish, err error) {

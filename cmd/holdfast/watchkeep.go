@@ -208,7 +208,7 @@ func (w *watchRun) history(ctx context.Context, k *watched) map[string]any {
 // wishOf adds what every part of a watch is asked for with.
 func wishOf(k *watch, m map[string]any) map[string]any {
 	if k.Media != "" {
-		m["media"] = k.Media
+		m["media"], m["max_size"] = k.Media, mediaBytes
 	}
 	return m
 }

@@ -89,7 +89,7 @@ type Collector struct {
 	account string
 
 	mu   sync.Mutex
-	held *partial // the file that was asked for last; nil: none
+	held map[string]*partial // files that were asked for last, by folder
 }
 
 // NewCollector returns a Collector.

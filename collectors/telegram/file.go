@@ -18,7 +18,8 @@ import (
 
 // Bounds of one file.
 const (
-	fileTurn   = 5 * time.Second // after which another Task may ask, if something came
+	fileTurn   = 2 * time.Second // after which another Task may ask, if something came
+	maxHeld    = 4               // files that are remembered between turns
 	maxMoves   = 5               // from one data centre to another
 	maxRenewed = 3               // new references without a part that came
 )
@@ -46,7 +47,7 @@ type end struct{ code, detail string }
 // whoever waits for news of a channel does not wait for a film.
 func (t *act) file(ctx context.Context, req collectors.Request, keep collectors.Keeper) error {
 	f := *t.wish.File
-	if f.Post != t.name.Post || f.ID == 0 || f.DC < 1 || f.DC > maxDC || f.Channel <= 0 || len(f.Sizes) > 2*maxListed || f.Size < 0 {
+	if f.Post != t.name.Post || f.ID == 0 || f.DC < 1 || f.DC > maxDC || f.Channel <= 0 || f.Size < 0 {
 		return fmt.Errorf("file %d: %w", f.ID, collectors.ErrRefused)
 	}
 	p, err := t.c.takeUp(&f)
@@ -70,8 +71,8 @@ func (t *act) file(ctx context.Context, req collectors.Request, keep collectors.
 	return g.finish(ctx, req, keep)
 }
 
-// takeUp opens what there is of a file. The one that was asked for last is
-// remembered, so that it is not read again each turn.
+// takeUp opens what there is of a file. The last ones are remembered, so that they
+// are not read again each turn.
 func (c *Collector) takeUp(f *File) (*partial, error) {
 	if c.o.Partial == "" {
 		return nil, errors.New("there is no directory for files that are on their way")
@@ -79,8 +80,8 @@ func (c *Collector) takeUp(f *File) (*partial, error) {
 	dir := partialDir(c.o.Partial, c.account, f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p := c.held; p != nil && p.dir == dir {
-		c.held = nil
+	if p := c.held[dir]; p != nil {
+		delete(c.held, dir)
 		return p, nil
 	}
 	return openPartial(c.o.Partial, dir)
@@ -89,7 +90,10 @@ func (c *Collector) takeUp(f *File) (*partial, error) {
 func (c *Collector) hold(p *partial) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held = p
+	if c.held == nil || len(c.held) >= maxHeld {
+		c.held = map[string]*partial{}
+	}
+	c.held[p.dir] = p
 }
 
 // replay finds out from the lines where the last turn has come to.

@@ -23,6 +23,15 @@ const (
 	MediaAll    = "all"
 )
 
+// Bounds of what one answer asks for: Tasks hold it, and strangers wrote it.
+const (
+	maxAsked     = 500  // files
+	maxFileName  = 1024 // bytes; of a type 255
+	maxReference = 4096
+	maxSizes     = 64
+	maxThumb     = 32
+)
+
 // maxDC bounds the numbers of data centres; the service has five.
 const maxDC = 1000
 
@@ -151,7 +160,7 @@ func filesIn(m tg.MessageMediaClass, depth int) (all []File) {
 	case *tg.MessageMediaDocument:
 		f := documentFile(m.Document, documentOf(m))
 		for _, a := range m.AltDocuments { // the same in other qualities, made by the service
-			if d, ok := a.(*tg.Document); ok && len(f.Sizes) < maxListed {
+			if d, ok := a.(*tg.Document); ok && len(f.Sizes) < maxSizes {
 				f.Sizes = append(f.Sizes, mediaSize{Size: bounded(d.Size), Type: "alternative " + canon.Text(number(d.ID))})
 			}
 		}
@@ -194,7 +203,7 @@ func photoFile(c tg.PhotoClass, kind string) File {
 		return f
 	}
 	best := 0
-	for _, s := range p.Sizes[:min(len(p.Sizes), maxListed)] {
+	for _, s := range p.Sizes[:min(len(p.Sizes), maxSizes)] {
 		var m mediaSize
 		switch s := s.(type) {
 		case *tg.PhotoSize:
@@ -205,6 +214,9 @@ func photoFile(c tg.PhotoClass, kind string) File {
 				m.Size = max(m.Size, int64(n))
 			}
 		default: // the message itself has it
+			continue
+		}
+		if len(m.Type) > maxThumb {
 			continue
 		}
 		m.Width, m.Height = min(max(m.Width, 0), 1<<20), min(max(m.Height, 0), 1<<20)
@@ -228,6 +240,14 @@ func documentFile(c tg.DocumentClass, k media) File {
 	return f
 }
 
+// clip cuts a text that nobody writes so long.
+func clip(s canon.Text, n int) canon.Text {
+	if len(s) <= n {
+		return s
+	}
+	return canon.Text(strings.ToValidUTF8(string(s[:n]), ""))
+}
+
 func bounded(n int64) int64 { return min(max(n, 0), canon.MaxInt) }
 
 // files lists the files of an answer's messages, and asks for those that are
@@ -245,6 +265,7 @@ func (t *act) files(ctx context.Context, list []tl.Message) error {
 		}
 		var lines []string
 		for _, f := range filesOf(m.TL) {
+			f.MIME, f.Name = clip(f.MIME, 255), clip(f.Name, maxFileName)
 			f.Account, f.Channel, f.ChannelHash, f.Post = t.c.account, t.cur.Channel, t.cur.Hash, m.ID
 			d, err := t.listed(ctx, f)
 			if err != nil {
@@ -277,7 +298,7 @@ func (t *act) listed(ctx context.Context, f File) (d mediaDoc, err error) {
 	d = f.doc(t.c.o.Training)
 	source := Name{Channel: t.name.Channel, Post: f.Post}.Source()
 	switch {
-	case f.ID == 0 || f.DC < 1 || f.DC > maxDC:
+	case f.ID == 0 || f.DC < 1 || f.DC > maxDC || len(f.Reference) > maxReference || len(f.Thumb) > maxThumb:
 		d.State, d.Why = stateAbsent, "the message names no file that can be asked for"
 		return d, nil
 	case t.wish.Media == MediaPhotos && !f.picture():
@@ -295,6 +316,10 @@ func (t *act) listed(ctx context.Context, f File) (d mediaDoc, err error) {
 			d.State = stateTaken
 			return d, nil
 		}
+	}
+	if len(t.a.Further) >= maxAsked {
+		d.State, d.Why = stateAbsent, canon.Text(fmt.Sprintf("one answer asks for %d files at most", maxAsked))
+		return d, nil
 	}
 	b, err := json.Marshal(Wish{Account: t.wish.Account, MaxSize: t.wish.MaxSize, File: &f})
 	if err != nil {
