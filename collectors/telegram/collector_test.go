@@ -28,9 +28,16 @@ import (
 // line opens one for the length of a test.
 func openLine(t testing.TB, s *telegramtest.Server, account string) *Line {
 	t.Helper()
+	return openLineBy(t, s, account, nil)
+}
+
+// openLineBy opens one with a clock of the test's own.
+func openLineBy(t testing.TB, s *telegramtest.Server, account string, now func() time.Time) *Line {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	got, done := make(chan *Line), make(chan error, 1)
 	o, a := options(t, s), Account{Name: account, Session: loggedIn(t, s)}
+	o.Now = now
 	go func() {
 		done <- o.Run(ctx, a, func(ctx context.Context, l *Line) error { got <- l; <-ctx.Done(); return nil })
 	}()
@@ -167,7 +174,7 @@ func checkSlices(t testing.TB, s step) {
 	}
 	var e exchangeDoc
 	if err := canon.Unmarshal(s.object(t, nameExchange), &e); err != nil || *e.Answer != hashing.Of(raw) || e.Request != hashing.Of(s.object(t, nameRequest)) ||
-		e.Account != "a1" || e.DC != telegramtest.MainDC || e.Layer != tl.Layer {
+		e.Account != s.Collection.Account || e.DC != telegramtest.MainDC || e.Layer != tl.Layer {
 		t.Errorf("exchange %+v: %v", e, err)
 	}
 }

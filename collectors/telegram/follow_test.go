@@ -90,8 +90,8 @@ func TestFollow(t *testing.T) {
 	var moved atomic.Int64 // hours
 	clock := func() time.Time { return time.Now().Add(time.Duration(moved.Load()) * time.Hour) }
 	w := telegramtest.NewWorld()
-	w.Verbatim = true
 	ch := w.Channel(1234, "harbour", "Harbour")
+	ch.Verbatim(true)
 	for range 5 {
 		ch.Post("old")
 	}
@@ -224,7 +224,7 @@ func TestFollow(t *testing.T) {
 	for i := range 60 {
 		ch.Post(fmt.Sprintf("next to it %d", i))
 	}
-	w.Verbatim = false
+	ch.Verbatim(false)
 	ch.Corrupt(330)
 	all := []step{f.kept()}
 	for !all[len(all)-1].Next.Due.After(clock()) {

@@ -184,7 +184,7 @@ func (w *World) channelDifference(r *tg.UpdatesGetChannelDifferenceRequest) (bin
 
 // state is the message that an update is about, as it is told; nil: it is not.
 func (c *Channel) state(u update) raw {
-	if c.w.Verbatim {
+	if c.verbatim {
 		return u.then
 	}
 	return c.bytes[u.id]

@@ -14,10 +14,6 @@ import (
 // World is what the servers know. It is safe for concurrent use.
 type World struct {
 	Now func() time.Time // the service's clock; set before it is used
-	// Verbatim makes differences tell each state that a message had; else they tell
-	// of each that is still there its present one, which is what the service is
-	// thought to do. Set before it is used.
-	Verbatim bool
 
 	mu        sync.Mutex
 	channels  map[int64]*Channel
@@ -117,6 +113,7 @@ type Channel struct {
 	horizon  int // updates up to this pts are told no more
 	life     []Event
 	gone     string // an error that everybody gets, such as CHANNEL_PRIVATE
+	verbatim bool
 	timeout  int
 }
 
@@ -248,6 +245,14 @@ func (c *Channel) Forget() {
 func (c *Channel) Gap(n int) {
 	defer c.lock()()
 	c.pts += n
+}
+
+// Verbatim makes differences tell each state that a message had. Else they tell of
+// each that is still there its present one, which the service is thought to do.
+func (c *Channel) Verbatim(yes bool) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.verbatim = yes
 }
 
 // SetTimeout is how many seconds the service wants between two differences.
