@@ -49,6 +49,15 @@ func (f *faults) fault(method string) error {
 	return nil
 }
 
+// pause makes all well, and returns what ends that.
+func (f *faults) pause() *rand.Rand {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was := f.rnd
+	f.rnd = nil
+	return was
+}
+
 func (f *faults) set(rnd *rand.Rand) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -63,7 +72,7 @@ type followed struct {
 	rnd      *rand.Rand
 	met      map[string]int
 	req      collectors.Request
-	tasks    []collectors.Further // histories that an answer asked for
+	faults   *faults
 	verbatim bool
 
 	now     map[int]string // texts of what is there
@@ -72,8 +81,8 @@ type followed struct {
 	last    int
 	closed  bool
 	steps   map[uint64]bool
-	start   int // where following began
-	pts     int // up to here the chain of answers has come
+	start   int      // where following began
+	pts     int      // up to here the chain of answers has come
 	unheard [][2]int // what no answer tells
 	facts   map[int][]catalog.Fact
 	seen    map[int]int // how often differences showed a post
@@ -102,7 +111,7 @@ func TestFollowLife(t *testing.T) {
 		name := fmt.Sprintf("channel%d", seed)
 		l := &followed{t: t, ch: w.Channel(int64(7000+seed), name, name), c: NewCollector(CollectorOptions{Line: lines[0], Now: clock, Training: true}),
 			rnd: rand.New(rand.NewPCG(seed, 11)), met: f.met, now: map[int]string{}, likes: map[int]int{}, bad: map[int]bool{}, steps: map[uint64]bool{},
-			facts: map[int][]catalog.Fact{}, seen: map[int]int{}, verbatim: seed%2 == 0}
+			facts: map[int][]catalog.Fact{}, seen: map[int]int{}, verbatim: seed%2 == 0, faults: f}
 		l.ch.Verbatim(l.verbatim)
 		f.set(rand.New(rand.NewPCG(seed, 12)))
 		l.live(s, NewCollector(CollectorOptions{Line: lines[1], Now: clock, Training: true}))
@@ -132,7 +141,7 @@ func (l *followed) live(s *telegramtest.Server, other *Collector) {
 	for len(l.req.Cursor) == 0 {
 		l.look()
 	}
-	l.tasks = append(l.tasks, collectors.Further{Source: l.req.Source}) // as who watches does
+	l.walked(Wish{}) // as who watches does
 	for range 30 {
 		for range l.rnd.IntN(15) {
 			l.happen()
@@ -246,8 +255,14 @@ func (l *followed) look() bool {
 	} else if cur, _ := readCursor(a.Next.Cursor); l.pts == 0 {
 		l.start, l.pts = cur.Follow.PTS, cur.Follow.PTS
 	}
-	l.tasks = append(l.tasks, a.Further...)
 	l.req.Cursor = a.Next.Cursor
+	for _, f := range a.Further { // now: a later one would hide what is lost until then
+		var w Wish
+		if err := json.Unmarshal(f.Options, &w); err != nil {
+			l.t.Fatal(err)
+		}
+		l.walked(w)
+	}
 	return !a.Next.Due.After(a.Ended.Add(time.Second)) || a.Outcome == collectors.Failed
 }
 
@@ -309,7 +324,7 @@ func (l *followed) take(s step, n int) catalog.Answer {
 	return a
 }
 
-// settle follows to the end, does what was asked for, and sweeps.
+// settle follows to the end, and sweeps.
 func (l *followed) settle() {
 	l.t.Helper()
 	for range 200 {
@@ -320,26 +335,20 @@ func (l *followed) settle() {
 	if l.pts != l.ch.PTS() {
 		l.t.Fatalf("followed up to %d of %d", l.pts, l.ch.PTS())
 	}
-	for _, f := range l.tasks {
-		var w Wish
-		if len(f.Options) > 0 {
-			if err := json.Unmarshal(f.Options, &w); err != nil {
-				l.t.Fatal(err)
-			}
+	var known []int // nobody sweeps what was never seen
+	for id := range l.facts {
+		if slices.ContainsFunc(l.facts[id], func(f catalog.Fact) bool { return f.Kind == catalog.Seen }) {
+			known = append(known, id)
 		}
-		l.walked(w)
 	}
-	for low := 2; low <= l.last; low += 99 {
-		ids := []int{1}
-		for id := low; id < low+99 && id <= l.last; id++ {
-			ids = append(ids, id)
-		}
-		l.walked(Wish{IDs: ids})
+	for ids := range slices.Chunk(known, 98) {
+		l.walked(Wish{IDs: append([]int{1}, ids...)})
 	}
 }
 
 func (l *followed) walked(w Wish) {
 	l.t.Helper()
+	defer l.faults.set(l.faults.pause())
 	for _, s := range walk(l.t, l.c, l.req.Source, w, nil) {
 		if l.n++; slices.ContainsFunc(s.Objects, func(o collectors.Object) bool { return o.Role == RolePosts }) {
 			l.take(s, l.n)
@@ -377,6 +386,8 @@ func (l *followed) check() {
 			want = append(want, hashing.Of([]byte(s)).Hex())
 		}
 		switch {
+		case !ok && there && whole, !ok && there && !l.bad[id]:
+			l.t.Errorf("post %d is %q, and was never seen", id, text)
 		case l.bad[id]: // nobody can say what it is now
 		case there && (!ok || p.State == catalog.Absent || p.State == catalog.Unknown || p.Versions[p.Current].Text != hashing.Of([]byte(text))):
 			l.t.Errorf("post %d is %q, and known to be %s with %v", id, text, p.State, got)
