@@ -3,6 +3,7 @@ package telegram
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gotd/td/tg"
 
@@ -56,14 +57,20 @@ func (t *act) channel(ctx context.Context) error {
 	if ch == nil {
 		return nil
 	}
-	x, bad, err = t.ask(ctx, &tg.ChannelsGetFullChannelRequest{Channel: &tg.InputChannel{ChannelID: ch.ID, AccessHash: ch.AccessHash}})
+	return t.about(ctx, ch)
+}
+
+// about asks what the service says of a channel that was found.
+func (t *act) about(ctx context.Context, ch *tg.Channel) error {
+	x, bad, err := t.ask(ctx, &tg.ChannelsGetFullChannelRequest{Channel: &tg.InputChannel{ChannelID: ch.ID, AccessHash: ch.AccessHash}})
 	if err != nil {
 		return err
 	}
 	if bad != nil {
 		return t.fail("channel.", x, bad)
 	}
-	if all, err = t.c.exchangeOf("channel.", x, nil); err != nil {
+	all, err := t.c.exchangeOf("channel.", x, nil)
+	if err != nil {
 		return err
 	}
 	t.pieces = append(t.pieces, all...)
@@ -104,6 +111,10 @@ func (t *act) full(x *Exchange, ch *tg.Channel) error {
 	var f tg.MessagesChatFull
 	if err := tl.Decode(x.Answer, &f); err != nil {
 		t.partial(collectors.Reason{Code: "unread", Detail: fmt.Sprintf("what is said of the channel cannot be read: %v", err)})
+		return nil
+	}
+	if ch.Title == "" && !slices.ContainsFunc(f.Chats, func(k tg.ChatClass) bool { return k.GetID() == ch.ID }) {
+		t.partial(collectors.Reason{Code: "unread", Detail: "the answer says nothing of the channel"})
 		return nil
 	}
 	for _, k := range f.Chats { // newer than the first answer's, if it is there

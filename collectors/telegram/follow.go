@@ -25,6 +25,7 @@ const (
 
 // following is where a follower is: a cursor of events, and what was told last.
 type following struct {
+	Asked int64  `json:"asked,omitempty"` // when the channel itself was asked about the last time, Unix time
 	PTS   int    `json:"pts,omitempty"`   // what happened up to here is known; 0: to be asked for, with the channel
 	Last  int    `json:"last,omitempty"`  // the highest id that was seen
 	Kept  int64  `json:"kept,omitempty"`  // when the last Capture was made, Unix time
@@ -34,12 +35,16 @@ type following struct {
 }
 
 // follow asks what has happened since the place of the cursor. A channel that was
-// not found yet, or by another account, or whose place is not known, is asked for
-// first. A crash before the answer is kept leaves the place: what it told is told
+// not found yet, or by another account, or whose place is not known, is asked about
+// first, and once a day what it is called and says of itself. A crash before the answer is kept leaves the place: what it told is told
 // again.
 func (t *act) follow(ctx context.Context) error {
-	if t.cur.Channel == 0 || t.cur.Account != t.c.account || t.cur.Follow.PTS == 0 {
-		if err := t.channel(ctx); err != nil || t.a.Next != nil {
+	about := func() error { return t.channel(ctx) }
+	if t.cur.Channel > 0 && t.cur.Account == t.c.account { // its name is not resolved again
+		about = func() error { return t.about(ctx, &tg.Channel{ID: t.cur.Channel, AccessHash: t.cur.Hash}) }
+	}
+	if t.cur.Account != t.c.account || t.cur.Follow.PTS == 0 || t.c.o.Now().Sub(time.Unix(t.cur.Follow.Asked, 0)) >= heartbeat {
+		if err := about(); err != nil || t.a.Next != nil {
 			return err
 		}
 		return t.lost()
@@ -74,7 +79,10 @@ func (t *act) follow(ctx context.Context) error {
 func (t *act) difference(ctx context.Context, x *Exchange, a *tl.Answer) error {
 	f, now := t.cur.Follow, t.c.o.Now()
 	again := now.Add(waitOf(a))
-	quiet := a.Quiet() && (a.PTS == 0 || a.PTS == f.PTS) && f.Lost == ""
+	if a.Quiet() && a.PTS == 0 {
+		a.PTS = f.PTS
+	}
+	quiet := a.Quiet() && a.PTS == f.PTS && f.Lost == ""
 	if quiet && now.Sub(time.Unix(f.Kept, 0)) < heartbeat {
 		return &collectors.Later{At: again, Idle: true, Why: fmt.Sprintf("nothing new in @%s", t.name.Channel)}
 	}
@@ -179,8 +187,9 @@ func (f following) begins(t *act) following {
 	t.found(now)
 	if f.PTS == 0 {
 		f.PTS = max(t.pts, 1) // 1: all that is still told, or that it is no more
+		f.Kept = now.Unix()
 	}
-	f.Kept, f.Lost, f.Since = now.Unix(), "", 0
+	f.Asked, f.Lost, f.Since = now.Unix(), "", 0
 	return f
 }
 

@@ -159,6 +159,10 @@ func TestFollow(t *testing.T) {
 	}
 	f.idle()
 	moved.Add(25)
+	resolved := s.Asked("contacts.resolveUsername")
+	if a := f.kept(); len(a.object(t, nameChannel)) == 0 || a.Outcome != collectors.Complete || !a.Next.Due.IsZero() || s.Asked("contacts.resolveUsername") != resolved {
+		t.Errorf("a day later: %s %v", a.Outcome, a.Reasons)
+	}
 	if h, posts := f.kept().posts(t); len(posts) != 0 || h["pts"] != h["pts_from"] || h["final"] != true {
 		t.Errorf("a day without news: %v", h)
 	}
@@ -194,7 +198,7 @@ func TestFollow(t *testing.T) {
 	ch.Edit(3, "while nobody could read it")
 	ch.Close("")
 	back := f.kept()
-	if _, posts := back.posts(t); back.Outcome != collectors.Complete || !has(back, "readable-again") || len(posts) != 1 {
+	if _, posts := f.kept().posts(t); back.Outcome != collectors.Complete || !has(back, "readable-again") || len(back.object(t, nameChannel)) == 0 || len(posts) != 1 {
 		t.Errorf("%s %v, %v", back.Outcome, back.Reasons, posts)
 	}
 	f.idle()
