@@ -59,7 +59,22 @@ const (
 	StagePreserve  Stage = "preserve"  // reads normalised, writes results
 	StageIndex     Stage = "index"     // reads normalised, writes nothing
 	StageResults   Stage = "results"   // reads results, writes nothing
+
+	// StageAlerts reads normalised and writes nothing. It is there only between
+	// [Starter.Start] and Finish: then it is named to Prune, else nobody waits for it.
+	StageAlerts Stage = "alerts"
 )
+
+// Starter begins and ends the stage that is not always there.
+type Starter interface {
+	// Start begins s at the last position there is, so behind all that was accepted;
+	// of a stage that is there it changes nothing. Finish ends it. Durable on return.
+	Start(ctx context.Context, s Stage) error
+	Finish(ctx context.Context, s Stage) error
+
+	// Started reports whether s is there.
+	Started(ctx context.Context, s Stage) (bool, error)
+}
 
 // Bounds ends a Receive. At least one message is returned even if it alone is
 // larger than Bytes.

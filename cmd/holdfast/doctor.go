@@ -84,6 +84,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.mirrors(ctx, n)
 	d.telegram(n)
 	d.watches(ctx, n)
+	d.alerts(ctx, n)
 	d.authorities(ctx, n)
 }
 

@@ -23,7 +23,7 @@ import (
 // secret or that others should not read. What is not there is not looked at.
 func permissions(dir string) error {
 	var bad []error
-	for _, pattern := range []string{"", "keys", "keys/*", "own", "own/*.pem", "queue.db*", "catalog.db*", "outbox", "queries", "log", "egresses.json", fileConfig, fileAccounts} {
+	for _, pattern := range []string{"", "keys", "keys/*", "own", "own/*.pem", "queue.db*", "catalog.db*", "alerts.db*", "outbox", "queries", "log", "egresses.json", fileConfig, fileAccounts} {
 		names := []string{dir}
 		if pattern != "" {
 			var err error

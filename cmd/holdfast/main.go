@@ -135,7 +135,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.mirrorCmd(), c.restoreCmd(), c.egressCmd())
 	root.AddCommand(c.keyCmd(), c.telegramCmd())
 	root.AddCommand(c.postsCmd(), c.watchCmd())
-	root.AddCommand(c.searchCmd())
+	root.AddCommand(c.searchCmd(), c.alertCmd())
 	root.AddCommand(c.caseCmd(), c.noteCmd(), c.custodyCmd(), c.taskCmd())
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -206,6 +207,13 @@ func (p pruner) Prune(ctx context.Context, limit int, stages ...pipeline.Stage) 
 		return 0, err // the next one prunes it
 	}
 	defer unlock()
+	alerts, err := p.n.queue.Started(ctx, pipeline.StageAlerts)
+	if err != nil {
+		return 0, err
+	}
+	if alerts {
+		stages = append(slices.Clone(stages), pipeline.StageAlerts)
+	}
 	return p.n.queue.Prune(ctx, limit, stages...)
 }
 

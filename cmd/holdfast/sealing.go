@@ -40,6 +40,7 @@ func (n *node) work(ctx context.Context) error {
 	g.Go(func() error { return (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Run(gctx) })
 	g.Go(func() error { return n.index.Run(gctx) })
 	g.Go(func() error { return n.sealWhenFree(gctx) })
+	g.Go(func() error { return n.alertLoop(gctx) })
 	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return err // nobody has stopped it: whatever it is, it is told
 	}

@@ -44,7 +44,7 @@ func reads(s pipeline.Stage) (string, error) {
 	switch s {
 	case pipeline.StageNormalise:
 		return readCaptured, nil
-	case pipeline.StagePreserve, pipeline.StageIndex:
+	case pipeline.StagePreserve, pipeline.StageIndex, pipeline.StageAlerts:
 		return readNotes, nil
 	case pipeline.StageResults:
 		return readResults, nil
@@ -180,7 +180,7 @@ func checkAdvance(a pipeline.Ack, out []pipeline.Message) error {
 			return fmt.Errorf("%w: note of position %d, stage goes from %d to %d", pipeline.ErrMessage, m.Position, a.From, a.To)
 		case a.Stage == pipeline.StagePreserve && len(m.Body) == 0:
 			return fmt.Errorf("%w: empty result", pipeline.ErrMessage)
-		case a.Stage == pipeline.StageIndex || a.Stage == pipeline.StageResults:
+		case a.Stage == pipeline.StageIndex || a.Stage == pipeline.StageResults || a.Stage == pipeline.StageAlerts:
 			return fmt.Errorf("%w: this stage writes nothing", pipeline.ErrMessage)
 		case len(m.Note) > pipeline.MaxMessage || len(m.Body) > pipeline.MaxMessage:
 			return fmt.Errorf("%w: more than %d bytes", pipeline.ErrMessage, pipeline.MaxMessage)
@@ -198,7 +198,7 @@ func moveStage(t *tx, a pipeline.Ack) error {
 		return err
 	}
 	switch a.Stage {
-	case pipeline.StagePreserve, pipeline.StageIndex:
+	case pipeline.StagePreserve, pipeline.StageIndex, pipeline.StageAlerts:
 		err = t.scan(`SELECT position FROM stages WHERE stage = 'normalise'`, nil, &limit)
 	case pipeline.StageNormalise:
 		limit, err = t.end("captured")

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"holdfast/alert"
+	"holdfast/messages"
+	"holdfast/pipeline"
+)
+
+// alertEvery is how long the stage rests.
+const alertEvery = 2 * time.Second
+
+// alertBatch is how many messages are looked at before their events are durable.
+const alertBatch = 256
+
+type alertPassed struct {
+	found        int64
+	told, failed int
+}
+
+// alertLoop looks and tells until ctx ends. What goes wrong is told on the log: alerts
+// hold up nothing.
+func (n *node) alertLoop(ctx context.Context) error {
+	for {
+		if _, err := n.alertPass(ctx, false); err != nil && ctx.Err() == nil {
+			n.log.WarnContext(ctx, "alerts were not looked for", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(alertEvery):
+		}
+	}
+}
+
+// alertPass looks at what was accepted since the last look, and tells what is due; with
+// now also what waits after a failure. Where another process is at it, it does nothing,
+// but with now it waits for it.
+func (n *node) alertPass(ctx context.Context, now bool) (p alertPassed, err error) {
+	rules, err := n.alerts()
+	if err != nil {
+		return p, err
+	}
+	started, err := n.queue.Started(ctx, pipeline.StageAlerts)
+	if err != nil || len(rules) == 0 && !started {
+		return p, err
+	}
+	unlock, err := n.alertLock(ctx, now)
+	if err != nil || unlock == nil {
+		return p, err
+	}
+	defer unlock()
+	if len(rules) == 0 {
+		return p, n.endAlerts(ctx)
+	}
+	if !started { // a queue that was begun anew
+		if err := n.queue.Start(ctx, pipeline.StageAlerts); err != nil {
+			return p, err
+		}
+	}
+	out, err := alert.Open(ctx, n.path(alertsDB))
+	if err != nil {
+		return p, err
+	}
+	defer out.Close()
+	f := newFinder(n, rules)
+	if p.found, err = n.findAlerts(ctx, f, out); err != nil {
+		return p, err
+	}
+	for _, r := range rules {
+		for _, to := range r.To {
+			told, err := n.tell(ctx, out, r, to, now)
+			if err != nil {
+				return p, err
+			}
+			if p.told += max(told, 0); told < 0 {
+				p.failed++
+			}
+		}
+	}
+	return p, nil
+}
+
+func (n *node) alertLock(ctx context.Context, wait bool) (func(), error) {
+	if wait {
+		return lockFile(ctx, n.path(alertsLock))
+	}
+	return tryLock(n.path(alertsLock))
+}
+
+// endAlerts lets the queue free what only alerts waited for. The rules are read under
+// their lock, so that none is added meanwhile.
+func (n *node) endAlerts(ctx context.Context) error {
+	unlock, err := lockFile(ctx, n.path("alertrules.lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	rules, err := n.alerts()
+	if err != nil || len(rules) > 0 {
+		return err
+	}
+	return n.queue.Finish(ctx, pipeline.StageAlerts)
+}
+
+// findAlerts looks at the messages that the index has seen: so what is asked of the
+// catalog about them is there. Events are durable before the stage moves; a crash in
+// between finds them again, under the same IDs.
+func (n *node) findAlerts(ctx context.Context, f *finder, out *alert.Outbox) (found int64, err error) {
+	if err := n.refresh(ctx); err != nil {
+		return 0, err
+	}
+	for {
+		k, more, err := n.findBatch(ctx, f, out)
+		if found += k; err != nil || !more {
+			if err != nil {
+				return found, err
+			}
+			break
+		}
+	}
+	silent, err := f.silent(ctx, time.Now())
+	if err != nil {
+		return found, err
+	}
+	k, err := f.add(ctx, out, silent)
+	return found + k, err
+}
+
+func (n *node) findBatch(ctx context.Context, f *finder, out *alert.Outbox) (found int64, more bool, err error) {
+	from, err := n.queue.Position(ctx, pipeline.StageAlerts, 0)
+	if err != nil {
+		return 0, false, err
+	}
+	indexed, err := n.queue.Position(ctx, pipeline.StageIndex, 0)
+	if err != nil || indexed <= from {
+		return 0, false, err
+	}
+	ms, err := n.queue.Receive(ctx, pipeline.StageAlerts, 0, from, pipeline.Bounds{Count: int(min(alertBatch, indexed-from)), NoWait: true})
+	if err != nil || len(ms) == 0 {
+		return 0, false, err
+	}
+	items := make([]pipeline.Item, 0, len(ms))
+	for _, m := range ms {
+		if it, err := m.Item(); err == nil { // else the index has said so
+			items = append(items, it)
+		}
+	}
+	f.events = f.events[:0]
+	if err := accepted(ctx, items, f, n.store, n.log); err != nil {
+		return 0, false, err
+	}
+	if found, err = f.add(ctx, out, f.events); err != nil {
+		return 0, false, err
+	}
+	err = n.queue.Advance(ctx, pipeline.Ack{Stage: pipeline.StageAlerts, From: from, To: from + int64(len(ms))})
+	if errors.Is(err, pipeline.ErrStale) {
+		err = nil
+	}
+	return found, true, err
+}
+
+// tell makes one attempt at one destination. It returns how many events it has taken;
+// -1: it failed, which is noted.
+func (n *node) tell(ctx context.Context, out *alert.Outbox, r *alertRule, to string, now bool) (int, error) {
+	at := time.Now()
+	if now {
+		at = at.Add(24 * time.Hour) // whatever is waited for is over
+	}
+	due, err := out.Due(ctx, r.Name, to, at)
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+	last, err := out.Last(ctx, r.Name, to, alert.MaxBatch)
+	if err != nil {
+		return 0, err
+	}
+	t, err := r.target(to)
+	if err == nil {
+		err = t.Tell(ctx, alert.NewBatch(due), last)
+	}
+	if err != nil && ctx.Err() != nil {
+		return 0, ctx.Err() // stopped, not failed
+	}
+	if err != nil {
+		n.log.WarnContext(ctx, "an alert was not told; it is tried again", "alert", r.Name, "to", messages.Visible(to), "err", err)
+		return -1, out.Failed(ctx, r.Name, to, err, time.Now())
+	}
+	return len(due), out.Told(ctx, r.Name, to, due, time.Now())
+}
