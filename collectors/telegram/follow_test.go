@@ -17,6 +17,7 @@ import (
 	"holdfast/collectors"
 	"holdfast/collectors/collectorstest"
 	"holdfast/collectors/telegram/telegramtest"
+	"holdfast/tl"
 )
 
 // follower follows one channel as a node does: what is kept moves the cursor.
@@ -250,6 +251,34 @@ func TestFollow(t *testing.T) {
 	f.kept()
 	if got := idsIn(t, []step{f.kept()}); !slices.Equal(got, []int{338}) {
 		t.Errorf("another account: %v", got)
+	}
+}
+
+// TestFollowPurge: thousands of posts that go at once are all told; of more than a
+// reader takes, so many, and that there are more is said.
+func TestFollowPurge(t *testing.T) {
+	w := telegramtest.NewWorld()
+	ch := w.Channel(1234, "harbour", "Harbour")
+	for range 5000 {
+		ch.Post("post")
+	}
+	f := newFollower(t, NewCollector(CollectorOptions{Line: openLine(t, start(t, w, telegramtest.Options{}), "a1")}), "telegram:@harbour")
+	f.kept()
+	ch.Delete(down(4999, 2)...)
+	got := f.kept()
+	a, err := catalog.ParseAnswer(got.object(t, namePosts))
+	if err != nil || len(a.Deleted) != 4998 || got.Outcome != collectors.Complete {
+		t.Errorf("%d deletions, %v, %s", len(a.Deleted), err, got.Outcome)
+	}
+	f.idle()
+
+	all := &tl.Answer{Updates: []tl.Update{{Channel: 1234, Deleted: down(maxDeleted+5, 1)}, {Channel: 1234, Deleted: []int{7, 0, -3}}, {Channel: 77, Deleted: []int{1 << 20}}}}
+	if ids, more := deletions(all, "1234"); !more || len(ids) != maxDeleted || ids[0] != 1 || !slices.IsSorted(ids) {
+		t.Errorf("%d, %t", len(ids), more)
+	}
+	all.Updates = all.Updates[1:]
+	if ids, more := deletions(all, "1234"); more || !slices.Equal(ids, []int{7}) {
+		t.Errorf("%v, %t", ids, more)
 	}
 }
 

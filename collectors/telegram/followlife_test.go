@@ -70,6 +70,7 @@ type followed struct {
 	ch       *telegramtest.Channel
 	c        *Collector
 	rnd      *rand.Rand
+	world    *rand.Rand // what happens, perhaps meanwhile
 	met      map[string]int
 	req      collectors.Request
 	faults   *faults
@@ -110,7 +111,7 @@ func TestFollowLife(t *testing.T) {
 	for seed := range uint64(seeds) {
 		name := fmt.Sprintf("channel%d", seed)
 		l := &followed{t: t, ch: w.Channel(int64(7000+seed), name, name), c: NewCollector(CollectorOptions{Line: lines[0], Now: clock, Training: true}),
-			rnd: rand.New(rand.NewPCG(seed, 11)), met: f.met, now: map[int]string{}, likes: map[int]int{}, bad: map[int]bool{}, steps: map[uint64]bool{},
+			rnd: rand.New(rand.NewPCG(seed, 11)), world: rand.New(rand.NewPCG(seed, 13)), met: f.met, now: map[int]string{}, likes: map[int]int{}, bad: map[int]bool{}, steps: map[uint64]bool{},
 			facts: map[int][]catalog.Fact{}, seen: map[int]int{}, verbatim: seed%2 == 0, faults: f}
 		l.ch.Verbatim(l.verbatim)
 		f.set(rand.New(rand.NewPCG(seed, 12)))
@@ -166,7 +167,19 @@ func (l *followed) live(s *telegramtest.Server, other *Collector) {
 			l.c, other = other, l.c
 			l.met["another account"]++
 		}
+		meanwhile := make(chan struct{})
+		if l.verbatim && l.rnd.IntN(3) == 0 {
+			go func() {
+				for range 40 {
+					l.happen()
+				}
+				close(meanwhile)
+			}()
+		} else {
+			close(meanwhile)
+		}
 		l.look()
+		<-meanwhile
 	}
 	if l.closed {
 		l.closed = false
@@ -175,14 +188,14 @@ func (l *followed) live(s *telegramtest.Server, other *Collector) {
 }
 
 func (l *followed) happen() {
-	n := 2 + l.rnd.IntN(max(l.last, 1)) // 1 is never touched: the control
+	n := 2 + l.world.IntN(max(l.last, 1)) // 1 is never touched: the control
 	text, there := l.now[n]
-	switch l.rnd.IntN(12) {
+	switch l.world.IntN(12) {
 	case 0, 1, 2, 3:
 		l.last = l.ch.Post(fmt.Sprintf("post %d", l.last+1))
 		l.now[l.last] = fmt.Sprintf("post %d", l.last)
 	case 4, 5, 6:
-		if next := fmt.Sprintf("post %d, revision %d", n, l.rnd.IntN(3)); there && next != text { // back, now and then
+		if next := fmt.Sprintf("post %d, revision %d", n, l.world.IntN(3)); there && next != text { // back, now and then
 			l.ch.Edit(n, next)
 			l.now[n] = next
 			delete(l.bad, n)
@@ -194,9 +207,9 @@ func (l *followed) happen() {
 			delete(l.bad, n)
 		}
 	case 9, 10:
-		l.remove(n, 1+l.rnd.IntN(4))
+		l.remove(n, 1+l.world.IntN(4))
 	case 11:
-		if there && l.rnd.IntN(8) == 0 {
+		if there && l.world.IntN(8) == 0 {
 			l.ch.Corrupt(n)
 			l.bad[n] = true
 		}
