@@ -12,6 +12,10 @@ func (o *ownTelegram) change(ts *testscript.TestScript, what string, args []stri
 	o.mu.Lock()
 	ch := o.channel(args[0])
 	o.mu.Unlock()
+	if what == "post" || what == "forget" || what == "react" || what == "timeout" {
+		o.live(ts, ch, what, args)
+		return
+	}
 	n := 0
 	if len(args) > 1 && what != "close" {
 		var err error

@@ -73,7 +73,7 @@ func (w *telegramWorld) command(ts *testscript.TestScript, neg bool, args []stri
 		return
 	}
 	switch args[0] {
-	case "channel", "edit", "delete", "corrupt", "close":
+	case "channel", "edit", "delete", "corrupt", "close", "post", "forget", "react", "timeout":
 		o.change(ts, args[0], args[2:])
 	case "password":
 		ts.Check(o.SetPassword(args[2], "the usual"))

@@ -107,6 +107,7 @@ func (d *telegramDoor) line(ctx context.Context, via string) (*openLine, error) 
 	if err != nil {
 		return nil, err
 	}
+	o.Pushes = d.pushes != nil
 	a, unlock, err := d.n.freeAccount(o)
 	if err != nil {
 		return nil, err
@@ -126,6 +127,7 @@ func (d *telegramDoor) line(ctx context.Context, via string) (*openLine, error) 
 	case at := <-up:
 		l.by = telegram.NewCollector(telegram.CollectorOptions{Line: at, Egress: o.Proxy.Label(), Version: version, Training: d.n.set.Training, Partial: d.n.path("partial")})
 		d.open = l
+		go d.forward(at.Pushed(), l.done)
 		return l, nil
 	case <-l.done:
 		stop()
@@ -140,6 +142,21 @@ func (d *telegramDoor) line(ctx context.Context, via string) (*openLine, error) 
 		}()
 		<-l.done
 		return nil, context.Cause(ctx)
+	}
+}
+
+// forward passes on what the service tells by itself, while the Line lasts.
+func (d *telegramDoor) forward(from <-chan int64, done <-chan struct{}) {
+	for from != nil {
+		select {
+		case id := <-from:
+			select {
+			case d.pushes <- id:
+			default:
+			}
+		case <-done:
+			return
+		}
 	}
 }
 

@@ -43,12 +43,9 @@ type telegramFlags struct {
 	web     string
 }
 
-// mediaSize and mediaBytes are the default of --max-size: what people film and send
-// with a telephone is below it.
-const (
-	mediaSize  = "100MB"
-	mediaBytes = 100_000_000
-)
+// mediaSize is the default of --max-size: what people film and send with a
+// telephone is below it.
+const mediaSize = "100MB"
 
 // wish is what the Collector is asked for.
 func (f telegramFlags) wish() (w telegram.Wish, err error) {

@@ -36,6 +36,7 @@ type watchRow struct {
 	cases               []string
 	lang, note          string
 	media, links, since string
+	maxSize             string
 	priority            string
 	allowPrivate        bool
 	line                int // of the CSV; 0 is the command's
@@ -77,7 +78,7 @@ else is given; captured once, it belongs to all its Cases, and is at home in the
 first. A Case that is not there is made.
 
 --list reads a CSV with a head line, of these columns: source, case, lang,
-priority, media, note, links, since; all but source may be empty or missing, and
+priority, media, note, links, since, max_size; all but source may be empty or missing, and
 one source may have several lines, for several Cases. Any wrong line: none is added.
 
 Pages that posts link to are captured at once where the Case names an egress
@@ -91,6 +92,7 @@ exit status: 0 done  1 could not  2 usage, nothing was added`
 	f.StringVar(&row.lang, "lang", "", "the language of its posts, as ar or zh-Hant")
 	f.StringVar(&row.priority, "priority", "", "1 (first) to 9; default 5")
 	f.StringVar(&row.media, "media", "", "its photos and files: none, photos or all")
+	f.StringVar(&row.maxSize, "max-size", mediaSize, "with --media: of such a file; larger ones are listed and not taken; 0 is any")
 	f.StringVar(&row.note, "note", "", "why it is watched; stated in each capture")
 	f.StringVar(&row.links, "links", "", "pages that posts link to, a day at most: a number, or no")
 	f.BoolVar(&row.allowPrivate, "allow-private", false, "of pages that posts link to: permit loopback, private and link-local addresses")
@@ -135,7 +137,7 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 		if len(rec) > len(all[0]) {
 			return nil, usageError("--list %s, row %d: %d fields, the head has %d", name, w.line, len(rec), len(all[0]))
 		}
-		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since} {
+		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since, "max_size": &w.maxSize} {
 			if at, ok := columns[k]; ok && at < len(rec) && strings.TrimSpace(rec[at]) != "" {
 				*to = strings.TrimSpace(rec[at])
 			}
@@ -149,7 +151,7 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 }
 
 func checkColumns(columns map[string]int) error {
-	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since"}
+	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size"}
 	for k := range columns {
 		if !slices.Contains(known, k) && k != "state" { // of an export
 			return fmt.Errorf("no column %.40q is known: the head line is %s", k, strings.Join(known, ","))
@@ -182,15 +184,19 @@ func (r watchRow) watch() (w watch, err error) {
 			return w, fmt.Errorf("priority %.20q: 1 (first) to 9", r.priority)
 		}
 	}
-	f := telegramFlags{media: "none", links: "no"}
+	f := telegramFlags{media: "none", links: "no", web: "no"}
 	if r.media != "" {
 		f.media = r.media
 	}
-	if _, err = f.wish(); err != nil {
+	if f.maxSize = r.maxSize; r.maxSize == "" {
+		f.maxSize = mediaSize
+	}
+	k, err := f.wish()
+	if err != nil {
 		return w, err
 	}
-	if w.Media = r.media; w.Media == "none" {
-		w.Media = ""
+	if w.Media, w.MaxSize = k.Media, k.MaxSize; w.Media == telegram.MediaNone {
+		w.Media, w.MaxSize = "", 0
 	}
 	if w.Since, err = parseWhen("since", r.since, false); err != nil {
 		return w, err
@@ -317,7 +323,7 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 		k.Priority = w.Priority
 	}
 	if g.media != "" {
-		k.Media = w.Media
+		k.Media, k.MaxSize = w.Media, w.MaxSize
 	}
 	if g.note != "" {
 		k.Note = w.Note

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/collectors/telegram"
 	"holdfast/pipeline"
 )
 
@@ -108,7 +109,7 @@ func (w *watchRun) takeTask(t pipeline.Task) {
 	}
 	if of := w.list[id]; of != nil && part == partFollow {
 		if cur, err := cursorOf(t); err == nil {
-			if n, ok := followChannel(cur.At); ok {
+			if n, ok := telegram.ChannelOf(cur.At); ok {
 				of.channel, of.place = fmt.Sprint(n), cur.At
 			}
 		}
@@ -208,7 +209,7 @@ func (w *watchRun) history(ctx context.Context, k *watched) map[string]any {
 // wishOf adds what every part of a watch is asked for with.
 func wishOf(k *watch, m map[string]any) map[string]any {
 	if k.Media != "" {
-		m["media"], m["max_size"] = k.Media, mediaBytes
+		m["media"], m["max_size"] = k.Media, k.MaxSize
 	}
 	return m
 }
@@ -257,6 +258,8 @@ func (w *watchRun) addTask(ctx context.Context, k *watch, part string, id holdfa
 	return nil
 }
 
+// newTask is a Task of a watch. Where the channel was found already, it begins behind
+// that: the service counts how often a name is asked for.
 func (w *watchRun) newTask(ctx context.Context, k *watch, part string, id holdfast.ID, wish map[string]any) (t pipeline.Task, err error) {
 	o := taskOptions{Watch: k.ID, Part: part}
 	if o.Via, err = w.n.demandedEgress(ctx, k.home()); err != nil {
@@ -269,7 +272,14 @@ func (w *watchRun) newTask(ctx context.Context, k *watch, part string, id holdfa
 	if err != nil {
 		return t, err
 	}
-	return pipeline.Task{ID: id, Source: k.Source, Case: k.home(), Agent: w.n.set.Agent, Found: holdfast.Found{How: "watch", Why: k.Note}, Options: b}, nil
+	t = pipeline.Task{ID: id, Source: k.Source, Case: k.home(), Agent: w.n.set.Agent, Found: holdfast.Found{How: "watch", Why: k.Note}, Options: b}
+	if of := w.list[k.ID]; part != partFollow && of != nil {
+		if cur, ok := telegram.Known(of.place); ok {
+			t.Step = 1
+			t.Cursor, err = json.Marshal(taskCursor{At: cur})
+		}
+	}
+	return t, err
 }
 
 // rescanIn lets the Tasks be looked at again in so long.

@@ -31,6 +31,7 @@ type watch struct {
 	Lang     string          `json:"lang,omitempty"`
 	Priority int             `json:"priority,omitempty"` // 1 (first) to 9; 0 is 5
 	Media    string          `json:"media,omitempty"`
+	MaxSize  int64           `json:"max_size,omitempty"` // of a file, in bytes; 0 is any
 	Note     string          `json:"note,omitempty"`
 	// Links is how many pages that posts link to are captured a day, at most; nil is
 	// what the Case allows (defaultLinks), 0 none.

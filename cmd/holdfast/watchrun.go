@@ -91,6 +91,7 @@ type watched struct {
 	place    []byte // of the follow Task
 	sweepAt  time.Time
 	sweeping bool
+	lost     bool   // the channel cannot be read now: its follower says when it can
 	failures uint32 // of sweeps, in a row
 	silent   bool
 	healthAt time.Time
@@ -191,15 +192,8 @@ func (w *watchRun) run(ctx, until context.Context) error {
 	}
 	stopWork()
 	<-telling
+	<-sealing // what it says now is that it was stopped; a failure before has ended the loop
 	w.tell.say(map[string]any{"event": "stopped"}, "stopped; `holdfast watch run` goes on")
-	select {
-	case serr := <-sealing:
-		if ctx.Err() == nil {
-			err = errors.Join(err, serr)
-		}
-	case <-time.After(sealedAtEnd):
-		err = errors.Join(err, errors.New("the stages did not stop"))
-	}
 	return err
 }
 

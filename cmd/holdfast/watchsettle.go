@@ -9,6 +9,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors"
+	"holdfast/collectors/telegram"
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/storage"
@@ -47,6 +48,9 @@ func (w *watchRun) came(ctx context.Context, t *watchTask, last captured) error 
 	k := w.list[t.watch]
 	if k == nil {
 		return nil
+	}
+	if t.part == partFollow {
+		k.lost = last.outcome == collectors.Failed
 	}
 	switch {
 	case t.part == partFollow && last.done: // the name led nowhere
@@ -153,7 +157,7 @@ func (w *watchRun) accepted(s taken, id holdfast.ID) {
 	}
 	if part == partFollow {
 		if cur, err := cursorOf(pipeline.Task{Cursor: s.move.Cursor}); err == nil && !s.move.Done {
-			if n, ok := followChannel(cur.At); ok {
+			if n, ok := telegram.ChannelOf(cur.At); ok {
 				k.channel, k.place = fmt.Sprint(n), cur.At
 			}
 		}

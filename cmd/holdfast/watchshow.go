@@ -26,7 +26,9 @@ func (c *cli) watchListCmd() *cobra.Command {
   history    it is followed, and its history is being captured
   followed   it is followed, and the history is there
   waiting    the next question is due, and nobody has asked: is 'watch run' at work?
-  failed     it could not be followed; when it is tried again, and why, is said
+  unreadable the service showed nothing of it when it was asked last (private, gone,
+             banned); it is asked again, later and later
+  failed     its name leads nowhere; it is tried again a day later
   paused     'watch pause --off' goes on
 
 The delay is how long what happens there stays unknown, at most, where the service
@@ -147,6 +149,16 @@ func (n *node) standing(ctx context.Context, w *watch, parts map[string]pipeline
 	if s.Channel, err = n.channelOf(ctx, w.Source); err != nil || s.Channel == "" {
 		return s, err
 	}
+	if s.State != "paused" && s.State != "failed" {
+		for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: w.Source, Kind: holdfast.KindCapture, Limit: 1}) {
+			if err != nil {
+				return s, err
+			}
+			if cp.Outcome == "failed" {
+				s.State = "unreadable"
+			}
+		}
+	}
 	s.Health, err = n.health(ctx, s.Channel, now)
 	return s, err
 }
@@ -217,13 +229,16 @@ func (c *cli) watchExportCmd() *cobra.Command {
 				return err
 			}
 			out := csv.NewWriter(c.out)
-			rows := [][]string{{"source", "case", "lang", "priority", "media", "note", "links", "since", "state"}}
+			rows := [][]string{{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "state"}}
 			for _, w := range list {
 				links := ""
 				if w.Links != nil {
 					links = strconv.Itoa(*w.Links)
 				}
-				since := ""
+				since, maxSize := "", ""
+				if w.Media != "" {
+					maxSize = strconv.FormatInt(w.MaxSize, 10)
+				}
 				if !w.Since.IsZero() {
 					since = w.Since.String()
 				}
@@ -238,7 +253,7 @@ func (c *cli) watchExportCmd() *cobra.Command {
 							name = string(id)
 						}
 					}
-					rows = append(rows, []string{string(w.Source), name, w.Lang, strconv.Itoa(w.priority()), w.media(), w.Note, links, since, w.state()})
+					rows = append(rows, []string{string(w.Source), name, w.Lang, strconv.Itoa(w.priority()), w.media(), w.Note, links, since, maxSize, w.state()})
 				}
 			}
 			if err := out.WriteAll(rows); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -70,7 +69,7 @@ func (w *watchRun) sweeps(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	for _, k := range w.list {
-		if k.channel == "" || k.sweeping || k.Paused != nil || now.Before(k.sweepAt) || w.tell.behind(k.Source) {
+		if k.channel == "" || k.sweeping || k.lost || k.Paused != nil || now.Before(k.sweepAt) || w.tell.behind(k.Source) {
 			continue
 		}
 		ids, next, err := w.n.dueOf(ctx, k.channel, w.conf.Sweep, now)
@@ -98,14 +97,7 @@ func (w *watchRun) addSweep(ctx context.Context, k *watched, ids []int64, now ti
 		k.sweepAt = now.Add(lookNoMore)
 		return nil
 	}
-	if cur, ok := knownPlace(k.place); ok { // its name is not resolved once more
-		if t.Step = 1; err == nil {
-			t.Cursor, err = json.Marshal(taskCursor{At: cur})
-		}
-	}
-	if err == nil {
-		_, err = w.n.queue.AddTasks(ctx, t)
-	}
+	_, err = w.n.queue.AddTasks(ctx, t)
 	if err != nil {
 		return fmt.Errorf("add sweep of %s: %w", k.Source, err)
 	}
