@@ -32,6 +32,9 @@ type exhibitView struct {
 	Derived     []messages.Code
 }
 
+// maxSliceRows bounds the rows of one card: a page of history has 300 parts.
+const maxSliceRows = 30
+
 type factView struct {
 	Name   template.HTML
 	Values []template.HTML
@@ -108,7 +111,11 @@ func (e *exhibitView) objects(m *holdfast.Manifest, plan *shown) {
 	for _, o := range m.Objects {
 		e.Objects = append(e.Objects, objectView{Name: o.Name, Hex: o.Digest.Hex(), Role: e.role(o), plain: e.plainRole(o), Withheld: e.withheld(plan.withheld[o.Name]), Size: o.Size})
 	}
-	for _, s := range plan.slices {
+	for i, s := range plan.slices {
+		if i == maxSliceRows {
+			e.Objects = append(e.Objects, objectView{Name: "slices/…", Role: e.Say("page.slices.more", "more", len(plan.slices)-i)})
+			break
+		}
 		e.Objects = append(e.Objects, objectView{
 			Name: "slices/" + s.object.Name + "/" + s.slice.Name, Hex: s.slice.Commitment.Hex(), Role: e.Say("page.slice", "object", messages.Code(s.object.Name)), Size: s.slice.Length,
 		})

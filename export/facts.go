@@ -21,6 +21,9 @@ func (e *exhibitView) facts(m *holdfast.Manifest) {
 	} else {
 		e.add("source", messages.Code(m.Source))
 	}
+	if m.Collection.Egress == "none" && !m.Source.IsReceived() {
+		e.add("origin", e.Say("page.derived.capture"))
+	}
 	e.add("received", e.Say("page.received.text", "from", m.Started.UTC(), "to", m.Ended.UTC()))
 	c := m.Completeness
 	e.add("completeness", e.Say("page.completeness.text", "n", c.Asked, "outcome", messages.Said(e.Plain("outcome."+c.Outcome)),

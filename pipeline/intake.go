@@ -85,8 +85,8 @@ func (in *Intake) Accept(ctx context.Context, t Task, a *collectors.Acquired, mo
 	return all[0], nil
 }
 
-// AcceptAll accepts several steps of one Task, in order, at once: all or none.
-// What Accept says of one holds for all of them; their inline Objects have some
+// AcceptAll accepts several steps of one Task, in order, at once: all or none. (Of
+// several Tasks where no queue has them, so that nothing is moved.) What Accept says of one holds for all of them; their inline Objects have some
 // megabytes at most.
 func (in *Intake) AcceptAll(ctx context.Context, steps []Step, move *Move) ([]Accepted, error) {
 	if err := in.Ready(ctx); err != nil {

@@ -164,4 +164,4 @@ func aboutOnly(u tl.Update, posts map[int64]bool) bool {
 }
 
 // isPage says whether a Capture is a page that was made of posts.
-func isPage(m *holdfast.Manifest) bool { return hasRole(m, "post-json") }
+func isPage(m *holdfast.Manifest) bool { return hasRole(m, export.RolePost) }

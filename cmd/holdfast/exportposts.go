@@ -83,18 +83,21 @@ type shownPosts struct {
 	lines *lineReader
 
 	channels []catalog.Channel
-	posts    map[string]map[int64]bool       // by channel
-	seen     map[holdfast.ID]string          // Captures of answers, with their channel
-	whole    map[holdfast.ID]bool            // Captures that are about these posts alone
-	member   func(id, home holdfast.ID) bool // of the Case, if one is asked for
-	newest   catalog.Sight                   // of all observations
+	posts    map[string]map[int64]bool // by channel
+	seen     map[holdfast.ID]string    // Captures of answers, with their channel
+	whole    map[holdfast.ID]bool      // Captures that are about these posts alone
+	members  map[holdfast.ID]bool      // what belongs to the Case, if one is asked for
+	asked    holdfast.ID               // that Case
+	newest   catalog.Sight             // of all observations
 }
 
 // findPosts looks for the posts and the Captures that observed them.
 func (n *node) findPosts(ctx context.Context, q postQuery) (*shownPosts, error) {
 	at := &captures{n: n, at: places{}}
-	s := &shownPosts{n: n, query: q, read: at, lines: &lineReader{from: at}, posts: map[string]map[int64]bool{}, seen: map[holdfast.ID]string{}, whole: map[holdfast.ID]bool{},
-		member: func(_, _ holdfast.ID) bool { return true }}
+	s := &shownPosts{n: n, query: q, read: at, lines: &lineReader{from: at}, posts: map[string]map[int64]bool{}, seen: map[holdfast.ID]string{}, whole: map[holdfast.ID]bool{}}
+	if err := s.onlyMembers(ctx); err != nil {
+		return nil, err
+	}
 	for k, err := range n.cat.Channels(ctx, q.name.Channel) {
 		if err != nil {
 			return nil, err
@@ -247,12 +250,8 @@ func hasRole(m *holdfast.Manifest, role string) bool {
 // selection groups all of it by home Case, pages first, then oldest first.
 func (s *shownPosts) selection(ctx context.Context, pages []holdfast.ID) (sel []export.Selection, at places, err error) {
 	at, group := places{}, map[holdfast.ID]int{}
-	if s.query.caseName != "" {
-		home, err := s.onlyMembers(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		sel, group[home] = []export.Selection{{Case: home}}, 0
+	if s.asked != "" {
+		sel, group[s.asked] = []export.Selection{{Case: s.asked}}, 0
 	}
 	add := func(cp catalog.Capture) {
 		k, ok := group[cp.Case]
@@ -288,7 +287,7 @@ func (s *shownPosts) captures(ctx context.Context) (out []catalog.Capture, err e
 			if err != nil {
 				return nil, err
 			}
-			if s.member(cp.ID, cp.Case) {
+			if s.asked == "" || s.members[cp.ID] {
 				out = append(out, cp)
 			}
 		}
@@ -302,21 +301,22 @@ func (s *shownPosts) captures(ctx context.Context) (out []catalog.Capture, err e
 	return out, nil
 }
 
-// onlyMembers leaves what belongs to the Case, at home there or added to it.
-func (s *shownPosts) onlyMembers(ctx context.Context) (holdfast.ID, error) {
+// onlyMembers notes what belongs to the Case that is asked for, at home there or
+// added to it.
+func (s *shownPosts) onlyMembers(ctx context.Context) error {
+	if s.query.caseName == "" {
+		return nil
+	}
 	cs, err := s.n.cat.Case(ctx, s.query.caseName)
 	if err != nil {
-		return "", fmt.Errorf("export: case %.80q: %w; `holdfast case list` shows the cases", s.query.caseName, err)
+		return fmt.Errorf("export: case %.80q: %w; `holdfast case list` shows the cases", s.query.caseName, err)
 	}
-	guests := map[holdfast.ID]bool{}
+	s.asked, s.members = cs.ID, map[holdfast.ID]bool{}
 	for cp, err := range s.n.cat.Captures(ctx, catalog.Query{Member: cs.ID, Kind: holdfast.KindCapture}) {
 		if err != nil {
-			return "", err
+			return err
 		}
-		if cp.Case != cs.ID {
-			guests[cp.ID] = true
-		}
+		s.members[cp.ID] = true
 	}
-	s.member = func(id, home holdfast.ID) bool { return home == cs.ID || guests[id] }
-	return cs.ID, nil
+	return nil
 }

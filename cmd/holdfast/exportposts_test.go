@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"holdfast"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/telegramtest"
+	"holdfast/export"
 	"holdfast/tl"
 )
 
@@ -140,6 +142,118 @@ func TestExportPost(t *testing.T) {
 	}
 	if st, err := os.Stat(file); err != nil || st.Size() > 400<<10 {
 		t.Errorf("%d bytes: %v", st.Size(), err)
+	}
+}
+
+// TestExportPages: the page of a post is an exhibit of its own, sealed with the rest,
+// in the language that was asked for; it says what the exhibits show, and is not made
+// again while nothing has changed.
+func TestExportPages(t *testing.T) {
+	n, ch, collect := harbour(t, 120)
+	ch.Edit(50, "word-50-of-it, changed")
+	collect("telegram:@harbour/50", taskOptions{})
+	ch.Delete(50)
+	collect("telegram:@harbour/50", taskOptions{})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "post.zip")
+	out, errs := askPosts(t, n, exitDone, "--json", "export", "telegram:@harbour/50", file, "--lang", "fr") // seals what it needs
+	if !strings.Contains(out, `"exhibits":4`) || !strings.Contains(out, `"unsealed":0`) {
+		t.Errorf("export says %s%s", out, errs)
+	}
+	provenBundle(t, n, file)
+	all := wholeBundle(t, file)
+	for i := range 120 {
+		if got := where(all, fmt.Sprintf("word-%d-of-it", i+1)); i+1 != 50 && len(got) > 0 {
+			t.Errorf("post %d is in %v", i+1, got)
+		}
+	}
+	page := string(all["data/exhibits/1/post.html"])
+	for _, want := range []string{`lang="fr"`, "Elle ne prouve rien par elle-même", ">word-50-of-it<", "word-50-of-it, changed", "telegram:@harbour/50"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	var doc export.Post
+	if err := json.Unmarshal(all["data/exhibits/1/post.json"], &doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.State != "absent" || len(doc.Versions) != 2 || len(doc.Edits) != 1 || len(doc.Absences) != 1 || len(doc.Captures) != 3 || len(doc.Series) != 2 || doc.Absences[0].First.How != "sweep" || doc.Absences[0].After == nil {
+		t.Errorf("post.json says %+v", doc)
+	}
+	for _, c := range doc.Captures { // what it names is here
+		if got := where(all, c.Manifest.Hex()); !slices.Contains(got, "00-READ-ME-FIRST.html") {
+			t.Errorf("capture %s is in %v", c.Capture, got)
+		}
+	}
+	var m holdfast.Manifest
+	if err := json.Unmarshal(all["data/exhibits/1/manifest.json"], &m); err != nil || m.Collection.Egress != "none" || len(m.Transformations) != 2 || m.Completeness.Asked != 0 {
+		t.Errorf("manifest %+v: %v", m, err)
+	}
+	count := func() int {
+		out, _ := askPosts(t, n, exitDone, "--json", "list")
+		return strings.Count(out, "\n")
+	}
+	before := count()
+	askPosts(t, n, exitDone, "export", "telegram:@harbour/50", filepath.Join(dir, "again.zip"), "--lang", "fr")
+	again := wholeBundle(t, filepath.Join(dir, "again.zip"))
+	if count() != before || !bytes.Equal(all["data/exhibits/1/post.html"], again["data/exhibits/1/post.html"]) || !strings.Contains(page, "-0-0000") {
+		t.Errorf("%d captures, before %d", count(), before)
+	}
+	ch.React(51, 3)
+	collect("telegram:@harbour/51", taskOptions{}) // which asks for its neighbours too
+	askPosts(t, n, exitDone, "export", "telegram:@harbour/50", filepath.Join(dir, "third.zip"), "--lang", "fr")
+	if count() <= before+2 {
+		t.Errorf("the same page for what has changed: %d captures, before %d", count(), before)
+	}
+	if out, errs := askPosts(t, n, exitDone, "custody", string(n.set.Unfiled)); strings.Contains(errs, "BROKEN") {
+		t.Errorf("custody: %s%s", out, errs)
+	}
+	askPosts(t, n, exitDone, "rebuild")
+	askPosts(t, n, exitDone, "export", "@harbour", filepath.Join(dir, "all.zip"), "--since", "2001-01-01")
+	provenBundle(t, n, filepath.Join(dir, "all.zip"))
+	window := wholeBundle(t, filepath.Join(dir, "all.zip"))
+	pages := 0
+	for name := range window {
+		if strings.HasSuffix(name, "/post.html") {
+			pages++
+		}
+	}
+	if pages != 120 {
+		t.Errorf("%d pages of 120 posts", pages)
+	}
+}
+
+// TestExportPostOfACase: what another Case has captured is not shown, and no page
+// tells of it.
+func TestExportPostOfACase(t *testing.T) {
+	n, _, collect := harbour(t, 30)
+	askPosts(t, n, exitDone, "case", "new", "first")
+	askPosts(t, n, exitDone, "case", "new", "second")
+	if err := n.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	unfiled := n.set.Unfiled
+	for _, name := range []string{"first", "second"} {
+		cs, err := n.cat.Case(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.set.Unfiled = cs.ID
+		collect("telegram:@harbour/7", taskOptions{})
+	}
+	n.set.Unfiled = unfiled
+	askPosts(t, n, exitDone, "seal")
+	file := filepath.Join(t.TempDir(), "one.zip")
+	out, errs := askPosts(t, n, exitDone, "--json", "export", "telegram:@harbour/7", file, "--case", "second")
+	if !strings.Contains(out, `"exhibits":1,`) || !strings.Contains(errs, "1 posts have no page") {
+		t.Errorf("export says %s%s", out, errs)
+	}
+	provenBundle(t, n, file)
+	if got := where(wholeBundle(t, file), "first"); len(got) > 0 && slices.Contains(got, "data/custody.jsonl") {
+		t.Errorf("the other case is in %v", got)
+	}
+	if _, errs := askPosts(t, n, exitCould, "export", "telegram:@harbour/29", filepath.Join(t.TempDir(), "x.zip"), "--case", "second"); !strings.Contains(errs, "belongs to case") {
+		t.Errorf("a post that the case has not: %s", errs)
 	}
 }
 
