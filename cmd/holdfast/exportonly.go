@@ -12,10 +12,8 @@ import (
 	"holdfast/collectors/telegram"
 	"holdfast/export"
 	"holdfast/tl"
+	"holdfast/tme"
 )
-
-// roleMedia is the role of a post's file.
-const roleMedia = "media"
 
 // maxHeadBytes bounds the first line of posts.jsonl that is looked at.
 const maxHeadBytes = 256 << 10
@@ -32,12 +30,16 @@ const maxHeadBytes = 256 << 10
 //     request: it has ids, and the handle under which this account knows the channel.
 //
 // A page of the web that shows one of these posts alone (t.me/name/ID?embed=1) is
-// about it, and is shown whole, as are its files and what it links to.
+// about it, and is shown whole, and so is what it links to. Of a file: its bytes, the
+// service's hashes of them, what is known of it; not the questions, which have the
+// account's handles of the file and of the channel.
 func (s *shownPosts) only(ctx context.Context, m *holdfast.Manifest) (refs []export.SliceRef, alone bool, err error) {
 	channel, observed := s.seen[m.ID]
 	switch {
-	case !observed && hasRole(m, roleMedia):
-		return wholeOf(m, func(o holdfast.Object) bool { return o.Role != telegram.RoleRequest }), true, nil
+	case !observed && isMedia(m):
+		return wholeOf(m, func(o holdfast.Object) bool {
+			return o.Role == telegram.RoleMedia || o.Role == telegram.RoleMediaJSON || o.Name == "hashes.tl"
+		}), true, nil
 	case !observed && !s.whole[m.ID] && !isPage(m):
 		return nil, true, nil // nobody has said why it is here
 	case !observed, s.isEmbed(m, channel):
@@ -59,7 +61,7 @@ func (s *shownPosts) only(ctx context.Context, m *holdfast.Manifest) (refs []exp
 // wholeOf names the Objects that are taken, but for secrets.
 func wholeOf(m *holdfast.Manifest, take func(holdfast.Object) bool) (refs []export.SliceRef) {
 	for _, o := range m.Objects {
-		if take(o) && !o.Restricted && len(o.Slices) == 0 || o.Role == roleMedia {
+		if take(o) && !o.Restricted {
 			refs = append(refs, export.SliceRef{Object: o.Name})
 		}
 	}
@@ -68,16 +70,15 @@ func wholeOf(m *holdfast.Manifest, take func(holdfast.Object) bool) (refs []expo
 
 // isEmbed says whether a Capture is of the page that shows one of the posts alone.
 func (s *shownPosts) isEmbed(m *holdfast.Manifest, channel string) bool {
-	rest, ok := strings.CutPrefix(strings.ToLower(string(m.Source)), "https://t.me/")
-	path, query, _ := strings.Cut(rest, "?")
-	name, post, _ := strings.Cut(path, "/")
-	id, err := strconv.ParseInt(post, 10, 64)
-	return ok && err == nil && name == s.query.name.Channel && s.posts[channel][id] && slices.Contains(strings.Split(query, "&"), "embed=1")
+	at, ok := tme.ParseAddress(string(m.Source), s.site.hosts)
+	return ok && at.Channel == s.query.name.Channel && s.posts[channel][at.Post]
 }
 
 // slicesOf names the slices of an Object that are about the posts alone.
 func (s *shownPosts) slicesOf(ctx context.Context, m *holdfast.Manifest, o holdfast.Object, posts map[int64]bool) (out []string, err error) {
-	if o.Role != telegram.RoleAnswer && o.Role != telegram.RoleSchema && o.Role != telegram.RolePosts {
+	switch o.Role {
+	case telegram.RoleAnswer, telegram.RoleSchema, telegram.RolePosts, telegram.RoleMediaJSON:
+	default:
 		return nil, nil
 	}
 	updates := false
@@ -161,6 +162,12 @@ func aboutOnly(u tl.Update, posts map[int64]bool) bool {
 		return posts[int64(u.Message.GetID())]
 	}
 	return len(u.Deleted) > 0 && !slices.ContainsFunc(u.Deleted, func(id int) bool { return !posts[int64(id)] })
+}
+
+// isMedia says whether a Capture is of a post's file, had or not.
+func isMedia(m *holdfast.Manifest) bool {
+	o := m.Object(telegram.NameMedia)
+	return o != nil && o.Role == telegram.RoleMediaJSON
 }
 
 // isPage says whether a Capture is a page that was made of posts.

@@ -12,6 +12,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/export"
+	"holdfast/tme"
 )
 
 // What is exported of posts is chosen here: the Captures that observed them, and
@@ -82,6 +83,7 @@ type shownPosts struct {
 	read  *captures
 	lines *lineReader
 
+	site     publicSite
 	channels []catalog.Channel
 	posts    map[string]map[int64]bool // by channel
 	seen     map[holdfast.ID]string    // Captures of answers, with their channel
@@ -95,6 +97,10 @@ type shownPosts struct {
 func (n *node) findPosts(ctx context.Context, q postQuery) (*shownPosts, error) {
 	at := &captures{n: n, at: places{}}
 	s := &shownPosts{n: n, query: q, read: at, lines: &lineReader{from: at}, posts: map[string]map[int64]bool{}, seen: map[holdfast.ID]string{}, whole: map[holdfast.ID]bool{}}
+	var err error
+	if s.site, err = n.publicSite(); err != nil {
+		return nil, err
+	}
 	if err := s.onlyMembers(ctx); err != nil {
 		return nil, err
 	}
@@ -175,11 +181,15 @@ func observations(p catalog.Post) (out []catalog.Sight) {
 	return out
 }
 
-// beside finds what is about the post alone: its files, and the pages that were
-// captured because it links to them.
+// beside finds what is about the post alone: its files, its public page where that
+// said nothing of it, and the pages that were captured because it links to them.
 func (s *shownPosts) beside(ctx context.Context, p catalog.Post) error {
 	source := holdfast.Source(telegram.Name{Channel: s.query.name.Channel, Post: int(p.ID)}.Source())
-	err := s.captured(ctx, source, func(m *holdfast.Manifest) bool { return hasRole(m, roleMedia) })
+	err := s.captured(ctx, source, isMedia)
+	if err == nil && s.site.base != "" { // also one that says that there is no such post
+		page := tme.PostPage(s.site.base, s.query.name.Channel, p.ID)
+		err = s.captured(ctx, holdfast.Source(page), func(*holdfast.Manifest) bool { return true })
+	}
 	observed := map[string]bool{}
 	for _, c := range observations(p) {
 		observed[string(c.Capture)] = true
