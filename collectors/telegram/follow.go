@@ -134,7 +134,7 @@ func (t *act) behind() error {
 	w := t.wish
 	w.Follow, w.DownTo = false, t.cur.Follow.Last
 	b, err := json.Marshal(w)
-	t.a.Further = append(t.a.Further, collectors.Further{Source: t.name.Source(), Options: b})
+	t.a.Further = append(t.a.Further, collectors.Further{Source: t.name.Source(), Options: b, Key: "behind"})
 	return err
 }
 

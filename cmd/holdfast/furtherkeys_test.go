@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"holdfast"
+	"holdfast/collectors"
+	"holdfast/pipeline"
+)
+
+// TestFurtherKeys guards what a step that is asked again, after a crash, asks for:
+// each file once, though the answer names others by then. A file of a channel that
+// was captured for a reason is captured for the same, and goes the same way.
+func TestFurtherKeys(t *testing.T) {
+	_, n := roundNode(t)
+	n.set.Via = "direct"
+	o := taskOptions{Outside: []string{"source: said"}, Reason: "asked for"}
+	id := addTask(t, n, "telegram:@harbour", o)
+	task := pipeline.Task{ID: id, Source: "telegram:@harbour", Case: tasksLeft(t, n)[0].Case}
+	r := roundOf(n, &stepper{})
+	for _, posts := range [][]int{{1, 2, 3}, {2, 3, 4}} {
+		a := &collectors.Acquired{Further: []collectors.Further{{Source: "https://page.invalid/"}}}
+		for _, p := range posts {
+			a.Further = append(a.Further, collectors.Further{Source: fmt.Sprintf("telegram:@harbour/%d", p), Key: fmt.Sprintf("file/%d", p)})
+		}
+		if err := r.addFurther(t.Context(), task, o, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, k := range tasksLeft(t, n) {
+		if k.ID == id {
+			continue
+		}
+		var o taskOptions
+		if err := json.Unmarshal(k.Options, &o); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%s %d %s %s", k.Source, len(o.Outside), o.Reason, o.Via))
+	}
+	slices.Sort(got)
+	if want := []string{"https://page.invalid/ 0  direct", "telegram:@harbour/1 1 asked for ", "telegram:@harbour/2 1 asked for ", "telegram:@harbour/3 1 asked for ", "telegram:@harbour/4 1 asked for "}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestFileTurns guards a Source that comes in turns: a round goes on with it by itself,
+// and with nothing that has made no progress.
+func TestFileTurns(t *testing.T) {
+	_, n := roundNode(t)
+	turns := 0
+	s := &stepper{steps: 1, fail: func(uint64) error {
+		if turns++; turns < 4 {
+			return &collectors.Later{At: time.Now(), Why: "a part has come", Progress: turns < 3}
+		}
+		return nil
+	}}
+	id := addTask(t, n, "telegram:@harbour", taskOptions{})
+	r := roundOf(n, s)
+	r.run(t.Context(), []wish{{id: id}})
+	if err := r.verdict(t.Context(), 1); err == nil || turns != 3 || len(r.got) != 0 {
+		t.Errorf("%d turns, %v", turns, err)
+	}
+	r = roundOf(n, s)
+	r.run(t.Context(), []wish{{id: id}})
+	r.names.end(t.Context())
+	if err := r.verdict(t.Context(), 1); err != nil || len(r.got) != 1 || r.got[0].id != holdfast.CaptureID(id, 0, 0) {
+		t.Errorf("%v %v", r.got, err)
+	}
+}
