@@ -201,6 +201,9 @@ func (w *watchRun) begin(ctx context.Context) error {
 	if err := w.n.refresh(ctx); err != nil {
 		return err
 	}
+	if err := w.freeHeld(ctx); err != nil {
+		return err
+	}
 	if err := w.sync(ctx, time.Now()); err != nil {
 		return err
 	}
