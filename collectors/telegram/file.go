@@ -111,10 +111,10 @@ func (g *fetch) replay() error {
 			if err != nil {
 				return fmt.Errorf("take up file: %w", err)
 			}
-			if x.Method == "channels.getMessages" {
-				g.relocate(b)
-			} else {
+			if x.Method == "contacts.resolveUsername" {
 				g.resolved(b)
+			} else {
+				g.relocate(b)
 			}
 			g.end = nil // it is asked again, if that is still so
 		}
@@ -264,8 +264,12 @@ func (g *fetch) renew(ctx context.Context) error {
 			return err
 		}
 	}
-	x, bad, err := g.ask(ctx, 0, &tg.ChannelsGetMessagesRequest{Channel: &tg.InputChannel{ChannelID: g.f.Channel, AccessHash: g.f.ChannelHash},
-		ID: []tg.InputMessageClass{&tg.InputMessageID{ID: g.f.Post}}})
+	ch := &tg.InputChannel{ChannelID: g.f.Channel, AccessHash: g.f.ChannelHash}
+	var r request = &tg.ChannelsGetMessagesRequest{Channel: ch, ID: []tg.InputMessageClass{&tg.InputMessageID{ID: g.f.Post}}}
+	if g.f.Post == 0 {
+		r = &tg.ChannelsGetFullChannelRequest{Channel: ch}
+	}
+	x, bad, err := g.ask(ctx, 0, r)
 	if err != nil {
 		return err
 	}
@@ -316,8 +320,16 @@ func (g *fetch) resolved(answer []byte) bool {
 	return false
 }
 
-// relocate reads where the file is from an answer that has its message.
+// relocate reads where the file is from an answer that has its message, or channel.
 func (g *fetch) relocate(answer []byte) {
+	if g.f.Post == 0 {
+		if f, ok := channelPhoto(answer); ok && f.ID == g.f.ID {
+			g.moved(f)
+		} else {
+			g.end = &end{"file-replaced", "the channel has this photo no more"}
+		}
+		return
+	}
 	a, err := tl.Split(answer)
 	if err != nil {
 		g.end = &end{"unread", fmt.Sprintf("the message was asked for anew, and the answer cannot be read: %v", err)}
@@ -329,7 +341,7 @@ func (g *fetch) relocate(answer []byte) {
 		}
 		for _, f := range filesOf(m.TL) {
 			if f.ID == g.f.ID && f.Photo == g.f.Photo {
-				g.f.Hash, g.f.Reference, g.f.Account = f.Hash, f.Reference, g.t.c.account
+				g.moved(f)
 				return
 			}
 		}
@@ -339,6 +351,10 @@ func (g *fetch) relocate(answer []byte) {
 		}
 	}
 	g.end = &end{"message-gone", fmt.Sprintf("post %d is not there any more, so nobody can ask for its file", g.f.Post)}
+}
+
+func (g *fetch) moved(f File) {
+	g.f.Hash, g.f.Reference, g.f.Account = f.Hash, f.Reference, g.t.c.account
 }
 
 // part is one answer of upload.getFile.

@@ -204,6 +204,33 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestChannelPhoto guards the channel's own photo: under the channel's Source, and
+// with a new reference where the old one has expired.
+func TestChannelPhoto(t *testing.T) {
+	k := newFiles(t)
+	photo := random(4000)
+	k.ch.SetPhoto(k.w.Photo(601, random(90), photo))
+	k.ch.Post("a post")
+	lines, further := listed(t, walk(t, k.c, k.source, Wish{Media: MediaAll}, nil))
+	if len(lines) != 1 || lines[0].State != stateAsked || lines[0].Post != 0 || len(further) != 1 || further[0].Source != k.source {
+		t.Fatalf("%+v %+v", lines, further)
+	}
+	k.w.Expire()
+	s, err := take(t, k.c, further[0])
+	if err != nil || s.Outcome != collectors.Complete || !bytes.Equal(s.object(t, "file.jpg"), photo) {
+		t.Errorf("%v %+v", err, s.Acquired)
+	}
+	k.ch.SetPhoto(k.w.Photo(602, random(90), photo))
+	k.w.Expire()
+	s, err = take(t, k.c, further[0])
+	if err != nil || s.Outcome != collectors.Failed || !s.reason("file-replaced") {
+		t.Errorf("%v %+v", err, s.Acquired)
+	}
+	if lines, _ := listed(t, walk(t, k.c, k.source+"/1", Wish{Media: MediaAll}, nil)); len(lines) > 0 {
+		t.Errorf("of a post: %+v", lines)
+	}
+}
+
 // checkExchanges holds exchange.jsonl against the Objects that it names.
 func checkExchanges(t *testing.T, s step, d mediaDoc) {
 	t.Helper()

@@ -58,7 +58,8 @@ const (
 	stateFailed   = "failed" // nothing of it came
 )
 
-// File is one file of a post, and where it was when the post was seen. The hashes
+// File is one file of a post, or the channel's own photo (Post is 0), and where it
+// was when that was seen. The hashes
 // and the reference are the account's; another one asks for the post anew.
 type File struct {
 	Account     string `json:"account"`
@@ -291,6 +292,45 @@ func (t *act) files(ctx context.Context, list []tl.Message) error {
 		t.pieces = append(t.pieces, piece{name: nameListed, role: RoleMediaJSON, media: typeLines, b: out.b, slices: out.slices, from: nameAnswer, action: "list-media"})
 	}
 	return nil
+}
+
+// photo lists the channel's own photo, and asks for it, under the channel's Source.
+func (t *act) photo(ctx context.Context, answer []byte, ch *tg.Channel) error {
+	if t.wish.Media == "" || t.wish.Media == MediaNone || t.name.Post > 0 || len(t.wish.IDs) > 0 {
+		return nil
+	}
+	f, ok := channelPhoto(answer)
+	if !ok {
+		return nil
+	}
+	f.Account, f.Channel, f.ChannelHash = t.c.account, ch.ID, ch.AccessHash
+	d, err := t.listed(ctx, f)
+	if err != nil {
+		return err
+	}
+	line, err := canon.Append(nil, d)
+	if err != nil {
+		return fmt.Errorf("list the photo of the channel: %w", err)
+	}
+	t.pieces = append(t.pieces, piece{name: nameListed, role: RoleMediaJSON, media: typeLines, b: append(line, '\n'), from: "channel." + nameAnswer, action: "list-media"})
+	return nil
+}
+
+// channelPhoto reads it from an answer of channels.getFullChannel.
+func channelPhoto(answer []byte) (f File, ok bool) {
+	var c tg.MessagesChatFull
+	if tl.Decode(answer, &c) != nil {
+		return f, false
+	}
+	full, ok := c.FullChat.(*tg.ChannelFull)
+	if !ok {
+		return f, false
+	}
+	p, ok := full.ChatPhoto.(*tg.Photo)
+	if !ok {
+		return f, false
+	}
+	return photoFile(p, "photo"), true
 }
 
 // listed decides what becomes of a file, and asks for it where it is wanted.

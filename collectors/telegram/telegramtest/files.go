@@ -25,6 +25,13 @@ func (w *World) Photo(id int64, m, y []byte) *tg.MessageMediaPhoto {
 	return media
 }
 
+// SetPhoto makes a photo of [World.Photo] the channel's own.
+func (c *Channel) SetPhoto(m *tg.MessageMediaPhoto) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.photo = m.Photo.(*tg.Photo)
+}
+
 // Move puts a file into another data centre than its messages say.
 func (w *World) Move(id int64, dc int) {
 	w.mu.Lock()

@@ -150,6 +150,11 @@ func (w *World) full(in *tg.ChannelsGetFullChannelRequest) (bin.Encoder, error) 
 	}
 	f := &tg.ChannelFull{ID: c.ID, About: "About " + c.Title, ChatPhoto: &tg.PhotoEmpty{}, Pts: c.pts}
 	f.SetParticipantsCount(1000)
+	if c.photo != nil {
+		p := *c.photo
+		p.FileReference = binary.BigEndian.AppendUint64(nil, w.reference)
+		f.ChatPhoto = &p
+	}
 	return encoded(&tg.MessagesChatFull{FullChat: f, Chats: []tg.ChatClass{c.chat()}}), nil
 }
 

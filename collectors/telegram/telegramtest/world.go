@@ -112,6 +112,7 @@ type Channel struct {
 	updates  []update
 	horizon  int // updates up to this pts are told no more
 	life     []Event
+	photo    *tg.Photo
 	gone     string // an error that everybody gets, such as CHANNEL_PRIVATE
 	verbatim bool
 	timeout  int
