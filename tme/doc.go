@@ -28,7 +28,7 @@ var ErrPage = errors.New("not a public page of a channel")
 
 // Bounds of a page. The service's own have some 20 posts and 200 KB.
 const (
-	MaxPage  = 4 << 20
+	MaxPage  = 2 << 20
 	maxPosts = 200
 	maxText  = 64 << 10 // bytes of one text; the service allows 4,096 characters
 	maxList  = 256

@@ -58,7 +58,7 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 	var tasks []pipeline.Task
 	for i, f := range a.Further[:min(len(a.Further), maxFurther)] {
 		s, err := parseURL(f.Source, o.AllowPrivate)
-		own := isTelegram(s) && (s == t.Source || strings.HasPrefix(string(s), channelIn(t.Source)+"/")) // a part of what was asked for
+		own := isTelegram(s) && (s == t.Source || strings.HasPrefix(string(s), channelIn(t.Source)+"/")) || strings.HasPrefix(f.Key, keyPage) // a part of what was asked for
 		if err != nil || !own && outsideSource(rec, string(s)) != "" {
 			r.n.log.InfoContext(ctx, "not captured too: no source, or outside the scope of its case", "source", f.Source, "task", t.ID)
 			continue

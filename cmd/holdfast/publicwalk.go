@@ -146,8 +146,14 @@ func oldest(p *tme.Page) (t time.Time) {
 	return t
 }
 
+// keyPage is what the keys of Further pages begin with: they are parts of what was
+// asked for, as much in the scope of the Case as that was. Of two readings of the
+// newest page the second may have another lowest post, and each is gone on from: some
+// pages twice rather than one post not at all.
+const keyPage = "public page "
+
 func pageFurther(source string, w pageWish) (f collectors.Further, err error) {
-	f.Source = source
+	f.Source, f.Key = source, keyPage+source
 	f.Options, err = json.Marshal(pageOptions{&w})
 	return f, err
 }

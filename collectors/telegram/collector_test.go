@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -600,6 +601,25 @@ func TestPost(t *testing.T) {
 	want := []collectors.Further{{Source: "https://example.org/a"}, {Source: "https://host/21"}, {Source: "https://host/20"}}
 	if !slices.EqualFunc(all[1].Further, want, func(a, b collectors.Further) bool { return a.Source == b.Source }) {
 		t.Errorf("further %v", all[1].Further)
+	}
+	view := &collectors.Further{Source: "https://t.invalid/harbour/20?embed=1", Options: []byte(`{"a":1}`), Key: "k"}
+	also := walk(t, c, "telegram:@harbour/20", Wish{Second: view}, nil)
+	if len(also) != 2 || also[0].Further != nil || len(also[1].Further) != 1 || !reflect.DeepEqual(also[1].Further[0], *view) {
+		t.Errorf("with another view: %v", also[1].Further)
+	}
+	if gone := walk(t, c, "telegram:@harbour/15", Wish{Second: view}, nil); len(gone[1].Further) != 1 {
+		t.Errorf("of a post that is not there: %v", gone[1].Further)
+	}
+	ch.Corrupt(18)
+	ch.Corrupt(23)
+	for post := range map[string]bool{"telegram:@harbour/18": true, "telegram:@harbour/20": true} { // it cannot be read, or another above it cannot
+		n := 0
+		for _, x := range walk(t, c, post, Wish{Second: view}, nil) {
+			n += len(x.Further)
+		}
+		if n != 1 {
+			t.Errorf("%s: the other view is asked for %d times", post, n)
+		}
 	}
 	if got := walk(t, c, "telegram:@harbour/3", Wish{}, nil); !slices.Equal(idsIn(t, got), down(13, 1)) || got[1].Further != nil {
 		t.Errorf("the first posts: %v", idsIn(t, got))
