@@ -46,12 +46,14 @@ func (s *shownPosts) only(ctx context.Context, m *holdfast.Manifest) (refs []exp
 		return nil, false, nil
 	}
 	refs = wholeOf(m, func(o holdfast.Object) bool { return o.Role == telegram.RoleExchange })
+	told := map[string]bool{} // the updates that are shown, of answer.tl, which comes first
 	for _, o := range m.Objects {
-		some, err := s.slicesOf(ctx, m, o, s.posts[channel])
+		some, err := s.slicesOf(ctx, m, o, s.posts[channel], told)
 		if err != nil {
 			return nil, true, fmt.Errorf("object %s: %w", o.Name, err)
 		}
 		for _, name := range some {
+			told[name] = told[name] || o.Role == telegram.RoleAnswer
 			refs = append(refs, export.SliceRef{Object: o.Name, Slice: name})
 		}
 	}
@@ -74,8 +76,9 @@ func (s *shownPosts) isEmbed(m *holdfast.Manifest, channel string) bool {
 	return ok && at.Channel == s.query.name.Channel && s.posts[channel][at.Post]
 }
 
-// slicesOf names the slices of an Object that are about the posts alone.
-func (s *shownPosts) slicesOf(ctx context.Context, m *holdfast.Manifest, o holdfast.Object, posts map[int64]bool) (out []string, err error) {
+// slicesOf names the slices of an Object that are about the posts alone. The line of
+// an update has the name that the update has in the answer: it is shown with it.
+func (s *shownPosts) slicesOf(ctx context.Context, m *holdfast.Manifest, o holdfast.Object, posts map[int64]bool, told map[string]bool) (out []string, err error) {
 	switch o.Role {
 	case telegram.RoleAnswer, telegram.RoleSchema, telegram.RolePosts, telegram.RoleMediaJSON:
 	default:
@@ -90,6 +93,8 @@ func (s *shownPosts) slicesOf(ctx context.Context, m *holdfast.Manifest, o holdf
 			out = append(out, sl.Name)
 		case kind == "u" && o.Role == telegram.RoleAnswer:
 			updates = true
+		case kind == "u" && told[sl.Name]:
+			out = append(out, sl.Name)
 		case sl.Name == "head" && o.Role == telegram.RolePosts:
 			b, err := s.read.bytes(ctx, m.ID, o, min(sl.Length, maxHeadBytes))
 			if err != nil {

@@ -313,6 +313,21 @@ func TestUpdatesOf(t *testing.T) {
 	}
 }
 
+// TestUpdateLines: the line of an update is shown where the update is, and no other.
+func TestUpdateLines(t *testing.T) {
+	o := holdfast.Object{Role: telegram.RoleSchema}
+	for i, name := range []string{"m-4", "m-5", "u-0", "u-1", "u-5"} {
+		o.Slices = append(o.Slices, holdfast.Slice{Name: name, Offset: int64(i), Length: 1})
+	}
+	for _, role := range []string{telegram.RoleSchema, telegram.RolePosts} {
+		o.Role = role
+		got, err := (&shownPosts{}).slicesOf(t.Context(), nil, o, map[int64]bool{5: true}, map[string]bool{"u-1": true, "m-4": true})
+		if err != nil || strings.Join(got, " ") != "m-5 u-1" {
+			t.Errorf("%s: shown %v, %v", role, got, err)
+		}
+	}
+}
+
 // TestNamesOnly: a head is shown where it names no other post.
 func TestNamesOnly(t *testing.T) {
 	posts := map[int64]bool{5: true}
