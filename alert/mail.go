@@ -59,6 +59,9 @@ func (m Mail) server() (host, port string, implicit bool, err error) {
 
 // send says nothing in clear: without TLS there is no mail, and no password.
 func (m Mail) send(ctx context.Context, to string, b Batch) error {
+	if err := m.check(to); err != nil { // whoever has written the rule
+		return err
+	}
 	host, port, implicit, err := m.server()
 	if err != nil {
 		return err

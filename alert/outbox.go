@@ -40,6 +40,8 @@ type Event struct {
 	Case    string `json:"case,omitempty"`
 	Text    string `json:"text,omitempty"` // made visible, cut
 	Words   string `json:"words"`          // the sentence for a person
+
+	Training bool `json:"training"` // of a node for exercises
 }
 
 // Outbox holds what is to be told, in a file of its own. Several processes may use it;

@@ -45,13 +45,16 @@ func Index(title, text string) (words, parts string) {
 	return b.String(), p.String()
 }
 
+// appendWords stops where a text has become more than letters and spaces could: one
+// character may stand for eighteen, and a text of such is no text.
 func appendWords(b *strings.Builder, s string) {
+	most := b.Len() + 2*len(s) + 1<<16
 	Words(s, func(w []byte, _, _ int) bool {
 		if b.Len() > 0 {
 			b.WriteByte(' ')
 		}
 		b.Write(w)
-		return true
+		return b.Len() < most
 	})
 }
 

@@ -12,18 +12,30 @@ type Doc struct {
 	Hashes      []string
 }
 
-// Match reports whether q applies to d: the answer that a catalog gives too.
-func (q Query) Match(d Doc) bool {
+// Folded is a Doc made ready for many questions.
+type Folded struct {
+	text, handles [][]byte
+	addresses     [][][]byte
+	hashes        []string
+}
+
+// Fold makes d ready.
+func (d Doc) Fold() Folded {
 	words, parts := Index(d.Title, d.Text)
-	text, handles := split(words), split(parts)
-	var addresses [][][]byte
+	f := Folded{text: split(words), handles: split(parts), hashes: d.Hashes}
+	for _, a := range d.Addresses {
+		f.addresses = append(f.addresses, split(Address(a)))
+	}
+	return f
+}
+
+// Match reports whether q applies to d: the answer that a catalog gives too.
+func (q Query) Match(d Doc) bool { return q.Applies(d.Fold()) }
+
+// Applies is Match for a Doc that is asked more than once.
+func (q Query) Applies(f Folded) bool {
 	for _, t := range q.Terms {
-		if t.Kind == URL && addresses == nil {
-			for _, a := range d.Addresses {
-				addresses = append(addresses, split(Address(a)))
-			}
-		}
-		if t.in(text, handles, addresses, d.Hashes) == t.Not {
+		if t.in(f.text, f.handles, f.addresses, f.hashes) == t.Not {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"holdfast/search"
@@ -115,6 +116,18 @@ func TestSnippet(t *testing.T) {
 	p, _ := search.Parse(`"a b"`)
 	if got := p.Snippet("a"+strings.Repeat("é!", 1<<16)+"b", 10); len(got) > 400 {
 		t.Errorf("a snippet of %d bytes", len(got))
+	}
+}
+
+// TestHostile: time and memory are linear in a text, whatever it is.
+func TestHostile(t *testing.T) {
+	for name, s := range map[string]string{"marks": "\u0301", "expands": "\ufdfa", "handles": "@a_", "slashes": "t.me/", "jamo": "\u1100", "cut": "x", "broken": "\xff", "thai": "ที่"} {
+		text := strings.Repeat(s, 1<<20/len(s))
+		began := time.Now()
+		words, parts := search.Index("", text)
+		if len(words) > 2*len(text)+1<<17 || len(parts) > 8<<20 || time.Since(began) > 30*time.Second {
+			t.Errorf("%s: %d bytes become %d and %d in %s", name, len(text), len(words), len(parts), time.Since(began))
+		}
 	}
 }
 

@@ -29,6 +29,9 @@ type finder struct {
 	cases   map[holdfast.ID]string
 	events  []alert.Event
 	at      holdfast.Time
+
+	// ready are the texts of the capture that is looked at, for more rules than one.
+	ready map[any]search.Folded
 }
 
 func newFinder(n *node, rules []*alertRule) *finder {
@@ -67,6 +70,7 @@ func (f *finder) Accepted(ctx context.Context, batch []catalog.Accepted) error {
 		if batch[i].Kind != holdfast.KindCapture {
 			continue
 		}
+		f.ready = map[any]search.Folded{}
 		for _, r := range f.rules {
 			if err := f.look(ctx, r, &batch[i]); err != nil {
 				return err
@@ -108,9 +112,10 @@ func ofChannel(s holdfast.Source, a *catalog.Accepted, x *catalog.Answer) bool {
 
 func (f *finder) page(ctx context.Context, r *alertRule, a *catalog.Accepted) {
 	p := a.Page
-	doc := search.Doc{Title: p.Title, Text: p.Text, Addresses: p.Addresses, Hashes: hashesOf(a)}
 	q := f.queries[r.Name]
-	if !q.Match(doc) {
+	if !q.Applies(f.folded(p, func() search.Doc {
+		return search.Doc{Title: p.Title, Text: p.Text, Addresses: p.Addresses, Hashes: hashesOf(a)}
+	})) {
 		return
 	}
 	e := f.event(r, a, string(a.Source), p.Digest().Hex())
@@ -121,6 +126,15 @@ func (f *finder) page(ctx context.Context, r *alertRule, a *catalog.Accepted) {
 	e.Text = messages.Visible(q.Snippet(text, 200))
 	e.Words = messages.Visible(fmt.Sprintf("%s: the page %s, captured %s, says what is looked for (%s)", r.Name, a.Source, a.Started, r.Match))
 	f.found(ctx, e)
+}
+
+func (f *finder) folded(of any, doc func() search.Doc) search.Folded {
+	d, ok := f.ready[of]
+	if !ok {
+		d = doc().Fold()
+		f.ready[of] = d
+	}
+	return d
 }
 
 func hashesOf(a *catalog.Accepted) []string {
@@ -148,7 +162,10 @@ func (f *finder) answer(ctx context.Context, r *alertRule, a *catalog.Accepted, 
 		return nil
 	}
 	for i := range x.Posts {
-		if r.Match != "" && !f.queries[r.Name].Match(search.Doc{Text: x.Said[i].Text, Addresses: x.Said[i].Links, Hashes: append(hashesOf(a), x.Posts[i].Text.Hex())}) {
+		s := &x.Said[i]
+		if r.Match != "" && !f.queries[r.Name].Applies(f.folded(s, func() search.Doc {
+			return search.Doc{Text: s.Text, Addresses: s.Links, Hashes: append(hashesOf(a), x.Posts[i].Text.Hex())}
+		})) {
 			continue
 		}
 		if err := f.post(ctx, r, a, x, x.Posts[i].ID, &x.Posts[i]); err != nil {
@@ -263,7 +280,7 @@ func (f *finder) snippet(ctx context.Context, r *alertRule, id int64, v catalog.
 // order they were found.
 func (f *finder) event(r *alertRule, a *catalog.Accepted, facts ...string) alert.Event {
 	key := strings.Join(append([]string{r.Name, r.Added.String(), r.kind()}, facts...), "\n")
-	e := alert.Event{ID: hashing.Of([]byte(key)).Hex()[:32], Rule: r.Name, Kind: r.kind(), At: f.at.String(), Node: f.n.set.Name}
+	e := alert.Event{ID: hashing.Of([]byte(key)).Hex()[:32], Rule: r.Name, Kind: r.kind(), At: f.at.String(), Node: f.n.set.Name, Training: f.n.set.Training}
 	if a != nil {
 		e.Source, e.Capture, e.Case = string(a.Source), string(a.ID), string(a.Case)
 	}
