@@ -355,7 +355,7 @@ func testUnread(t *testing.T, open Open) {
 func testHostile(t *testing.T, open Open) {
 	w, c := New(65, 40, 24), open(t, t.TempDir())
 	give(t, c, w.Straight(t))
-	for _, words := range []string{`x" OR body : "y`, `NEAR(a b, 9)`, `body:x`, `^a`, `a AND b OR NOT c`, `{handle} : x`, `';DROP TABLE text;--`, `""""`, strings.Repeat("(", 300) + "a", `a + b`, `*a`} {
+	for _, words := range []string{`x" OR body : "revision`, `x") OR (body : "revision`, `NEAR(a b, 9)`, `body:x`, `^a`, `a AND b OR NOT c`, `{handle} : x`, `';DROP TABLE text;--`, `""""`, strings.Repeat("(", 300) + "a", `a + b`, `*a`} {
 		q := catalog.TextQuery{Words: search.Query{Terms: []search.Term{{Words: []string{words}}, {Words: []string{words}, Not: true}, {Kind: search.URL, Words: []string{words}}}}}
 		if f, err := c.Search(t.Context(), q); err != nil || len(f.Hits) != 0 {
 			t.Errorf("%q: %v, %v", words, f, err)
