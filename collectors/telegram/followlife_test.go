@@ -283,9 +283,11 @@ func (l *followed) look() bool {
 func (l *followed) told(s step) {
 	l.t.Helper()
 	h, _ := s.posts(l.t)
-	from, to := int(h["pts_from"].(float64)), int(h["pts"].(float64))
-	if from != l.pts {
-		l.t.Errorf("asked from %d, and told up to %d before", from, l.pts)
+	from, to := l.pts, int(h["pts"].(float64))
+	if said, ok := h["pts_from"].(float64); ok != (h["unread"] == nil) {
+		l.t.Errorf("asked from %v, and unread %v", h["pts_from"], h["unread"])
+	} else if ok && int(said) != l.pts {
+		l.t.Errorf("asked from %v, and told up to %d before", said, l.pts)
 	}
 	a := l.take(s, l.n)
 	cur, _ := readCursor(s.Next.Cursor)

@@ -75,7 +75,7 @@ type head struct {
 	Method   string     `json:"method"`
 	Names    []string   `json:"names,omitempty"`
 	PTS      int        `json:"pts,omitempty"`
-	PTSFrom  int        `json:"pts_from,omitempty"` // what a difference was asked from
+	PTSFrom  int        `json:"pts_from,omitempty"` // what a difference was asked from, if all of it could be read
 	Received string     `json:"received"`
 	Title    canon.Text `json:"title,omitempty"`
 	TooLong  bool       `json:"too_long,omitempty"`
@@ -164,6 +164,9 @@ func (c *Collector) posts(x *Exchange, a *tl.Answer, h head) (all []piece, why [
 	}
 	if bad > 0 {
 		why = append(why, collectors.Reason{Code: "not-normalised", Detail: fmt.Sprintf("%d messages are in the answer only: what they hold fits into no line, or is of another channel", bad)})
+	}
+	if len(why) > 0 { // nobody is to think that all is known from there on
+		h.PTSFrom = 0
 	}
 	c.fill(&h, x, a)
 	first, err := canon.Append(nil, h)
