@@ -175,5 +175,7 @@ func isMedia(m *holdfast.Manifest) bool {
 	return o != nil && o.Role == telegram.RoleMediaJSON
 }
 
-// isPage says whether a Capture is a page that was made of posts.
-func isPage(m *holdfast.Manifest) bool { return hasRole(m, export.RolePost) }
+// isPage says whether a Capture was made of what is known, for this export.
+func isPage(m *holdfast.Manifest) bool {
+	return hasRole(m, export.RolePost) || hasRole(m, roleCoverage)
+}

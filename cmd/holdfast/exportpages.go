@@ -43,6 +43,9 @@ func (s *shownPosts) pages(ctx context.Context, langs []string, wait time.Durati
 			break
 		}
 	}
+	if err == nil {
+		err = s.complete(ctx, d, home)
+	}
 	if eerr := d.end(ctx); err == nil {
 		err = eerr
 	}
@@ -69,6 +72,29 @@ func (s *shownPosts) inside(p catalog.Post) bool {
 		}
 	}
 	return true
+}
+
+// complete adds what is known of the channel in that time, and what is not. Where
+// one Case is exported it is not made: it counts what every Case has captured.
+func (s *shownPosts) complete(ctx context.Context, d *deriver, home holdfast.ID) error {
+	if s.query.name.Post != 0 || s.asked != "" {
+		return nil
+	}
+	for _, k := range s.channels {
+		doc, err := s.n.coverage(ctx, s.query.name, k, window{s.query.since, s.query.until})
+		if err != nil {
+			return err
+		}
+		x, err := s.n.derivedCoverage(ctx, doc)
+		if err != nil {
+			return err
+		}
+		x.home = home
+		if err := d.add(ctx, x); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // home is the Case of the pages: the one that is exported, else that of the newest

@@ -218,6 +218,9 @@ func TestExportPages(t *testing.T) {
 			pages++
 		}
 	}
+	if got := where(window, `"kind":"coverage"`); len(got) != 1 || !strings.HasSuffix(got[0], "/coverage.json") {
+		t.Errorf("the statement of completeness is in %v", got)
+	}
 	if pages != 120 {
 		t.Errorf("%d pages of 120 posts", pages)
 	}

@@ -134,7 +134,7 @@ func (c *cli) root() *cobra.Command {
 		c.authorityCmd(), c.policyCmd(), c.exportCmd(), c.verifyCmd(), c.benchCmd())
 	root.AddCommand(c.mirrorCmd(), c.restoreCmd(), c.egressCmd())
 	root.AddCommand(c.keyCmd(), c.telegramCmd())
-	root.AddCommand(c.postsCmd(), c.watchCmd())
+	root.AddCommand(c.postsCmd(), c.coverageCmd(), c.watchCmd())
 	root.AddCommand(c.searchCmd(), c.alertCmd())
 	root.AddCommand(c.caseCmd(), c.noteCmd(), c.custodyCmd(), c.taskCmd())
 	return root

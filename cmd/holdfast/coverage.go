@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/catalog"
+	"holdfast/collectors/telegram"
+	"holdfast/messages"
+)
+
+// Role and name of a statement of completeness (docs/bundle.md, section 3).
+const (
+	roleCoverage = "coverage"
+	nameCoverage = "coverage.json"
+)
+
+type coverageOptions struct {
+	since, until string
+	seal         bool
+	wait         time.Duration
+}
+
+func (c *cli) coverageCmd() *cobra.Command {
+	var o coverageOptions
+	cmd := command("coverage SOURCE [--since] [--until] [--seal]", "Say what is known of a channel, and what is not", "holdfast coverage telegram:@name --json",
+		cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+			name, w, err := o.parse(args[0])
+			if err != nil {
+				return err
+			}
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			return c.coverage(cmd.Context(), n, name, w, o)
+		})
+	cmd.Long = `Accounts for each number that a post of the channel could have: seen, gone, or
+missing, and why where that is known.
+
+  deletion-told         the service told its deletion
+  empty-beside-control  the service answered that there is no such post, in an answer
+                        that showed another one
+  empty-alone           it answered so, and showed no other: it says nothing
+  unknown               no answer says anything of it
+
+With --since or --until it is about the posts of that time and the numbers between
+them. changes are the numbers by which the service counts what happens in a channel:
+inside a range every change was told, between two ranges edits and deletions are
+known only as far as posts were asked for again. unheard are times of more than 25
+hours from which no answer is kept: a channel that is followed has one each day, so
+the node was down, or did not follow it. What the service never told nobody knows.
+
+It follows from the catalog and is the same after a rebuild. --seal makes it a
+capture of its own, which is sealed and exported like any other.
+
+exit status: 3 the statement is not sealed after --wait
+             1 no capture states what SOURCE is
+             0 said`
+	cmd.Flags().StringVar(&o.since, "since", "", "posts and answers from this day (or time) on")
+	cmd.Flags().StringVar(&o.until, "until", "", "posts and answers up to this day (or time)")
+	cmd.Flags().BoolVar(&o.seal, "seal", false, "keep the statement, sealed")
+	cmd.Flags().DurationVar(&o.wait, "wait", 30*time.Second, "with --seal: how long to wait for the seal")
+	return cmd
+}
+
+func (o coverageOptions) parse(source string) (name telegram.Name, w window, err error) {
+	if name, err = telegram.ParseName(source); err != nil {
+		return name, w, usageError("coverage: %w", err)
+	}
+	if name.Post != 0 {
+		return name, w, usageError("coverage: %s is one post: `holdfast posts %s --versions` says what is known of it", name.Source(), name.Source())
+	}
+	if w.since, err = parseWhen("--since", o.since, false); err == nil {
+		w.until, err = parseWhen("--until", o.until, true)
+	}
+	if err == nil && !w.since.IsZero() && !w.until.IsZero() && w.until.Before(w.since.Time) {
+		err = usageError("coverage: --until is before --since")
+	}
+	return name, w, err
+}
+
+func (c *cli) coverage(ctx context.Context, n *node, name telegram.Name, w window, o coverageOptions) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	var all []*coverageDoc
+	for k, err := range n.cat.Channels(ctx, name.Channel) {
+		if err != nil {
+			return err
+		}
+		d, err := n.coverage(ctx, name, k, w)
+		if err != nil {
+			return err
+		}
+		all = append(all, d)
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("coverage: no capture states what @%s is: `holdfast capture %s` asks the service", name.Channel, name.Source())
+	}
+	for _, d := range all {
+		c.sayCoverage(d)
+	}
+	if !o.seal {
+		return nil
+	}
+	return c.sealCoverage(ctx, n, all, o.wait)
+}
+
+// sealCoverage makes Captures of statements.
+func (c *cli) sealCoverage(ctx context.Context, n *node, all []*coverageDoc, wait time.Duration) error {
+	if _, err := n.sealSigner(ctx); err != nil {
+		return fmt.Errorf("coverage: %w", err)
+	}
+	d, err := n.deriver()
+	if err != nil {
+		return err
+	}
+	for _, doc := range all {
+		var x derived
+		if x, err = n.derivedCoverage(ctx, doc); err == nil {
+			err = d.add(ctx, x)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if eerr := d.end(ctx); err == nil {
+		err = eerr
+	}
+	if err != nil {
+		return fmt.Errorf("keep the statement: %w", err)
+	}
+	left, err := n.sealDerived(ctx, d.ids, wait)
+	if err != nil {
+		return err
+	}
+	for i, id := range d.ids {
+		c.say(map[string]any{"event": "stated", "id": id, "source": all[i].Source, "made": d.made > 0}, "stated    %s  %s", id, all[i].Source)
+	}
+	if len(left) > 0 {
+		return &exitError{exitUnsealed, fmt.Errorf("%d of %d statements are not sealed yet: %s; `holdfast seal` goes on", len(left), len(d.ids), n.whyOpen(left[0], "out of time"))}
+	}
+	return nil
+}
+
+// derivedCoverage is a statement as a Capture: in the home Case of the newest answer
+// that it follows from. As it holds no time of its making, what says the same is
+// the same Capture.
+func (n *node) derivedCoverage(ctx context.Context, doc *coverageDoc) (derived, error) {
+	b, err := canon.Marshal(doc)
+	if err != nil {
+		return derived{}, err
+	}
+	home := n.set.Unfiled
+	last := holdfast.ID("")
+	for h, err := range n.cat.Answers(ctx, doc.Channel) {
+		if err != nil {
+			return derived{}, err
+		}
+		last = h.Capture
+	}
+	cp, err := n.cat.Capture(ctx, last)
+	switch {
+	case err == nil:
+		home = cp.Case
+	case !errors.Is(err, catalog.ErrNotFound):
+		return derived{}, err
+	}
+	return derived{source: doc.Source, home: home, why: "what is known of the channel, and what is not",
+		objects: []derivedObject{{name: nameCoverage, role: roleCoverage, media: "application/json", action: "fold of the answers that it counts", b: b}}}, nil
+}
+
+func (c *cli) sayCoverage(d *coverageDoc) {
+	i, a := d.IDs, d.Answers
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s  channel %s\n", d.Source, messages.Visible(string(d.Title)), d.Channel)
+	fmt.Fprintf(&b, "answers   %d (%d sealed, %d signed, %d pending)%s\n", a.Count, a.Sealed, a.Signed, a.Pending, spanText(a.First, a.Last))
+	fmt.Fprintf(&b, "numbers   %d to %d: %d seen (%d present, %d edited, %d absent, %d unknown), %d missing\n", i.First, i.Last, i.Seen, i.Present, i.Edited, i.Absent, i.Unknown, i.Missing)
+	rangesText(&b, "gone", d.Gone)
+	rangesText(&b, "missing", d.Missing)
+	for _, p := range d.Changes.Known[:min(len(d.Changes.Known), shownRanges)] {
+		fmt.Fprintf(&b, "changes   %d to %d  all told\n", p.From, p.To)
+	}
+	for _, p := range d.Changes.TooLong[:min(len(d.Changes.TooLong), shownRanges)] {
+		fmt.Fprintf(&b, "changes   %d to %d  not told (%s): edits and deletions are known only where posts were asked for again\n", p.From, p.To, p.At)
+	}
+	for _, s := range d.Unheard[:min(len(d.Unheard), shownRanges)] {
+		fmt.Fprintf(&b, "unheard  %s\n", spanText(s.After, s.Before))
+	}
+	for _, f := range d.Failed[:min(len(d.Failed), shownRanges)] {
+		fmt.Fprintf(&b, "%-8s  %s  %s  %s\n", f.Outcome, f.At, f.Capture, messages.Visible(strings.Join(f.Reasons, "; ")))
+	}
+	more := max(len(d.Gone), len(d.Missing), len(d.Changes.Known), len(d.Changes.TooLong), len(d.Unheard), len(d.Failed)) > shownRanges
+	if more || d.Cut {
+		fmt.Fprintf(&b, "of each list at most %d lines are shown; --json has %d at most\n", shownRanges, maxRanges)
+	}
+	c.say(coverageRow(d), "%s", strings.TrimSuffix(b.String(), "\n"))
+}
+
+// shownRanges bounds what a person is shown of each list.
+const shownRanges = 20
+
+// coverageRow is the statement as `coverage --json` prints it: the document, and
+// the event that names the line.
+func coverageRow(d *coverageDoc) any {
+	return struct {
+		Event string `json:"event"`
+		*coverageDoc
+	}{"coverage", d}
+}
+
+func rangesText(b *strings.Builder, what string, list []coverageRange) {
+	for _, r := range list[:min(len(list), shownRanges)] {
+		ids := fmt.Sprint(r.First)
+		if r.Last > r.First {
+			ids = fmt.Sprintf("%d to %d", r.First, r.Last)
+		}
+		fmt.Fprintf(b, "%-8s  %s  %s\n", what, ids, r.Why)
+	}
+}
+
+func spanText(from, to *holdfast.Time) string {
+	if from == nil || to == nil {
+		return ""
+	}
+	return fmt.Sprintf(" from %s to %s", from, to)
+}

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"holdfast"
+	"holdfast/canon"
+	"holdfast/catalog"
+	"holdfast/collectors/telegram"
+	"holdfast/hashing"
+)
+
+// Why a number is missing, or a post gone. What nobody ever asked or was told is
+// unknown, and is never called deleted.
+const (
+	whyTold    = "deletion-told"        // the service told that it was deleted
+	whyEmpty   = "empty-beside-control" // messageEmpty in an answer that showed another post
+	whyAlone   = "empty-alone"          // messageEmpty, and nothing else in the answer: it says nothing
+	whyUnknown = "unknown"              // no answer says anything of it
+)
+
+// Bounds of a statement. The counts are of all, whatever is not listed.
+const (
+	maxRanges = 20_000 // of each list
+	maxFailed = 1_000
+	heartbeat = 25 * time.Hour // a channel that is followed has an answer each day
+)
+
+// coverageDoc is coverage.json: what is known of a channel and what is not, as it
+// follows from the catalog, so the same after a rebuild. Members stand in canonical
+// order. It holds no time of its making.
+type coverageDoc struct {
+	Answers  coverageAnswers `json:"answers"`
+	Changes  coverageChanges `json:"changes"`
+	Channel  string          `json:"channel"`
+	Class    string          `json:"class"`
+	Cut      bool            `json:"cut"` // a list has less than there is
+	Failed   []coverageFail  `json:"failed"`
+	Gone     []coverageRange `json:"gone"` // posts that were seen, and are no longer there
+	IDs      coverageIDs     `json:"ids"`
+	Kind     string          `json:"kind"`
+	Missing  []coverageRange `json:"missing"` // numbers that were never seen
+	Since    *holdfast.Time  `json:"since,omitempty"`
+	Source   holdfast.Source `json:"source"`
+	Title    canon.Text      `json:"title"`
+	Training bool            `json:"training"`
+	Unheard  []coverageSpan  `json:"unheard"` // no answer is kept from between: nobody asked, or could
+	Until    *holdfast.Time  `json:"until,omitempty"`
+	Version  int             `json:"version"`
+}
+
+// coverageAnswers are the answers that it follows from. Digest is that of their
+// Captures' IDs, sorted, each with an LF.
+type coverageAnswers struct {
+	Count   int64          `json:"count"`
+	Digest  hashing.Digest `json:"digest"`
+	First   *holdfast.Time `json:"first,omitempty"`
+	Last    *holdfast.Time `json:"last,omitempty"`
+	Pending int64          `json:"pending"`
+	Sealed  int64          `json:"sealed"`
+	Signed  int64          `json:"signed"`
+}
+
+// coverageChanges are numbers by which the service counts changes (pts). Between
+// the ends of a range every change was told; between two ranges edits and deletions
+// are known only as far as posts were asked for again.
+type coverageChanges struct {
+	Known   []coveragePTS `json:"known"`
+	TooLong []coveragePTS `json:"too_long"` // the service refused to tell what lies between
+}
+
+type coveragePTS struct {
+	At   *holdfast.Time `json:"at,omitempty"` // of the answer that refused
+	From int64          `json:"from"`
+	To   int64          `json:"to"`
+}
+
+type coverageIDs struct {
+	Absent  int64 `json:"absent"`
+	Edited  int64 `json:"edited"`
+	First   int64 `json:"first"` // 0: none
+	Last    int64 `json:"last"`
+	Missing int64 `json:"missing"`
+	Present int64 `json:"present"`
+	Seen    int64 `json:"seen"`
+	Unknown int64 `json:"unknown"` // seen, and the last answer about it cannot be relied on
+}
+
+type coverageRange struct {
+	First int64  `json:"first"`
+	Last  int64  `json:"last"`
+	Why   string `json:"why"`
+}
+
+type coverageSpan struct {
+	After  *holdfast.Time `json:"after,omitempty"`
+	Before *holdfast.Time `json:"before,omitempty"`
+}
+
+type coverageFail struct {
+	At      holdfast.Time `json:"at"`
+	Capture holdfast.ID   `json:"capture"`
+	Outcome string        `json:"outcome"`
+	Reasons []string      `json:"reasons"`
+}
+
+// window is a time, both ends included; a zero one is open.
+type window struct{ since, until holdfast.Time }
+
+func (w window) has(t holdfast.Time) bool {
+	return (w.since.IsZero() || !t.Before(w.since.Time)) && (w.until.IsZero() || !t.After(w.until.Time))
+}
+
+// coverage says it of one channel. With a window it is about the posts that were
+// posted then, the numbers between them, and the answers of that time.
+func (n *node) coverage(ctx context.Context, name telegram.Name, k catalog.Channel, w window) (*coverageDoc, error) {
+	d := &coverageDoc{Channel: k.ID, Class: "derived", Kind: "coverage", Since: known(w.since), Source: holdfast.Source(name.Source()), Title: canon.Text(k.Title),
+		Training: n.set.Training, Until: known(w.until), Version: 1,
+		Failed: []coverageFail{}, Gone: []coverageRange{}, Missing: []coverageRange{}, Unheard: []coverageSpan{}}
+	for _, step := range []func(context.Context, *node, window) error{d.bounds, d.posts, d.answers, d.failures} {
+		if err := step(ctx, n, w); err != nil {
+			return nil, fmt.Errorf("coverage of %s: %w", d.Source, err)
+		}
+	}
+	return d, nil
+}
+
+// bounds finds between which numbers all are accounted for. Without a beginning
+// that is 1, where every channel begins.
+func (d *coverageDoc) bounds(ctx context.Context, n *node, w window) error {
+	for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: d.Channel}) {
+		if err != nil {
+			return err
+		}
+		if !w.has(postTime(p)) {
+			continue
+		}
+		if d.IDs.First == 0 {
+			d.IDs.First = p.ID
+		}
+		d.IDs.Last = p.ID
+	}
+	if w.since.IsZero() && d.IDs.Last > 0 {
+		d.IDs.First = 1
+	}
+	return nil
+}
+
+// posts accounts for each number.
+func (d *coverageDoc) posts(ctx context.Context, n *node, w window) error {
+	next := d.IDs.First
+	if d.IDs.Last == 0 {
+		return nil
+	}
+	for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: d.Channel, After: d.IDs.First - 1, Unseen: true}) {
+		if err != nil {
+			return err
+		}
+		if p.ID > d.IDs.Last {
+			break
+		}
+		d.missing(next, p.ID-1, whyUnknown)
+		next = p.ID + 1
+		d.post(p)
+	}
+	d.missing(next, d.IDs.Last, whyUnknown)
+	return nil
+}
+
+func (d *coverageDoc) post(p catalog.Post) {
+	if len(p.Versions) == 0 {
+		d.missing(p.ID, p.ID, whyGone(p))
+		return
+	}
+	d.IDs.Seen++
+	switch p.State {
+	case catalog.Present:
+		d.IDs.Present++
+	case catalog.Edited:
+		d.IDs.Edited++
+	case catalog.Absent:
+		d.IDs.Absent++
+		d.Gone = d.ranged(d.Gone, p.ID, p.ID, whyGone(p))
+	default:
+		d.IDs.Unknown++
+		d.Gone = d.ranged(d.Gone, p.ID, p.ID, whyAlone)
+	}
+}
+
+// whyGone says by what a post that is not there is known not to be.
+func whyGone(p catalog.Post) string {
+	switch {
+	case p.Told:
+		return whyTold
+	case p.State == catalog.Absent:
+		return whyEmpty
+	}
+	return whyAlone
+}
+
+func (d *coverageDoc) missing(first, last int64, why string) {
+	if first > last {
+		return
+	}
+	d.IDs.Missing += last - first + 1
+	d.Missing = d.ranged(d.Missing, first, last, why)
+}
+
+// ranged adds to a list, joining what touches and has one reason.
+func (d *coverageDoc) ranged(list []coverageRange, first, last int64, why string) []coverageRange {
+	if n := len(list); n > 0 && list[n-1].Last == first-1 && list[n-1].Why == why {
+		list[n-1].Last = last
+		return list
+	}
+	if len(list) == maxRanges {
+		d.Cut = true
+		return list
+	}
+	return append(list, coverageRange{first, last, why})
+}
+
+// answers says what was heard, when nothing was, and which changes were told.
+func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
+	var told []coveragePTS
+	captures, last := map[holdfast.ID]bool{}, w.since
+	d.Changes.TooLong = []coveragePTS{}
+	for h, err := range n.cat.Answers(ctx, d.Channel) {
+		if err != nil {
+			return err
+		}
+		if !w.has(h.At) {
+			continue
+		}
+		d.Answers.Count++
+		d.count(h.State)
+		captures[h.Capture] = true
+		d.Answers.First = cmp.Or(d.Answers.First, known(h.At))
+		d.Answers.Last = known(h.At)
+		if !last.IsZero() && h.At.Sub(last.Time) > heartbeat {
+			d.unheard(last, h.At)
+		}
+		last = h.At
+		switch {
+		case h.From == 0 || h.To <= h.From && h.TooLong:
+		case h.TooLong:
+			d.tooLong(coveragePTS{known(h.At), h.From, h.To})
+		default:
+			told = append(told, coveragePTS{From: h.From, To: h.To})
+		}
+	}
+	if !last.IsZero() && !w.until.IsZero() && w.until.Sub(last.Time) > heartbeat {
+		d.unheard(last, w.until)
+	}
+	d.Changes.Known = joined(told)
+	if len(d.Changes.Known) > maxRanges {
+		d.Changes.Known, d.Cut = d.Changes.Known[:maxRanges], true
+	}
+	h := sha256.New()
+	for _, id := range slices.Sorted(maps.Keys(captures)) {
+		fmt.Fprintf(h, "%s\n", id)
+	}
+	d.Answers.Digest = hashing.Digest(h.Sum(nil))
+	return nil
+}
+
+func (d *coverageDoc) count(state string) {
+	switch state {
+	case catalog.Sealed:
+		d.Answers.Sealed++
+	case catalog.Signed:
+		d.Answers.Signed++
+	default:
+		d.Answers.Pending++
+	}
+}
+
+func (d *coverageDoc) unheard(after, before holdfast.Time) {
+	if len(d.Unheard) == maxRanges {
+		d.Cut = true
+		return
+	}
+	d.Unheard = append(d.Unheard, coverageSpan{known(after), known(before)})
+}
+
+func (d *coverageDoc) tooLong(p coveragePTS) {
+	if len(d.Changes.TooLong) == maxRanges {
+		d.Cut = true
+		return
+	}
+	d.Changes.TooLong = append(d.Changes.TooLong, p)
+}
+
+// joined joins ranges whose ends meet: what one difference ends with the next was
+// asked behind.
+func joined(all []coveragePTS) []coveragePTS {
+	slices.SortFunc(all, func(a, b coveragePTS) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	out := []coveragePTS{}
+	for _, p := range all {
+		if n := len(out); n > 0 && p.From <= out[n-1].To {
+			out[n-1].To = max(out[n-1].To, p.To)
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// failures lists the Captures of the channel that did not come, or not whole.
+func (d *coverageDoc) failures(ctx context.Context, n *node, w window) error {
+	read := &captures{n: n, at: places{}}
+	for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: d.Source, Kind: holdfast.KindCapture}) {
+		if err != nil {
+			return err
+		}
+		if cp.Outcome == "complete" || !w.has(cp.Started) {
+			continue
+		}
+		if len(d.Failed) == maxFailed {
+			d.Cut = true
+			break
+		}
+		read.at.add(cp)
+		f := coverageFail{At: cp.Started, Capture: cp.ID, Outcome: cp.Outcome, Reasons: []string{}}
+		if m, err := read.parsed(ctx, cp.ID); err == nil {
+			f.Reasons = append(f.Reasons, m.Completeness.Reasons...)
+		} else {
+			n.log.WarnContext(ctx, "manifest not read", "capture", cp.ID, "err", err)
+		}
+		d.Failed = append(d.Failed, f)
+	}
+	slices.Reverse(d.Failed) // oldest first
+	return nil
+}
