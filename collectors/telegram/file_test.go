@@ -526,3 +526,23 @@ func zero(name string, at int64) error {
 	_, err = f.WriteAt(make([]byte, 64), at)
 	return errors.Join(err, f.Close())
 }
+
+// TestPhotoFile guards which size of a photo is taken, in whatever order they come,
+// and what of a hostile message becomes an option of a Task.
+func TestPhotoFile(t *testing.T) {
+	m, y, w := &tg.PhotoSize{Type: "m", W: 320, H: 200, Size: 900}, &tg.PhotoSizeProgressive{Type: "y", W: 1280, H: 800, Sizes: []int{7, 50, 20}}, &tg.PhotoSize{Type: "w", W: 1280, H: 800, Size: 40}
+	for _, sizes := range [][]tg.PhotoSizeClass{{m, y, w}, {y, w, m}, {w, m, y, &tg.PhotoPathSize{Type: "j"}}, {&tg.PhotoSize{Type: strings.Repeat("x", 99), W: 9999, H: 9999}, y}} {
+		if f := photoFile(&tg.Photo{ID: 5, DCID: 4, Sizes: sizes}, "photo"); f.Thumb != "y" || f.Size != 50 || f.ID != 5 {
+			t.Errorf("%v: %+v", sizes, f)
+		}
+	}
+	for _, p := range []tg.PhotoClass{nil, &tg.PhotoEmpty{ID: 5}, &tg.Photo{ID: 5, DCID: 4, Sizes: []tg.PhotoSizeClass{&tg.PhotoStrippedSize{Type: "i"}}}} {
+		if f := photoFile(p, "photo"); f.ID != 0 {
+			t.Errorf("%+v: %+v", p, f)
+		}
+	}
+	name := clip(canon.Text(strings.Repeat("ä", 5000)), maxFileName)
+	if len(name) != maxFileName || clip("ä", 1) != "" {
+		t.Errorf("%d bytes of a name", len(name))
+	}
+}
