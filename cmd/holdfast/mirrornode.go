@@ -53,8 +53,8 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 // settings are the small files, by name.
 func (m *mirroring) settings() (files map[string][]byte, err error) {
 	files = map[string][]byte{}
-	for _, name := range []string{fileSettings, fileAuthorities} {
-		b, err := readBounded(m.n.path(name), maxNodeFile)
+	for _, name := range []string{fileSettings, fileAuthorities, fileWatches} {
+		b, err := readBounded(m.n.path(name), mostOf(name))
 		if err == nil {
 			files[name] = b
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -69,6 +69,14 @@ func (m *mirroring) settings() (files map[string][]byte, err error) {
 		files[filePolicy], err = p.Encode()
 	}
 	return files, err
+}
+
+// mostOf bounds a small file of a node, in bytes.
+func mostOf(name string) int64 {
+	if name == fileWatches {
+		return maxWatchDoc
+	}
+	return maxNodeFile
 }
 
 // egresses keeps the ways out without their logins.

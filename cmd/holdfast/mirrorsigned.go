@@ -153,7 +153,7 @@ func (r *restoring) notBeyond(ctx context.Context, from *file.Store) error {
 // nodeFile is a small file of the mirrored node.
 func (r *restoring) nodeFile(name string) ([]byte, error) {
 	if r.signed == nil {
-		return readMirror(r.from, "node/"+name, maxNodeFile)
+		return readMirror(r.from, "node/"+name, mostOf(name))
 	}
 	b, ok := r.signed.Files[name]
 	if !ok {

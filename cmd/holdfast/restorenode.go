@@ -120,7 +120,7 @@ func (r *restoring) nodeFiles(context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{fileAuthorities, filePolicy, fileEgresses} {
+	for _, name := range []string{fileAuthorities, filePolicy, fileEgresses, fileWatches} {
 		b, err := r.nodeFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

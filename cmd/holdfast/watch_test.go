@@ -165,3 +165,88 @@ func TestLinkBudget(t *testing.T) {
 		t.Error("a budget of none")
 	}
 }
+
+// TestWatchTaskIDs: a Task that is added again after a crash is the same one; each
+// turn, part, watch and queue has another, so that none publishes under an ID that
+// was published before.
+func TestWatchTaskIDs(t *testing.T) {
+	a, b := &watch{ID: holdfast.NewID()}, &watch{ID: holdfast.NewID()}
+	seen := map[holdfast.ID]bool{}
+	for _, w := range []*watch{a, b} {
+		for _, queue := range []string{"0123456789abcdef", "fedcba9876543210"} {
+			for _, part := range []string{partFollow, partBackfill} {
+				for n := range 3 {
+					id := w.task(queue, part, n)
+					if _, err := holdfast.ParseID(string(id)); err != nil || seen[id] || id != w.task(queue, part, n) {
+						t.Errorf("%s %s %d is %s: %v", queue, part, n, id, err)
+					}
+					seen[id] = true
+				}
+			}
+			for _, l := range []linkLine{{ID: 1}, {ID: 2}} {
+				for _, page := range []holdfast.Source{"https://host/a", "https://host/b"} {
+					id := linkID(queue, w, l, page)
+					if seen[id] || id != linkID(queue, w, l, page) {
+						t.Errorf("link %d %s is %s", l.ID, page, id)
+					}
+					seen[id] = true
+				}
+			}
+		}
+	}
+}
+
+// TestWatchTurns: what a push has named comes first, and nothing starves: not
+// behind channels that are pushed without end, not behind hundreds that are due, and
+// what somebody holds, or has paused, has no turn.
+func TestWatchTurns(t *testing.T) {
+	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	w := &watchRun{tasks: map[holdfast.ID]*watchTask{}, lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: 2}}, list: map[holdfast.ID]*watched{}}
+	add := func(part string, channel int) *watchTask {
+		id := holdfast.NewID()
+		w.list[id] = &watched{watch: watch{ID: id}, channel: fmt.Sprint(channel)}
+		k := &watchTask{id: holdfast.NewID(), watch: id, part: part, lane: laneTelegram, due: now}
+		w.tasks[k.id] = k
+		return k
+	}
+	turns := map[*watchTask]int{}
+	hot, last := add(partFollow, 1), add(partFollow, 2)
+	var all []*watchTask
+	for i := range 300 { // more than can be asked about in time
+		all = append(all, add(partFollow, 100+i))
+	}
+	history, sweep := add(partBackfill, 3), add(partSweep, 4)
+	paused, held := add(partFollow, 5), add(partFollow, 6)
+	w.list[paused.watch].Paused, held.busy = new(holdfast.Time), true
+	waited := 0
+	for i := range 3000 {
+		now = now.Add(time.Second) // one question each
+		w.wake(1, now)
+		if i == 2000 {
+			last.due = now.Add(time.Hour)
+			w.wake(2, now)
+		}
+		k := w.next(laneTelegram, now)
+		if k == nil {
+			t.Fatal("nobody has a turn")
+		}
+		if turns[k]++; i >= 2000 && !last.woken.IsZero() {
+			waited++
+		}
+		k.begun, k.woken = now, time.Time{}
+		if k.due = now.Add(30 * time.Second); k.part == partBackfill || k.part == partSweep {
+			k.due = now
+		}
+	}
+	for _, k := range append(all, last) {
+		if turns[k] < 3 {
+			t.Fatalf("one that follows has had %d turns of 3,000", turns[k])
+		}
+	}
+	if turns[history] < 3 || turns[sweep] < 3 || turns[hot] < 500 || turns[hot] > 1600 || waited > 4 {
+		t.Errorf("history %d, sweep %d, pushed without end %d; another that was pushed waited %d turns", turns[history], turns[sweep], turns[hot], waited)
+	}
+	if turns[paused]+turns[held] > 0 {
+		t.Error("what is paused, or held, has had a turn")
+	}
+}

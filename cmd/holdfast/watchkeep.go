@@ -143,14 +143,16 @@ func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
 		case follow == nil:
 			want[id] = func(s *watch) {
 				s.Turn++
-				s.Follow = s.task(partFollow, s.Turn)
+				s.Follow = s.task(w.queue.Queue, partFollow, s.Turn)
 				if s.Turn > 1 {
 					s.Backfill = "" // what happened meanwhile nobody has followed
 				}
 			}
 		case follow.step == 0:
 		case k.Backfill == "":
-			want[id] = func(s *watch) { s.Backfill, s.Failed, s.FailedAt = s.task(partBackfill, s.Turn), "", nil }
+			want[id] = func(s *watch) {
+				s.Backfill, s.Failed, s.FailedAt = s.task(w.queue.Queue, partBackfill, s.Turn), "", nil
+			}
 		case k.Failed != "":
 			want[id] = func(s *watch) { s.Failed, s.FailedAt = "", nil }
 		}
@@ -164,7 +166,7 @@ func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
 	for id, k := range w.list {
 		if f := has[id][partFollow]; want[id] != nil && f != nil && f.step > 0 && k.Backfill == "" {
 			if b := has[id][partBackfill]; b == nil {
-				if err := w.addTask(ctx, &k.watch, partBackfill, k.watch.task(partBackfill, k.Turn), w.history(ctx, k), now); err != nil {
+				if err := w.addTask(ctx, &k.watch, partBackfill, k.watch.task(w.queue.Queue, partBackfill, k.Turn), w.history(ctx, k), now); err != nil {
 					return err
 				}
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,12 +161,13 @@ func (w *watchRun) linkTask(ctx context.Context, t pipeline.Task, of *watch, l l
 	if err != nil || isTelegram(s) {
 		return nil, nil
 	}
-	h := hashing.Of(fmt.Appendf(nil, "holdfast watch %s link %d %s", of.ID, l.ID, s))
-	id := holdfast.ID(hex.EncodeToString(h[:16]))
-	if _, err := w.n.cat.Capture(ctx, holdfast.CaptureID(id, 0, 0)); err == nil {
-		return nil, nil
-	} else if !errors.Is(err, catalog.ErrNotFound) {
-		return nil, err
+	id := linkID(w.queue.Queue, of, l, s)
+	for _, queue := range append([]string{w.queue.Queue}, w.queue.Former...) {
+		if _, err := w.n.cat.Capture(ctx, holdfast.CaptureID(linkID(queue, of, l, s), 0, 0)); err == nil {
+			return nil, nil
+		} else if !errors.Is(err, catalog.ErrNotFound) {
+			return nil, err
+		}
 	}
 	if w.isAsked(id) {
 		return nil, nil
@@ -189,6 +189,11 @@ func (w *watchRun) linkTask(ctx context.Context, t pipeline.Task, of *watch, l l
 			Found: holdfast.Found{How: "named by another capture", Why: fmt.Sprintf("post %d of %s, content %s, in capture %s, links to it", l.ID, of.Source, l.Content, t.Capture())}}, nil
 	}
 	return nil, nil
+}
+
+// linkID follows from all that makes a page one of a post.
+func linkID(queue string, of *watch, l linkLine, page holdfast.Source) holdfast.ID {
+	return derivedID("holdfast watch %s %s link %d %s", queue, of.ID, l.ID, page)
 }
 
 // linkRetry is for how long a page is tried again that did not come.

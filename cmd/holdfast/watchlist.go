@@ -66,10 +66,16 @@ const (
 	partLink     = "link"    // a page that a post links to
 )
 
-// task is the ID of a watch's n-th Task of a kind: added again after a crash it is
-// the same one.
-func (w *watch) task(part string, n int) holdfast.ID {
-	h := hashing.Of(fmt.Appendf(nil, "holdfast watch %s %s %d", w.ID, part, n))
+// task is the ID of a watch's n-th Task of a kind in a queue: added again after a
+// crash it is the same one. The queue's name is in it, since a restored node has
+// another one: under the IDs of before it would publish other captures than those
+// that its old queue published after the copy was taken.
+func (w *watch) task(queue, part string, n int) holdfast.ID {
+	return derivedID("holdfast watch %s %s %s %d", queue, w.ID, part, n)
+}
+
+func derivedID(format string, a ...any) holdfast.ID {
+	h := hashing.Of(fmt.Appendf(nil, format, a...))
 	return holdfast.ID(hex.EncodeToString(h[:16]))
 }
 

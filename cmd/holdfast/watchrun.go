@@ -46,6 +46,7 @@ exit status: 0 stopped, or the time is over  1 could not  2 usage`
 
 // Pauses of the runner.
 const (
+	wakeEvery    = 2 * time.Second        // between two turns of a channel that pushes name
 	watchTick    = 200 * time.Millisecond // between looks at the list, the schedule and the clock
 	rescanEvery  = 10 * time.Minute       // of all Tasks: somebody may have dropped one
 	failedAgain  = 24 * time.Hour         // until a name that led nowhere is asked for again
@@ -62,12 +63,13 @@ const (
 // browser. All that must last is in the queue, the list and the store: a kill at any
 // instant loses nothing but what was not accepted yet, which is asked for again.
 type watchRun struct {
-	c    *cli
-	n    *node
-	r    *round
-	door *telegramDoor
-	tell *teller
-	conf watchConf
+	c     *cli
+	n     *node
+	r     *round
+	door  *telegramDoor
+	tell  *teller
+	conf  watchConf
+	queue pipeline.Identity
 
 	asOf     time.Time // of the list that is in use
 	scanned  time.Time
@@ -106,14 +108,17 @@ type watchTask struct {
 	due   time.Time
 	step  uint64
 	busy  bool
-	woken bool   // a push named its channel
+	woken time.Time // when a push named its channel
+	begun time.Time
 	fails uint32 // in a row, without anything accepted
+	said  string // why it waits
 }
 
 // lane is what works beside others.
 type lane struct {
 	size, busy int
 	hold       time.Time // nothing is begun before
+	woken      int       // Tasks in a row that a push had named
 	fails      uint32
 	said       string
 }
@@ -139,7 +144,7 @@ func (c *cli) watchRun(ctx context.Context, n *node, d time.Duration) error {
 		return errors.New("another process runs the watches of this node: it takes up what is changed within a second")
 	}
 	defer unlock()
-	w, err := c.newWatchRun(n)
+	w, err := c.newWatchRun(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -157,12 +162,16 @@ func (c *cli) watchRun(ctx context.Context, n *node, d time.Duration) error {
 	return w.run(ctx, until)
 }
 
-func (c *cli) newWatchRun(n *node) (*watchRun, error) {
+func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 	conf, err := n.watchConf()
 	if err != nil {
 		return nil, err
 	}
-	w := &watchRun{c: c, n: n, conf: conf, door: &telegramDoor{n: n, pushes: make(chan int64, 1024)}, tasks: map[holdfast.ID]*watchTask{}, done: make(chan settled),
+	q, err := n.queue.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &watchRun{c: c, n: n, conf: conf, queue: q, door: &telegramDoor{n: n, pushes: make(chan int64, 1024)}, tasks: map[holdfast.ID]*watchTask{}, done: make(chan settled),
 		lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: tabs}}, list: map[holdfast.ID]*watched{}, rescan: true}
 	w.tell = &teller{c: c, n: n}
 	w.also.n = n
@@ -241,7 +250,7 @@ func (w *watchRun) loop(ctx context.Context, sealing chan error) (err error) {
 				err = serr
 			}
 		case id := <-w.door.pushes:
-			locked(&w.mu, func() error { w.wake(id); return nil })
+			locked(&w.mu, func() error { w.wake(id, time.Now()); return nil })
 		case serr := <-sealing:
 			if sealing <- serr; ctx.Err() == nil && err == nil {
 				err = fmt.Errorf("sealing stopped: %w", serr)
@@ -286,9 +295,6 @@ func (w *watchRun) slack(t *watchTask) time.Duration {
 	if k := w.list[t.watch]; k != nil {
 		s += time.Duration(k.priority()-5) * 15 * time.Second
 	}
-	if t.woken {
-		s -= 3 * time.Minute
-	}
 	return s
 }
 
@@ -300,9 +306,8 @@ func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
 			if t == nil {
 				break
 			}
-			t.busy = true
-			early := t.woken
-			t.woken = false
+			early := !t.woken.IsZero()
+			t.busy, t.begun, t.woken = true, now, time.Time{}
 			l.busy++
 			begun++
 			go func() {
@@ -314,25 +319,37 @@ func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
 	return begun
 }
 
-func (w *watchRun) next(lane string, now time.Time) (best *watchTask) {
+// next is whose turn it is. What a push has named comes first, since there is
+// something to be had; but every fourth turn is one of the others, and a channel that
+// is pushed without end has one turn each wakeEvery.
+func (w *watchRun) next(name string, now time.Time) *watchTask {
+	var woken, due *watchTask
 	var at time.Time
 	for _, t := range w.tasks {
 		k := w.list[t.watch]
-		if t.lane != lane || t.busy || k == nil || k.Paused != nil || !t.woken && t.due.After(now) {
+		if t.lane != name || t.busy || k == nil || k.Paused != nil {
 			continue
 		}
-		if a := t.due.Add(w.slack(t)); best == nil || a.Before(at) || a.Equal(at) && t.id < best.id {
-			best, at = t, a
+		if !t.woken.IsZero() && now.Sub(t.begun) >= wakeEvery && (woken == nil || t.woken.Before(woken.woken)) {
+			woken = t
+		}
+		if a := t.due.Add(w.slack(t)); !t.due.After(now) && (due == nil || a.Before(at) || a.Equal(at) && t.id < due.id) {
+			due, at = t, a
 		}
 	}
-	return best
+	l := w.lanes[name]
+	if l.woken++; woken != nil && (due == nil || l.woken < 4) {
+		return woken
+	}
+	l.woken = 0
+	return due
 }
 
 // wake lets the Task that follows a channel be next.
-func (w *watchRun) wake(channel int64) {
+func (w *watchRun) wake(channel int64, now time.Time) {
 	for _, t := range w.tasks {
-		if k := w.list[t.watch]; t.part == partFollow && k != nil && k.channel == fmt.Sprint(channel) {
-			t.woken = true
+		if k := w.list[t.watch]; t.part == partFollow && k != nil && k.channel == fmt.Sprint(channel) && t.woken.IsZero() {
+			t.woken = now
 		}
 	}
 }

@@ -31,7 +31,7 @@ func (w *watchRun) settle(ctx context.Context, s settled) error {
 			t.id = last.task
 			w.tasks[t.id] = t
 		}
-		t.due, t.fails, l.fails, l.said = last.due, 0, 0, ""
+		t.due, t.fails, t.said, l.fails, l.said = last.due, 0, "", 0, ""
 		if last.next {
 			t.step++
 		}
@@ -104,7 +104,10 @@ func (w *watchRun) cameNot(ctx context.Context, t *watchTask, l *lane, err error
 	own := errors.Is(err, errNoEgress) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
 	if own { // this Task's, or its Case's
 		t.due = now.Add(longPause)
-		w.tell.waiting(t, w.source(t), t.due, err)
+		if text := short(err); text != t.said { // once, however long it waits
+			t.said = text
+			w.tell.waiting(t, w.source(t), t.due, err)
+		}
 		return nil
 	}
 	l.fails++

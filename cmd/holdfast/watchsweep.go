@@ -16,6 +16,7 @@ import (
 const (
 	sweepPosts    = 98
 	sweepControls = 2
+	sweepsATurn   = 10 // channels whose posts are looked at in one turn
 	sweepLate     = 10 // a post waits a tenth of its age for others to be asked for with
 )
 
@@ -68,10 +69,15 @@ func (w *watchRun) sweeps(ctx context.Context, now time.Time) error {
 	if len(w.conf.Sweep) == 0 {
 		return nil
 	}
+	asked := 0
 	for _, k := range w.list {
+		if asked == sweepsATurn {
+			return nil
+		}
 		if k.channel == "" || k.sweeping || k.lost || k.Paused != nil || now.Before(k.sweepAt) || w.tell.behind(k.Source) {
 			continue
 		}
+		asked++
 		ids, next, err := w.n.dueOf(ctx, k.channel, w.conf.Sweep, now)
 		if errors.Is(err, catalog.ErrRebuild) { // it is at work; the schedule waits
 			k.sweepAt = now.Add(time.Minute)
