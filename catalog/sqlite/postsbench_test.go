@@ -15,6 +15,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/catalog/sqlite"
 	"holdfast/hashing"
+	"holdfast/search"
 )
 
 // answerOf is posts.jsonl of 100 posts of a channel, as long as posts usually are.
@@ -103,4 +104,47 @@ func BenchmarkPosts(b *testing.B) {
 		n++
 	}
 	b.ReportMetric(float64(n)/time.Since(from).Seconds(), "listed/s")
+}
+
+// BenchmarkSearch asks 30,000 posts of 300 characters for what is in many of them, in
+// few, side by side, begun, and in another script.
+func BenchmarkSearch(b *testing.B) {
+	c, err := sqlite.Create(b.Context(), filepath.Join(b.TempDir(), "catalog.db"), sqlite.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	var sample []string
+	for i := 0; i < 300; i += 10 {
+		batch, _ := load(i, 10)
+		for k := range batch {
+			x, err := catalog.ParseAnswer(answerOf(b, i+k))
+			if err != nil {
+				b.Fatal(err)
+			}
+			batch[k].Answers = []catalog.Answer{x}
+			sample = append(sample, x.Said[0].Text)
+		}
+		if err := c.Accepted(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	words := strings.Fields(sample[7])
+	for _, q := range []string{strings.Fields(sentence(rand.New(rand.NewPCG(1, 3)), 40))[0], words[0], `"` + words[0] + " " + words[1] + `"`, words[0][:4] + "*", words[0] + " -" + words[1], "火灾", "url:example.org"} {
+		b.Run(q, func(b *testing.B) {
+			p, err := search.Parse(q)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := 0
+			for b.Loop() {
+				f, err := c.Search(b.Context(), catalog.TextQuery{Words: p, Limit: 50})
+				if err != nil {
+					b.Fatal(err)
+				}
+				n = len(f.Hits)
+			}
+			b.ReportMetric(float64(n), "hits")
+		})
+	}
 }

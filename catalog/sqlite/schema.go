@@ -222,6 +222,7 @@ CREATE TABLE linked (
 	capture INTEGER NOT NULL,
 	PRIMARY KEY (address, text, channel, post, capture)
 ) WITHOUT ROWID;
+CREATE INDEX linked_place ON linked (text, channel, post, capture);
 CREATE TABLE object (
 	digest  BLOB NOT NULL,
 	capture INTEGER NOT NULL,

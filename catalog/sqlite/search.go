@@ -233,7 +233,7 @@ func (a ask) posts(p *part, n, d string) {
 			p.add(` AND s.post = ?`, a.q.Post)
 		}
 	}
-	a.linked(p, n+`, s.channel, s.post, 0`)
+	a.linked(p, n, `s.channel`, `s.post`, `0`)
 }
 
 func (a ask) pages(p *part, n string) {
@@ -253,7 +253,7 @@ func (a ask) pages(p *part, n string) {
 		p.add(`)`)
 	}
 	a.capture(p)
-	a.linked(p, n+`, 0, 0, g.capture`)
+	a.linked(p, n, `0`, `0`, `g.capture`)
 }
 
 // capture are conditions for the capture c in which something was seen.
@@ -269,12 +269,14 @@ func (a ask) capture(p *part) {
 	}
 }
 
-// linked are conditions for the addresses that stand beside a text in one place.
-func (a ask) linked(p *part, place string) {
+// linked are conditions for the addresses that stand beside a text in one place. Each
+// is held against the index of full text by its row, so that an address that stands in
+// very many places costs no more than those that are looked at.
+func (a ask) linked(p *part, n, channel, post, capture string) {
 	for i, list := range [][]string{a.urls, a.notURLs} {
 		for _, u := range list {
-			p.add(` AND (`+place+`) `+[]string{"IN", "NOT IN"}[i]+` (SELECT l.text, l.channel, l.post, l.capture FROM linked l
-				WHERE l.address IN (SELECT rowid FROM addresses WHERE addresses MATCH ?))`, u)
+			p.add([]string{` AND EXISTS`, ` AND NOT EXISTS`}[i]+` (SELECT 1 FROM linked l WHERE l.text = `+n+` AND l.channel = `+channel+` AND l.post = `+post+` AND l.capture = `+capture+`
+				AND EXISTS (SELECT 1 FROM addresses WHERE addresses MATCH ? AND rowid = l.address))`, u)
 		}
 	}
 }
