@@ -168,3 +168,37 @@ func TestSilent(t *testing.T) {
 		t.Errorf("another silence is %q, the first %q", later, never)
 	}
 }
+
+// TestAlertsGap: what an older program has freed is not told, which is said, and what
+// comes behind it is.
+func TestAlertsGap(t *testing.T) {
+	n, log := secretNode(t)
+	ctx, feed := t.Context(), filepath.Join(t.TempDir(), "x.atom")
+	say := func(id int) {
+		acceptPosts(t, n, false, saidPosts(t, time.Now(), map[string]any{"channel": "77", "method": "messages.getHistory", "names": []string{"alpha"}}, saidPost(id, fmt.Sprint("fire ", id), 1)))
+		if err := n.refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := n.changeAlerts(ctx, func([]*alertRule) ([]*alertRule, error) {
+		return []*alertRule{{Name: "fire", Match: "fire", To: []string{feed}, Added: holdfast.At(time.Now().Add(-time.Minute))}}, n.queue.Start(ctx, pipeline.StageAlerts)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	say(1)
+	end, err := n.queue.End(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.queue.Advance(ctx, pipeline.Ack{Stage: pipeline.StagePreserve, To: end}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.queue.Prune(ctx, 0, pipeline.StagePreserve, pipeline.StageIndex, pipeline.StageResults); err != nil {
+		t.Fatal(err)
+	}
+	say(2)
+	if p, err := n.alertPass(ctx, true); err != nil || p.told != 1 || !strings.Contains(log.String(), "is not told") {
+		t.Errorf("%+v, %v: %s", p, err, log)
+	}
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sort"
 	"time"
 
 	"holdfast/alert"
@@ -140,6 +141,11 @@ func (n *node) findBatch(ctx context.Context, f *finder, out *alert.Outbox) (fou
 		return 0, false, err
 	}
 	ms, err := n.queue.Receive(ctx, pipeline.StageAlerts, 0, from, pipeline.Bounds{Count: int(min(alertBatch, indexed-from)), NoWait: true})
+	if errors.Is(err, pipeline.ErrForeign) { // an older program, which knows no alerts, has freed them
+		to := n.firstKept(ctx, from, indexed)
+		n.log.ErrorContext(ctx, "messages are gone that alerts have not seen: what they hold is not told", "from", from+1, "to", to, "err", err)
+		return 0, true, n.queue.Advance(ctx, pipeline.Ack{Stage: pipeline.StageAlerts, From: from, To: to})
+	}
 	if err != nil || len(ms) == 0 {
 		return 0, false, err
 	}
@@ -161,6 +167,15 @@ func (n *node) findBatch(ctx context.Context, f *finder, out *alert.Outbox) (fou
 		err = nil
 	}
 	return found, true, err
+}
+
+// firstKept is the position before the first message that is still there: what is freed
+// is freed from the front.
+func (n *node) firstKept(ctx context.Context, from, to int64) int64 {
+	return from + int64(sort.Search(int(to-from), func(k int) bool {
+		_, err := n.queue.Receive(ctx, pipeline.StageAlerts, 0, from+int64(k), pipeline.Bounds{Count: 1, NoWait: true})
+		return err == nil
+	}))
 }
 
 // tell makes one attempt at one destination. It returns how many events it has taken;
