@@ -416,6 +416,10 @@ func (l *followed) check() {
 				l.t.Errorf("post %d never said what version %s says", id, v)
 			}
 		}
+		if ahead(fs) { // a history showed the newer state before a difference told the older
+			slices.Sort(got)
+			slices.Sort(want)
+		}
 		if whole && !slices.Equal(got, want) {
 			l.t.Errorf("post %d: versions %v, want %v", id, got, want)
 		}
@@ -429,6 +433,22 @@ func (l *followed) check() {
 			l.met[p.State]++
 		}
 	}
+}
+
+// ahead says whether something else than a difference showed a post before the last
+// difference that did.
+func ahead(fs []catalog.Fact) bool {
+	var first, last holdfast.Time
+	for _, f := range fs {
+		switch {
+		case f.Kind != catalog.Seen:
+		case f.How == catalog.HowDifference && last.Before(f.At.Time):
+			last = f.At
+		case f.How != catalog.HowDifference && (first.IsZero() || f.At.Before(first.Time)):
+			first = f.At
+		}
+	}
+	return !first.IsZero() && first.Before(last.Time)
 }
 
 // heard says whether all that happened to a post was told by differences.
