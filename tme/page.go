@@ -168,7 +168,11 @@ func has(n *html.Node, class string) bool {
 	return false
 }
 
+// attr is an element's attribute; "" where there is no such, or no element.
 func attr(n *html.Node, name string) string {
+	if n == nil {
+		return ""
+	}
 	for _, a := range n.Attr {
 		if a.Namespace == "" && a.Key == name {
 			return a.Val

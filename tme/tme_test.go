@@ -191,6 +191,12 @@ func TestRefused(t *testing.T) {
 	if err != nil || len(two.Posts) != 4 {
 		t.Errorf("two texts: %+v, %v", two, err)
 	}
+	// What fuzzing found: an element that lacks what is always in it.
+	bare, err := Read([]byte(`<div class="tgme_widget_message" data-post="harbour_news/1" data-view="eyJjIjotOTk5fQ"><a class="tgme_widget_message_date"></a><span class="tgme_widget_message_via"></span>
+<div class="tgme_widget_message_forwarded_from"></div><a class="tgme_widget_message_reply"></a><div class="tgme_widget_message_document_wrap"></div><div class="tgme_widget_message_poll"></div></div></html>`), here)
+	if err != nil || len(bare.Posts) != 1 || bare.Posts[0].Posted != "" {
+		t.Errorf("bare: %+v, %v", bare, err)
+	}
 	deep, err := Read([]byte(strings.Repeat("<div>", 300)+strings.Repeat("<b>", 5000)+"</html>"), here)
 	if err == nil && len(deep.Posts) != 0 {
 		t.Errorf("deep: %+v", deep)
