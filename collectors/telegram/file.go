@@ -62,10 +62,10 @@ func (t *act) file(ctx context.Context, req collectors.Request, keep collectors.
 	defer stop()
 	if err := g.all(limited); err != nil {
 		var later *collectors.Later
-		if errors.As(err, &later) {
+		if errors.As(err, &later) { // after any other error it is read again from the disk
 			later.Progress = g.got
+			t.c.hold(p)
 		}
-		t.c.hold(p)
 		return err
 	}
 	return g.finish(ctx, req, keep)

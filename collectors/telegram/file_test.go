@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -544,5 +546,48 @@ func TestPhotoFile(t *testing.T) {
 	name := clip(canon.Text(strings.Repeat("ä", 5000)), maxFileName)
 	if len(name) != maxFileName || clip("ä", 1) != "" {
 		t.Errorf("%d bytes of a name", len(name))
+	}
+}
+
+// discard is a Keeper that keeps nothing but the Digest.
+type discard struct{}
+
+func (discard) Put(_ context.Context, r io.Reader) (hashing.Digest, int64, error) {
+	return hashing.Copy(io.Discard, r)
+}
+
+// TestFileStreams guards that no file is ever in memory: what is alive after many
+// parts is what was after a few.
+func TestFileStreams(t *testing.T) {
+	k := newFiles(t)
+	film := random(40*partSize + 1)
+	k.post(k.w.Document(501, "film.mp4", "video/mp4", film))
+	f := k.fileOf(t)
+	n, few, most := 0, uint64(0), uint64(0)
+	k.on("upload.getFile", func() error {
+		if n++; n%8 == 0 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			if few == 0 {
+				few = m.HeapAlloc
+			}
+			most = max(most, m.HeapAlloc)
+		}
+		return nil
+	})
+	for range 200 {
+		a, err := k.c.Collect(t.Context(), collectors.Request{Source: f.Source, Options: f.Options}, discard{})
+		var later *collectors.Later
+		if errors.As(err, &later) && later.Progress {
+			continue
+		}
+		if err != nil || a.Outcome != collectors.Complete {
+			t.Fatalf("%v %+v", err, a)
+		}
+		break
+	}
+	if n != 41 || most > few+8*partSize {
+		t.Errorf("%d parts; %d bytes alive after 8, up to %d later", n, few, most)
 	}
 }
