@@ -47,7 +47,8 @@ func (n *node) publicSite() (publicSite, error) {
 }
 
 // page reads what came from an address. ok is false for what is no page of a
-// channel's; an error is about one that should be.
+// channel's; an error is about one that should be. A panic of the reader is one: a
+// page must not take the capture down with it, now and each time it is tried again.
 func (s publicSite) page(address string, verified bool, source func() (io.ReadCloser, error)) (p *tme.Page, ok bool, err error) {
 	at, ok := tme.ParseAddress(address, s.hosts)
 	if !ok || !verified {
@@ -61,6 +62,11 @@ func (s publicSite) page(address string, verified bool, source func() (io.ReadCl
 		return nil, true, err
 	}
 	defer r.Close()
+	defer func() {
+		if r := recover(); r != nil {
+			p, err = nil, fmt.Errorf("panic: %v: %w", r, tme.ErrPage)
+		}
+	}()
 	b, err := io.ReadAll(io.LimitReader(r, tme.MaxPage+1))
 	if err != nil {
 		return nil, true, err

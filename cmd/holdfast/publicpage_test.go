@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"testing"
@@ -81,6 +83,9 @@ func TestPublicPage(t *testing.T) {
 				}
 			}
 		})
+	}
+	if _, ok, err := site.page(channel, true, func() (io.ReadCloser, error) { return panicking{}, nil }); !ok || !errors.Is(err, tme.ErrPage) {
+		t.Errorf("a panic: %v, %v", ok, err)
 	}
 	// Who tests has a site of his own, and says so.
 	site.hosts = append(tme.Hosts(), "127.0.0.1:4443")
@@ -176,3 +181,8 @@ func TestPublicWalk(t *testing.T) {
 		}
 	}
 }
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("a page that breaks its reader") }
+func (panicking) Close() error             { return nil }
