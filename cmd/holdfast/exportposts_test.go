@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -172,6 +173,11 @@ func TestExportPages(t *testing.T) {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}
+	}
+	trust := filepath.Join(dir, "trust")
+	askPosts(t, n, exitDone, "policy", "export", "--dir", trust)
+	if said, err := exec.CommandContext(t.Context(), "bash", "../../export/verify.sh", "--trust", trust, file).CombinedOutput(); err != nil {
+		t.Errorf("verify.sh: %v: %s", err, said)
 	}
 	var doc export.Post
 	if err := json.Unmarshal(all["data/exhibits/1/post.json"], &doc); err != nil {
