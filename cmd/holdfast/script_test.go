@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -232,7 +233,15 @@ func cmdSetOut(ts *testscript.TestScript, neg bool, args []string) {
 func cmdFlip(ts *testscript.TestScript, neg bool, args []string) {
 	b, err := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Check(err)
-	ts.Check(flipInZip(b, args[1]))
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	ts.Check(err)
+	name := args[1]
+	for _, f := range z.File { // files that were captured side by side have their numbers by chance
+		if ok, err := path.Match(args[1], f.Name); err == nil && ok {
+			name = f.Name
+		}
+	}
+	ts.Check(flipInZip(b, name))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
 }
 
