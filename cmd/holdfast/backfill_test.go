@@ -1,166 +1,55 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"fmt"
-	"io"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gotd/td/tg"
-
 	"holdfast"
 	"holdfast/catalog"
-	"holdfast/collectors"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/telegramtest"
-	"holdfast/pipeline"
 )
-
-// answersCode is an Asker who knows the code.
-type answersCode string
-
-func (a answersCode) Code(context.Context, string) (string, error) { return string(a), nil }
-
-func (a answersCode) Password(context.Context, string) (string, error) { return "", nil }
 
 // lineTo is a Line to a Telegram of one's own, for the length of a test.
 func lineTo(t testing.TB, s *telegramtest.Server) *telegram.Line {
 	t.Helper()
-	servers, err := telegram.ParseServers(s.File())
+	l, at, err := ownLine(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := telegram.Options{App: telegram.App{ID: 1, Hash: "hash"}, Servers: servers}
-	in, err := o.LogIn(t.Context(), "+"+s.Phone, answersCode(s.Code))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	got, done := make(chan *telegram.Line), make(chan error, 1)
-	go func() {
-		done <- o.Run(ctx, telegram.Account{Name: "a1", Session: in.Session}, func(ctx context.Context, l *telegram.Line) error {
-			got <- l
-			<-ctx.Done()
-			return nil
-		})
-	}()
-	t.Cleanup(func() { stop(); <-done })
-	select {
-	case l := <-got:
-		return l
-	case err := <-done:
-		t.Fatal(err)
-		return nil
-	}
+	t.Cleanup(l.end)
+	return at
 }
 
-// channelOf makes a channel of so many messages, with something of all kinds.
-func channelOf(w *telegramtest.World, count int) {
-	ch := w.Channel(1234, "harbour", "Harbour news")
-	photo := w.Document(7, "harbour.jpg", "image/jpeg", make([]byte, 1000))
-	for i := range count {
-		ch.Post(fmt.Sprintf("Fire at the harbour, report %d. %s", i, strings.Repeat("Людям сказали уйти. ", i%5)), func(m *tg.Message) {
-			m.SetViews(i)
-			m.SetForwards(i / 7)
-			if i%5 == 0 {
-				m.SetEntities([]tg.MessageEntityClass{&tg.MessageEntityBold{Offset: 0, Length: 4}, &tg.MessageEntityTextURL{Offset: 8, Length: 3, URL: "https://example.org/a"}})
-			}
-			if i%4 == 0 {
-				m.SetMedia(photo)
-			}
-		})
+// TestBenchTelegram: each figure is there, above nothing, and says what it is of and
+// where it was measured.
+func TestBenchTelegram(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"bench", "telegram", "--messages", "250", "--json"}, nil, &out, &errs); code != 0 {
+		t.Fatal(code, errs.String())
 	}
-}
-
-// BenchmarkBackfill measures a channel's history from the first question to sealed
-// and durable, the index off, the service itself on the same cores, over loopback:
-// on the real network the service's limits decide. Of the two halves each is said
-// by itself, and both in messages per second and per CPU-second.
-func BenchmarkBackfill(b *testing.B) {
-	const count = 50_000
-	w := telegramtest.NewWorld()
-	channelOf(w, count)
-	s, err := telegramtest.Start(w, telegramtest.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
-	l, ctx := lineTo(b, s), b.Context()
-	var kept, sealed span
-	for b.Loop() {
-		b.StopTimer()
-		n, err := (&cli{out: io.Discard, errs: io.Discard}).benchNode(ctx, b.TempDir())
-		if err != nil {
-			b.Fatal(err)
+	var got []string
+	for dec := json.NewDecoder(&out); dec.More(); {
+		var f struct {
+			Bench, Unit, Against string
+			Value, Ratio         float64
 		}
-		r := roundOf(n, telegram.NewCollector(telegram.CollectorOptions{Line: l, Training: true}))
-		id := addTask(b, n, "telegram:@harbour", taskOptions{})
-		b.StartTimer()
-		kept.add(func() {
-			r.run(ctx, []wish{{id: id}})
-			r.names.end(ctx)
-		})
-		for _, g := range r.got {
-			if g.outcome != collectors.Complete {
-				b.Fatal(g)
-			}
+		if err := dec.Decode(&f); err != nil {
+			t.Fatal(err)
 		}
-		if len(r.got) != count/100+1 || r.stopped != nil {
-			b.Fatal(len(r.got), r.stopped)
-		}
-		sealed.add(func() {
-			if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers()}).Drain(ctx); err != nil {
-				b.Fatal(err)
-			}
-			if got := drainSeals(b, n); got < count/100+1 {
-				b.Fatal(got)
-			}
-		})
-		b.StopTimer()
-		n.Close()
-		b.StartTimer()
-	}
-	all := span{kept.wall + sealed.wall, kept.cpu + sealed.cpu}
-	for name, s := range map[string]span{"kept": kept, "seal": sealed, "both": all} {
-		b.ReportMetric(float64(b.N*count)/s.wall.Seconds(), name+"/s")
-		b.ReportMetric(float64(b.N*count)/s.cpu.Seconds(), name+"/cpu-s")
-	}
-}
-
-// span is time, and processor time of this process.
-type span struct{ wall, cpu time.Duration }
-
-func (s *span) add(f func()) {
-	begun, used := time.Now(), cpu()
-	f()
-	s.wall, s.cpu = s.wall+time.Since(begun), s.cpu+cpu()-used
-}
-
-// drainSeals seals what is in the queue and returns how many captures and Events
-// that were.
-func drainSeals(b *testing.B, n *node) (sealed int) {
-	unlock, err := lockFile(b.Context(), n.path("preserve.lock"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := n.startSealing(b.Context(), unlock)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
-	p := s.preserve(n)
-	p.Sealed = func(o pipeline.Outcome) {
-		if o.State == pipeline.StateSealed {
-			sealed += len(o.Captures)
+		got = append(got, f.Bench)
+		if f.Value <= 0 || f.Ratio <= 0 || f.Against == "" || strings.Contains(f.Unit, "loopback") != (f.Bench == "history" || f.Bench == "pushed") {
+			t.Errorf("%+v", f)
 		}
 	}
-	if err := p.Drain(b.Context()); err != nil {
-		b.Fatal(err)
+	if want := []string{"answers", "history", "history", "posts", "pushed", "pushed"}; !slices.Equal(got, want) {
+		t.Errorf("figures %v, want %v", got, want)
 	}
-	return sealed
 }
 
 // TestChannelInterrupted: a history whose process ends anywhere, again and again,
@@ -168,7 +57,7 @@ func drainSeals(b *testing.B, n *node) (sealed int) {
 // post.
 func TestChannelInterrupted(t *testing.T) {
 	w := telegramtest.NewWorld()
-	channelOf(w, 950)
+	benchChannel(w, 950)
 	s, err := telegramtest.Start(w, telegramtest.Options{})
 	if err != nil {
 		t.Fatal(err)

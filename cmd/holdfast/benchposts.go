@@ -16,9 +16,9 @@ import (
 	"holdfast/pipeline"
 )
 
-// benchPosts times the index stage: captures of 100 posts each, from the queue to
-// durable in the catalog and answered.
-func (c *cli) benchPosts(ctx context.Context) error {
+// benchPosts times the index stage: captures of 100 posts each, so many posts in all,
+// from the queue to durable in the catalog and answered.
+func (c *cli) benchPosts(ctx context.Context, count int) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	dir, err := os.MkdirTemp("", "holdfast-bench-")
@@ -34,7 +34,8 @@ func (c *cli) benchPosts(ctx context.Context) error {
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
-	const captures, per = 400, 100
+	const per = 100
+	captures := (count + per - 1) / per
 	if err := n.fillPosts(ctx, captures, per); err != nil {
 		return err
 	}

@@ -37,11 +37,6 @@ func only(c collectors.Collector) map[string]collectors.Collector {
 	return map[string]collectors.Collector{"http": c, "https": c, "telegram": c}
 }
 
-func roundOf(n *node, web collectors.Collector) *round {
-	return &round{n: n, by: only(web), told: func(captured) {}, later: func(captured) {},
-		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
-}
-
 func addTask(t testing.TB, n *node, source string, o taskOptions) holdfast.ID {
 	t.Helper()
 	b, err := json.Marshal(o)

@@ -1,4 +1,5 @@
-// Package telegramtest is a Telegram of one's own, for tests: real MTProto over
+// Package telegramtest is a Telegram of one's own, for tests and for
+// `holdfast bench telegram`: real MTProto over
 // loopback (gotd's server: RSA and Diffie-Hellman, several data centres), and
 // behind it a [World] of channels whose life the test writes: posts, edits,
 // deletions, reactions, media, and the faults that the service is known for. It
