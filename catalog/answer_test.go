@@ -157,7 +157,8 @@ func TestFoldPostTies(t *testing.T) {
 }
 
 // TestFoldPostWeb: the web's view of a post has contents of another kind, so it is
-// a version of its own and no edit.
+// a version of its own and no edit, and it may be an old one: it moves nothing that
+// the service has said.
 func TestFoldPostWeb(t *testing.T) {
 	fact := func(ms int, how, content string) catalog.Fact {
 		at := holdfast.Time{}
@@ -166,12 +167,33 @@ func TestFoldPostWeb(t *testing.T) {
 		}
 		return catalog.Fact{Sight: catalog.Sight{At: at, How: how}, Observed: catalog.Observed{ID: 1, Content: hashing.Of([]byte(content))}}
 	}
-	for want, facts := range map[string][]catalog.Fact{
-		catalog.Present: {fact(1, catalog.HowHistory, "a"), fact(2, catalog.HowWeb, "b")},
-		catalog.Edited:  {fact(1, catalog.HowHistory, "a"), fact(2, catalog.HowWeb, "b"), fact(3, catalog.HowWeb, "c")},
+	gone := func(ms int, k catalog.FactKind) catalog.Fact {
+		f := fact(ms, catalog.HowSweep, "")
+		f.Kind, f.Observed = k, catalog.Observed{}
+		return f
+	}
+	const page, own = catalog.HowWeb, catalog.HowHistory
+	for name, c := range map[string]struct {
+		state    string
+		versions int
+		current  int
+		seen     int // ms
+		facts    []catalog.Fact
+	}{
+		"page behind":              {catalog.Present, 2, 0, 1, []catalog.Fact{fact(1, own, "a"), fact(2, page, "b")}},
+		"edited page":              {catalog.Edited, 3, 0, 1, []catalog.Fact{fact(1, own, "a"), fact(2, page, "b"), fact(3, page, "c")}},
+		"page behind an edit":      {catalog.Edited, 3, 1, 2, []catalog.Fact{fact(1, own, "a"), fact(2, own, "b"), fact(3, page, "c")}},
+		"page alone":               {catalog.Present, 1, 0, 2, []catalog.Fact{fact(1, page, "b"), fact(2, page, "b")}},
+		"page first":               {catalog.Present, 2, 1, 2, []catalog.Fact{fact(1, page, "b"), fact(2, own, "a")}},
+		"page behind a deletion":   {catalog.Absent, 2, 0, 1, []catalog.Fact{fact(1, own, "a"), gone(2, catalog.Told), fact(3, page, "b")}},
+		"only its deletion":        {catalog.Absent, 1, 0, 0, []catalog.Fact{gone(2, catalog.Told), fact(3, page, "b")}},
+		"page behind an absence":   {catalog.Absent, 2, 0, 1, []catalog.Fact{fact(1, own, "a"), gone(2, catalog.EmptyNext), fact(3, page, "b")}},
+		"page behind no answer":    {catalog.Present, 2, 0, 3, []catalog.Fact{fact(1, own, "a"), gone(2, catalog.Empty), fact(3, page, "b")}},
+		"there again, by its door": {catalog.Present, 2, 0, 4, []catalog.Fact{fact(1, own, "a"), gone(2, catalog.Told), fact(3, page, "b"), fact(4, own, "a")}},
 	} {
-		if p, ok := catalog.FoldPost("7", 1, facts); !ok || p.State != want || len(p.Versions) != len(facts) {
-			t.Errorf("%+v, want %s", p, want)
+		p, ok := catalog.FoldPost("7", 1, c.facts)
+		if seen := p.LastSeen.UnixMilli() % 1000; !ok || p.State != c.state || len(p.Versions) != c.versions || p.Current != c.current || c.seen > 0 && seen != int64(c.seen) {
+			t.Errorf("%s: %s, %d versions, current %d, seen at %d: %+v", name, p.State, len(p.Versions), p.Current, seen, p)
 		}
 	}
 	if p, ok := catalog.FoldPost("7", 1, nil); ok {

@@ -48,6 +48,9 @@
 //   - a post that was seen again is there, whatever was said before. The order is
 //     that of the times received: an answer that was long on its way may show,
 //     until the next one, a post that was deleted meanwhile;
+//   - a public page may be an old one. Where the service itself has said something
+//     of a post, the page moves neither state nor [last seen, first absent], and its
+//     version is not the current one; two versions of the page are an edit;
 //   - a post that was never seen is known only if its deletion was told:
 //     messageEmpty is also the answer for a number that no post ever had;
 //   - views, forwards, reactions and answers are a series, and make no version;

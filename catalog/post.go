@@ -22,7 +22,7 @@ type Post struct {
 	ID       int64
 	State    string
 	Versions []Version // in the order of first observation; none: only its deletion was told
-	Current  int       // of Versions: the one that was seen last
+	Current  int       // of Versions: the one that the service showed last; its public page's only where it is all there is
 	LastSeen holdfast.Time
 	Gone     *Sight // the first that says Absent, or Unknown, behind LastSeen; nil while it is there
 	Told     bool   // Gone is a deletion that the service told, not messageEmpty
@@ -118,6 +118,7 @@ type postFolder struct {
 	Post
 	index map[versionKey]int
 	kinds [2]int // versions of each kind of content
+	own   bool   // the service itself has said something of it, and not its public page alone
 }
 
 // versionKey keeps contents apart that cannot be compared.
@@ -138,13 +139,25 @@ func (f *postFolder) seen(fact Fact) {
 		f.kinds[key.kind]++
 		f.Versions = append(f.Versions, Version{Kind: o.Kind, Content: o.Content, Text: o.Text, Posted: o.Posted, Edited: o.Edited, First: fact.Sight})
 	}
-	f.Versions[i].Last, f.Current = fact.Sight, i
+	f.Versions[i].Last = fact.Sight
 	f.Series = append(f.Series, Count{fact.Sight, o.Counters})
+	switch {
+	case key.kind == 0:
+		f.own = true
+	case f.own && f.State != Unknown: // a public page may be an old one: it moves nothing that the service has said
+		if f.State == Present && f.kinds[1] > 1 {
+			f.State = Edited
+		}
+		return
+	}
+	if key.kind == 0 || f.kinds[0] == 0 {
+		f.Current = i
+	}
 	if f.Gone != nil {
 		f.Absences[len(f.Absences)-1].Back = fact.At
 	}
 	f.LastSeen, f.Gone, f.Told = fact.At, nil, false
-	if f.State = Present; f.kinds[key.kind] > 1 {
+	if f.State = Present; max(f.kinds[0], f.kinds[1]) > 1 {
 		f.State = Edited
 	}
 }
@@ -167,6 +180,7 @@ func (f *postFolder) gone(fact Fact) {
 	}
 	a := &f.Absences[len(f.Absences)-1]
 	a.State, a.Told, a.First, a.Last = f.State, f.Told, *f.Gone, fact.Sight
+	f.own = f.own || f.State == Absent
 }
 
 // compareFacts is a total order: whatever two facts differ in decides, so that no
