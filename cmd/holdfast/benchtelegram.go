@@ -96,7 +96,7 @@ func (c *cli) benchAnswers(count int) error {
 	}
 	messages := float64(len(raw) * benchPage)
 	var ours, bare span
-	const times = 3 // in turn, so that what else the machine does falls on both
+	const times = 20 // in turn, so that what else the machine does falls on both
 	for range times {
 		ours.add(func() {
 			for _, b := range raw {
