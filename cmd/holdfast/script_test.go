@@ -124,7 +124,23 @@ func cmdTSA(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(name+"_addr", addr)
 	}
 	dir := ts.MkAbs("tsa-" + name)
-	cmd := exec.Command("holdfast", append([]string{"authority", "serve", "--operator", "Operator " + name, "--listen", addr, "--dir", dir}, args[2:]...)...)
+	var line string
+	var err error
+	for range 3 { // an address that was let go of may have become a stranger's for a moment
+		if line, err = serveTSA(ts, name, addr, dir, pidFile, args[2:]); err == nil {
+			break
+		}
+		time.Sleep(2 * time.Second)
+	}
+	if err != nil || !strings.HasPrefix(line, "serving http://"+addr) {
+		ts.Fatalf("authority serve said %q, %v", line, err)
+	}
+	ts.Setenv(name+"_url", "http://"+addr+"/")
+	ts.Setenv(name+"_roots", filepath.Join(dir, "roots.pem"))
+}
+
+func serveTSA(ts *testscript.TestScript, name, addr, dir, pidFile string, args []string) (line string, err error) {
+	cmd := exec.Command("holdfast", append([]string{"authority", "serve", "--operator", "Operator " + name, "--listen", addr, "--dir", dir}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Stderr = ts.Stderr()
 	out, err := cmd.StdoutPipe()
@@ -132,14 +148,10 @@ func cmdTSA(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(cmd.Start())
 	ts.Check(os.WriteFile(pidFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600))
 	gone := make(chan struct{})
-	line, err := bufio.NewReader(out).ReadString('\n')
+	line, err = bufio.NewReader(out).ReadString('\n')
 	go func() { _ = cmd.Wait(); close(gone) }()
 	ts.Defer(func() { _ = cmd.Process.Kill(); <-gone })
-	if err != nil || !strings.HasPrefix(line, "serving http://"+addr) {
-		ts.Fatalf("authority serve said %q, %v", line, err)
-	}
-	ts.Setenv(name+"_url", "http://"+addr+"/")
-	ts.Setenv(name+"_roots", filepath.Join(dir, "roots.pem"))
+	return line, err
 }
 
 func stopProcess(ts *testscript.TestScript, pidFile string) {
