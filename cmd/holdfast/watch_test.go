@@ -205,6 +205,14 @@ func TestWatchTaskIDs(t *testing.T) {
 // behind channels that are pushed without end, not behind hundreds that are due, and
 // what somebody holds, or has paused, has no turn.
 func TestWatchTurns(t *testing.T) {
+	watchTurns(t, 1, 3000, 500, 1600, 4)
+	watchTurns(t, 5, 4200, 300, 1600, 10) // more than could be asked about as often as they are pushed
+}
+
+// watchTurns plays rounds of one second with so many channels that are pushed without
+// end: least and most are their turns, patience is how long another pushed one waits.
+func watchTurns(t *testing.T, hots, rounds, least, most, patience int) {
+	t.Helper()
 	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	w := &watchRun{tasks: map[holdfast.ID]*watchTask{}, lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: 2}}, list: map[holdfast.ID]*watched{}}
 	add := func(part string, channel int) *watchTask {
@@ -216,7 +224,7 @@ func TestWatchTurns(t *testing.T) {
 	}
 	turns := map[*watchTask]int{}
 	var hot []*watchTask
-	for i := range 5 { // more than could be asked about as often as they are pushed
+	for i := range hots {
 		hot = append(hot, add(partFollow, 10+i))
 	}
 	last := add(partFollow, 2)
@@ -228,9 +236,9 @@ func TestWatchTurns(t *testing.T) {
 	paused, held := add(partFollow, 5), add(partFollow, 6)
 	w.list[paused.watch].Paused, held.busy = new(holdfast.Time), true
 	waited := 0
-	for i := range 3000 {
+	for i := range rounds {
 		now = now.Add(time.Second) // one question each
-		for i := range hot {
+		for i := range hots {
 			w.wake(int64(10+i), now)
 		}
 		if i == 2000 {
@@ -250,12 +258,17 @@ func TestWatchTurns(t *testing.T) {
 		}
 	}
 	for _, k := range append(all, last) {
-		if turns[k] < 2 {
-			t.Fatalf("one that follows has had %d turns of 3,000", turns[k])
+		if turns[k] < 3 {
+			t.Fatalf("one that follows has had %d turns of %d", turns[k], rounds)
 		}
 	}
-	if turns[history] < 2 || turns[sweep] < 2 || turns[hot[0]] < 300 || turns[hot[4]] < 300 || waited > 10 {
-		t.Errorf("history %d, sweep %d, pushed without end %d; another that was pushed waited %d turns", turns[history], turns[sweep], turns[hot[0]], waited)
+	if turns[history] < 3 || turns[sweep] < 3 || waited > patience {
+		t.Errorf("history %d, sweep %d; another that was pushed waited %d turns", turns[history], turns[sweep], waited)
+	}
+	for _, k := range hot {
+		if turns[k] < least || turns[k] > most {
+			t.Errorf("one that is pushed without end has had %d turns, want %d to %d", turns[k], least, most)
+		}
 	}
 	if turns[paused]+turns[held] > 0 {
 		t.Error("what is paused, or held, has had a turn")
