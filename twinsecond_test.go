@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -154,15 +155,16 @@ func TestNewerIsSignedOrNothing(t *testing.T) {
 }
 
 // failing is a disk that breaks after some reads, or a file that changes.
+// Several readers may ask it at once.
 type failing struct {
 	*bytes.Reader
-	left  int
+	left  atomic.Int64
 	spoil bool
 	cut   bool
 }
 
 func (f *failing) ReadAt(p []byte, off int64) (int, error) {
-	if f.left--; f.left >= 0 {
+	if f.left.Add(-1) >= 0 {
 		return f.Reader.ReadAt(p, off)
 	}
 	if f.cut {
@@ -183,14 +185,20 @@ func (f *failing) ReadAt(p []byte, off int64) (int, error) {
 func TestDiskIsNoContradiction(t *testing.T) {
 	c := newCast(t)
 	b := c.bundles["world"]
-	count := &failing{Reader: bytes.NewReader(b), left: 1 << 30}
+	breaks := func(after int) *failing {
+		f := &failing{Reader: bytes.NewReader(b)}
+		f.left.Store(int64(after))
+		return f
+	}
+	count := breaks(1 << 30)
 	if _, err := holdfast.Verify(t.Context(), count, int64(len(b)), c.policy["world"], holdfast.VerifyOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	reads := 1<<30 - count.left
+	reads := 1<<30 - int(count.left.Load())
 	for at := 1; at < reads; at += 1 + reads/60 {
 		for _, cut := range []bool{false, true} {
-			f := &failing{Reader: bytes.NewReader(b), left: at, cut: cut}
+			f := breaks(at)
+			f.cut = cut
 			if r, err := holdfast.Verify(t.Context(), f, int64(len(b)), c.policy["world"], holdfast.VerifyOptions{}); err == nil || errors.Is(err, holdfast.ErrNewer) {
 				t.Errorf("read %d of %d failed, cut %v: %v %s", at, reads, cut, err, sum(r))
 			}
@@ -201,7 +209,8 @@ func TestDiskIsNoContradiction(t *testing.T) {
 			t.Errorf("%d bytes: %s", n, r.Verdict)
 		}
 	}
-	f := &failing{Reader: bytes.NewReader(b), left: reads - 3, spoil: true}
+	f := breaks(reads - 3)
+	f.spoil = true
 	if r, err := holdfast.Verify(t.Context(), f, int64(len(b)), c.policy["world"], holdfast.VerifyOptions{}); err == nil {
 		t.Errorf("the file changed between two reads: %s", sum(r))
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,8 +78,8 @@ func TestLargePictureIsLinked(t *testing.T) {
 	}
 }
 
-// Every sentence that the page asks for exists, and every one of the page's
-// sentences is asked for: a dead one would be translated for nothing.
+// Every sentence that the pages of a Bundle and of a post ask for exists, and every
+// one of theirs is asked for: a dead one would be translated for nothing.
 func TestPageSentences(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{}
@@ -86,7 +87,7 @@ func TestPageSentences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range append(files, "page.html") {
+	for _, f := range append(files, "page.html", "post.html") {
 		if strings.HasSuffix(f, "_test.go") {
 			continue
 		}
@@ -94,21 +95,23 @@ func TestPageSentences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`"(page\.[a-z0-9.-]*[a-z0-9])"`).FindAllStringSubmatch(string(b), -1) {
+		for _, m := range regexp.MustCompile(`"((?:page|post)\.[a-z0-9.-]*[a-z0-9])"`).FindAllStringSubmatch(string(b), -1) {
 			used[m[1]] = true
 		}
 		for _, m := range regexp.MustCompile(`\b(?:add|word)\("([a-z.]+)"`).FindAllStringSubmatch(string(b), -1) {
-			used["page."+m[1]] = true
+			if !used[m[1]] {
+				used["page."+m[1]] = true
+			}
 		}
 	}
 	c := english(t)
 	for k := range used {
-		if !c.Has(k) && k != "page.html" && k != "page.css" {
+		if !c.Has(k) && !slices.Contains([]string{".css", ".html", ".json"}, filepath.Ext(k)) {
 			t.Errorf("no sentence %s", k)
 		}
 	}
 	for _, k := range c.Keys() {
-		if strings.HasPrefix(k, "page.") && !strings.HasPrefix(k, "page.role.") && !strings.HasPrefix(k, "page.case.") && k != "page.egress.unknown" && k != "page.identity.none" && !used[k] {
+		if (strings.HasPrefix(k, "page.") || strings.HasPrefix(k, "post.")) && !strings.HasPrefix(k, "post.how.") && !strings.HasPrefix(k, "post.state.") && !strings.HasPrefix(k, "page.role.") && !strings.HasPrefix(k, "page.case.") && k != "page.egress.unknown" && k != "page.identity.none" && !used[k] {
 			t.Errorf("nothing says %s", k)
 		}
 	}
