@@ -138,8 +138,8 @@ type Next struct {
 }
 
 // Further is one more Source, with the options for its Collector, or nil. Key
-// names it among those of its Acquired, however many there are when the same thing
-// is asked again; "" is its place in the list.
+// names it among those of its Acquired, however many there are, and in whatever order,
+// when the same thing is asked again; "" is its Source.
 type Further struct {
 	Source  string
 	Options json.RawMessage

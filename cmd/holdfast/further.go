@@ -18,12 +18,14 @@ import (
 const maxFurther = 1000
 
 // placeOf is what an ID is made of: of two answers to one question the second may
-// name more or less, and what has a key keeps its ID then.
-func placeOf(f collectors.Further, i int) int {
-	if f.Key == "" {
-		return i
+// name more or less, or the same in another order, and what has the same key, or
+// leads to the same Source, keeps its ID then.
+func placeOf(f collectors.Further, s holdfast.Source) int {
+	key := f.Key
+	if key == "" {
+		key = "source " + string(s)
 	}
-	h := sha256.Sum256([]byte(f.Key))
+	h := sha256.Sum256([]byte(key))
 	return maxFurther + int(binary.BigEndian.Uint32(h[:4]))<<16 + int(binary.BigEndian.Uint16(h[4:6]))
 }
 
@@ -56,13 +58,19 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 		}
 	}
 	var tasks []pipeline.Task
-	for i, f := range a.Further[:min(len(a.Further), maxFurther)] {
+	asked := map[int]bool{} // of one link written twice there is one Task
+	for _, f := range a.Further[:min(len(a.Further), maxFurther)] {
 		s, err := parseURL(f.Source, o.AllowPrivate)
 		own := isTelegram(s) && (s == t.Source || strings.HasPrefix(string(s), channelIn(t.Source)+"/")) || strings.HasPrefix(f.Key, keyPage) // a part of what was asked for
 		if err != nil || !own && outsideSource(rec, string(s)) != "" {
 			r.n.log.InfoContext(ctx, "not captured too: no source, or outside the scope of its case", "source", f.Source, "task", t.ID)
 			continue
 		}
+		place := placeOf(f, s)
+		if asked[place] {
+			continue
+		}
+		asked[place] = true
 		k := o
 		if k.Collector = f.Options; !own {
 			k.Outside, k.Reason = nil, ""
@@ -77,7 +85,7 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 		if err != nil {
 			return err
 		}
-		tasks = append(tasks, pipeline.Task{ID: t.Further(placeOf(f, i)), Source: s, Case: t.Case, Agent: t.Agent, Options: b,
+		tasks = append(tasks, pipeline.Task{ID: t.Further(place), Source: s, Case: t.Case, Agent: t.Agent, Options: b,
 			Found: holdfast.Found{How: "named by another capture", Why: fmt.Sprintf("%s of %s names it", t.Capture(), t.Source)}})
 	}
 	added, err := r.n.queue.AddTasks(ctx, tasks...)

@@ -13,7 +13,8 @@ import (
 )
 
 // TestFurtherKeys guards what a step that is asked again, after a crash, asks for:
-// each file once, though the answer names others by then. A file of a channel that
+// each file and each link once, though the answer names others by then, or the same
+// in another order, or one twice. A file of a channel that
 // was captured for a reason is captured for the same, and goes the same way.
 func TestFurtherKeys(t *testing.T) {
 	_, n := roundNode(t)
@@ -22,8 +23,12 @@ func TestFurtherKeys(t *testing.T) {
 	id := addTask(t, n, "telegram:@harbour", o)
 	task := pipeline.Task{ID: id, Source: "telegram:@harbour", Case: tasksLeft(t, n)[0].Case}
 	r := roundOf(n, &stepper{})
-	for _, posts := range [][]int{{1, 2, 3}, {2, 3, 4}} {
-		a := &collectors.Acquired{Further: []collectors.Further{{Source: "https://page.invalid/"}}}
+	links := [][]string{{"https://page.invalid/", "https://PAGE.invalid", "https://page.invalid/a"}, {"https://page.invalid/b", "https://page.invalid/"}, {"https://page.invalid/a", "https://page.invalid/b"}}
+	for i, posts := range [][]int{{1, 2, 3}, {2, 3, 4}, {4}} {
+		a := &collectors.Acquired{}
+		for _, l := range links[i] {
+			a.Further = append(a.Further, collectors.Further{Source: l})
+		}
 		for _, p := range posts {
 			a.Further = append(a.Further, collectors.Further{Source: fmt.Sprintf("telegram:@harbour/%d", p), Key: fmt.Sprintf("file/%d", p)})
 		}
@@ -43,7 +48,7 @@ func TestFurtherKeys(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %d %s %s", k.Source, len(o.Outside), o.Reason, o.Via))
 	}
 	slices.Sort(got)
-	if want := []string{"https://page.invalid/ 0  direct", "telegram:@harbour/1 1 asked for ", "telegram:@harbour/2 1 asked for ", "telegram:@harbour/3 1 asked for ", "telegram:@harbour/4 1 asked for "}; !slices.Equal(got, want) {
+	if want := []string{"https://page.invalid/ 0  direct", "https://page.invalid/a 0  direct", "https://page.invalid/b 0  direct", "telegram:@harbour/1 1 asked for ", "telegram:@harbour/2 1 asked for ", "telegram:@harbour/3 1 asked for ", "telegram:@harbour/4 1 asked for "}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 }
