@@ -13,8 +13,8 @@ import (
 // Limits of a Record. Text is counted in bytes of UTF-8.
 const (
 	MaxRecordText   = 2000      // Reference, Mandate, LegalBasis, Purpose: each
-	MaxRecordList   = 256       // Sources, Keywords: entries of each
-	MaxRecordSource = 1024      // one of Sources
+	MaxRecordList   = 256       // Sources, Keywords, Canary: entries of each
+	MaxRecordSource = 1024      // one of Sources, or of Canary
 	MaxKeyword      = 200       // one of Keywords
 	MaxDepth        = 1000      // of links
 	maxRecord       = 128 << 10 // all of it, as JSON: a custody line must fit into a message
@@ -46,6 +46,9 @@ type Record struct {
 	Since, Until holdfast.Time
 	// Egress is the network exit that captures must take; "" is any.
 	Egress string
+	// Canary are channels of the office's own in which posts may be written, edited and
+	// deleted to see whether that is seen; none: nothing is written anywhere.
+	Canary []string
 	// Newer are members that this program does not know, of a newer one: kept as
 	// they are. Who does not know what they say must not change the Record.
 	Newer map[string]json.RawMessage
@@ -53,6 +56,7 @@ type Record struct {
 
 // record is the form of Record in `x`; members in canonical order.
 type record struct {
+	Canary     []string      `json:"canary,omitempty"`
 	Depth      *int          `json:"depth,omitempty"`
 	Egress     string        `json:"egress,omitempty"`
 	Keywords   []string      `json:"keywords,omitempty"`
@@ -69,7 +73,7 @@ type record struct {
 // IsZero reports whether nothing is recorded.
 func (r Record) IsZero() bool {
 	return r.Reference == "" && r.Mandate == "" && r.LegalBasis == "" && r.Purpose == "" && r.Egress == "" &&
-		len(r.Sources) == 0 && len(r.Keywords) == 0 && r.Depth == nil && len(r.Newer) == 0 && r.Since.IsZero() && r.Until.IsZero()
+		len(r.Sources) == 0 && len(r.Keywords) == 0 && len(r.Canary) == 0 && r.Depth == nil && len(r.Newer) == 0 && r.Since.IsZero() && r.Until.IsZero()
 }
 
 // String is the Record as one line of JSON.
@@ -95,7 +99,7 @@ func (r Record) Encode(name string) (json.RawMessage, error) {
 }
 
 func (r Record) encode(name string) (json.RawMessage, error) {
-	x, err := canon.Marshal(record{r.Depth, r.Egress, r.Keywords, r.LegalBasis, r.Mandate, name, r.Purpose, r.Reference, r.Since, r.Sources, r.Until})
+	x, err := canon.Marshal(record{r.Canary, r.Depth, r.Egress, r.Keywords, r.LegalBasis, r.Mandate, name, r.Purpose, r.Reference, r.Since, r.Sources, r.Until})
 	if err != nil || len(r.Newer) == 0 {
 		return x, err
 	}
@@ -117,6 +121,9 @@ func (r Record) Check() error {
 		return err
 	}
 	if err := checkList("keyword", r.Keywords, MaxKeyword); err != nil {
+		return err
+	}
+	if err := checkList("channel of a canary", r.Canary, MaxRecordSource); err != nil {
 		return err
 	}
 	switch {
@@ -163,7 +170,7 @@ func newer(x json.RawMessage) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(x, &all); err != nil {
 		return nil, err
 	}
-	for _, known := range []string{"depth", "egress", "keywords", "legal_basis", "mandate", "name", "purpose", "reference", "since", "sources", "until"} {
+	for _, known := range []string{"canary", "depth", "egress", "keywords", "legal_basis", "mandate", "name", "purpose", "reference", "since", "sources", "until"} {
 		delete(all, known)
 	}
 	return all, nil
@@ -183,7 +190,7 @@ func parseRecord(x json.RawMessage) (name string, r Record, err error) {
 			return "", Record{}, fmt.Errorf("record of the case: %w: %w", holdfast.ErrForm, err)
 		}
 	}
-	r = Record{k.Reference, k.Mandate, k.LegalBasis, k.Purpose, k.Sources, k.Keywords, k.Depth, k.Since, k.Until, k.Egress, rest}
+	r = Record{k.Reference, k.Mandate, k.LegalBasis, k.Purpose, k.Sources, k.Keywords, k.Depth, k.Since, k.Until, k.Egress, k.Canary, rest}
 	if err := r.Check(); err != nil {
 		return "", Record{}, fmt.Errorf("record of the case: %w", err)
 	}

@@ -31,7 +31,7 @@ func TestRecordLimits(t *testing.T) {
 // FuzzRecord: whatever is read is within the limits, and is written and read
 // again as the same.
 func FuzzRecord(f *testing.F) {
-	for _, s := range []string{"", "{}", `{"depth":0,"egress":"direct","keywords":["k"],"legal_basis":"l","mandate":"m","name":"n","purpose":"p","reference":"r","since":"2026-01-01T00:00:00.000Z","sources":["*.h/p"],"until":"2026-01-02T00:00:00.000Z"}`,
+	for _, s := range []string{"", "{}", `{"canary":["telegram:@own"],"depth":0,"egress":"direct","keywords":["k"],"legal_basis":"l","mandate":"m","name":"n","purpose":"p","reference":"r","since":"2026-01-01T00:00:00.000Z","sources":["*.h/p"],"until":"2026-01-02T00:00:00.000Z"}`,
 		`{"depth":null,"sources":null}`, `{"depth":1e99}`, `{"since":"0000-01-01T00:00:00.000Z"}`, `{"keywords":["\u0000\u202e"]}`, `[]`, `{"until":""}`} {
 		f.Add([]byte(s))
 	}

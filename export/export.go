@@ -71,6 +71,7 @@ type Record struct {
 	Depth                                   *int
 	Since, Until                            holdfast.Time
 	Egress                                  string
+	Canary                                  []string // shown only where there are any
 }
 
 // CustodyRow is one line of a chain: its bytes, or for a line that is not to be

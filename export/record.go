@@ -43,6 +43,9 @@ func (p *pageView) record(r *Record) (out []factView) {
 	field("egress", r.Egress)
 	field("keywords", anys(r.Keywords)...)
 	field("depth", depth)
+	if len(r.Canary) > 0 {
+		field("canary", anys(r.Canary)...)
+	}
 	return append(out, factView{Name: p.Say("page.case.record"), Values: []template.HTML{p.Say("page.case.changed")}})
 }
 

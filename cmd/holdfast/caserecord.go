@@ -14,6 +14,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/collectors/telegram"
 	"holdfast/messages"
 )
 
@@ -21,7 +22,7 @@ import (
 type recordFlags struct {
 	reference, mandate, basis, purpose string
 	depth, since, until, egress        string
-	sources, keywords                  []string
+	sources, keywords, canary          []string
 }
 
 func (f *recordFlags) add(cmd *cobra.Command) {
@@ -32,6 +33,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	s.StringVar(&f.purpose, "purpose", "", "what it is collected for")
 	s.StringArrayVar(&f.sources, "scope-source", nil, "a source in scope: [https://]HOST[:PORT][/PATH], the HOST perhaps with *. before it; without PORT only the usual one; may be repeated")
 	s.StringArrayVar(&f.keywords, "keyword", nil, "a word of which a page should have one; may be repeated")
+	s.StringArrayVar(&f.canary, "canary", nil, "a channel of one's own that 'holdfast watch canary' may write in; may be repeated")
 	s.StringVar(&f.depth, "depth", "", "how many links away may be gone; recorded, not enforced")
 	s.StringVar(&f.since, "since", "", "begin of the period: 2026-01-31, or 2026-01-31T14:00:00+01:00; a date is one in UTC")
 	s.StringVar(&f.until, "until", "", "end of the period, included")
@@ -39,7 +41,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 }
 
 func (f *recordFlags) given(cmd *cobra.Command) bool {
-	for _, name := range []string{"reference", "mandate", "legal-basis", "purpose", "scope-source", "keyword", "depth", "since", "until", "egress"} {
+	for _, name := range []string{"reference", "mandate", "legal-basis", "purpose", "scope-source", "keyword", "canary", "depth", "since", "until", "egress"} {
 		if cmd.Flags().Changed(name) {
 			return true
 		}
@@ -66,6 +68,11 @@ func (f *recordFlags) apply(cmd *cobra.Command, r *catalog.Record) (err error) {
 	}
 	if given("keyword") {
 		r.Keywords = notEmpty(f.keywords)
+	}
+	if given("canary") {
+		if r.Canary, err = canaryChannels(f.canary); err != nil {
+			return err
+		}
 	}
 	if given("depth") {
 		if r.Depth, err = parseDepth(f.depth); err != nil {
@@ -112,6 +119,21 @@ func scopeSources(list []string) (out []string, err error) {
 			return nil, usageError("--scope-source %w", err)
 		}
 		out = append(out, p.String())
+	}
+	return out, nil
+}
+
+// canaryChannels are channels, each under its one spelling.
+func canaryChannels(list []string) (out []string, err error) {
+	for _, s := range notEmpty(list) {
+		name, err := telegram.ParseName(s)
+		switch {
+		case err != nil:
+			return nil, usageError("--canary %w", err)
+		case name.Post > 0:
+			return nil, usageError("--canary %.80q is one post: name the channel", s)
+		}
+		out = append(out, name.Source())
 	}
 	return out, nil
 }
@@ -174,7 +196,7 @@ func caseRow(cs catalog.Case) map[string]any {
 	}
 	return map[string]any{"case": cs.Name, "case_id": cs.ID, "opened": timeOrNil(cs.Opened), "captures": cs.Captures, "added": cs.Added, "chains": chains,
 		"record": map[string]any{"reference": r.Reference, "mandate": r.Mandate, "legal_basis": r.LegalBasis, "purpose": r.Purpose,
-			"sources": append([]string{}, r.Sources...), "keywords": append([]string{}, r.Keywords...), "depth": r.Depth,
+			"sources": append([]string{}, r.Sources...), "keywords": append([]string{}, r.Keywords...), "canary": append([]string{}, r.Canary...), "depth": r.Depth,
 			"since": timeOrNil(r.Since), "until": timeOrNil(r.Until), "egress": r.Egress}}
 }
 
@@ -241,6 +263,9 @@ func describeCase(cs catalog.Case) string {
 	say("egress", r.Egress, "enforced")
 	say("keywords", strings.Join(r.Keywords, ", "), "a page that has none of them is flagged")
 	say("depth", depth, "recorded, not enforced")
+	if len(r.Canary) > 0 {
+		say("canary", strings.Join(r.Canary, ", "), "`holdfast watch canary` may write there")
+	}
 	if newer := newerFields(r); newer != "" {
 		say("also", newer, "written by a newer holdfast; this one cannot read it, enforces none of it and edits nothing")
 	}

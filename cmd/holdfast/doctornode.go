@@ -197,7 +197,7 @@ func (d *doctor) unsealed(ctx context.Context, n *node) {
 
 // telegram says how the accounts are, by what is known: the service is not asked.
 func (d *doctor) telegram(n *node) {
-	names, err := n.sessions()
+	names, err := n.allSessions()
 	if len(names) == 0 && err == nil {
 		return // an office that asks no Telegram
 	}

@@ -23,7 +23,7 @@ func (c *cli) telegramCmd() *cobra.Command {
 // loginOptions are the flags of `telegram login`.
 type loginOptions struct {
 	phone, code, passwordFile, name string
-	qr                              bool
+	qr, canary                      bool
 	from                            string
 }
 
@@ -46,6 +46,10 @@ file that only you can read, or the terminal.
 or the folder tdata of Telegram Desktop. Use it nowhere else from then on: the service
 ends a session that is in use twice.
 
+With --canary the account is for 'holdfast watch canary' and nothing else: it may
+write in a channel of the office's own, and nothing is ever read with it for a record.
+It must be another one at the service than those that read.
+
 What is wrong ends the login; nothing is tried again by itself. The session is kept
 with the keys (encrypted where they are) and is in no record; records say --name.
 
@@ -55,6 +59,7 @@ exit status: 0 done  1 could not  2 usage`
 	f.StringVar(&o.code, "code", "", "the code that came, or - to read it from stdin (default: asked for)")
 	f.StringVar(&o.passwordFile, "password-file", "", "file that only you can read, with the second password")
 	f.StringVar(&o.name, "name", "", "what records call the account: a-z, 0-9 and - (default a1, a2, …)")
+	f.BoolVar(&o.canary, "canary", false, "an account for 'watch canary' alone (default name: canary)")
 	f.BoolVar(&o.qr, "qr", false, "show a picture to scan")
 	f.StringVar(&o.from, "import", "", "a session that was made elsewhere")
 	return cmd
@@ -97,12 +102,19 @@ func (c *cli) telegramLogin(ctx context.Context, n *node, o loginOptions) error 
 	if err != nil {
 		return err
 	}
+	if o.canary && o.name == "" {
+		o.name = "canary"
+	}
 	name, unlock, err := n.placeForLogin(o.name)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	before, err := n.replaces(name, opts)
+	file, err := n.fileForLogin(name, o.canary)
+	if err != nil {
+		return err
+	}
+	before, err := n.replaces(name, file, opts)
 	if err != nil {
 		return err
 	}
@@ -121,13 +133,20 @@ func (c *cli) telegramLogin(ctx context.Context, n *node, o loginOptions) error 
 	if before != nil && before.User != l.User {
 		return fmt.Errorf("account %s is another one at the service: nothing was kept; give this one a --name of its own, and end the session that was made in the account's own list of devices", name)
 	}
-	if err := n.keepSession(name, opts.Servers.Service(), l); err != nil {
+	if err := n.notUsedOtherwise(l.User, o.canary, opts); err != nil {
+		return err
+	}
+	if err := n.keepSession(file, opts.Servers.Service(), l); err != nil {
 		return fmt.Errorf("keep session of account %s: %w; it is lost: end it in the account's own list of devices, and log in again", name, err)
 	}
 	if err := errors.Join(n.noteState(ctx, name, accountState{}), n.event(ctx, "account-added", []string{name})); err != nil {
 		return err
 	}
-	c.say(map[string]any{"event": "logged-in", "name": name, "service": opts.Servers.Service()}, "%s is logged in: `holdfast capture telegram:@NAME` uses it", name)
+	use := "capture telegram:@NAME"
+	if o.canary {
+		use = "watch canary telegram:@OWN"
+	}
+	c.say(map[string]any{"event": "logged-in", "name": name, "service": opts.Servers.Service(), "canary": o.canary}, "%s is logged in: `holdfast %s` uses it", name, use)
 	return nil
 }
 
@@ -155,7 +174,7 @@ func (n *node) placeForLogin(name string) (string, func(), error) {
 		}
 		return name, unlock, err
 	}
-	names, err := n.sessions()
+	names, err := n.allSessions()
 	if err != nil {
 		return "", nil, err
 	}
@@ -172,7 +191,7 @@ func (n *node) placeForLogin(name string) (string, func(), error) {
 
 // replaces refuses a login that is not wanted, and returns the session that it
 // takes the place of, if there is one.
-func (n *node) replaces(name string, o telegram.Options) (*keptSession, error) {
+func (n *node) replaces(name, file string, o telegram.Options) (*keptSession, error) {
 	states, err := n.states()
 	if err != nil {
 		return nil, err
@@ -181,13 +200,13 @@ func (n *node) replaces(name string, o telegram.Options) (*keptSession, error) {
 	if known && s.State == telegram.StateWaiting {
 		return nil, unusable("%s", s.words())
 	}
-	if _, err := os.Lstat(n.path(sessionFile(name))); err != nil {
+	if _, err := os.Lstat(n.path(file)); err != nil {
 		return nil, nil
 	}
 	if !known || s.State == telegram.StateOK {
 		return nil, unusable("account %s is logged in already: `holdfast telegram accounts --check` asks the service, `holdfast telegram logout %s` ends it; another account gets another --name", name, name)
 	}
-	return n.openSession(name, o)
+	return n.openSessionAt(file, name, o)
 }
 
 func (c *cli) telegramAccountsCmd() *cobra.Command {
@@ -203,7 +222,7 @@ exit status: 0 done  1 could not  2 usage`
 }
 
 func (c *cli) telegramAccounts(ctx context.Context, n *node, check bool) error {
-	names, err := n.sessions()
+	names, err := n.allSessions()
 	if err != nil {
 		return err
 	}
@@ -230,7 +249,7 @@ func (c *cli) telegramAccounts(ctx context.Context, n *node, check bool) error {
 		if err != nil {
 			return err
 		}
-		c.sayAccount(s, busy)
+		c.sayAccount(s, n.isCanary(name), busy)
 	}
 	return nil
 }
@@ -243,10 +262,13 @@ func (n *node) busy(name string) (bool, error) {
 	return unlock == nil, err
 }
 
-func (c *cli) sayAccount(s accountState, busy bool) {
+func (c *cli) sayAccount(s accountState, canary, busy bool) {
 	text := string(s.State)
 	if s.Until != nil {
 		text += " until " + s.Until.String()
+	}
+	if canary {
+		text += "  for the canary"
 	}
 	if busy {
 		text += "  in use"
@@ -254,7 +276,7 @@ func (c *cli) sayAccount(s accountState, busy bool) {
 	if s.Do != "" {
 		text += "\n  " + s.Do
 	}
-	c.say(map[string]any{"name": s.Name, "state": s.State, "until": s.Until, "do": s.Do, "in_use": busy}, "%-12s %s", s.Name, text)
+	c.say(map[string]any{"name": s.Name, "state": s.State, "until": s.Until, "do": s.Do, "in_use": busy, "canary": canary}, "%-12s %s", s.Name, text)
 }
 
 // checkAccounts asks the service about each account that nobody uses now. What it
@@ -285,7 +307,7 @@ func (n *node) checkAccount(ctx context.Context, name string, o telegram.Options
 		return err
 	}
 	defer unlock()
-	k, err := n.openSession(name, o)
+	k, err := n.openSessionAt(n.fileOf(name), name, o)
 	if err != nil {
 		return err
 	}
@@ -316,7 +338,8 @@ func (c *cli) telegramLogout(ctx context.Context, n *node, name string) error {
 		return unusable("account %s is in use by another process: wait for it, or stop it", name)
 	}
 	defer unlock()
-	k, err := n.openSession(name, o)
+	file := n.fileOf(name)
+	k, err := n.openSessionAt(file, name, o)
 	if err != nil {
 		return err
 	}
@@ -324,7 +347,7 @@ func (c *cli) telegramLogout(ctx context.Context, n *node, name string) error {
 	if state, _, _ := telegram.Judge(err); err != nil && state != telegram.StateLoggedOut && state != telegram.StateBanned {
 		return fmt.Errorf("log out %s: %w; the session is kept", name, err) // there it still is one
 	}
-	if err := os.Remove(n.path(sessionFile(name))); err != nil {
+	if err := os.Remove(n.path(file)); err != nil {
 		return err
 	}
 	if err := errors.Join(n.noteState(ctx, name, accountState{}), n.event(ctx, "account-removed", []string{name})); err != nil {

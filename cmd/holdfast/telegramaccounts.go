@@ -76,11 +76,14 @@ func (n *node) lockAccount(name string) (unlock func(), err error) {
 	return tryLock(n.path("telegram-" + name + ".lock"))
 }
 
-// sessions are the names of the accounts that have one, in order: a2 before a10.
-func (n *node) sessions() (names []string, err error) {
-	files, err := filepath.Glob(globEscape(n.path(accountFiles)) + "*")
+// sessions are the names of the accounts that read and have one, in order: a2 before
+// a10.
+func (n *node) sessions() (names []string, err error) { return n.sessionsAt(accountFiles) }
+
+func (n *node) sessionsAt(begin string) (names []string, err error) {
+	files, err := filepath.Glob(globEscape(n.path(begin)) + "*")
 	for _, f := range files {
-		if name := strings.TrimPrefix(filepath.Base(f), "telegram-"); accountName.MatchString(name) {
+		if name := strings.TrimPrefix(filepath.Base(f), filepath.Base(begin)); accountName.MatchString(name) {
 			names = append(names, name)
 		}
 	}
@@ -154,9 +157,14 @@ func (n *node) judged(ctx context.Context, name string, err error) error {
 	return errors.Join(fmt.Errorf("%s: %w", s.words(), err), n.noteState(context.WithoutCancel(ctx), name, s))
 }
 
-// openSession opens what is kept of an account, for the service that it is of.
+// openSession opens what is kept of an account that reads, for the service that it is
+// of.
 func (n *node) openSession(name string, o telegram.Options) (*keptSession, error) {
-	b, err := n.keys.vault.read(sessionFile(name))
+	return n.openSessionAt(sessionFile(name), name, o)
+}
+
+func (n *node) openSessionAt(file, name string, o telegram.Options) (*keptSession, error) {
+	b, err := n.keys.vault.read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, unusable("account %s has no session: `holdfast telegram login --name %s` makes one", name, name)
 	}
@@ -165,7 +173,7 @@ func (n *node) openSession(name string, o telegram.Options) (*keptSession, error
 	}
 	var k keptSession
 	if err := json.Unmarshal(b, &k); err != nil || k.Version != 1 { // never quoted
-		return nil, unusable("account %s: the session in %s is damaged: put a copy back, or remove it and log in again", name, n.path(sessionFile(name)))
+		return nil, unusable("account %s: the session in %s is damaged: put a copy back, or remove it and log in again", name, n.path(file))
 	}
 	if k.Service != o.Servers.Service() {
 		return nil, unusable("account %s was logged in at %s, and telegram.servers leads to %s now: a session is shown to no other service; set it back, or log in under another --name", name, k.Service, o.Servers.Service())
@@ -174,7 +182,7 @@ func (n *node) openSession(name string, o telegram.Options) (*keptSession, error
 }
 
 // keepSession puts a login in its place: whole, or not at all.
-func (n *node) keepSession(name, service string, l *telegram.Login) error {
+func (n *node) keepSession(file, service string, l *telegram.Login) error {
 	b, err := json.Marshal(keptSession{Version: 1, Service: service, User: l.User, Session: l.Session})
 	if err != nil {
 		return err
@@ -182,7 +190,7 @@ func (n *node) keepSession(name, service string, l *telegram.Login) error {
 	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil { // a node with its key in a KMS has none
 		return err
 	}
-	return n.keys.vault.replace(sessionFile(name), b)
+	return n.keys.vault.replace(file, b)
 }
 
 // noAccount is said where the node has none at all.

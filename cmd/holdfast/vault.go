@@ -240,7 +240,7 @@ func (n *node) keyFiles() ([]string, error) {
 	all, err := n.secretFiles()
 	var keys []string
 	for _, name := range all {
-		for _, begin := range []string{"keys/seal", "keys/log", accountFiles, "own/ca.", "own/unit-"} {
+		for _, begin := range []string{"keys/seal", "keys/log", accountFiles, canaryFiles, "own/ca.", "own/unit-"} {
 			if strings.HasPrefix(name, begin) {
 				keys = append(keys, name)
 			}

@@ -11,7 +11,8 @@ import (
 var ErrMethod = errors.New("this method is not on the list of those that only read")
 
 // method returns a request's name in the schema. Everything that is not named here
-// is refused: what a later schema brings is not sent because nobody forbade it.
+// is refused: what a later schema brings is not sent because nobody forbade it. What
+// writes is in no list but that of one Canary ([Canary.writes]).
 func method(id uint32) (string, error) {
 	switch id {
 	case tg.HelpGetConfigRequestTypeID:

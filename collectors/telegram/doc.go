@@ -15,6 +15,9 @@
 // votes, marks as read, counts as a view or writes. A method that is not there is
 // refused before it reaches the network, so a mistake in this room cannot make the
 // observer seen.
+// A [Canary] is the one exception, and no Line of a Collector is one: it may send,
+// edit and delete posts of its own, in one channel of the office's own, by an account
+// that does nothing else.
 // With [Options.Pushes] the service may also tell by itself what happens in the
 // account's chats; of that the numbers of channels are looked at, and nothing is kept.
 // Logging in and out, and gotd's own upkeep of a connection, send what these need

@@ -55,6 +55,8 @@ type Line struct {
 	pushed <-chan int64  // nil: nobody wants to know
 
 	elsewhere elsewhere // connections for files
+
+	writes func(request) (string, error) // a Canary's alone: the name of what it may send that does not only read
 }
 
 // ask sends a request that is on the list and returns what came, unread. With an
@@ -68,6 +70,9 @@ func (l *Line) ask(ctx context.Context, r request) (*Exchange, error) {
 // askOf asks over what open returns.
 func (l *Line) askOf(ctx context.Context, r request, dc int, pace *rate.Limiter, open func(context.Context) (tg.Invoker, error)) (*Exchange, error) {
 	name, err := method(r.TypeID())
+	if err != nil && l.writes != nil {
+		name, err = l.writes(r)
+	}
 	if err != nil {
 		return nil, err
 	}

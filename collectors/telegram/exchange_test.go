@@ -125,7 +125,8 @@ func TestAskReads(t *testing.T) {
 	l := &Line{now: time.Now, to: gotd.InvokeFunc(func(context.Context, bin.Encoder, bin.Decoder) error { sent++; return nil })}
 	for _, r := range []request{&tg.ChannelsJoinChannelRequest{Channel: &tg.InputChannel{}}, &tg.ChannelsReadHistoryRequest{Channel: &tg.InputChannel{}},
 		&tg.MessagesGetMessagesViewsRequest{Peer: &tg.InputPeerSelf{}}, &tg.MessagesSendReactionRequest{Peer: &tg.InputPeerSelf{}},
-		&tg.MessagesSendMessageRequest{Peer: &tg.InputPeerSelf{}}, &tg.AccountUpdateStatusRequest{}, &tg.MessagesSendVoteRequest{Peer: &tg.InputPeerSelf{}},
+		&tg.MessagesSendMessageRequest{Peer: &tg.InputPeerSelf{}}, &tg.MessagesSendMessageRequest{Peer: &tg.InputPeerChannel{ChannelID: 1}, Message: CanaryText(strings.Repeat("0a", tokenBytes), 1)},
+		&tg.MessagesEditMessageRequest{Peer: &tg.InputPeerChannel{ChannelID: 1}, ID: 1}, &tg.ChannelsDeleteMessagesRequest{Channel: &tg.InputChannel{ChannelID: 1}, ID: []int{1}}, &tg.AccountUpdateStatusRequest{}, &tg.MessagesSendVoteRequest{Peer: &tg.InputPeerSelf{}},
 		&tg.MessagesImportChatInviteRequest{}, &tg.InvokeWithLayerRequest{Query: &tg.UpdatesGetStateRequest{}}} {
 		if _, err := l.ask(t.Context(), r); !errors.Is(err, ErrMethod) || sent != 0 {
 			t.Errorf("%T: %v, %d sent", r, err, sent)

@@ -18,8 +18,10 @@ const (
 	codeHash = "hash"
 )
 
-func self() *tg.User {
-	u := &tg.User{ID: selfID, Self: true}
+func self() *tg.User { return user(selfID) }
+
+func user(id int64) *tg.User {
+	u := &tg.User{ID: id, Self: true}
 	u.SetAccessHash(1)
 	u.SetFirstName("Observer")
 	return u
@@ -30,6 +32,7 @@ func methods() map[uint32]method {
 	all := map[uint32]method{}
 	add := func(id uint32, m method) { all[id] = m }
 	maps.Copy(all, accountMethods())
+	maps.Copy(all, writingMethods())
 	add(on("contacts.resolveUsername", false, func(s *Server, _ *tgtest.Request, in *tg.ContactsResolveUsernameRequest) (bin.Encoder, error) {
 		return s.World.resolve(in.Username)
 	}))
@@ -67,7 +70,7 @@ func accountMethods() map[uint32]method {
 		if req.DC != s.o.Home {
 			return nil, tgerr.New(303, fmt.Sprintf("PHONE_MIGRATE_%d", s.o.Home))
 		}
-		if strings.TrimPrefix(in.PhoneNumber, "+") != s.Phone {
+		if s.number(in.PhoneNumber) == 0 {
 			return nil, tgerr.New(400, "PHONE_NUMBER_INVALID")
 		}
 		return encoded(&tg.AuthSentCode{Type: &tg.AuthSentCodeTypeApp{Length: 5}, PhoneCodeHash: codeHash}), nil
@@ -76,10 +79,13 @@ func accountMethods() map[uint32]method {
 		if in.PhoneCodeHash != codeHash || in.PhoneCode != s.Code {
 			return nil, tgerr.New(400, "PHONE_CODE_INVALID")
 		}
+		s.mu.Lock()
+		s.users[req.Session.AuthKey.ID] = s.number(in.PhoneNumber)
+		s.mu.Unlock()
 		if err := s.first(req); err != nil {
 			return nil, err
 		}
-		return encoded(&tg.AuthAuthorization{User: self()}), nil
+		return encoded(&tg.AuthAuthorization{User: user(s.user(req))}), nil
 	}))
 	passwordMethods(add)
 	pictureMethods(add)
@@ -99,9 +105,9 @@ func accountMethods() map[uint32]method {
 		s.logIn(req)
 		return encoded(&tg.AuthAuthorization{User: self()}), nil
 	}))
-	add(on("users.getUsers", false, func(*Server, *tgtest.Request, *tg.UsersGetUsersRequest) (bin.Encoder, error) {
+	add(on("users.getUsers", false, func(s *Server, req *tgtest.Request, _ *tg.UsersGetUsersRequest) (bin.Encoder, error) {
 		var b bin.Buffer
-		putAll(&b, []raw{encoded(self())})
+		putAll(&b, []raw{encoded(user(s.user(req)))})
 		return raw(b.Buf), nil
 	}))
 	add(on("updates.getState", false, func(s *Server, _ *tgtest.Request, _ *tg.UpdatesGetStateRequest) (bin.Encoder, error) {

@@ -113,7 +113,7 @@ func passwordMethods(add func(uint32, method)) {
 			return nil, tgerr.New(400, "PASSWORD_HASH_INVALID")
 		}
 		s.logIn(req)
-		return encoded(&tg.AuthAuthorization{User: self()}), nil
+		return encoded(&tg.AuthAuthorization{User: user(s.user(req))}), nil
 	}))
 }
 

@@ -52,8 +52,9 @@ var ErrHangUp = errors.New("hang up")
 // Server is a running Telegram.
 type Server struct {
 	World *World
-	// Code is what an account must give to log in; Phone is the only number known.
-	Phone, Code string
+	// Code is what an account must give to log in. Phone and Other are the only
+	// numbers known, of two users.
+	Phone, Other, Code string
 
 	o       Options
 	cluster *cluster.Cluster
@@ -65,6 +66,7 @@ type Server struct {
 	sessions map[int64]tgtest.Session // that asked for something, to push to
 	in       map[[8]byte]bool         // auth keys that are logged in
 	half     map[[8]byte]bool         // that are, but for the second password
+	users    map[[8]byte]int64        // whose they are; none: the first user's
 	second   *second                  // nil: no second password
 	pictures map[string]*shown        // by token
 	asked    map[string]int
@@ -79,9 +81,9 @@ func Start(w *World, o Options) (*Server, error) {
 		o.Home = MainDC
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Server{World: w, Phone: "9996621234", Code: "22222", o: o, stop: stop, done: make(chan error, 1),
+	s := &Server{World: w, Phone: "9996621234", Other: "9996627777", Code: "22222", o: o, stop: stop, done: make(chan error, 1),
 		cluster: cluster.NewCluster(cluster.Options{Protocol: transport.Intermediate}), sessions: map[int64]tgtest.Session{}, in: map[[8]byte]bool{},
-		half: map[[8]byte]bool{}, pictures: map[string]*shown{}, asked: map[string]int{}}
+		half: map[[8]byte]bool{}, users: map[[8]byte]int64{}, pictures: map[string]*shown{}, asked: map[string]int{}}
 	for _, id := range []int{MainDC, FileDC} {
 		server, d := s.cluster.DC(id, "dc"+strconv.Itoa(id))
 		if id == MainDC {
@@ -151,7 +153,7 @@ func (s *Server) LogOut() {
 
 // push wakes the sessions: a channel has moved. Its content is asked for.
 func (s *Server) push(c *Channel) {
-	if s.o.LosePush != nil && s.o.LosePush() {
+	if c.Left() || s.o.LosePush != nil && s.o.LosePush() {
 		return
 	}
 	s.mu.Lock()

@@ -116,6 +116,9 @@ type Channel struct {
 	gone     string // an error that everybody gets, such as CHANNEL_PRIVATE
 	verbatim bool
 	timeout  int
+	admins   map[int64]bool // users who may write
+	random   map[int64]bool // random ids that were written with
+	left     bool           // nobody has joined it: nothing is pushed
 }
 
 // update is an event. What is about a message is told with its state then, or its
@@ -133,7 +136,7 @@ func (w *World) Channel(id int64, username, title string) *Channel {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := &Channel{ID: id, AccessHash: id*7919 + 1, Username: username, Title: title, w: w, next: 1, pts: 1, timeout: 30,
-		messages: map[int]*tg.Message{}, bytes: map[int]raw{}}
+		messages: map[int]*tg.Message{}, bytes: map[int]raw{}, admins: map[int64]bool{}, random: map[int64]bool{}}
 	w.channels[id] = c
 	return c
 }
@@ -286,6 +289,7 @@ func (c *Channel) PTS() int {
 func (c *Channel) chat() *tg.Channel {
 	ch := &tg.Channel{ID: c.ID, Title: c.Title, Photo: &tg.ChatPhotoEmpty{}, Date: 1_600_000_000, Broadcast: true}
 	ch.SetAccessHash(c.AccessHash)
+	ch.Left = c.left
 	if c.Username != "" {
 		ch.SetUsername(c.Username)
 	}
