@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"holdfast/messages"
+	"holdfast/vault"
 )
 
 // cli is one run of the program: its streams and the flags of every command.
@@ -24,8 +25,8 @@ type cli struct {
 	json    bool
 	verbose bool
 
-	restoring bool   // this run is the restore that has not finished the node
-	keys      *vault // of data, once it is needed
+	restoring bool         // this run is the restore that has not finished the node
+	keys      *vault.Vault // of data, once it is needed
 }
 
 // defaultData is HOLDFAST_DATA, or a folder where this user's programs keep

@@ -24,14 +24,15 @@ import (
 func permissions(dir string) error {
 	var bad []error
 	for _, pattern := range []string{"", "keys", "keys/*", "own", "own/*.pem", "queue.db*", "catalog.db*", "alerts.db*", "outbox", "queries", "log", "egresses.json", fileConfig, fileAccounts} {
-		names := []string{dir}
+		names := []string{"."}
 		if pattern != "" {
 			var err error
-			if names, err = filepath.Glob(filepath.Join(globEscape(dir), pattern)); err != nil {
+			if names, err = fs.Glob(os.DirFS(dir), pattern); err != nil {
 				return err
 			}
 		}
 		for _, name := range names {
+			name = filepath.Join(dir, name)
 			st, err := os.Stat(name)
 			if errors.Is(err, fs.ErrNotExist) || err == nil && filepath.Base(name) == "roots.pem" { // public
 				continue
@@ -51,7 +52,7 @@ func permissions(dir string) error {
 func (d *doctor) keys(n *node) error {
 	ctx, stop := context.WithTimeout(context.Background(), 15*time.Second) // it may be far away, in a KMS
 	defer stop()
-	if _, err := n.keys.vault.read(n.set.LogKey); err != nil {
+	if _, err := n.keys.vault.Read(n.set.LogKey); err != nil {
 		return fmt.Errorf("the log key does not open: %w", err)
 	}
 	signer, err := n.sealSigner(ctx)

@@ -16,6 +16,7 @@ import (
 	catalogdb "holdfast/catalog/sqlite"
 	queuedb "holdfast/pipeline/sqlite"
 	"holdfast/preserve"
+	"holdfast/vault"
 )
 
 func (c *cli) initCmd() *cobra.Command {
@@ -49,7 +50,7 @@ func (c *cli) initCmd() *cobra.Command {
 			if err := n.setAgent(cmd.Context(), o.agentOf(cmd, n.set.Agent)); err != nil {
 				return err
 			}
-			if o.encrypt && !n.keys.vault.encrypts() {
+			if o.encrypt && !n.keys.vault.Encrypts() {
 				return errors.New("init --encrypt-keys: the node is there already, with keys in clear: `holdfast key encrypt` encrypts them")
 			}
 			fp, err := n.fingerprint()
@@ -124,15 +125,15 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 	if err := c.noNodeLost(); err != nil {
 		return err
 	}
-	if !o.encrypt && c.vault().encrypts() {
-		return leftOver(fileIdentity, "its keys are encrypted (--encrypt-keys)")
+	if !o.encrypt && c.vault().Encrypts() {
+		return leftOver(vault.Identity, "its keys are encrypted (--encrypt-keys)")
 	}
 	if o.encrypt {
 		pass, err := c.chosenPassphrase()
 		if err != nil {
 			return fmt.Errorf("init --encrypt-keys: %w", err)
 		}
-		if err := c.vault().begin(pass); err != nil {
+		if err := c.vault().Begin(pass); err != nil {
 			return err
 		}
 	}
@@ -196,22 +197,22 @@ func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {
 	if _, err := os.Lstat(filepath.Join(c.data, filepath.FromSlash(fileSealKey))); err == nil && o.key != "" {
 		return nil, leftOver(fileSealKey, "it is a key file, and --key names a KMS")
 	}
-	k, err := c.vault().makeKey(ctx, fileSealKey, o.key, o.training)
+	k, err := makeKey(ctx, c.vault(), fileSealKey, o.key, o.training)
 	k.Made = s.Created
 	s.Keys = []sealKey{k}
 	return s, err
 }
 
 // drawLogKey takes up a key that an interrupted init has left, of that label.
-func (s *settings) drawLogKey(v *vault, label string) error {
+func (s *settings) drawLogKey(v *vault.Vault, label string) error {
 	name, skey, vkey, err := preserve.NewLogKey(label)
 	if err != nil {
 		return usageError("--label: %w", err)
 	}
-	err = v.create(s.LogKey, preserve.LogKeyText(skey))
+	err = v.Create(s.LogKey, preserve.LogKeyText(skey))
 	if errors.Is(err, fs.ErrExist) {
 		var text []byte
-		if text, err = v.left(s.LogKey); err == nil {
+		if text, err = leftKey(v, s.LogKey); err == nil {
 			if vkey, err = preserve.LogVKey(preserve.ParseLogKey(text)); err == nil {
 				name, _, err = holdfast.VKeyEd25519(vkey)
 			}

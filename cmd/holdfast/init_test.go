@@ -40,7 +40,7 @@ func TestInitTakesUpItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c.killed.encrypt {
-			if err := cli.vault().begin([]byte("correct horse battery staple")); err != nil {
+			if err := cli.vault().Begin([]byte("correct horse battery staple")); err != nil {
 				t.Fatal(err)
 			}
 		}

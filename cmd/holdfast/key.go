@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
-	"holdfast/wholefile"
 )
 
 func (c *cli) keyCmd() *cobra.Command {
@@ -71,11 +69,10 @@ func (n *node) encryptedFile(name string) (*bool, error) {
 	if name == "" {
 		return nil, nil
 	}
-	b, err := wholefile.ReadSecret(n.path(name))
+	is, err := n.keys.vault.Encrypted(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	is := bytes.HasPrefix(b, []byte(ageHead))
 	return &is, err
 }
 
@@ -132,15 +129,12 @@ func (c *cli) keyExportCmd() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("key export: %w", err)
 			}
-			if err := n.writeKeyFile(args[0], pass); err != nil {
-				return err
-			}
-			names, err := n.secretFiles()
+			count, err := n.keys.vault.Export(args[0], pass, secretFiles()...)
 			if err != nil {
 				return err
 			}
-			c.say(map[string]any{"event": "keys-exported", "file": args[0], "keys": len(names)},
-				"%s holds %d files, encrypted with the passphrase. Keep it and the passphrase in two places, neither on this machine.", args[0], len(names))
+			c.say(map[string]any{"event": "keys-exported", "file": args[0], "keys": count},
+				"%s holds %d files, encrypted with the passphrase. Keep it and the passphrase in two places, neither on this machine.", args[0], count)
 			return nil
 		})
 	cmd.Long = "Writes the seal, log and own authority's keys, and credentials, sessions and holdfast.yaml if there are any, as one age file (a tar within; `age -d FILE | tar x` reads it too).\nKeys that are encrypted at rest go in as they lie and need their own passphrase as well.\nA file without passphrase is refused: it comes from HOLDFAST_PASSPHRASE_FILE, HOLDFAST_PASSPHRASE or the terminal."
@@ -162,10 +156,10 @@ func (c *cli) keyEncryptCmd() *cobra.Command {
 			if err := n.listKeys(ctx); err != nil {
 				return err
 			}
-			if err := n.keys.vault.begin(pass); err != nil {
+			if err := n.keys.vault.Begin(pass); err != nil {
 				return err
 			}
-			changed, err := n.encryptKeys()
+			changed, err := n.keys.vault.Encrypt(keyFiles()...)
 			if err != nil {
 				return fmt.Errorf("key encrypt: %w", err)
 			}
@@ -185,7 +179,7 @@ func (c *cli) keyDecryptCmd() *cobra.Command {
 				return err
 			}
 			defer unlock()
-			changed, err := n.decryptKeys()
+			changed, err := n.keys.vault.Decrypt(keyFiles()...)
 			if err != nil {
 				return fmt.Errorf("key decrypt: %w", err)
 			}
@@ -239,7 +233,7 @@ func (c *cli) rotate(ctx context.Context, n *node, o rotateOptions) error {
 		return err
 	}
 	was := n.keys.newest()
-	k, err := n.keys.vault.makeKey(ctx, "", o.uri, n.set.Training)
+	k, err := makeKey(ctx, n.keys.vault, "", o.uri, n.set.Training)
 	if err != nil {
 		return err
 	}

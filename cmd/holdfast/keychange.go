@@ -267,7 +267,7 @@ func (n *node) endKey(ctx context.Context, k sealKey) error {
 	if err := os.Remove(n.path(k.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete retired key: %w", err)
 	}
-	return n.sweepKeys()
+	return n.keys.vault.Sweep(keyFiles()...)
 }
 
 // lastUse returns until when a retired key is good, or nil if a Seal of it is

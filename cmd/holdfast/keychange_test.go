@@ -67,7 +67,7 @@ func TestKeyChangeIsFinished(t *testing.T) {
 		w := &keyWorld{t, t.TempDir()}
 		n := w.open()
 		was := n.keys.newest()
-		k, err := n.keys.vault.makeKey(ctx, "", "", false)
+		k, err := makeKey(ctx, n.keys.vault, "", "", false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/vault"
 )
 
 // TestLostKeysAreEnded guards that keys which were lost before a restore can be
@@ -16,7 +17,7 @@ func TestLostKeysAreEnded(t *testing.T) {
 	ctx := context.Background()
 	begin := func() (*keyWorld, holdfast.PolicyKey, holdfast.Time) {
 		w := &keyWorld{t, t.TempDir()}
-		text, err := (&vault{dir: t.TempDir()}).makeKey(ctx, "", "", false)
+		text, err := makeKey(ctx, vault.New(t.TempDir(), nil), "", "", false)
 		if err == nil {
 			t.Fatal("made a key where no directory is", text)
 		}

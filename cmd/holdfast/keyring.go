@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/preserve"
+	"holdfast/vault"
 )
 
 // keyMargin is how far the period of a seal key reaches beyond its use, at
@@ -68,7 +69,7 @@ func policyKeys(ks []sealKey) (out []holdfast.PolicyKey) {
 // to be signed and not before, so that who only looks needs no passphrase. Safe
 // for concurrent use.
 type keyring struct {
-	vault *vault
+	vault *vault.Vault
 
 	mu     sync.Mutex
 	list   []sealKey
@@ -78,7 +79,7 @@ type keyring struct {
 
 // openKeys reads the list of keys. Settings of before there was a list name one
 // key, which must be opened to be known.
-func (n *node) openKeys(ctx context.Context, v *vault) error {
+func (n *node) openKeys(ctx context.Context, v *vault.Vault) error {
 	n.keys = &keyring{vault: v, open: map[string]preserve.Signer{}}
 	list, err := n.keys.listed(ctx, n.set)
 	n.keys.list, n.keys.former = list, n.set.Former
@@ -106,7 +107,7 @@ func (r *keyring) load(ctx context.Context, k sealKey) (preserve.Signer, error) 
 	if k.URI != "" {
 		return preserve.OpenKMS(ctx, k.URI)
 	}
-	text, err := r.vault.read(k.File)
+	text, err := r.vault.Read(k.File)
 	if err != nil {
 		return nil, fmt.Errorf("open seal key: %w", err)
 	}
@@ -208,7 +209,7 @@ func (n *node) changeSettings(ctx context.Context, change func(*settings) error)
 // makeKey makes a seal key: in the KMS that uri names, or a new file. name is
 // "" for a name made from the key's id, so that no leftover of a crash is ever
 // taken for it.
-func (v *vault) makeKey(ctx context.Context, name, uri string, training bool) (sealKey, error) {
+func makeKey(ctx context.Context, v *vault.Vault, name, uri string, training bool) (sealKey, error) {
 	k := sealKey{URI: uri, File: name, Made: holdfast.At(time.Now())}
 	if uri != "" {
 		s, err := preserve.OpenKMS(ctx, uri)
@@ -229,9 +230,9 @@ func (v *vault) makeKey(ctx context.Context, name, uri string, training bool) (s
 	if name == "" {
 		k.File = "keys/seal-" + k.id()[:16] + ".pem"
 	}
-	err = v.create(k.File, text)
+	err = v.Create(k.File, text)
 	if errors.Is(err, fs.ErrExist) && name != "" { // an init that was interrupted
-		if text, err = v.left(name); err == nil {
+		if text, err = leftKey(v, name); err == nil {
 			s, err = preserve.ParseKey(name, text)
 		}
 		if err == nil && preserve.IsTraining(text) != training {

@@ -179,7 +179,7 @@ func (m *mirroring) run(ctx context.Context, k *copier) error {
 func (m *mirroring) state(ctx context.Context, k *copier) error {
 	set := m.n.set
 	m.mark.Node, m.mark.VKey, m.mark.Former, m.mark.Begun, m.mark.Whole, m.mark.Log = set.Name, set.VKey, set.Former, holdfast.At(time.Now()), nil, nil
-	m.mark.Encrypted = m.n.keys.vault.encrypts()
+	m.mark.Encrypted = m.n.keys.vault.Encrypts()
 	if size := k.ends[set.Name]; size > 0 {
 		_, t, err := (&preserve.Mirror{Store: m.n.store, Origin: set.Name, VKey: set.VKey}).Checkpoint(ctx, size)
 		if err != nil {

@@ -257,12 +257,12 @@ func TestRestoreDamaged(t *testing.T) {
 // TestCopyNoGap: where a Seal is just being made, those behind it wait too.
 func TestCopyNoGap(t *testing.T) {
 	n := sealedNode(t, 3)
-	plans, err := filepath.Glob(filepath.Join(globEscape(n.path("store/seals")), "*", "plan.json"))
+	plans, err := filepath.Glob(filepath.Join(n.path("store/seals"), "*", "plan.json"))
 	if err != nil || len(plans) < 3 {
 		t.Fatalf("%d plans, %v", len(plans), err)
 	}
 	seal := filepath.Base(filepath.Dir(plans[1]))
-	packs, err := filepath.Glob(filepath.Join(globEscape(n.path("store/cases")), "*", "packs", seal+".zip"))
+	packs, err := filepath.Glob(filepath.Join(n.path("store/cases"), "*", "packs", seal+".zip"))
 	if err != nil || len(packs) == 0 {
 		t.Fatalf("packs of %s: %v", seal, err)
 	}

@@ -132,7 +132,7 @@ func (m *mirroring) tasks(ctx context.Context) (d hashing.Digest, err error) {
 // is not the chain that was mirrored. One that has grown is verified before it is
 // copied. Without write they are only compared.
 func (m *mirroring) chains(write func(name string, b []byte) error) (list []signedChain, err error) {
-	names, err := filepath.Glob(filepath.Join(globEscape(m.n.path("outbox")), "*.jsonl"))
+	names, err := fs.Glob(os.DirFS(m.n.path("outbox")), "*.jsonl")
 	if err != nil {
 		return nil, err
 	}
@@ -140,25 +140,24 @@ func (m *mirroring) chains(write func(name string, b []byte) error) (list []sign
 		return nil, err
 	}
 	for _, name := range names {
-		b, err := os.ReadFile(name)
+		b, err := os.ReadFile(m.n.path("outbox/" + name))
 		if err != nil {
 			return nil, err
 		}
 		b = b[:bytes.LastIndexByte(b, '\n')+1] // the rest is just being written
-		base := filepath.Base(name)
-		was, err := readMirror(m.dir, "node/outbox/"+base, int64(len(b)))
+		was, err := readMirror(m.dir, "node/outbox/"+name, int64(len(b)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errTooLarge) {
 			return nil, err
 		}
 		if errors.Is(err, errTooLarge) || !bytes.HasPrefix(b, was) {
-			return nil, fmt.Errorf("%w: custody chain %s is shorter here than in the mirror, or another", errNewer, base)
+			return nil, fmt.Errorf("%w: custody chain %s is shorter here than in the mirror, or another", errNewer, name)
 		}
-		list = append(list, signedChain{Name: base, Size: int64(len(b)), Digest: hashing.Of(b)})
+		list = append(list, signedChain{Name: name, Size: int64(len(b)), Digest: hashing.Of(b)})
 		if len(b) > len(was) && write != nil {
-			if err := m.n.outbox.Check(holdfast.ID(strings.TrimSuffix(base, ".jsonl")), b); err != nil {
+			if err := m.n.outbox.Check(holdfast.ID(strings.TrimSuffix(name, ".jsonl")), b); err != nil {
 				return nil, err
 			}
-			if err := write(m.path(filepath.Join("outbox", base)), b); err != nil {
+			if err := write(m.path(filepath.Join("outbox", name)), b); err != nil {
 				return nil, err
 			}
 		}
@@ -174,7 +173,7 @@ func (m *mirroring) lostChain(names []string) error {
 	}
 	mine := map[string]bool{}
 	for _, name := range names {
-		mine[filepath.Base(name)] = true
+		mine[name] = true
 	}
 	for _, name := range theirs {
 		if !mine[name] {

@@ -189,7 +189,7 @@ func TestNewLogKeepsWhatOthersChange(t *testing.T) {
 	go func() {
 		done <- c.beginLog(t.Context(), func(a holdfast.Agent) holdfast.Agent { return a })
 	}()
-	k, err := c.vault().makeKey(t.Context(), "", "", true)
+	k, err := makeKey(t.Context(), c.vault(), "", "", true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	queuedb "holdfast/pipeline/sqlite"
 	"holdfast/preserve"
 	"holdfast/storage/file"
+	"holdfast/vault"
 )
 
 // node is an open data directory. Several processes may have it open; only the
@@ -106,7 +107,7 @@ func (c *cli) openStore(ctx context.Context) (*node, error) {
 
 func (n *node) path(name string) string { return filepath.Join(n.dir, name) }
 
-func (n *node) openParts(ctx context.Context, v *vault) (err error) {
+func (n *node) openParts(ctx context.Context, v *vault.Vault) (err error) {
 	if n.facts, err = n.set.facts(n.dir); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/storage/file"
+	"holdfast/vault"
 )
 
 // fileRestore is in a node's directory while a restore into it is not finished.
@@ -207,11 +208,11 @@ func (r *restoring) read(ctx context.Context) (err error) {
 	if r.o.keys == "" {
 		return r.protect()
 	}
-	pass, err := r.c.passphrase("passphrase of the key file: ")
+	pass, err := r.c.neededPassphrase("passphrase of the key file: ")
 	if err != nil {
-		return err
+		return fmt.Errorf("read key file %s: %w", r.o.keys, err)
 	}
-	r.keys, err = readKeyFile(r.o.keys, pass)
+	r.keys, err = vault.ReadExport(r.o.keys, pass, secretFiles()...)
 	return err
 }
 

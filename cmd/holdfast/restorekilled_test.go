@@ -27,7 +27,7 @@ func cutShort(t *testing.T, n *node, safe string, planned bool) (seal string) {
 	if _, errs, code := call("mirror", "--to", safe, "--data", n.dir); code != 0 {
 		t.Fatal(errs)
 	}
-	plans, err := filepath.Glob(filepath.Join(globEscape(safe), "store/seals/*/plan.json"))
+	plans, err := filepath.Glob(filepath.Join(safe, "store/seals/*/plan.json"))
 	if err != nil || len(plans) < 3 {
 		t.Fatalf("%d plans, %v", len(plans), err)
 	}
@@ -96,7 +96,7 @@ func TestRestoreKilledLate(t *testing.T) {
 			}
 			seal := cutShort(t, n, o.from, name != "kept")
 			killedLate(t, o, to)
-			if found, _ := filepath.Glob(filepath.Join(globEscape(to), "store/seals", seal, "inclusion/*/*")); len(found) != 1 {
+			if found, _ := filepath.Glob(filepath.Join(to, "store/seals", seal, "inclusion/*/*")); len(found) != 1 {
 				t.Fatalf("%s was not finished: %q", seal, found)
 			}
 			if exists(filepath.Join(to, fileCarry)) {
@@ -119,7 +119,7 @@ func TestRestoreKilledLate(t *testing.T) {
 			}
 			// Lost and got since: a token of a Seal that the mirror has logged, and a
 			// Seal from nowhere.
-			tokens, _ := filepath.Glob(filepath.Join(globEscape(o.from), "store/seals/*/timestamps/*/*"))
+			tokens, _ := filepath.Glob(filepath.Join(o.from, "store/seals/*/timestamps/*/*"))
 			p, err := readPlan(t.Context(), n.store, "seals/"+seal+"/plan.json")
 			if err != nil {
 				t.Fatal(err)

@@ -64,14 +64,14 @@ func (r *restoring) losses(ctx context.Context) error {
 	if err := r.whole(ctx, s.newest); err != nil {
 		return err
 	}
-	names, err := filepath.Glob(filepath.Join(globEscape(r.path("outbox")), "*.jsonl"))
+	names, err := fs.Glob(os.DirFS(r.path("outbox")), "*.jsonl")
 	if err != nil {
 		return err
 	}
 	lines, lost := int64(0), int64(0)
 	for _, name := range names {
 		k := unsealedNames{planned: s.planned}
-		if err := eachLine(name, k.take); err != nil {
+		if err := eachLine(r.path("outbox/"+name), k.take); err != nil {
 			return err
 		}
 		lines, lost = lines+k.lines, lost+int64(len(k.lost()))

@@ -36,7 +36,7 @@ func TestRestoreCountsLosses(t *testing.T) {
 	}
 	kept := accept("kept")
 	do(0, "seal", "--data", c.data)
-	before, _ := filepath.Glob(filepath.Join(globEscape(n.path("store/seals")), "*"))
+	before, _ := filepath.Glob(filepath.Join(n.path("store/seals"), "*"))
 	had := map[string]bool{}
 	for _, name := range before {
 		had[filepath.Base(name)] = true
@@ -126,7 +126,7 @@ func TestRestoreCountsLosses(t *testing.T) {
 // all but the first state; with packs: it takes packs and what was signed.
 func cutSeals(t *testing.T, from string, had map[string]bool, packs bool) {
 	t.Helper()
-	store := filepath.Join(globEscape(from), "store")
+	store := filepath.Join(from, "store")
 	gone, _ := filepath.Glob(filepath.Join(store, "seals", "*"))
 	all, _ := filepath.Glob(filepath.Join(store, "cases/*/packs/*.zip"))
 	points, _ := filepath.Glob(filepath.Join(store, "tlog/*/checkpoint/*"))
@@ -135,7 +135,7 @@ func cutSeals(t *testing.T, from string, had map[string]bool, packs bool) {
 			continue
 		}
 		var err error
-		if parts, _ := filepath.Glob(filepath.Join(globEscape(name), "*")); packs && len(parts) > 0 {
+		if parts, _ := filepath.Glob(filepath.Join(name, "*")); packs && len(parts) > 0 {
 			for _, part := range parts {
 				if filepath.Base(part) != "plan.json" {
 					err = errors.Join(err, os.RemoveAll(part))

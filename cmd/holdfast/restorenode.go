@@ -155,7 +155,7 @@ func (r *restoring) secrets(ctx context.Context) error {
 // fits opens the keys: those of another node, or of before a rotation, must not
 // be found out by the first Seal.
 func (r *restoring) fits(ctx context.Context) error {
-	text, err := r.c.vault().read(r.set.LogKey)
+	text, err := r.c.vault().Read(r.set.LogKey)
 	if err != nil {
 		return fmt.Errorf("open log key: %w", err)
 	}
@@ -178,7 +178,7 @@ func (r *restoring) newKeys(ctx context.Context) error {
 		return err
 	}
 	if r.pass != nil { // before any key is
-		if err := r.c.vault().begin(r.pass); err != nil {
+		if err := r.c.vault().Begin(r.pass); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (r *restoring) newKeys(ctx context.Context) error {
 		}
 	}
 	r.set.Created, r.set.Key, r.set.KeysOpen = holdfast.At(time.Now()), "", nil
-	k, err := r.c.vault().makeKey(ctx, fileSealKey, "", r.set.Training)
+	k, err := makeKey(ctx, r.c.vault(), fileSealKey, "", r.set.Training)
 	k.Made = r.set.Created
 	r.set.Keys = []sealKey{k}
 	return err

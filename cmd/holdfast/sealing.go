@@ -107,7 +107,7 @@ func (s *sealing) openLog(ctx context.Context, n *node) error {
 	if err := n.notBehindMirrors(ctx); err != nil {
 		return err
 	}
-	text, err := n.keys.vault.read(n.set.LogKey)
+	text, err := n.keys.vault.Read(n.set.LogKey)
 	if err != nil {
 		return fmt.Errorf("open log key: %w", err)
 	}

@@ -81,7 +81,7 @@ func (n *node) lockAccount(name string) (unlock func(), err error) {
 func (n *node) sessions() (names []string, err error) { return n.sessionsAt(accountFiles) }
 
 func (n *node) sessionsAt(begin string) (names []string, err error) {
-	files, err := filepath.Glob(globEscape(n.path(begin)) + "*")
+	files, err := fs.Glob(os.DirFS(n.dir), begin+"*")
 	for _, f := range files {
 		if name := strings.TrimPrefix(filepath.Base(f), filepath.Base(begin)); accountName.MatchString(name) {
 			names = append(names, name)
@@ -164,7 +164,7 @@ func (n *node) openSession(name string, o telegram.Options) (*keptSession, error
 }
 
 func (n *node) openSessionAt(file, name string, o telegram.Options) (*keptSession, error) {
-	b, err := n.keys.vault.read(file)
+	b, err := n.keys.vault.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, unusable("account %s has no session: `holdfast telegram login --name %s` makes one", name, name)
 	}
@@ -190,7 +190,7 @@ func (n *node) keepSession(file, service string, l *telegram.Login) error {
 	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil { // a node with its key in a KMS has none
 		return err
 	}
-	return n.keys.vault.replace(file, b)
+	return n.keys.vault.Replace(file, b)
 }
 
 // noAccount is said where the node has none at all.

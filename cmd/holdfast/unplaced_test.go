@@ -31,7 +31,7 @@ func TestPlanPutBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			sealOnly(t, n)
-			plans, err := filepath.Glob(filepath.Join(globEscape(n.path("store/seals")), "*/plan.json"))
+			plans, err := filepath.Glob(filepath.Join(n.path("store/seals"), "*/plan.json"))
 			if err != nil || len(plans) == 0 {
 				t.Fatal(plans, err)
 			}
