@@ -48,7 +48,15 @@ type Answer struct {
 	Said     []Said     // of each of Posts what is searched
 	Deleted  []int64    // posts that the service told are deleted
 	Absent   []int64    // posts that it answered with messageEmpty
+	Thread   Thread     // the post below which all of this stands; zero: none
 	Reach
+}
+
+// Thread is a post of a channel by the channel's number, below which others stand:
+// its comments, which are posts of the channel's discussion group.
+type Thread struct {
+	Channel string
+	Post    int64
 }
 
 // Reach is how far into the channel's changes an answer goes. The service counts
@@ -80,7 +88,20 @@ type Said struct {
 // Counters are numbers that change without an edit; 0 is also "not said".
 type Counters struct {
 	Views, Forwards, Reactions, Replies int64
+
+	Poll string // of a poll: how it was answered ([Poll]), as canonical JSON; "" of all else
 }
+
+// Poll is how a poll was answered. Members stand in canonical order.
+type Poll struct {
+	Closed  bool    `json:"closed,omitempty"`
+	Correct []int64 `json:"correct,omitempty"` // places among its answers, from 0
+	Voters  int64   `json:"voters"`
+	Votes   []int64 `json:"votes,omitempty"` // of each of its answers; none: not told
+}
+
+// maxVotes bounds the answers of a poll that are counted.
+const maxVotes = 256
 
 // Count is how many facts a states of posts.
 func (a Answer) Count() int { return len(a.Posts) + len(a.Deleted) + len(a.Absent) }
@@ -96,6 +117,7 @@ type answerHead struct {
 	Names           []string
 	PTS, PTSFrom    int64
 	Received        holdfast.Time
+	Thread          *Thread
 	Title           canon.Text
 	TooLong         bool
 	Version         int64
@@ -119,6 +141,9 @@ func ParseAnswer(b []byte) (Answer, error) {
 	}
 	a := Answer{Channel: h.Channel, Title: string(h.Title), Names: h.Names, Received: h.Received, Deleted: h.Deleted, Absent: h.Absent,
 		Reach: Reach{From: h.PTSFrom, To: h.PTS, TooLong: h.TooLong, Final: h.Final}}
+	if h.Thread != nil {
+		a.Thread = *h.Thread
+	}
 	if a.How, err = how(h.Method); err != nil {
 		return Answer{}, err
 	}
@@ -151,7 +176,7 @@ func parseHead(line []byte) (h answerHead, err error) {
 		return h, err
 	}
 	err = m.read(map[string]any{"absent": &h.Absent, "channel": &h.Channel, "count": &h.Count, "deleted": &h.Deleted, "kind": &h.Kind,
-		"method": &h.Method, "names": &h.Names, "received": &h.Received, "title": &h.Title, "version": &h.Version,
+		"method": &h.Method, "names": &h.Names, "received": &h.Received, "title": &h.Title, "version": &h.Version, "thread": &h.Thread,
 		"final": &h.Final, "pts": &h.PTS, "pts_from": &h.PTSFrom, "too_long": &h.TooLong})
 	switch {
 	case err != nil:
@@ -162,6 +187,8 @@ func parseHead(line []byte) (h answerHead, err error) {
 		return h, badAnswer("kind %.40q, version %d", h.Kind, h.Version)
 	case !validChannel(h.Channel):
 		return h, badAnswer("channel %.40q is no decimal number above 0", h.Channel)
+	case h.Thread != nil && (!validChannel(h.Thread.Channel) || h.Thread.Post < 1):
+		return h, badAnswer("a thread below post %d of channel %.40q", h.Thread.Post, h.Thread.Channel)
 	case h.Received.IsZero() || h.Count < 0 || h.Count > MaxPosts || len(h.Title) > maxTitle || min(h.PTS, h.PTSFrom) < 0:
 		return h, badAnswer("received, count, title or pts")
 	}

@@ -52,7 +52,8 @@ func parseObserved(line []byte) (p Observed, said Said, err error) {
 	var hidden bool
 	var text canon.Text
 	var links []canon.Text
-	err = m.read(map[string]any{"content": &p.Content, "edit_hidden": &hidden, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "links": &links, "posted": &p.Posted,
+	var poll *Poll
+	err = m.read(map[string]any{"poll": &poll, "content": &p.Content, "edit_hidden": &hidden, "edited": &p.Edited, "forwards": &p.Forwards, "id": &p.ID, "kind": &p.Kind, "links": &links, "posted": &p.Posted,
 		"reactions": &p.Reactions, "replies": &p.Replies, "text": &text, "text_digest": &p.Text, "views": &p.Views})
 	switch {
 	case err != nil:
@@ -61,6 +62,11 @@ func parseObserved(line []byte) (p Observed, said Said, err error) {
 		return p, said, badAnswer("id %d, kind %.40q, or no content", p.ID, p.Kind)
 	case min(p.Views, p.Forwards, p.Reactions, p.Replies) < 0:
 		return p, said, badAnswer("a number of post %d is negative", p.ID)
+	}
+	if poll != nil {
+		if p.Poll, err = poll.encode(); err != nil {
+			return p, said, err
+		}
 	}
 	if hidden {
 		p.Edited = holdfast.Time{} // of a reaction
@@ -71,6 +77,18 @@ func parseObserved(line []byte) (p Observed, said Said, err error) {
 		return p, said, badAnswer("the text of post %d is not that of its digest", p.ID)
 	}
 	return p, Said{string(text), addresses(nil, links)}, nil
+}
+
+// encode is the canonical JSON of what was counted.
+func (p *Poll) encode() (string, error) {
+	if p.Voters < 0 || max(len(p.Votes), len(p.Correct)) > maxVotes {
+		return "", badAnswer("a poll of %d voters, %d answers", p.Voters, len(p.Votes))
+	}
+	b, err := canon.Append(nil, p)
+	if err != nil {
+		return "", badAnswer("poll: %w", err)
+	}
+	return string(b), nil
 }
 
 // object is one of JSON by the exact names of its members: the decoder of structs

@@ -235,6 +235,15 @@ type Posts interface {
 	// Answers yields the answers about a channel, in the order of their times, then
 	// of their captures. It holds nothing open between two yields.
 	Answers(ctx context.Context, channel string) iter.Seq2[Heard, error]
+
+	// Below yields the posts that an answer showed below a post, or said to be gone
+	// from there, by channel and number, ascending. It holds nothing open between two
+	// yields.
+	Below(ctx context.Context, t Thread) iter.Seq2[Thread, error]
+
+	// Documents yields the documents of one of [DocumentRoles] in the captures of a
+	// Source, in the order of their times, then of their captures and places.
+	Documents(ctx context.Context, s holdfast.Source, role string) iter.Seq2[Document, error]
 }
 
 // Unplaced answers which Seals are known without what lies in them.

@@ -28,6 +28,8 @@ type Accepted struct {
 	Page    *Page    // of a capture of a page whose text was read
 	Objects []hashing.Digest
 
+	Documents []Document // by role and place; without a Sight
+
 	line      hashing.Digest
 	size      int64
 	posts     []Small
@@ -90,6 +92,7 @@ func Read(position int64, manifest []byte) (Accepted, error) {
 		a.Objects = append(a.Objects, o.Digest)
 	}
 	a.statePage(m)
+	a.stateDocuments(m)
 	return a, nil
 }
 

@@ -90,12 +90,16 @@ type PostAbsence struct {
 
 // PostCount is what the counters were; 0 is also "not said".
 type PostCount struct {
-	At        holdfast.Time `json:"at"`
-	Capture   holdfast.ID   `json:"capture"`
-	Forwards  int64         `json:"forwards"`
-	Reactions int64         `json:"reactions"`
-	Replies   int64         `json:"replies"`
-	Views     int64         `json:"views"`
+	At       holdfast.Time `json:"at"`
+	Capture  holdfast.ID   `json:"capture"`
+	Forwards int64         `json:"forwards"`
+
+	// Poll is how it was answered, as the catalog says it: nil of what is no poll.
+	Poll json.RawMessage `json:"poll,omitempty"`
+
+	Reactions int64 `json:"reactions"`
+	Replies   int64 `json:"replies"`
+	Views     int64 `json:"views"`
 }
 
 // PostCapture is a Capture that observed it, or that is about it alone, and how far

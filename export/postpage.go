@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
+	"strings"
 
 	"holdfast"
 	"holdfast/canon"
@@ -157,9 +159,26 @@ type postLine struct {
 		Name canon.Text `json:"name"`
 		Size int64      `json:"size"`
 	} `json:"media"`
+	Buttons []struct {
+		Kind string     `json:"kind"`
+		Text canon.Text `json:"text"`
+		URL  canon.Text `json:"url"`
+	} `json:"buttons"`
+	FactCheck canon.Text `json:"factcheck"`
+	Poll      *struct {
+		Answers  []canon.Text `json:"answers"`
+		Hidden   bool         `json:"hidden"`
+		Multiple bool         `json:"multiple"`
+		Public   bool         `json:"public"`
+		Question canon.Text   `json:"question"`
+		Quiz     bool         `json:"quiz"`
+	} `json:"poll"`
 	ReplyTo    int64        `json:"reply_to"`
 	Restricted []canon.Text `json:"restricted"`
 	Text       canon.Text   `json:"text"`
+	Topic      int64        `json:"topic"`
+	TTL        int64        `json:"ttl"`
+	Via        string       `json:"via"`
 }
 
 // Versions are all of them, in the order in which they were seen.
@@ -202,7 +221,11 @@ func (v *postView) said(l *factList, line *postLine) {
 	if line.ReplyTo != 0 {
 		l.add("post.reply", messages.Code(strconv.FormatInt(line.ReplyTo, 10)))
 	}
+	if line.Topic != 0 {
+		l.add("post.topic", messages.Code(strconv.FormatInt(line.Topic, 10)))
+	}
 	l.add("post.album", messages.Code(line.Album))
+	v.polled(l, line)
 	var media, links, restricted []any
 	for _, m := range line.Media {
 		media = append(media, v.Say("post.medium", "kind", messages.Code(m.Kind), "name", string(m.Name), "type", messages.Code(m.Mime), "size", m.Size))
@@ -216,6 +239,37 @@ func (v *postView) said(l *factList, line *postLine) {
 	l.add("post.media", media...)
 	l.add("post.links", links...)
 	l.add("post.restricted", restricted...)
+	var buttons []any
+	for _, b := range line.Buttons {
+		buttons = append(buttons, v.Say("post.button", "text", string(b.Text), "kind", messages.Code(b.Kind), "address", messages.Code(b.URL)))
+	}
+	l.add("post.buttons", buttons...)
+	l.add("post.via", messages.Code(line.Via))
+	l.add("post.factcheck", string(line.FactCheck))
+	if line.TTL != 0 {
+		l.add("post.ttl", messages.Code(strconv.FormatInt(line.TTL, 10)))
+	}
+}
+
+// polled adds what a poll asks. How it was answered is a series.
+func (v *postView) polled(l *factList, line *postLine) {
+	q := line.Poll
+	if q == nil {
+		return
+	}
+	var answers, kinds []any
+	for _, a := range q.Answers {
+		answers = append(answers, string(a))
+	}
+	for kind, is := range map[string]bool{"hidden": q.Hidden, "multiple": q.Multiple, "public": q.Public, "quiz": q.Quiz} {
+		if is {
+			kinds = append(kinds, messages.Code(kind))
+		}
+	}
+	slices.SortFunc(kinds, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	l.add("post.poll", string(q.Question))
+	l.add("post.poll.answers", answers...)
+	l.add("post.poll.kind", kinds...)
 }
 
 // visibleLines makes a text visible line by line: its own lines stay.
@@ -269,6 +323,35 @@ func (v *postView) Absences() (out []template.HTML) {
 func (v *postView) Counts() []PostCount { return v.p.Series[:min(len(v.p.Series), maxRows)] }
 
 func (v *postView) MoreCounts() template.HTML { return v.more(len(v.p.Series)) }
+
+// Polled says whether it is a poll.
+func (v *postView) Polled() bool {
+	return slices.ContainsFunc(v.p.Series, func(c PostCount) bool { return c.Poll != nil })
+}
+
+// Votes says how a poll was answered: of each answer, then how many people.
+func (v *postView) Votes(c PostCount) template.HTML {
+	var p struct {
+		Closed bool    `json:"closed"`
+		Voters int64   `json:"voters"`
+		Votes  []int64 `json:"votes"`
+	}
+	if json.Unmarshal(c.Poll, &p) != nil {
+		return ""
+	}
+	var votes []string
+	for _, n := range p.Votes {
+		votes = append(votes, strconv.FormatInt(n, 10))
+	}
+	key := "post.poll.votes"
+	switch {
+	case len(votes) == 0:
+		key = "post.poll.voters"
+	case p.Closed:
+		key = "post.poll.closed"
+	}
+	return v.Say(key, "votes", messages.Code(strings.Join(votes, " · ")), "voters", p.Voters)
+}
 
 // Captures are the first of what it follows from.
 func (v *postView) Captures() []PostCapture { return v.p.Captures[:min(len(v.p.Captures), maxRows)] }

@@ -29,7 +29,8 @@ func onePost(t *testing.T) *export.Post {
 	}
 	line := func(text string) json.RawMessage {
 		b, err := canon.Marshal(map[string]any{"text": text, "author": "<b>who</b>", "links": []string{"https://host.invalid/\u202egnp", "javascript:alert(1)"},
-			"media": []map[string]any{{"kind": "photo", "name": "a\u202e.jpg", "size": 7}}, "forward": map[string]any{"name": "Other & co", "id": 3}, "reply_to": 4})
+			"media": []map[string]any{{"kind": "photo", "name": "a\u202e.jpg", "size": 7}}, "forward": map[string]any{"name": "Other & co", "id": 3}, "reply_to": 4, "via": "4711", "topic": 12, "factcheck": "It is <i>not</i> so", "ttl": 60,
+			"buttons": []map[string]any{{"kind": "url", "text": "Read <b>", "url": "javascript:alert(2)"}}, "poll": map[string]any{"question": "Is <i>it</i>?", "answers": []string{"yes", "no\u202e"}, "quiz": true, "public": true}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,6 +56,7 @@ func onePost(t *testing.T) *export.Post {
 	for i := range 700 {
 		p.Series = append(p.Series, export.PostCount{At: posted, Capture: p.Captures[0].Capture, Views: int64(i)})
 	}
+	p.Series[0].Poll, p.Series[1].Poll, p.Series[2].Poll = json.RawMessage(`{"voters":9}`), json.RawMessage(`{"voters":9,"votes":[4,5]}`), json.RawMessage(`{"closed":true,"voters":7,"votes":[3,4]}`)
 	return p
 }
 
@@ -83,7 +85,8 @@ func TestPostPage(t *testing.T) {
 		}
 		for _, want := range []string{`lang="` + lang + `"`, c.Text("post.states", nil), c.Text("post.state.absent", nil), c.Text("page.training", nil), "&lt;script&gt;alert(1)&lt;/script&gt;\nsecond line ⟨U+202E⟩⟨U+0007⟩",
 			"telegram:@harbour/5", "newer way", c.Text("post.unreadable", nil), c.Text("post.notext", nil), c.Text("state.pending", nil), p.Captures[0].Seal, p.Captures[1].Manifest.Hex(),
-			"Other &amp; co", "https://host.invalid/⟨U+202E⟩gnp", `<td class="n">499</td>`, c.HTML("post.more", messages.Args{"more": 200}), c.Text("post.unreadable", nil)} {
+			"Other &amp; co", "https://host.invalid/⟨U+202E⟩gnp", `<td class="n">499</td>`, c.HTML("post.more", messages.Args{"more": 200}), "Is &lt;i&gt;it&lt;/i&gt;?", "no⟨U+202E⟩", "4711", "It is &lt;i&gt;not&lt;/i&gt; so", "Read &lt;b&gt;",
+			c.HTML("post.poll.voters", messages.Args{"voters": int64(9)}), c.HTML("post.poll.votes", messages.Args{"voters": int64(9), "votes": messages.Code("4 · 5")}), c.HTML("post.poll.closed", messages.Args{"voters": int64(7), "votes": messages.Code("3 · 4")}), c.Text("post.unreadable", nil)} {
 			if !strings.Contains(page, want) {
 				t.Errorf("%s: it does not say %q", lang, want)
 			}

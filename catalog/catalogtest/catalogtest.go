@@ -25,7 +25,7 @@ func Test(t *testing.T, open Open) {
 		"answers": testAnswers, "order": testOrder, "monotone": testMonotone, "early seal": testEarlySeal, "unplaced": testUnplaced,
 		"conflict": testConflict, "position": testPosition, "refs": testRefs, "two seals": testTwoSeals, "queries": testQueries, "cases": testCases,
 		"record": testRecord, "members": testMembers, "refused": testRefused, "handles": testHandles, "canceled": testCanceled,
-		"posts": testPosts, "second manifest": testSecondManifest, "late posts": testLatePosts,
+		"posts": testPosts, "second manifest": testSecondManifest, "late posts": testLatePosts, "beside posts": testBeside,
 		"search": testSearch, "scripts": testScripts, "hashes": testHashes, "unread": testUnread, "hostile questions": testHostile, "looks": testLooks,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,22 @@ type channel struct {
 	seen  []seen
 	pts   int64
 	heard []catalog.Heard // the answers that are shown
+	below map[catalog.Thread]map[int64]bool
 }
+
+// thread is the post below which what an answer of that time shows stands.
+func (c *channel) thread(at holdfast.Time) catalog.Thread {
+	if c.id%3 != 0 {
+		return catalog.Thread{}
+	}
+	return catalog.Thread{Channel: strconv.FormatInt(c.id+1, 10), Post: 1 + at.UnixMilli()%3}
+}
+
+// voters is how many have voted in a poll by that time.
+func voters(at holdfast.Time) int64 { return at.UnixMilli() % 1000 }
+
+// asks says whether a post is a poll.
+func asks(id int64) bool { return id%4 == 0 }
 
 type post struct {
 	text              string
@@ -67,8 +82,11 @@ func (w *World) answer(home int, id holdfast.ID, shown bool) Message {
 	m := w.manifest(home, id, holdfast.KindCapture, holdfast.Source("https://t.me/"+c.names[0]))
 	o := object("posts.jsonl", body)
 	o.Role = catalog.RolePosts
-	m.Objects = []holdfast.Object{o}
-	return w.message(m, Message{Small: [][]byte{body}, Posts: [][]byte{body}})
+	about := fmt.Appendf(nil, "{%q:1}", at)
+	d := object("channel.json", about)
+	d.Role = catalog.RoleChannel
+	m.Objects = []holdfast.Object{d, o}
+	return w.message(m, Message{Small: [][]byte{body, about}, Posts: [][]byte{body}})
 }
 
 // Apart adds an answer whose posts lie in no pack, and cuts the batches anew.
@@ -166,6 +184,20 @@ type state struct {
 
 // note writes down what was shown.
 func (c *channel) note(s seen, show []state, empty, deleted []int64) {
+	if t := c.thread(s.at); t.Post > 0 {
+		if c.below == nil {
+			c.below = map[catalog.Thread]map[int64]bool{}
+		}
+		if c.below[t] == nil {
+			c.below[t] = map[int64]bool{}
+		}
+		for _, p := range show {
+			c.below[t][p.id] = true
+		}
+		for _, id := range append(slices.Clone(empty), deleted...) {
+			c.below[t][id] = true
+		}
+	}
 	for _, n := range c.names {
 		c.seen = append(c.seen, seen{name: true, what: n, at: s.at})
 	}
@@ -207,6 +239,9 @@ func (c *channel) encode(method string, at holdfast.Time, reach catalog.Reach, s
 	if reach.Final {
 		head["final"] = true
 	}
+	if t := c.thread(at); t.Post > 0 {
+		head["thread"] = map[string]any{"channel": t.Channel, "post": t.Post}
+	}
 	lines := []any{head}
 	for _, s := range show {
 		p := c.posts[s.id]
@@ -219,6 +254,9 @@ func (c *channel) encode(method string, at holdfast.Time, reach catalog.Reach, s
 		}
 		if !p.edited.IsZero() {
 			l["edited"] = p.edited
+		}
+		if asks(s.id) {
+			l["poll"] = map[string]any{"answers": []string{"yes", "no"}, "closed": voters(at)%2 == 0, "question": "Is it?", "voters": voters(at), "votes": []int64{voters(at), 0}}
 		}
 		if p.views > 0 {
 			l["views"], l["reactions"] = p.views, p.reactions

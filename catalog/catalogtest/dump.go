@@ -39,6 +39,7 @@ func Dump(t *testing.T, c catalog.Catalog, w *World) string {
 		fmt.Fprintf(out, "unnamed %s\n", k.ID)
 	}
 	dumpPosts(t, c, w, out)
+	dumpDocuments(t, c, w, out)
 	dumpTexts(t, c, w, out)
 	for _, d := range w.digests() {
 		for _, r := range Collect(t, c.Refs(ctx, d)) {

@@ -242,6 +242,11 @@ func dumpPosts(t *testing.T, c catalog.Catalog, w *World, out *strings.Builder) 
 		for _, h := range Collect(t, c.Answers(t.Context(), strconv.FormatInt(ch.id, 10))) {
 			fmt.Fprintf(out, "answer %+v\n", h)
 		}
+		for _, th := range ch.threads() {
+			for _, b := range Collect(t, c.Below(t.Context(), th)) {
+				fmt.Fprintf(out, "below %+v %v\n", th, b)
+			}
+		}
 	}
 }
 

@@ -111,7 +111,7 @@ func (c *Catalog) facts(ctx context.Context, channel, after, to int64) (ids []in
 			id, f, err := scanFact(scan)
 			facts[id] = append(facts[id], f)
 			return err
-		}, `SELECT s.post, s.kind, s.place, s.content, s.text, s.service, s.posted, s.edited, s.views, s.forwards, s.reactions, s.replies, a.received, a.how, c.id, c.state
+		}, `SELECT s.post, s.kind, s.place, s.content, s.text, s.service, s.posted, s.edited, s.views, s.forwards, s.reactions, s.replies, s.poll, a.received, a.how, c.id, c.state
 			FROM sight s JOIN answer a ON a.n = s.answer JOIN capture c ON c.n = a.capture
 			WHERE s.channel = ? AND s.post >= ? AND s.post <= ? AND c.shown = 1`, channel, ids[0], ids[len(ids)-1])
 	})
@@ -119,18 +119,18 @@ func (c *Catalog) facts(ctx context.Context, channel, after, to int64) (ids []in
 }
 
 func scanFact(scan func(...any) error) (id int64, f catalog.Fact, err error) {
-	var content, text, how, capture sql.RawBytes
+	var content, text, poll, how, capture sql.RawBytes
 	var posted, edited sql.NullInt64
 	var service bool
 	var received, state int64
 	o := &f.Observed
-	err = scan(&id, &f.Kind, &o.Place, &content, &text, &service, &posted, &edited, &o.Views, &o.Forwards, &o.Reactions, &o.Replies, &received, &how, &capture, &state)
+	err = scan(&id, &f.Kind, &o.Place, &content, &text, &service, &posted, &edited, &o.Views, &o.Forwards, &o.Reactions, &o.Replies, &poll, &received, &how, &capture, &state)
 	f.Sight = catalog.Sight{At: fromMilli(received), How: string(how), Capture: textID(capture), State: stateName(state)}
 	if f.Kind != catalog.Seen {
 		f.Observed = catalog.Observed{}
 		return id, f, err
 	}
-	o.ID, o.Kind, o.Content, o.Text = id, "message", digest(content), digest(text)
+	o.ID, o.Kind, o.Content, o.Text, o.Poll = id, "message", digest(content), digest(text), string(poll)
 	if service {
 		o.Kind = "service"
 	}

@@ -27,7 +27,7 @@ func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) (fres
 			fresh = append(fresh, &a.Answers[i])
 			x.Facts(func(id int64, k catalog.FactKind, o catalog.Observed) {
 				rows = append(rows, channelNumber(x.Channel), id, n, int(k), o.Place, o.Content[:], o.Text[:], o.Kind == "service", milli(o.Posted), milli(o.Edited),
-					o.Views, o.Forwards, o.Reactions, o.Replies)
+					o.Views, o.Forwards, o.Reactions, o.Replies, []byte(o.Poll))
 			})
 			if len(rows) < 1<<16 {
 				continue
@@ -42,15 +42,15 @@ func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) (fres
 }
 
 func addSights(ctx context.Context, tx *sql.Tx, rows []any) error {
-	return insert(ctx, tx, `INSERT OR IGNORE INTO sight (channel, post, answer, kind, place, content, text, service, posted, edited, views, forwards, reactions, replies)`, 14, rows)
+	return insert(ctx, tx, `INSERT OR IGNORE INTO sight (channel, post, answer, kind, place, content, text, service, posted, edited, views, forwards, reactions, replies, poll)`, 15, rows)
 }
 
 // addAnswer returns the row of a new answer, 0 for one that is there.
 func addAnswer(ctx context.Context, tx *sql.Tx, a catalog.Accepted, x catalog.Answer) (n int64, err error) {
-	err = tx.QueryRowContext(ctx, `INSERT INTO answer (capture, part, channel, title, received, how, reached, reaches, flags, shows, misses)
-		SELECT n, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM capture WHERE id = ? AND manifest = ? ON CONFLICT DO NOTHING RETURNING n`,
+	err = tx.QueryRowContext(ctx, `INSERT INTO answer (capture, part, channel, title, received, how, reached, reaches, flags, shows, misses, over, below)
+		SELECT n, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM capture WHERE id = ? AND manifest = ? ON CONFLICT DO NOTHING RETURNING n`,
 		x.Part, channelNumber(x.Channel), []byte(x.Title), x.Received.UnixMilli(), []byte(x.How),
-		x.From, x.To, flags(x.Reach), len(x.Posts), len(x.Absent)+len(x.Deleted), rawID(a.ID), a.Manifest[:]).Scan(&n)
+		x.From, x.To, flags(x.Reach), len(x.Posts), len(x.Absent)+len(x.Deleted), channelNumber(x.Thread.Channel), x.Thread.Post, rawID(a.ID), a.Manifest[:]).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}

@@ -5,7 +5,7 @@ package sqlite
 // made again from the store.
 const (
 	applicationID = 0x48466361
-	schemaVersion = 6
+	schemaVersion = 7
 )
 
 // IDs and Digests are raw bytes, times of documents milliseconds since 1970,
@@ -30,6 +30,10 @@ const (
 // seen, linked which address of addresses stood there too: with post and capture 0,
 // whichever it is not. texts of a capture counts the Objects that have one, and
 // unread are those of them that nobody could read.
+//
+// over and below of an answer are its Thread: the channel's number and the post's; 0 is
+// none. document holds each Object of the roles in catalog.DocumentRoles, by its place
+// among those of its role, and skey as capture has it.
 //
 // object holds each Object of each Manifest, and the Manifest.
 //
@@ -164,8 +168,11 @@ CREATE TABLE answer (
 	flags    INTEGER NOT NULL,
 	shows    INTEGER NOT NULL,
 	misses   INTEGER NOT NULL,
+	over     INTEGER NOT NULL,
+	below    INTEGER NOT NULL,
 	UNIQUE (capture, part)
 );
+CREATE INDEX answer_thread ON answer (over, below) WHERE below > 0;
 CREATE INDEX answer_channel ON answer (channel, received, n);
 CREATE TABLE called (
 	name     BLOB NOT NULL,
@@ -189,6 +196,7 @@ CREATE TABLE sight (
 	forwards  INTEGER NOT NULL,
 	reactions INTEGER NOT NULL,
 	replies   INTEGER NOT NULL,
+	poll      BLOB NOT NULL,
 	PRIMARY KEY (channel, post, answer, kind, place)
 ) WITHOUT ROWID;
 CREATE TABLE text (
@@ -227,6 +235,15 @@ CREATE TABLE object (
 	digest  BLOB NOT NULL,
 	capture INTEGER NOT NULL,
 	PRIMARY KEY (digest, capture)
+) WITHOUT ROWID;
+CREATE TABLE document (
+	role    BLOB NOT NULL,
+	skey    INTEGER NOT NULL,
+	capture INTEGER NOT NULL,
+	part    INTEGER NOT NULL,
+	digest  BLOB NOT NULL,
+	size    INTEGER NOT NULL,
+	PRIMARY KEY (role, skey, capture, part)
 ) WITHOUT ROWID;
 CREATE TABLE unread (
 	capture INTEGER NOT NULL,

@@ -43,7 +43,7 @@ func addTexts(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted, fresh [
 	for _, x := range fresh {
 		t.answer(x)
 	}
-	var objects []any
+	var objects, documents []any
 	all := make([]int64, 0, len(batch)) // rows
 	for part := range slices.Chunk(batch, chunk) {
 		rows, err := rowsOf(ctx, tx, part)
@@ -52,13 +52,16 @@ func addTexts(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted, fresh [
 		}
 		for i := range part {
 			a, n := &part[i], rows[key{part[i].ID, part[i].Manifest}]
-			objects, all = appendObjects(objects, a, n), append(all, n)
+			objects, documents, all = appendObjects(objects, a, n), appendDocuments(documents, a, n), append(all, n)
 			if a.Page != nil {
 				t.add(a.Page.Digest(), a.Page.Title, a.Page.Text, a.Started.UnixMilli(), place{capture: n, addresses: a.Page.Addresses})
 			}
 		}
 	}
 	if err := insert(ctx, tx, `INSERT OR IGNORE INTO object (digest, capture)`, 2, objects); err != nil {
+		return err
+	}
+	if err := addDocuments(ctx, tx, documents); err != nil {
 		return err
 	}
 	if err := t.write(ctx, tx); err != nil {

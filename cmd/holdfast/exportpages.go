@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -138,7 +139,7 @@ func (s *shownPosts) view(ctx context.Context, k catalog.Channel, p catalog.Post
 		}
 	}
 	for _, c := range p.Series {
-		v.Series = append(v.Series, export.PostCount{At: c.At, Capture: c.Capture, Forwards: c.Forwards, Reactions: c.Reactions, Replies: c.Replies, Views: c.Views})
+		v.Series = append(v.Series, export.PostCount{At: c.At, Capture: c.Capture, Forwards: c.Forwards, Poll: rawJSON(c.Poll), Reactions: c.Reactions, Replies: c.Replies, Views: c.Views})
 	}
 	for _, a := range p.Absences {
 		v.Absences = append(v.Absences, export.PostAbsence{After: known(a.After), Back: known(a.Back), First: sightOf(a.First), Last: sightOf(a.Last), State: a.State, Told: a.Told})
@@ -214,4 +215,12 @@ func known(t holdfast.Time) *holdfast.Time {
 		return nil
 	}
 	return &t
+}
+
+// rawJSON is nil for "".
+func rawJSON(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
 }

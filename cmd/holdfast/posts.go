@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/hashing"
 	"holdfast/messages"
 )
 
@@ -84,7 +87,7 @@ func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOpt
 	if o.compare {
 		return c.compare(ctx, n, name, channels, o)
 	}
-	found, texts := false, &textReader{from: &captures{n: n}}
+	found, lines := false, &lineReader{from: &captures{n: n}}
 	for _, k := range channels {
 		for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: k.ID, Post: int64(name.Post)}) {
 			if err != nil {
@@ -92,7 +95,7 @@ func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOpt
 			}
 			found = true
 			o.several, o.one = len(channels) > 1, name.Post != 0
-			c.sayPost(ctx, p, o, texts)
+			c.sayPost(ctx, p, o, lines)
 		}
 	}
 	if name.Post != 0 && !found {
@@ -111,16 +114,19 @@ func several(channels []catalog.Channel) string {
 
 // sayPost prints the version that was seen last, or all. A post of which only the
 // deletion is known has one line, of version 0.
-func (c *cli) sayPost(ctx context.Context, p catalog.Post, o postsOptions, texts *textReader) {
+func (c *cli) sayPost(ctx context.Context, p catalog.Post, o postsOptions, lines *lineReader) {
 	if o.deleted && p.State != catalog.Absent {
 		return
 	}
 	for i, v := range p.Versions {
 		if o.versions || i == p.Current {
 			row, line := postRow(p, i+1, v, o), postText(p, i+1, v, o)
-			if text, ok := texts.of(ctx, p.ID, v); ok {
-				row["text"] = text
-				line += "  " + shortText(text)
+			if said := lines.of(ctx, p.ID, v); said != nil {
+				row["line"] = said
+				if text, ok := lineText(said, v); ok {
+					row["text"] = text
+					line += "  " + shortText(text)
+				}
 			}
 			c.say(row, "%s", line)
 		}
@@ -130,10 +136,19 @@ func (c *cli) sayPost(ctx context.Context, p catalog.Post, o postsOptions, texts
 	}
 }
 
+// lineText is the text of a line, if it is that of the version.
+func lineText(line json.RawMessage, v catalog.Version) (canon.Text, bool) {
+	var l struct {
+		Text canon.Text `json:"text"`
+	}
+	err := json.Unmarshal(line, &l)
+	return l.Text, err == nil && hashing.Of([]byte(l.Text)) == v.Text
+}
+
 // postRow is one row of `posts --json`, a contract. What is not known is null.
 func postRow(p catalog.Post, version int, v catalog.Version, o postsOptions) map[string]any {
 	m := map[string]any{"channel": p.Channel, "id": p.ID, "state": p.State, "version": version, "versions": len(p.Versions), "current": version == p.Current+1,
-		"kind": nil, "content": nil, "text": nil, "text_digest": nil, "posted": stated(v.Posted), "edited": stated(v.Edited),
+		"kind": nil, "content": nil, "line": nil, "text": nil, "text_digest": nil, "posted": stated(v.Posted), "edited": stated(v.Edited),
 		"first_seen": stated(v.First.At), "how": nil, "capture": nil, "capture_state": nil,
 		"last_seen": stated(v.Last.At), "last_how": nil, "last_capture": nil, "last_capture_state": nil,
 		"post_last_seen": stated(p.LastSeen), "first_absent": nil, "unknown_since": nil, "counters": nil}
@@ -152,7 +167,11 @@ func postRow(p catalog.Post, version int, v catalog.Version, o postsOptions) map
 	}
 	var series []map[string]any
 	for _, s := range p.Series {
-		series = append(series, map[string]any{"at": s.At, "capture": s.Capture, "views": s.Views, "forwards": s.Forwards, "reactions": s.Reactions, "replies": s.Replies})
+		row := map[string]any{"at": s.At, "capture": s.Capture, "views": s.Views, "forwards": s.Forwards, "reactions": s.Reactions, "replies": s.Replies}
+		if s.Poll != "" {
+			row["poll"] = rawJSON(s.Poll)
+		}
+		series = append(series, row)
 	}
 	if len(series) > 0 {
 		m["counters"] = series[len(series)-1]

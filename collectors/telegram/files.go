@@ -179,6 +179,12 @@ func filesIn(m tg.MessageMediaClass, depth int) (all []File) {
 			k.Kind = "webpage"
 			all = append(all, documentFile(w.Document, k))
 		}
+	case *tg.MessageMediaPoll:
+		for _, one := range pollMedia(m) {
+			if depth == 0 && len(all) < maxListed {
+				all = append(all, filesIn(one, depth+1)...)
+			}
+		}
 	case *tg.MessageMediaPaidMedia:
 		for _, e := range m.ExtendedMedia {
 			x, ok := e.(*tg.MessageExtendedMedia)

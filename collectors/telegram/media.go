@@ -1,15 +1,13 @@
 package telegram
 
 import (
-	"strings"
-
 	"github.com/gotd/td/tg"
 
 	"holdfast/canon"
 )
 
-// mediaOf lists what a message has beside its text. Paid media holds media again,
-// once.
+// mediaOf lists what a message has beside its text. Polls and paid media hold media
+// again, once.
 func mediaOf(m tg.MessageMediaClass, depth int) []media {
 	switch m := m.(type) {
 	case nil, *tg.MessageMediaEmpty:
@@ -25,22 +23,11 @@ func mediaOf(m tg.MessageMediaClass, depth int) []media {
 		}
 		return []media{k}
 	case *tg.MessageMediaPoll:
-		return []media{{Kind: "poll", File: number(m.Poll.ID), Name: canon.Text(m.Poll.Question.Text)}}
-	case *tg.MessageMediaVenue:
-		return []media{{Kind: "venue", Name: canon.Text(m.Title)}}
-	case *tg.MessageMediaStory:
-		return []media{{Kind: "story", File: number(int64(m.ID))}}
+		return append([]media{{Kind: "poll", File: number(m.Poll.ID), Name: canon.Text(m.Poll.Question.Text)}}, mediaInside(pollMedia(m), depth)...)
 	case *tg.MessageMediaPaidMedia:
-		all := []media{{Kind: "paid"}}
-		for _, e := range m.ExtendedMedia {
-			if x, ok := e.(*tg.MessageExtendedMedia); ok && depth == 0 && len(all) < maxListed {
-				all = append(all, mediaOf(x.Media, depth+1)...)
-			}
-		}
-		return all
+		return append([]media{named(m)}, mediaInside(paidMedia(m), depth)...)
 	}
-	// messageMediaGeo is "geo", and so on.
-	return []media{{Kind: strings.ToLower(strings.TrimPrefix(m.TypeName(), "messageMedia"))}}
+	return []media{named(m)}
 }
 
 func photoOf(c tg.PhotoClass) media {
@@ -92,4 +79,41 @@ func documentOf(m *tg.MessageMediaDocument) media {
 		}
 	}
 	return k
+}
+
+// mediaInside lists what is in media; that has no further media in it here.
+func mediaInside(list []tg.MessageMediaClass, depth int) (all []media) {
+	for _, m := range list {
+		if depth == 0 && len(all) < maxListed {
+			all = append(all, mediaOf(m, depth+1)...)
+		}
+	}
+	return all[:min(len(all), maxListed)]
+}
+
+// pollMedia is what is shown beside a question, its answers and its solution.
+func pollMedia(m *tg.MessageMediaPoll) (all []tg.MessageMediaClass) {
+	add := func(one tg.MessageMediaClass) {
+		if one != nil {
+			all = append(all, one)
+		}
+	}
+	add(m.AttachedMedia)
+	for _, a := range m.Poll.Answers {
+		if a, ok := a.(*tg.PollAnswer); ok {
+			add(a.Media)
+		}
+	}
+	add(m.Results.SolutionMedia)
+	return all
+}
+
+// paidMedia is that of it which the service shows to whoever has not paid.
+func paidMedia(m *tg.MessageMediaPaidMedia) (all []tg.MessageMediaClass) {
+	for _, e := range m.ExtendedMedia {
+		if x, ok := e.(*tg.MessageExtendedMedia); ok {
+			all = append(all, x.Media)
+		}
+	}
+	return all
 }

@@ -20,9 +20,11 @@ type post struct {
 	Action     string         `json:"action,omitempty"` // of a service message, as the schema names it
 	Album      string         `json:"album,omitempty"`
 	Author     canon.Text     `json:"author,omitempty"`
+	Buttons    []button       `json:"buttons,omitempty"`
 	Content    hashing.Digest `json:"content"`
 	EditHidden bool           `json:"edit_hidden,omitempty"`
 	Edited     string         `json:"edited,omitempty"`
+	FactCheck  canon.Text     `json:"factcheck,omitempty"` // what the service has put below it, where it was told
 	Forward    *forward       `json:"forward,omitempty"`
 	Forwards   int            `json:"forwards,omitempty"`
 	ID         int            `json:"id"`
@@ -30,15 +32,18 @@ type post struct {
 	Links      []canon.Text   `json:"links,omitempty"`
 	Media      []media        `json:"media,omitempty"`
 	Mentions   []canon.Text   `json:"mentions,omitempty"`
+	Poll       *poll          `json:"poll,omitempty"`
 	Posted     string         `json:"posted,omitempty"`
 	Reactions  int            `json:"reactions,omitempty"`
 	Replies    int            `json:"replies,omitempty"`
 	ReplyTo    int            `json:"reply_to,omitempty"`
 	Restricted []canon.Text   `json:"restricted,omitempty"`
+	Rich       bool           `json:"rich,omitempty"`  // it has blocks, whose text is not in Text
 	Slice      string         `json:"slice,omitempty"` // where it lies in the answer; "" is m-<id>
 	Text       canon.Text     `json:"text,omitempty"`
 	TextDigest hashing.Digest `json:"text_digest"`
 	Topic      int            `json:"topic,omitempty"`
+	TTL        int            `json:"ttl,omitempty"` // after so many s the service takes it away
 	Via        string         `json:"via,omitempty"`
 	Views      int            `json:"views,omitempty"`
 }
@@ -53,11 +58,13 @@ type forward struct {
 
 // media is something beside the text.
 type media struct {
-	File string     `json:"file,omitempty"`
-	Kind string     `json:"kind"`
-	MIME canon.Text `json:"mime,omitempty"`
-	Name canon.Text `json:"name,omitempty"`
-	Size int64      `json:"size,omitempty"`
+	Channel string     `json:"channel,omitempty"` // of a story: whose
+	File    string     `json:"file,omitempty"`
+	Kind    string     `json:"kind"`
+	MIME    canon.Text `json:"mime,omitempty"`
+	Name    canon.Text `json:"name,omitempty"`
+	Place   string     `json:"place,omitempty"` // latitude and longitude, in degrees
+	Size    int64      `json:"size,omitempty"`
 }
 
 // maxListed bounds each list of a post: a stranger wrote it.
@@ -75,7 +82,7 @@ func normalise(m tg.MessageClass) (*post, error) {
 		p.Content = content
 		return p, nil
 	case *tg.MessageService:
-		p := &post{Content: content, ID: m.ID, Kind: "service", Posted: unix(m.Date), TextDigest: hashing.Of(nil), Reactions: sum(m.Reactions)}
+		p := &post{Content: content, ID: m.ID, Kind: "service", TTL: max(m.TTLPeriod, 0), Posted: unix(m.Date), TextDigest: hashing.Of(nil), Reactions: sum(m.Reactions)}
 		if m.Action != nil {
 			p.Action = m.Action.TypeName()
 		}
@@ -89,6 +96,10 @@ func ofMessage(m *tg.Message) *post {
 	p := &post{ID: m.ID, Kind: "message", Author: canon.Text(m.PostAuthor), Text: canon.Text(m.Message), TextDigest: hashing.Of([]byte(m.Message)),
 		Posted: unix(m.Date), Edited: unix(m.EditDate), EditHidden: m.EditHide, Views: max(m.Views, 0), Forwards: max(m.Forwards, 0),
 		Reactions: sum(m.Reactions), Replies: max(m.Replies.Replies, 0), Album: number(m.GroupedID), Via: number(m.ViaBotID), Media: mediaOf(m.Media, 0)}
+	if q, ok := m.Media.(*tg.MessageMediaPoll); ok {
+		p.Poll = pollOf(q)
+	}
+	p.TTL, p.FactCheck, p.Buttons, p.Rich = max(m.TTLPeriod, 0), canon.Text(m.Factcheck.Text.Text), buttonsOf(m.ReplyMarkup), len(m.RichMessage.Blocks) > 0
 	p.answers(m.ReplyTo)
 	p.links(m)
 	for _, r := range m.RestrictionReason {
