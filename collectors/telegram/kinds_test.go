@@ -107,7 +107,9 @@ func TestPollVotes(t *testing.T) {
 	w := telegramtest.NewWorld()
 	ch := w.Channel(1234, "harbour", "Harbour")
 	ask := func(answers ...string) func(*tg.Message) {
-		return func(m *tg.Message) { m.SetMedia(telegramtest.Poll("Is it?", func(p *tg.Poll) { p.SetQuiz(true) }, answers...)) }
+		return func(m *tg.Message) {
+			m.SetMedia(telegramtest.Poll("Is it?", func(p *tg.Poll) { p.SetQuiz(true) }, answers...))
+		}
 	}
 	ch.Post("", ask("yes", "no"))
 	ch.Post("", ask("yes", "no", "perhaps"))
