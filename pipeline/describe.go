@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"holdfast"
@@ -174,33 +175,52 @@ func (in *Intake) commit(ctx context.Context, o collectors.Object) ([]holdfast.S
 	if len(o.SliceSecret) != sha256.Size {
 		return nil, fmt.Errorf("the secret has %d bytes, not %d", len(o.SliceSecret), sha256.Size)
 	}
-	var r io.Reader = strings.NewReader(string(o.Inline))
-	if o.Kept {
-		f, _, err := in.Store.Open(ctx, o.Digest)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
+	if !o.Kept {
+		return commitTo(o, func(h io.Writer, from, length int64) error {
+			if from+length > int64(len(o.Inline)) {
+				return io.ErrUnexpectedEOF
+			}
+			_, err := h.Write(o.Inline[from : from+length])
+			return err
+		})
 	}
-	out, at := make([]holdfast.Slice, len(o.Slices)), int64(0)
+	r, _, err := in.Store.Open(ctx, o.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	at := int64(0)
+	out, err := commitTo(o, func(h io.Writer, from, length int64) error {
+		if _, err := io.CopyN(io.Discard, r, from-at); err != nil {
+			return err
+		}
+		at = from + length
+		_, err := io.CopyN(h, r, length)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// commitTo asks copy for the bytes of each slice, one behind the other.
+func commitTo(o collectors.Object, copy func(to io.Writer, from, length int64) error) ([]holdfast.Slice, error) {
+	out, at, h := make([]holdfast.Slice, len(o.Slices)), int64(0), sha256.New()
 	for i, s := range o.Slices {
-		if s.Offset < at || s.Length < 0 {
+		if s.Offset < at || s.Length < 0 || s.Length > math.MaxInt64-s.Offset {
 			return nil, fmt.Errorf("slice %.80q overlaps or is out of order", s.Name)
 		}
-		h := sha256.New()
+		h.Reset()
 		h.Write(holdfast.SliceSalt(o.SliceSecret, s.Name))
-		if _, err := io.CopyN(io.Discard, r, s.Offset-at); err != nil {
-			return nil, fmt.Errorf("slice %.80q: %w", s.Name, err)
-		}
-		if _, err := io.CopyN(h, r, s.Length); err != nil {
+		if err := copy(h, s.Offset, s.Length); err != nil {
 			return nil, fmt.Errorf("slice %.80q: %w", s.Name, err)
 		}
 		at = s.Offset + s.Length
 		out[i] = holdfast.Slice{Commitment: hashing.Digest(h.Sum(nil)), Length: s.Length, Name: s.Name, Offset: s.Offset}
-	}
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		return nil, err
 	}
 	return out, nil
 }

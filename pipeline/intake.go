@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"holdfast"
 	"holdfast/collectors"
@@ -93,16 +96,35 @@ func (in *Intake) AcceptAll(ctx context.Context, steps []Step, move *Move) ([]Ac
 		return nil, err
 	}
 	source, messages := steps[0].Task.Source, make([]Message, len(steps))
-	for i, s := range steps {
-		c, err := in.draft(ctx, s.Task, s.Acquired)
+	heads := map[holdfast.ID]holdfast.Head{}
+	for _, s := range steps {
+		if _, ok := heads[s.Task.Case]; ok {
+			continue
+		}
+		head, err := in.Heads.Head(ctx, s.Task.Case)
 		if err != nil {
 			return nil, fmt.Errorf("accept %s: %w", source, err)
 		}
-		body, err := c.Encode()
-		if err != nil {
-			return nil, fmt.Errorf("accept %s: %w: %w", source, ErrMessage, err)
-		}
-		messages[i] = Message{ID: c.Manifest.ID, Body: body}
+		heads[s.Task.Case] = head
+	}
+	var g errgroup.Group // on all cores: with its slices an answer of Telegram's is some work
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, s := range steps {
+		g.Go(func() error {
+			c, err := in.draft(ctx, s.Task, s.Acquired, heads[s.Task.Case])
+			if err != nil {
+				return fmt.Errorf("accept %s: %w", source, err)
+			}
+			body, err := c.Encode()
+			if err != nil {
+				return fmt.Errorf("accept %s: %w: %w", source, ErrMessage, err)
+			}
+			messages[i] = Message{ID: c.Manifest.ID, Body: body}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	at, err := in.Queue.Publish(ctx, move, messages...)
 	if err != nil {
@@ -115,11 +137,7 @@ func (in *Intake) AcceptAll(ctx context.Context, steps []Step, move *Move) ([]Ac
 	return out, nil
 }
 
-func (in *Intake) draft(ctx context.Context, t Task, a *collectors.Acquired) (*Captured, error) {
-	head, err := in.Heads.Head(ctx, t.Case)
-	if err != nil {
-		return nil, err
-	}
+func (in *Intake) draft(ctx context.Context, t Task, a *collectors.Acquired, head holdfast.Head) (*Captured, error) {
 	c := &Captured{Inline: map[string][]byte{}}
 	m := &c.Manifest
 	m.ID, m.Case, m.Custody, m.Kind, m.Nonce = t.Capture(), t.Case, head, holdfast.KindCapture, holdfast.NewNonce()

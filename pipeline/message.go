@@ -216,11 +216,28 @@ func (it *Item) check() error {
 		return messageError("position %d: %w", it.Position, err)
 	}
 	it.Case = id
+	return it.named()
+}
+
+// named makes sure that the Manifest names every small Object. It goes through it
+// once: with its slices a Manifest may have a hundred times what is looked for.
+func (it *Item) named() error {
+	const form = `"digest":"sha256:`
+	open := make(map[string]bool, len(it.Small))
 	for _, s := range it.Small {
-		needle = append(append(needle[:0], `"digest":"sha256:`...), s.Digest.Hex()...)
-		if !bytes.Contains(it.Manifest, append(needle, '"')) {
-			return messageError("position %d: small object %s is not in the manifest", it.Position, s.Digest)
+		open[s.Digest.Hex()] = true
+	}
+	for rest := it.Manifest; len(open) > 0; {
+		at := bytes.Index(rest, []byte(form))
+		if at < 0 {
+			break
 		}
+		if rest = rest[at+len(form):]; len(rest) > 64 && rest[64] == '"' {
+			delete(open, string(rest[:64]))
+		}
+	}
+	for missing := range open {
+		return messageError("position %d: small object sha256:%s is not in the manifest", it.Position, missing)
 	}
 	return nil
 }

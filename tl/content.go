@@ -2,6 +2,7 @@ package tl
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/gotd/td/tdp"
 	"github.com/gotd/td/tg"
@@ -19,8 +20,15 @@ import (
 //
 // Of a message that is not there (messageEmpty) the Digest is that of nothing.
 // Errors: as [AppendJSON].
-func Content(m tg.MessageClass) (hashing.Digest, error) {
-	w := &writer{leave: volatile, b: make([]byte, 0, 1024)}
+func Content(m tg.MessageClass) (hashing.Digest, error) { return new(Writer).Content(m) }
+
+// Content is the function of this name.
+func (k *Writer) Content(m tg.MessageClass) (hashing.Digest, error) {
+	if k.content == nil {
+		k.content, k.scratch = map[reflect.Type][]member{}, make([]byte, 0, 1024)
+	}
+	w := &writer{leave: volatile, b: k.scratch[:0], known: k.content}
+	defer func() { k.scratch = w.b }()
 	if _, empty := m.(*tg.MessageEmpty); empty {
 		return hashing.Of(nil), nil
 	}

@@ -30,16 +30,58 @@ var ErrDepth = errors.New("nested too deeply")
 // forbids and a server can send, becomes {"_":"bytes","base64":"…"}. Errors:
 // [ErrDepth]; one that names a type that has no such form. The object must have
 // been decoded: what is set is taken from its flags.
-func AppendJSON(dst []byte, o tdp.Object) ([]byte, error) {
-	w := writer{b: dst}
-	err := guard(func() error { return w.object(o, 0) })
-	return w.b, err
+func AppendJSON(dst []byte, o tdp.Object) ([]byte, error) { return new(Writer).AppendJSON(dst, o) }
+
+// Writer is AppendJSON and Content for many objects: it remembers where the members of
+// each type lie, of which there are some hundreds. The zero value is good. It is for one
+// goroutine at a time.
+type Writer struct {
+	whole, content map[reflect.Type][]member // all members, and those that are content
+	scratch        []byte
+}
+
+// AppendJSON is the function of this name.
+func (w *Writer) AppendJSON(dst []byte, o tdp.Object) ([]byte, error) {
+	if w.whole == nil {
+		w.whole = map[reflect.Type][]member{}
+	}
+	k := writer{b: dst, known: w.whole}
+	err := guard(func() error { return k.object(o, 0) })
+	return k.b, err
 }
 
 // writer writes JSON. leave says which members are passed over.
 type writer struct {
 	b     []byte
 	leave func(typ, member string) bool
+	known map[reflect.Type][]member
+}
+
+// member is where a member of a type lies; below 0: it is not written.
+type member int
+
+// members finds those of a type, in the order of info: that is of the schema, and the
+// same for each object of the type.
+func (w *writer) members(t reflect.Type, info *tdp.Type) ([]member, error) {
+	if all, ok := w.known[t]; ok {
+		return all, nil
+	}
+	all := make([]member, len(info.Fields))
+	for i, f := range info.Fields {
+		all[i] = -1
+		if w.leave != nil && w.leave(info.Name, f.SchemaName) {
+			continue
+		}
+		at, ok := t.FieldByName(f.Name)
+		if !ok || len(at.Index) != 1 {
+			return nil, fmt.Errorf("%s.%s: %s has no such member", info.Name, f.SchemaName, t)
+		}
+		if at.Type.Kind() != reflect.Uint32 { // flags: what they say is said by the members
+			all[i] = member(at.Index[0])
+		}
+	}
+	w.known[t] = all
+	return all, nil
 }
 
 func (w *writer) object(o tdp.Object, depth int) error {
@@ -52,17 +94,17 @@ func (w *writer) object(o tdp.Object, depth int) error {
 		return nil
 	}
 	v = v.Elem()
+	all, err := w.members(v.Type(), &info)
+	if err != nil {
+		return err
+	}
 	w.b = append(append(append(w.b, `{"_":"`...), info.Name...), '"')
-	for _, f := range info.Fields {
-		if f.Null || w.leave != nil && w.leave(info.Name, f.SchemaName) {
-			continue
-		}
-		m := v.FieldByName(f.Name)
-		if m.Kind() == reflect.Uint32 { // flags: what they say is said by the members
+	for i, f := range info.Fields {
+		if f.Null || all[i] < 0 {
 			continue
 		}
 		w.b = append(append(append(w.b, ',', '"'), f.SchemaName...), '"', ':')
-		if err := w.value(m, depth+1); err != nil {
+		if err := w.value(v.Field(int(all[i])), depth+1); err != nil {
 			return fmt.Errorf("%s.%s: %w", info.Name, f.SchemaName, err)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // lineTo is a Line to a Telegram of one's own, for the length of a test.
 func lineTo(t testing.TB, s *telegramtest.Server) *telegram.Line {
 	t.Helper()
-	l, at, err := ownLine(t.Context(), s)
+	l, at, err := ownLine(t.Context(), serviceUp{s.File(), s.Phone, s.Code})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,11 +43,11 @@ func TestBenchTelegram(t *testing.T) {
 			t.Fatal(err)
 		}
 		got = append(got, f.Bench)
-		if f.Value <= 0 || f.Ratio <= 0 || f.Against == "" || strings.Contains(f.Unit, "loopback") != (f.Bench == "history" || f.Bench == "pushed") {
+		if f.Value <= 0 || f.Ratio <= 0 || f.Against == "" || strings.Contains(f.Unit, "loopback") != (f.Bench == "history" || f.Bench == "pushed" || f.Bench == "watched") {
 			t.Errorf("%+v", f)
 		}
 	}
-	if want := []string{"answers", "history", "history", "posts", "pushed", "pushed"}; !slices.Equal(got, want) {
+	if want := []string{"answers", "history", "history", "posts", "pushed", "pushed", "watched"}; !slices.Equal(got, want) {
 		t.Errorf("figures %v, want %v", got, want)
 	}
 }
@@ -62,7 +62,7 @@ func TestChannelInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	t.Cleanup(s.Close) // behind the Line, for which it would wait
 	_, n := roundNode(t)
 	by := telegram.NewCollector(telegram.CollectorOptions{Line: lineTo(t, s), Training: true})
 	id := addTask(t, n, "telegram:@harbour", taskOptions{})
@@ -76,6 +76,9 @@ func TestChannelInterrupted(t *testing.T) {
 		r.run(ctx, []wish{{id: id}})
 		r.names.end(ctx)
 		stop()
+		if r.refused != nil {
+			t.Fatal(r.refused)
+		}
 		for _, k := range tasksLeft(t, n) { // what a killed process leaves is free when its lease is over
 			if err := n.queue.Renew(t.Context(), k, time.Millisecond); k.Lease.Token > 0 && k.Lease.Until.After(time.Now()) && err != nil {
 				t.Fatal(err)

@@ -26,21 +26,27 @@ import (
 
 func (c *cli) benchCmd() *cobra.Command {
 	var count int
-	cmd := command("bench [hash|seal|verify|posts|telegram]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
+	cmd := command("bench [hash|seal|verify|telegram|answers|history|posts|watched]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			if count < 1 || count > 1_000_000 {
 				return usageError("--messages %d: 1 to 1,000,000", count)
 			}
 			benches := map[string]func(context.Context) error{"hash": c.benchHash, "seal": c.benchSeal, "verify": c.benchVerify,
-				"posts":    func(ctx context.Context) error { return c.benchPosts(ctx, 2*count) },
-				"telegram": func(ctx context.Context) error { return c.benchTelegram(ctx, count) }}
-			names := []string{"hash", "seal", "verify", "telegram"} // which has posts in it
+				"answers": func(context.Context) error { return c.benchAnswers(count) },
+				"history": func(ctx context.Context) error { return c.benchHistory(ctx, 2*count) },
+				"posts":   func(ctx context.Context) error { return c.benchPosts(ctx, 2*count) },
+				"watched": func(ctx context.Context) error { return c.benchPushed(ctx, max(1, count/20), max(1, count/100)) }}
+			telegram := []string{"answers", "history", "posts", "watched"}
+			names := append([]string{"hash", "seal", "verify"}, telegram...)
 			if len(args) == 1 {
 				names = args
 			}
+			if names[0] == "telegram" {
+				names = telegram
+			}
 			for _, name := range names {
 				if benches[name] == nil {
-					return usageError("bench %.40q: it is hash, seal, verify, posts or telegram", name)
+					return usageError("bench %.40q: it is hash, seal, verify, telegram, or a part of it: answers, history, posts, watched", name)
 				}
 				if err := benches[name](cmd.Context()); err != nil {
 					return fmt.Errorf("bench %s: %w", name, err)
@@ -51,12 +57,13 @@ func (c *cli) benchCmd() *cobra.Command {
 	cmd.Long = `Each line is a figure, its unit, and its part of a limit: what other people's code
 does on this machine in the same run, or the budget in docs/DESIGN.md.
 
-telegram: a channel's history and what becomes of its posts, against a service in
-this process. Such a figure says loopback: on the real network the service's limits
-decide, and they are kept.
+telegram (answers, history, posts, watched): a channel's history, what becomes of its posts, and channels that are
+watched, against a service in another process of this program. Such a figure says
+loopback: on the real network the service's limits decide, and they are kept.
 
 exit status: 0 done  1 could not  2 usage`
-	cmd.Flags().IntVar(&count, "messages", benchMessages, "of posts and telegram: how many messages the channel has")
+	cmd.AddCommand(c.benchServiceCmd())
+	cmd.Flags().IntVar(&count, "messages", benchMessages, "of telegram: how many messages the channel has; 1 channel is watched for every 20")
 	return cmd
 }
 

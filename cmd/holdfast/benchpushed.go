@@ -1,44 +1,37 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"holdfast"
-	"holdfast/collectors/telegram/telegramtest"
+	"holdfast/collectors/telegram"
 )
 
 // Of following, as `bench telegram` measures it.
 const (
-	pushedChannels = 20
-	pushedPause    = 100 * time.Millisecond // between two posts, of any channel
-	pushedAtMost   = 2 * time.Minute        // to begin with, and for the last to be sealed
+	pushedPause  = 100 * time.Millisecond // between two posts, of any channel
+	pushedAtMost = 2 * time.Minute        // to begin with, and for the last to be sealed
 )
 
-// benchPushed times posts from the moment they are made, on the service's side, to
-// the line of `watch run` that says that they are sealed: push, question, answer,
-// queue, index, Seal.
-func (c *cli) benchPushed(ctx context.Context, count int) error {
+// benchPushed watches so many channels with `watch run` in a process of its own, and
+// times posts from the moment they are made, in the service's process, to the line
+// that says that they are sealed: push, question, answer, queue, index, Seal. The
+// authorities are in this process.
+func (c *cli) benchPushed(ctx context.Context, channels, count int) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	world := telegramtest.NewWorld()
-	var channels []*telegramtest.Channel
-	var rows []watchRow
-	for i := range int64(pushedChannels) {
-		name := fmt.Sprintf("harbour%02d", i)
-		ch := world.Channel(2000+i, name, "Harbour news")
-		ch.Post("the first")
-		channels, rows = append(channels, ch), append(rows, watchRow{name: "telegram:@" + name})
-	}
-	s, err := telegramtest.Start(world, telegramtest.Options{})
+	s, err := startService(ctx, c.errs, serviceWorld{Channels: channels})
 	if err != nil {
 		return err
 	}
@@ -48,28 +41,32 @@ func (c *cli) benchPushed(ctx context.Context, count int) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	n, err := c.benchNode(ctx, dir)
+	env, err := c.benchWatches(ctx, dir, s, channels)
 	if err != nil {
 		return err
 	}
-	defer n.Close()
-	lines := &watchLines{posted: map[postKey]time.Time{}, of: map[holdfast.ID][]time.Time{}}
-	sub := &cli{in: c.in, out: lines, errs: io.Discard, data: n.dir, json: true}
-	if err := sub.watchAdd(ctx, n, rows); err != nil {
-		return err
-	}
-	w, err := sub.newWatchRun(ctx, n)
+	cmd, err := thisProgram(ctx, c.errs, "watch", "run", "--json")
 	if err != nil {
 		return err
 	}
-	defer w.door.Close()
-	l, at, err := ownLine(ctx, s)
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	w.door.open = l
-	go w.door.forward(at.Pushed(), l.done)
-	took, err := lines.follow(ctx, w, channels, count)
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start watch run: %w", err)
+	}
+	lines := &watchLines{of: map[holdfast.ID][]postKey{}, sealed: map[postKey]time.Time{}, ended: make(chan struct{})}
+	go lines.read(out)
+	begun := time.Now()
+	took, err := lines.follow(s, channels, count, func() { begun = time.Now() })
+	followed := time.Since(begun)
+	cmd.Cancel() //nolint:errcheck // it may have ended
+	<-lines.ended
+	if werr := cmd.Wait(); err == nil {
+		err = werr
+	}
 	if err != nil {
 		return err
 	}
@@ -78,7 +75,47 @@ func (c *cli) benchPushed(ctx context.Context, count int) error {
 		d := took[min(len(took)*p/100, len(took)-1)]
 		c.figure("pushed", d.Seconds(), fmt.Sprintf("s, p%d of %d posts, made to told as sealed, loopback", p, len(took)), d.Seconds()/3, "the budget of 3 s for p99")
 	}
+	u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return errors.New("this system does not say what a process has held")
+	}
+	resident, spent := float64(u.Maxrss)*1024/1e6, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()
+	c.figure("watched", resident, fmt.Sprintf("MB resident at most, watch run of %d channels, loopback", channels), resident/1000,
+		fmt.Sprintf("the budget of 1,000 (%.1f s of processor time, %.0f s of posts in it)", spent.Seconds(), followed.Seconds()))
 	return nil
+}
+
+// benchWatches makes a node that watches the channels, and returns the environment
+// in which it works.
+func (c *cli) benchWatches(ctx context.Context, dir string, s *benchService, channels int) (env []string, err error) {
+	n, err := c.benchNode(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	servers, err := telegram.ParseServers(s.File)
+	if err != nil {
+		return nil, err
+	}
+	o := telegram.Options{App: telegram.App{ID: 1, Hash: "hash"}, Servers: servers}
+	in, err := o.LogIn(ctx, "+"+s.Phone, answersCode(s.Code))
+	if err != nil {
+		return nil, err
+	}
+	if err := n.keepSession("a1", servers.Service(), in); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "servers.json")
+	if err := os.WriteFile(file, s.File, 0o600); err != nil {
+		return nil, err
+	}
+	rows := make([]watchRow, channels)
+	for i := range rows {
+		rows[i].name = "telegram:@" + benchChannelName(i)
+	}
+	sub := &cli{in: c.in, out: io.Discard, errs: c.errs, data: n.dir}
+	return []string{"HOLDFAST_DATA=" + n.dir, "HOLDFAST_TELEGRAM_SERVERS=" + file, "HOLDFAST_TELEGRAM_APP_ID=1", "HOLDFAST_TELEGRAM_APP_HASH=0123456789abcdef0123456789abcdef"},
+		sub.watchAdd(ctx, n, rows)
 }
 
 // postKey is a post as a line names it.
@@ -87,26 +124,33 @@ type postKey struct {
 	id      int64
 }
 
-// watchLines reads the lines of `watch run`: when each post that was made is told as
-// sealed. It is safe for concurrent use.
+// watchLines reads the lines of `watch run`: when each post is told as sealed. It is
+// safe for concurrent use.
 type watchLines struct {
 	mu     sync.Mutex
-	begun  int // channels whose history is there
-	posted map[postKey]time.Time
-	of     map[holdfast.ID][]time.Time // when the posts of a Capture were made
-	took   []time.Duration
+	begun  int                       // channels whose history is there
+	of     map[holdfast.ID][]postKey // the posts of a Capture that is not sealed
+	sealed map[postKey]time.Time     // the first time
+	ended  chan struct{}             // closed behind the last line
 }
 
-// Write implements io.Writer: it is one line.
-func (l *watchLines) Write(b []byte) (int, error) {
-	now := time.Now()
+func (l *watchLines) read(out io.Reader) {
+	defer close(l.ended)
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		l.line(lines.Bytes(), time.Now())
+	}
+}
+
+func (l *watchLines) line(b []byte, now time.Time) {
 	var e struct {
 		Event, Part, Channel string
 		ID                   json.RawMessage
 		Capture              holdfast.ID
 	}
 	if json.Unmarshal(b, &e) != nil {
-		return len(b), nil // of another form, and not one of these
+		return // of another form, and not one of these
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,38 +161,31 @@ func (l *watchLines) Write(b []byte) (int, error) {
 		}
 	case "post":
 		k := postKey{channel: e.Channel}
-		if json.Unmarshal(e.ID, &k.id) != nil {
-			break
-		}
-		if made, ok := l.posted[k]; ok {
-			l.of[e.Capture] = append(l.of[e.Capture], made)
-			delete(l.posted, k)
+		if json.Unmarshal(e.ID, &k.id) == nil {
+			l.of[e.Capture] = append(l.of[e.Capture], k)
 		}
 	case "sealed":
 		var id holdfast.ID
 		if json.Unmarshal(e.ID, &id) != nil {
 			break
 		}
-		for _, made := range l.of[id] {
-			l.took = append(l.took, now.Sub(made))
+		for _, k := range l.of[id] {
+			if _, ok := l.sealed[k]; !ok {
+				l.sealed[k] = now
+			}
 		}
 		delete(l.of, id)
 	}
-	return len(b), nil
 }
 
-// follow runs the watches, makes the posts and returns how long each took.
-func (l *watchLines) follow(ctx context.Context, w *watchRun, channels []*telegramtest.Channel, count int) ([]time.Duration, error) {
-	until, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- w.run(ctx, until) }()
+// follow waits until all is followed, has the posts made and returns how long each
+// took.
+func (l *watchLines) follow(s *benchService, channels, count int, begin func()) (took []time.Duration, err error) {
 	wait := func(what string, there func() bool) error {
 		for end := time.Now().Add(pushedAtMost); !locked(&l.mu, there); {
 			select {
-			case err := <-ended:
-				ended <- err
-				return errors.Join(fmt.Errorf("the run ended before %s", what), err)
+			case <-l.ended:
+				return fmt.Errorf("watch run ended before %s", what)
 			case <-time.After(10 * time.Millisecond):
 			}
 			if time.Now().After(end) {
@@ -157,19 +194,29 @@ func (l *watchLines) follow(ctx context.Context, w *watchRun, channels []*telegr
 		}
 		return nil
 	}
-	err := wait("all channels were followed", func() bool { return l.begun >= len(channels) })
-	for i := 0; i < count && err == nil; i++ {
-		ch := channels[rand.IntN(len(channels))]
-		locked(&l.mu, func() error { // no line about it is read before it is noted
-			made := time.Now()
-			l.posted[postKey{fmt.Sprint(ch.ID), int64(ch.Post(fmt.Sprintf("Fire at the harbour, report %d", i)))}] = made
-			return nil
-		})
-		time.Sleep(pushedPause)
+	if err := wait("all channels were followed", func() bool { return l.begun >= channels }); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = wait("every post was sealed", func() bool { return len(l.took) >= count })
+	begin()
+	if err := s.tell.Encode(servicePosts{count, pushedPause}); err != nil {
+		return nil, err
 	}
-	stop()
-	return l.took, errors.Join(err, <-ended)
+	made := make([]servicePost, count)
+	for i := range made {
+		if err := s.said.Decode(&made[i]); err != nil {
+			return nil, err
+		}
+	}
+	err = wait("every post was sealed", func() bool {
+		took = took[:0]
+		for _, p := range made {
+			at, ok := l.sealed[postKey{p.Channel, p.ID}]
+			if !ok {
+				return false
+			}
+			took = append(took, at.Sub(p.Made))
+		}
+		return true
+	})
+	return took, err
 }

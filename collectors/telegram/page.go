@@ -268,8 +268,9 @@ func derive(list []entry) []derived {
 	var g errgroup.Group
 	for k := range n {
 		g.Go(func() error {
+			w := new(tl.Writer)
 			for i := k * len(list) / n; i < (k+1)*len(list)/n; i++ {
-				out[i] = deriveOne(list[i])
+				out[i] = deriveOne(w, list[i])
 			}
 			return nil
 		})
@@ -278,15 +279,15 @@ func derive(list []entry) []derived {
 	return out
 }
 
-func deriveOne(e entry) (d derived) {
+func deriveOne(w *tl.Writer, e entry) (d derived) {
 	if e.tl == nil {
 		d.err = fmt.Errorf("%s: %w", e.name, tl.ErrAnswer)
 		return d
 	}
-	if d.schema, d.err = tl.AppendJSON(make([]byte, 0, 1024), e.tl); d.err != nil || e.post == nil {
+	if d.schema, d.err = w.AppendJSON(make([]byte, 0, 1024), e.tl); d.err != nil || e.post == nil {
 		return d
 	}
-	p, err := normalise(e.post)
+	p, err := normalise(w, e.post)
 	if err != nil || p == nil {
 		d.err = err
 		return d

@@ -71,8 +71,8 @@ type media struct {
 const maxListed = 256
 
 // normalise reads a message; nil for what is none (messageEmpty).
-func normalise(m tg.MessageClass) (*post, error) {
-	content, err := tl.Content(m)
+func normalise(w *tl.Writer, m tg.MessageClass) (*post, error) {
+	content, err := w.Content(m)
 	if err != nil {
 		return nil, err
 	}
