@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -118,7 +119,7 @@ func TestSweepSpools(t *testing.T) {
 	}
 	defer live.Close()
 	long := time.Now().Add(-2 * spoolGrace)
-	for name, old := range map[string]bool{"spool-dead/lock": false, "spool-dead/browser/x": false, "spool-young/x": false, "spool-old/x": true, ".new-young": false, ".new-old": true, "other": true} {
+	for name, old := range map[string]bool{"spool-dead/lock": false, "spool-dead/browser/x": false, "spool-young/x": false, "spool-old/x": true, "spool-dead.gone/browser/x": false, ".new-spool-young/lock": false, ".new-spool-old/lock": true, ".new-young": false, ".new-old": true, "other": true} {
 		file := filepath.Join(data, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
@@ -137,9 +138,43 @@ func TestSweepSpools(t *testing.T) {
 	if err := sweepSpools(data); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{filepath.Base(live.dir) + "/lock": true, "spool-dead": false, "spool-young": true, "spool-old": false, ".new-young": true, ".new-old": false, "other": true} {
+	for name, want := range map[string]bool{filepath.Base(live.dir) + "/lock": true, "spool-dead": false, "spool-young": true, "spool-old": false, "spool-dead.gone": false, ".new-spool-young": true, ".new-spool-old": false, ".new-young": true, ".new-old": false, "other": true} {
 		if _, err := os.Lstat(filepath.Join(data, name)); (err == nil) != want {
 			t.Errorf("%s is there: %v, want %v", name, err == nil, want)
+		}
+	}
+}
+
+// TestSpoolRemoved guards that whoever is killed while a spool is removed leaves what
+// the next one removes: what has the name of a spool has the lock's file in it.
+func TestSpoolRemoved(t *testing.T) {
+	data := t.TempDir()
+	s, err := openSpool(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5000 {
+		if err := os.WriteFile(filepath.Join(s.dir, strconv.Itoa(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed := make(chan struct{})
+	go func() {
+		defer close(removed)
+		s.Close()
+	}()
+	there := func(name string) bool { _, err := os.Lstat(name); return err == nil }
+	for looks := 0; ; looks++ {
+		if !there(filepath.Join(s.dir, "lock")) && there(s.dir) {
+			t.Fatalf("look %d: without a lock: whoever is killed now leaves it for an hour", looks)
+		}
+		select {
+		case <-removed:
+			if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
+				t.Errorf("left: %v %v", left, err)
+			}
+			return
+		default:
 		}
 	}
 }

@@ -12,43 +12,66 @@ import (
 
 // spool is DIR/spool-<random>: the browser's profile and what a capture has
 // received and not kept yet. Nothing in it was accepted. Its lock dies with the
-// process, so a killed one's spool is seen and removed by the next.
+// process, so a killed one's spool is seen and removed by the next. It has that name
+// from when it is locked until its removal begins, and no other does: whoever is
+// killed in making one leaves .new-spool-<random>, in removing one spool-<random>.gone.
 type spool struct {
 	dir    string
 	unlock func()
 }
 
-// spoolGrace is how old a spool without a lock must be before it counts as left
-// behind: its maker may be between the folder and the lock.
+const (
+	newSpool  = ".new-spool-"
+	goneSpool = ".gone" // the end of the name
+)
+
+// spoolGrace is how old what is being made must be before it counts as left behind.
 const spoolGrace = time.Hour
 
 func openSpool(data string) (*spool, error) {
 	if err := sweepSpools(data); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(data, "spool-")
+	made, err := os.MkdirTemp(data, newSpool)
 	if err != nil {
 		return nil, fmt.Errorf("make a spool: %w", err)
 	}
-	unlock, err := tryLock(filepath.Join(dir, "lock"))
+	dir := filepath.Join(data, strings.TrimPrefix(filepath.Base(made), ".new-"))
+	unlock, err := tryLock(filepath.Join(made, "lock"))
 	if err == nil && unlock == nil {
 		err = errors.New("another process has it")
 	}
+	if err == nil {
+		if err = os.Rename(made, dir); err != nil {
+			unlock()
+		}
+	}
 	if err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("lock spool %s: %w", dir, err)
+		os.RemoveAll(made)
+		return nil, fmt.Errorf("lock spool %s: %w", made, err)
 	}
 	return &spool{dir, unlock}, nil
 }
 
-// Close removes the spool, and then the lock.
+// Close removes the spool, and then the lock. What stays is swept by the next
+// openSpool.
 func (s *spool) Close() {
-	os.RemoveAll(s.dir) // what stays is swept by the next openSpool
+	removeSpool(s.dir)
 	s.unlock()
 }
 
-// sweepSpools removes what dead processes left: spools, and half-written
-// settings files (see writeFile), which have no lock but live for milliseconds.
+// removeSpool removes one whose lock the caller has. Its name goes first: the lock's
+// file may be the first that is removed, and what is without one looks like no spool.
+func removeSpool(dir string) {
+	if gone := dir + goneSpool; os.Rename(dir, gone) == nil {
+		dir = gone
+	}
+	os.RemoveAll(dir)
+}
+
+// sweepSpools removes what dead processes left: spools, and half-made ones and
+// half-written settings files (see writeFile), which have no lock but live for
+// milliseconds.
 func sweepSpools(data string) error {
 	entries, err := os.ReadDir(data)
 	if err != nil {
@@ -58,7 +81,9 @@ func sweepSpools(data string) error {
 		name := filepath.Join(data, e.Name())
 		switch {
 		case strings.HasPrefix(e.Name(), ".new-") && isOld(name):
-			os.Remove(name)
+			os.RemoveAll(name)
+		case strings.HasPrefix(e.Name(), "spool-") && strings.HasSuffix(name, goneSpool):
+			os.RemoveAll(name)
 		case strings.HasPrefix(e.Name(), "spool-"):
 			sweepSpool(name)
 		}
@@ -69,7 +94,7 @@ func sweepSpools(data string) error {
 func sweepSpool(dir string) {
 	lock := filepath.Join(dir, "lock")
 	if _, err := os.Lstat(lock); errors.Is(err, fs.ErrNotExist) {
-		if isOld(dir) {
+		if isOld(dir) { // an older holdfast's, which gave the name before the lock
 			os.RemoveAll(dir)
 		}
 		return
@@ -79,7 +104,7 @@ func sweepSpool(dir string) {
 		return // in use, or gone meanwhile
 	}
 	defer unlock()
-	os.RemoveAll(dir)
+	removeSpool(dir)
 }
 
 func isOld(name string) bool {

@@ -168,9 +168,12 @@ func TestHostile(t *testing.T) {
 			if test.long {
 				long(t)
 			}
-			begin := time.Now()
-			a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + test.path, AllowPrivate: true, Budget: short})
-			if d := time.Since(begin); d > short.Time+10*time.Second {
+			begin, budget := time.Now(), short
+			if test.path == "/endless" { // half goes into waiting for its end, and on a busy machine a picture takes seconds
+				budget.Time = 10 * time.Second
+			}
+			a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + test.path, AllowPrivate: true, Budget: budget})
+			if d := time.Since(begin); d > budget.Time+10*time.Second {
 				t.Errorf("took %s", d)
 			}
 			if a.Outcome != test.outcome || test.reason != "" && !hasReason(a, test.reason) {
