@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 )
 
 // Index is the stage that tells a catalog what was accepted and what became of
@@ -18,16 +19,27 @@ type Index struct {
 	Indexer   Indexer
 	Prune     Pruner       // Optional: frees payloads that are preserved and indexed.
 	Log       *slog.Logger // Optional.
+	// Window is how long after one step the next begins, at least: what comes meanwhile
+	// is told together, for one fsync of each kind. Drain does not wait. Optional.
+	Window time.Duration
 }
 
 // Run works until ctx ends, and returns its error, or the queue's or Indexer's.
 func (x *Index) Run(ctx context.Context) error {
 	for {
+		w := window{length: x.Window, closed: time.Now()}
 		if _, err := x.Drain(ctx); err != nil {
 			return err
 		}
 		if err := x.wait(ctx); err != nil {
 			return err
+		}
+		if left := w.left(); left > 0 { // a message that comes alone does not wait
+			select {
+			case <-time.After(left):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
 	}
 }

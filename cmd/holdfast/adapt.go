@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"holdfast"
@@ -75,12 +76,14 @@ type indexer struct {
 	}
 	store *file.Store
 	log   *slog.Logger
+	told  *atomic.Int64 // counts up with each
 }
 
 func (x *indexer) Accepted(ctx context.Context, items []pipeline.Item) error {
 	if err := accepted(ctx, items, x.cat, x.store, x.log); err != nil {
 		return err
 	}
+	defer x.told.Add(1)
 	return x.cat.Sync(ctx)
 }
 
@@ -197,6 +200,7 @@ func (x *indexer) Sealed(ctx context.Context, results []pipeline.Outcome) error 
 	if err := x.cat.Sealed(ctx, batch); err != nil {
 		return err
 	}
+	defer x.told.Add(1)
 	return x.cat.Sync(ctx)
 }
 

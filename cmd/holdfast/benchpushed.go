@@ -102,7 +102,7 @@ func (c *cli) benchWatches(ctx context.Context, dir string, s *benchService, cha
 	if err != nil {
 		return nil, err
 	}
-	if err := n.keepSession("a1", servers.Service(), in); err != nil {
+	if err := n.keepSession(sessionFile("a1"), servers.Service(), in); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "servers.json")

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"holdfast"
 	"holdfast/catalog"
@@ -35,6 +36,7 @@ type node struct {
 	keys   *keyring
 	trust  *preserve.Trust
 	index  *pipeline.Index
+	told   atomic.Int64 // how often this process has told the catalog something
 	lists  listCache
 
 	loss    *queueLoss // of a queue that this process has replaced
@@ -56,7 +58,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
-	n.index = &pipeline.Index{Queue: n.queue, Indexer: &indexer{n.cat, n.store, n.log}, Prune: pruner{n}, Log: n.log}
+	n.index = &pipeline.Index{Queue: n.queue, Indexer: &indexer{cat: n.cat, store: n.store, log: n.log, told: &n.told}, Prune: pruner{n}, Window: pipeline.WindowOwn, Log: n.log}
 	if err := n.begin(ctx); err != nil {
 		n.Close()
 		return nil, err

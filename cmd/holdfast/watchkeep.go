@@ -18,7 +18,11 @@ import (
 func (w *watchRun) sync(ctx context.Context, now time.Time) error {
 	asOf := changed(w.n.path(fileWatches))
 	if asOf.Equal(w.asOf) && !w.rescan && now.Sub(w.scanned) < rescanEvery {
-		return nil
+		if !w.lacks || now.Sub(w.kept) < keepEvery {
+			return nil
+		}
+		w.lacks, w.kept = false, now
+		return w.keepTasks(ctx, now) // what its own Tasks have come to is known without a look at all of them
 	}
 	list, err := w.n.watches()
 	if err != nil { // somebody edits it; what was known goes on
@@ -33,7 +37,7 @@ func (w *watchRun) sync(ctx context.Context, now time.Time) error {
 	if err := w.scan(ctx); err != nil {
 		return err
 	}
-	w.asOf, w.scanned, w.rescan = asOf, now, false
+	w.asOf, w.scanned, w.rescan, w.lacks, w.kept = asOf, now, false, false, now
 	return w.keepTasks(ctx, now)
 }
 
@@ -163,18 +167,23 @@ func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
 	// The history's Task is added before the list says so: a crash in between adds it
 	// again, under the same ID. That of following comes behind, since each has another
 	// ID: a crash in between counts one turn that nobody took.
+	var add []pipeline.Task
 	for id, k := range w.list {
 		if f := has[id][partFollow]; want[id] != nil && f != nil && f.step > 0 && k.Backfill == "" {
 			if b := has[id][partBackfill]; b == nil {
-				if err := w.addTask(ctx, &k.watch, partBackfill, k.watch.task(w.queue.Queue, partBackfill, k.Turn), w.history(ctx, k), now); err != nil {
+				if err := w.makeTask(ctx, &add, &k.watch, partBackfill, k.watch.task(w.queue.Queue, partBackfill, k.Turn), w.history(ctx, k), now); err != nil {
 					return err
 				}
 			}
 		}
 	}
+	if err := w.addTasks(ctx, add); err != nil {
+		return err
+	}
 	if err := w.change(ctx, want); err != nil {
 		return err
 	}
+	add = nil
 	for id, k := range w.list {
 		if want[id] == nil || has[id][partFollow] != nil {
 			continue
@@ -183,11 +192,11 @@ func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
 		if k.Failed != "" && k.FailedAt != nil {
 			due = k.FailedAt.Add(failedAgain)
 		}
-		if err := w.addTask(ctx, &k.watch, partFollow, k.Follow, wishOf(&k.watch, map[string]any{"follow": true}), due); err != nil {
+		if err := w.makeTask(ctx, &add, &k.watch, partFollow, k.Follow, wishOf(&k.watch, map[string]any{"follow": true}), due); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.addTasks(ctx, add)
 }
 
 // history is what the Task of a watch's history is asked for: all of it, or, where
@@ -241,8 +250,8 @@ func (w *watchRun) failed(ctx context.Context, k *watched, why []string) error {
 	return w.change(ctx, map[holdfast.ID]func(*watch){k.ID: func(s *watch) { s.Failed, s.FailedAt = text[:min(len(text), 500)], &now }})
 }
 
-// addTask puts a Task of a watch into the queue.
-func (w *watchRun) addTask(ctx context.Context, k *watch, part string, id holdfast.ID, wish map[string]any, due time.Time) error {
+// makeTask makes a Task of a watch, to be added.
+func (w *watchRun) makeTask(ctx context.Context, add *[]pipeline.Task, k *watch, part string, id holdfast.ID, wish map[string]any, due time.Time) error {
 	t, err := w.newTask(ctx, k, part, id, wish)
 	if err != nil {
 		if errors.As(err, new(*exitError)) || errors.Is(err, errNoEgress) { // its Case's way out is gone
@@ -253,18 +262,44 @@ func (w *watchRun) addTask(ctx context.Context, k *watch, part string, id holdfa
 		return err
 	}
 	t.Due = due.Truncate(time.Millisecond)
-	if _, err := w.n.queue.AddTasks(ctx, t); err != nil {
-		return fmt.Errorf("add task of %s: %w", k.Source, err)
-	}
-	w.takeTask(t)
+	*add = append(*add, t)
 	return nil
+}
+
+// addTasks puts them into the queue, all or none.
+func (w *watchRun) addTasks(ctx context.Context, add []pipeline.Task) error {
+	if len(add) == 0 {
+		return nil
+	}
+	if _, err := w.n.queue.AddTasks(ctx, add...); err != nil {
+		return fmt.Errorf("add %d tasks of what is watched: %w", len(add), err)
+	}
+	for _, t := range add {
+		w.takeTask(t)
+	}
+	return nil
+}
+
+// egress is what a Case demands, as it was asked for within scopesLast.
+func (w *watchRun) egress(ctx context.Context, home holdfast.ID) (string, error) {
+	if via, ok := w.egresses[home]; ok {
+		return via, nil
+	}
+	via, err := w.n.demandedEgress(ctx, home)
+	if err == nil {
+		if w.egresses == nil {
+			w.egresses = map[holdfast.ID]string{}
+		}
+		w.egresses[home] = via
+	}
+	return via, err
 }
 
 // newTask is a Task of a watch. Where the channel was found already, it begins behind
 // that: the service counts how often a name is asked for.
 func (w *watchRun) newTask(ctx context.Context, k *watch, part string, id holdfast.ID, wish map[string]any) (t pipeline.Task, err error) {
 	o := taskOptions{Watch: k.ID, Part: part}
-	if o.Via, err = w.n.demandedEgress(ctx, k.home()); err != nil {
+	if o.Via, err = w.egress(ctx, k.home()); err != nil {
 		return t, err
 	}
 	if o.Collector, err = json.Marshal(wish); err != nil {

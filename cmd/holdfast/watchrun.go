@@ -46,7 +46,9 @@ exit status: 0 stopped, or the time is over  1 could not  2 usage`
 
 // Pauses of the runner.
 const (
-	wakeEvery    = 2 * time.Second        // between two turns of a channel that pushes name
+	wakeEvery    = 2 * time.Second        // between two turns of a channel that pushes name,
+	wakeQuick    = 200 * time.Millisecond // where the account is not paced: then a turn takes nobody's
+	keepEvery    = time.Second            // between looks at which Tasks a watch lacks
 	watchTick    = 200 * time.Millisecond // between looks at the list, the schedule and the clock
 	rescanEvery  = 10 * time.Minute       // of all Tasks: somebody may have dropped one
 	failedAgain  = 24 * time.Hour         // until a name that led nowhere is asked for again
@@ -74,6 +76,10 @@ type watchRun struct {
 	asOf     time.Time // of the list that is in use
 	scanned  time.Time
 	rescan   bool
+	kept     time.Time // when it was looked at which Tasks a watch lacks,
+	lacks    bool      // and that one does now
+	quick    bool      // what pushes name may have a turn each wakeQuick
+	egresses map[holdfast.ID]string
 	tasks    map[holdfast.ID]*watchTask
 	lanes    map[string]*lane
 	done     chan settled
@@ -173,6 +179,9 @@ func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 	}
 	w := &watchRun{c: c, n: n, conf: conf, queue: q, door: &telegramDoor{n: n, pushes: make(chan int64, 1024)}, tasks: map[holdfast.ID]*watchTask{}, done: make(chan settled),
 		lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: tabs}}, list: map[holdfast.ID]*watched{}, rescan: true}
+	if o, err := n.telegramOptions(); err == nil {
+		w.quick = o.Pace == 0
+	}
 	w.tell = &teller{c: c, n: n}
 	w.also.n = n
 	w.r = &round{n: n, by: map[string]collectors.Collector{"telegram": w.door}, intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts},
@@ -276,6 +285,7 @@ func locked[T any](mu *sync.Mutex, f func() T) T {
 func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 	if now.Sub(w.scopesAt) > scopesLast {
 		w.r.scopes.forget()
+		w.egresses = nil
 		w.scopesAt = now
 	}
 	if err := w.sync(ctx, now); err != nil {
@@ -325,12 +335,16 @@ func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
 func (w *watchRun) next(name string, now time.Time) *watchTask {
 	var woken, due *watchTask
 	var at time.Time
+	every := wakeEvery
+	if w.quick {
+		every = wakeQuick
+	}
 	for _, t := range w.tasks {
 		k := w.list[t.watch]
 		if t.lane != name || t.busy || k == nil || k.Paused != nil {
 			continue
 		}
-		if !t.woken.IsZero() && now.Sub(t.begun) >= wakeEvery && (woken == nil || t.woken.Before(woken.woken)) {
+		if !t.woken.IsZero() && now.Sub(t.begun) >= every && (woken == nil || t.woken.Before(woken.woken)) {
 			woken = t
 		}
 		if a := t.due.Add(w.slack(t)); !t.due.After(now) && (due == nil || a.Before(at) || a.Equal(at) && t.id < due.id) {

@@ -56,7 +56,7 @@ func (w *watchRun) came(ctx context.Context, t *watchTask, last captured) error 
 	case t.part == partFollow && last.done: // the name led nowhere
 		return w.failed(ctx, k, last.reasons)
 	case t.part == partFollow && (k.Failed != "" || k.Backfill == ""):
-		w.rescan = true
+		w.lacks = true
 	case t.part == partSweep && last.done:
 		k.sweeping = false
 		if last.outcome == collectors.Failed {

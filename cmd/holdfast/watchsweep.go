@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/pipeline"
 )
 
 // Posts of one sweep: the service answers a hundred, of which two are the control.
@@ -69,10 +70,11 @@ func (w *watchRun) sweeps(ctx context.Context, now time.Time) error {
 	if len(w.conf.Sweep) == 0 {
 		return nil
 	}
+	var add []pipeline.Task
 	asked := 0
 	for _, k := range w.list {
 		if asked == sweepsATurn {
-			return nil
+			break
 		}
 		if k.channel == "" || k.sweeping || k.lost || k.Paused != nil || now.Before(k.sweepAt) || w.tell.behind(k.Source) {
 			continue
@@ -89,27 +91,15 @@ func (w *watchRun) sweeps(ctx context.Context, now time.Time) error {
 		if k.sweepAt = next; len(ids) == 0 {
 			continue
 		}
-		if err := w.addSweep(ctx, k, ids, now); err != nil {
-			return err
+		t, err := w.newTask(ctx, &k.watch, partSweep, holdfast.NewID(), map[string]any{"ids": ids})
+		if err != nil {
+			w.n.log.ErrorContext(ctx, "posts not asked for again now", "source", k.Source, "err", err)
+			k.sweepAt = now.Add(lookNoMore)
+			continue
 		}
+		k.sweeping, add = true, append(add, t)
 	}
-	return nil
-}
-
-func (w *watchRun) addSweep(ctx context.Context, k *watched, ids []int64, now time.Time) error {
-	t, err := w.newTask(ctx, &k.watch, partSweep, holdfast.NewID(), map[string]any{"ids": ids})
-	if err != nil {
-		w.n.log.ErrorContext(ctx, "posts not asked for again now", "source", k.Source, "err", err)
-		k.sweepAt = now.Add(lookNoMore)
-		return nil
-	}
-	_, err = w.n.queue.AddTasks(ctx, t)
-	if err != nil {
-		return fmt.Errorf("add sweep of %s: %w", k.Source, err)
-	}
-	k.sweeping = true
-	w.takeTask(t)
-	return nil
+	return w.addTasks(ctx, add)
 }
 
 // dueOf returns which posts of a channel are to be asked for, with the control, and

@@ -16,7 +16,8 @@ import (
 // Bounds of what the teller remembers.
 const (
 	tellEvery = 25 * time.Millisecond
-	maxOpen   = 1 << 16 // captures that are not sealed yet: of more, no line says when they are
+	tellIdle  = 250 * time.Millisecond // where this process has told the catalog nothing: another may have
+	maxOpen   = 1 << 16                // captures that are not sealed yet: of more, no line says when they are
 )
 
 // teller prints one line per event. What an answer says of posts is read from the
@@ -99,13 +100,17 @@ func (t *teller) waiting(k *watchTask, source holdfast.Source, until time.Time, 
 func (t *teller) run(ctx context.Context) {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()
+	seen, looked := int64(-1), time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
 			t.look(context.WithoutCancel(ctx))
 			return
-		case <-tick.C:
-			t.look(ctx)
+		case now := <-tick.C:
+			if told := t.n.told.Load(); told != seen || now.Sub(looked) >= tellIdle {
+				seen, looked = told, now
+				t.look(ctx)
+			}
 		}
 	}
 }

@@ -146,10 +146,15 @@ func (q *Queue) Advance(ctx context.Context, a pipeline.Ack, out ...pipeline.Mes
 	if err := checkAdvance(a, out); err != nil {
 		return fmt.Errorf("advance %s: %w", a.Stage, err)
 	}
-	err := q.w.do(ctx, func(t *tx) error {
+	do := q.w.do
+	if a.Stage == pipeline.StageIndex || a.Stage == pipeline.StageResults {
+		do = q.w.doLazy
+	}
+	err := do(ctx, func(t *tx) error {
 		if err := moveStage(t, a); err != nil {
 			return err
 		}
+		t.news = t.news || a.Stage == pipeline.StageNormalise || len(out) > 0
 		for _, p := range a.Poison {
 			if err := t.exec(`UPDATE captured SET keep = 1 WHERE position = ?`, p); err != nil {
 				return err
@@ -249,7 +254,7 @@ func (q *Queue) Announce(ctx context.Context, results ...pipeline.Message) error
 	if err := checkAdvance(pipeline.Ack{Stage: pipeline.StagePreserve}, results); err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
-	if err := q.w.do(ctx, func(t *tx) error { return addResults(t, results) }); err != nil {
+	if err := q.w.do(ctx, func(t *tx) error { t.news = true; return addResults(t, results) }); err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
 	return nil
@@ -261,7 +266,7 @@ func (q *Queue) Prune(ctx context.Context, max int, stages ...pipeline.Stage) (i
 		max = 1<<31 - 1
 	}
 	n := int64(0)
-	err := q.w.do(ctx, func(t *tx) (err error) {
+	err := q.w.doLazy(ctx, func(t *tx) (err error) {
 		n, err = prune(t, int64(max), stages)
 		return err
 	})

@@ -6,7 +6,10 @@
 // # Durability
 //
 // The file is in WAL mode with synchronous=FULL: a transaction that returned is
-// on the disk. What belongs together is one transaction: messages and the Task
+// on the disk, but for those that are done again where they are lost, without harm
+// (doLazy): who holds a Task, that an unchanged one is due later, how far the catalog
+// was told, what was pruned. A kill loses these no more than others; only the power can.
+// What belongs together is one transaction: messages and the Task
 // that they came from; what a stage made and the stage's position. So there is
 // no instant at which one is there without the other, and no code that repairs.
 //

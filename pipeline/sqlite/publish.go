@@ -15,7 +15,11 @@ func (q *Queue) Publish(ctx context.Context, move *pipeline.Move, messages ...pi
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
-	err := q.w.do(ctx, func(t *tx) error {
+	do := q.w.do
+	if move != nil && !move.Done && len(messages) == 0 { // it is asked for later, or, where that is lost, now
+		do = q.w.doLazy
+	}
+	err := do(ctx, func(t *tx) error {
 		if move != nil {
 			if err := settle(t, move); err != nil {
 				return err

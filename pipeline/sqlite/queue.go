@@ -68,9 +68,11 @@ func Open(ctx context.Context, path string, o Options) (*Queue, error) {
 	}
 	q.read.SetMaxOpenConns(4)
 	q.read.SetMaxIdleConns(4)
-	if q.w, err = startWriter(ctx, q.write, func(published []pipeline.Message) {
-		q.recent.add(published)
-		q.wake.signal()
+	if q.w, err = startWriter(ctx, q.write, func(t *tx) {
+		q.recent.add(t.published)
+		if t.news || len(t.published) > 0 {
+			q.wake.signal()
+		}
 	}); err != nil {
 		return nil, errors.Join(err, q.read.Close(), q.write.Close())
 	}

@@ -114,7 +114,7 @@ func (q *Queue) Take(ctx context.Context, w pipeline.Want) ([]pipeline.Task, err
 	}
 	var got []pipeline.Task
 	now := q.o.Now()
-	err := q.w.do(ctx, func(t *tx) error {
+	err := q.w.doLazy(ctx, func(t *tx) error {
 		taken, err := take(t, w, now)
 		got = taken
 		return err
@@ -213,7 +213,7 @@ func collect(rows *sql.Rows) (found []pipeline.Task, seen []int64, err error) {
 // Renew implements pipeline.TaskTaker.
 func (q *Queue) Renew(ctx context.Context, k pipeline.Task, d time.Duration) error {
 	now := q.o.Now()
-	err := q.w.do(ctx, func(t *tx) error {
+	err := q.w.doLazy(ctx, func(t *tx) error {
 		n, err := t.count(`UPDATE tasks SET until = ?, seen = ? WHERE id = ? AND token = ?`,
 			now.Add(d).UnixMilli(), now.UnixMilli(), string(k.ID), k.Lease.Token)
 		if err == nil && n == 0 {

@@ -43,6 +43,7 @@ type tx struct {
 	ends map[string]int64
 
 	published []pipeline.Message
+	news      bool // there is something that a Receive may wait for
 }
 
 func (t *tx) exec(text string, args ...any) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"holdfast/pipeline"
@@ -25,14 +26,16 @@ type job struct {
 	ctx  context.Context
 	do   func(*tx) error
 	done chan error // buffered
+	lazy bool       // it need not be on the disk when done says so
 }
 
 // writer is the goroutine that owns the write connection.
 type writer struct {
 	db   *sql.DB
 	conn *sql.Conn
-	told func([]pipeline.Message) // what a transaction has published, after it
+	told func(*tx) // of each transaction, after it
 	st   statements
+	lazy bool // how the connection commits now
 
 	jobs   chan *job
 	quit   chan struct{}
@@ -41,7 +44,7 @@ type writer struct {
 	broken error // set by the goroutine only
 }
 
-func startWriter(ctx context.Context, db *sql.DB, told func([]pipeline.Message)) (*writer, error) {
+func startWriter(ctx context.Context, db *sql.DB, told func(*tx)) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", explain(err))
@@ -60,8 +63,17 @@ func (w *writer) stop() {
 // do runs f in a transaction that may be shared, and returns once it is on the
 // disk. If ctx ends first, it is not known whether f was done; f itself may
 // still run, so it must not write to what the caller uses after that.
-func (w *writer) do(ctx context.Context, f func(*tx) error) error {
-	j := &job{ctx: ctx, do: f, done: make(chan error, 1)}
+func (w *writer) do(ctx context.Context, f func(*tx) error) error { return w.doJob(ctx, f, false) }
+
+// doLazy is do for what may be forgotten when the power fails, and only then: the
+// kernel has it, every process sees it, and what is written after it is never on the
+// disk without it, since both are in one log. So it must be something that is done
+// again where it is lost: who holds a Task, when an unchanged one is due, where a stage
+// is that tells the catalog the same twice without harm, what was pruned.
+func (w *writer) doLazy(ctx context.Context, f func(*tx) error) error { return w.doJob(ctx, f, true) }
+
+func (w *writer) doJob(ctx context.Context, f func(*tx) error, lazy bool) error {
+	j := &job{ctx: ctx, do: f, done: make(chan error, 1), lazy: lazy}
 	select {
 	case w.jobs <- j:
 	case <-ctx.Done():
@@ -142,6 +154,9 @@ func (w *writer) transact(group []*job, answers []error) error {
 func (w *writer) try(group []*job, answers []error) error {
 	// The transaction belongs to all of its calls, so no call's ctx governs it.
 	t := &tx{ctx: context.Background(), st: &w.st}
+	if err := w.commits(t, !slices.ContainsFunc(group, func(j *job) bool { return !j.lazy })); err != nil {
+		return err
+	}
 	if err := t.exec(`BEGIN IMMEDIATE`); err != nil {
 		return err
 	}
@@ -164,6 +179,22 @@ func (w *writer) try(group []*job, answers []error) error {
 		t.exec(`ROLLBACK`) // SQLite may have done it; then this says so, and that is all right
 		return err
 	}
-	w.told(t.published)
+	w.told(t)
+	return nil
+}
+
+// commits says whether the next commit is to be on the disk when it returns.
+func (w *writer) commits(t *tx, lazy bool) error {
+	if lazy == w.lazy {
+		return nil
+	}
+	to := `PRAGMA synchronous = FULL`
+	if lazy {
+		to = `PRAGMA synchronous = NORMAL`
+	}
+	if err := t.exec(to); err != nil {
+		return err
+	}
+	w.lazy = lazy
 	return nil
 }
