@@ -12,7 +12,7 @@ func (o *ownTelegram) change(ts *testscript.TestScript, what string, args []stri
 	o.mu.Lock()
 	ch := o.channel(args[0])
 	o.mu.Unlock()
-	if what == "post" || what == "forget" || what == "react" || what == "timeout" {
+	if what == "post" || what == "forget" || what == "react" || what == "timeout" || what == "admin" || what == "leave" || what == "join" {
 		o.live(ts, ch, what, args)
 		return
 	}

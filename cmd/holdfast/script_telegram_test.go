@@ -51,6 +51,7 @@ func (o *ownTelegram) fail(method string) error {
 //	telegram logout NAME             it knows no session any more
 //	telegram scan NAME FILE          a device scans the last picture that FILE tells of
 //	telegram asked NAME METHOD N     the method was asked for N times
+//	telegram awaits NAME METHOD N    waits until it was
 //	telegram channel NAME USER N     a channel has N posts, or N more
 //	telegram edit NAME USER ID TEXT, delete NAME USER ID, corrupt NAME USER ID,
 //	close NAME USER [ERROR]          what happens to it
@@ -73,7 +74,7 @@ func (w *telegramWorld) command(ts *testscript.TestScript, neg bool, args []stri
 		return
 	}
 	switch args[0] {
-	case "channel", "edit", "delete", "corrupt", "close", "post", "forget", "react", "timeout":
+	case "channel", "edit", "delete", "corrupt", "close", "post", "forget", "react", "timeout", "admin", "leave", "join":
 		o.change(ts, args[0], args[2:])
 	case "password":
 		ts.Check(o.SetPassword(args[2], "the usual"))
@@ -83,6 +84,8 @@ func (w *telegramWorld) command(ts *testscript.TestScript, neg bool, args []stri
 		o.LogOut()
 	case "scan":
 		ts.Check(o.scan(ts.MkAbs(args[2])))
+	case "awaits":
+		o.await(ts, args[2], args[3])
 	case "asked":
 		if n := strconv.Itoa(o.Asked(args[2])); n != args[3] {
 			ts.Fatalf("%s was asked for %s times, want %s", args[2], n, args[3])

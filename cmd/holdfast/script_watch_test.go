@@ -46,6 +46,8 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 //	telegram forget NAME USER           what happened before is told no more
 //	telegram react NAME USER ID N       so many have reacted
 //	telegram timeout NAME USER S        how soon it may be asked about again
+//	telegram admin NAME USER            the second number's account may write there
+//	telegram leave|join NAME USER       nobody has joined it, so nothing is pushed; or all have
 func (o *ownTelegram) live(ts *testscript.TestScript, ch *telegramtest.Channel, what string, args []string) {
 	switch what {
 	case "post":
@@ -56,6 +58,12 @@ func (o *ownTelegram) live(ts *testscript.TestScript, ch *telegramtest.Channel, 
 		})
 	case "forget":
 		ch.Forget()
+	case "admin":
+		ch.Admin(telegramtest.OtherID)
+	case "leave":
+		ch.Leave()
+	case "join":
+		ch.Join()
 	case "react":
 		n, err := strconv.Atoi(args[2])
 		ts.Check(err)

@@ -44,7 +44,7 @@ type watchRow struct {
 
 func (c *cli) watchCmd() *cobra.Command {
 	return group("watch", "Keep up with channels: every post, edit and deletion, as they come", "holdfast watch add @name --case 2026-017",
-		c.watchAddCmd(), c.watchListCmd(), c.watchExportCmd(), c.watchPauseCmd(), c.watchRemoveCmd(), c.watchRunCmd())
+		c.watchAddCmd(), c.watchListCmd(), c.watchExportCmd(), c.watchPauseCmd(), c.watchRemoveCmd(), c.watchRunCmd(), c.watchCanaryCmd())
 }
 
 func (c *cli) watchAddCmd() *cobra.Command {

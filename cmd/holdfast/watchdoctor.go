@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"holdfast"
 )
 
 // watches says how what is watched is, by what is known: nobody is asked.
@@ -30,6 +32,7 @@ func (d *doctor) watches(ctx context.Context, n *node) {
 		unlock()
 	}
 	states, now := map[string]int{}, time.Now()
+	canaries, slow, slowest := n.canaryLasts(), time.Duration(0), holdfast.Source("")
 	for _, w := range list {
 		s, err := n.standing(ctx, w, tasks[w.ID], now)
 		if err != nil {
@@ -39,6 +42,12 @@ func (d *doctor) watches(ctx context.Context, n *node) {
 		if states[s.State]++; s.State == "failed" {
 			d.note("watch", fmt.Sprintf("%s is not followed: %s", w.Source, short(fmt.Errorf("%s", w.Failed))))
 		}
+		if s.Seen.Posts > 0 && s.Seen.P50 >= slow {
+			slow, slowest = s.Seen.P50, w.Source
+		}
+		if f := canaries[w.Source].finding(); f != "" && w.Paused == nil {
+			d.check("canary", "", fmt.Errorf("%s: %s; `holdfast watch list` shows how it is followed, `holdfast watch canary %s` measures again", w.Source, f, w.Source))
+		}
 		if f := s.Health.finding(); f != "" && w.Paused == nil {
 			d.note("watch", fmt.Sprintf("%s: %s", w.Source, f))
 		}
@@ -46,6 +55,9 @@ func (d *doctor) watches(ctx context.Context, n *node) {
 	text := fmt.Sprintf("%d sources are watched", len(list))
 	if p := states["paused"]; p > 0 {
 		text += fmt.Sprintf(", %d of them paused", p)
+	}
+	if slowest != "" {
+		text += fmt.Sprintf("; the newest posts of %s were seen %s after they were posted, of all others sooner", slowest, slow.Round(time.Millisecond))
 	}
 	switch late := states["waiting"]; {
 	case unlock != nil && states["paused"] < len(list):

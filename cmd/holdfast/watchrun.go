@@ -84,6 +84,7 @@ type watchRun struct {
 	lanes    map[string]*lane
 	done     chan settled
 	scopesAt time.Time
+	canary   canaryTold
 
 	mu    sync.Mutex // the loop holds it but for its pauses; Tasks at work take it
 	list  map[holdfast.ID]*watched
@@ -295,6 +296,7 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 		return err
 	}
 	w.also.flushOld(ctx, now)
+	w.canaries()
 	return w.healths(ctx, now)
 }
 

@@ -31,8 +31,11 @@ func (c *cli) watchListCmd() *cobra.Command {
   failed     its name leads nowhere; it is tried again a day later
   paused     'watch pause --off' goes on
 
-The delay is how long what happens there stays unknown, at most, where the service
-does not tell of it by itself. What is said to be silent has not posted for longer
+The delay is measured with the newest posts that were seen as they came. Beside it:
+whether the account has joined the channel, so that the service tells of it by itself;
+else the channel is asked in turns, and what happens there stays unknown for as long as
+the service's pause for each such channel: that is no real time. Then what the last
+'watch canary' has measured, and when. What is said to be silent has not posted for longer
 than is usual there.`
 	return cmd
 }
@@ -98,6 +101,7 @@ func (c *cli) watchList(ctx context.Context, n *node) error {
 		}
 		names[cs.ID] = cs.Name
 	}
+	how, canaries := followings(list, tasks), n.canaryLasts()
 	now, resolving := time.Now(), 0
 	for _, w := range list {
 		s, err := n.standing(ctx, w, tasks[w.ID], now)
@@ -107,6 +111,10 @@ func (c *cli) watchList(ctx context.Context, n *node) error {
 		if s.State == "resolving" {
 			resolving++
 			s.Left = time.Duration(resolving) * resolvePace
+		}
+		s.Following = how[w.ID]
+		if l, ok := canaries[w.Source]; ok {
+			s.Canary = &l
 		}
 		c.sayWatch(w, s, names)
 	}
@@ -118,10 +126,13 @@ type standing struct {
 	State   string
 	Due     holdfast.Time // of the next question
 	Late    time.Duration // for how long it has been due
-	Delay   time.Duration // how long what happens is unknown at most, where no push tells of it
+	Seen    seenAfter
 	Left    time.Duration // until its name is asked for, about
 	Health  health
 	Channel string
+
+	Following following
+	Canary    *canaryLast
 }
 
 // standing of a watch: from the queue and the catalog alone, whoever asks.
@@ -159,7 +170,9 @@ func (n *node) standing(ctx context.Context, w *watch, parts map[string]pipeline
 			}
 		}
 	}
-	s.Health, err = n.health(ctx, s.Channel, now)
+	if s.Health, err = n.health(ctx, s.Channel, now); err == nil {
+		s.Seen, err = n.seenAfter(ctx, s.Channel, now)
+	}
 	return s, err
 }
 
@@ -189,6 +202,8 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 	row := map[string]any{"source": w.Source, "cases": cases, "case_ids": w.Cases, "state": s.State, "lang": w.Lang, "priority": w.priority(), "media": w.media(), "note": w.Note,
 		"links": w.Links, "since": stated(w.Since), "added": w.Added, "channel": s.Channel, "due": stated(s.Due), "late": int(s.Late.Seconds()), "left": int(s.Left.Seconds()),
 		"posts_a_day": s.Health.PerDay, "last_post": stated(s.Health.Last), "heard": stated(s.Health.Heard), "silent": s.Health.finding(), "failed": w.Failed}
+	s.Following.row(row, s.Seen)
+	row["canary"] = nil
 	text := fmt.Sprintf("%-9s  %s  %s", s.State, messages.Visible(string(w.Source)), messages.Visible(strings.Join(cases, ", ")))
 	if s.State == "resolving" && s.Left > 0 {
 		text += fmt.Sprintf("  in about %s", s.Left)
@@ -199,7 +214,12 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 	if !s.Health.Last.IsZero() {
 		text += fmt.Sprintf("  %.0f a day, last %s", s.Health.PerDay, s.Health.Last)
 	}
-	for _, more := range []string{s.Health.finding(), w.Failed} {
+	delays := []string{s.Seen.text(), s.Following.text(), ""}
+	if k := s.Canary; k != nil {
+		row["canary"] = k.row()
+		delays[2] = fmt.Sprintf("canary, %s ago: %s", hours(max(time.Since(k.At.Time), 0)), k.short())
+	}
+	for _, more := range append(delays, s.Health.finding(), w.Failed) {
 		if more != "" {
 			text += "\n  " + messages.Visible(more)
 		}

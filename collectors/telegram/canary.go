@@ -237,17 +237,18 @@ func (c *Canary) write(ctx context.Context, r request) (w Wrote, u []tg.UpdateCl
 
 // Find looks for posts of a Canary that have one of these tokens, among those that
 // were posted since then, and returns their numbers by token. It is how what a run
-// that was stopped has left is told from everything else. They count as its own.
-func (c *Canary) Find(ctx context.Context, tokens []string, since time.Time) (found map[string][]int, err error) {
+// that was stopped has left is told from everything else. They count as its own. whole
+// is false where there were too many posts since then to look at all of them.
+func (c *Canary) Find(ctx context.Context, tokens []string, since time.Time) (found map[string][]int, whole bool, err error) {
 	found = map[string][]int{}
 	for before, page := 0, 0; page < maxFind; page++ {
 		x, err := c.l.ask(ctx, &tg.MessagesGetHistoryRequest{Peer: c.peer(), OffsetID: before, Limit: pageSize})
 		if err != nil {
-			return nil, fmt.Errorf("look through @%s: %w", c.name.Channel, c.words(err))
+			return nil, false, fmt.Errorf("look through @%s: %w", c.name.Channel, c.words(err))
 		}
 		a, err := tl.Split(x.Answer)
 		if err != nil {
-			return nil, fmt.Errorf("look through @%s: %w", c.name.Channel, err)
+			return nil, false, fmt.Errorf("look through @%s: %w", c.name.Channel, err)
 		}
 		for _, m := range a.Messages {
 			k, ok := m.TL.(*tg.Message)
@@ -259,15 +260,15 @@ func (c *Canary) Find(ctx context.Context, tokens []string, since time.Time) (fo
 				found[token] = append(found[token], k.ID)
 			}
 			if time.Unix(int64(k.Date), 0).Before(since) {
-				return found, nil
+				return found, true, nil
 			}
 		}
 		if len(a.Messages) == 0 {
-			return found, nil
+			return found, true, nil
 		}
 		before = a.Messages[len(a.Messages)-1].ID
 	}
-	return found, nil
+	return found, false, nil
 }
 
 // words says what to do about what the service does not allow.

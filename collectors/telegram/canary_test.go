@@ -179,8 +179,8 @@ func TestCanary(t *testing.T) {
 		if _, err := c.Delete(ctx, one); !errors.Is(err, ErrMethod) {
 			t.Errorf("deleted what it does not know to be its own: %v", err)
 		}
-		found, err := c.Find(ctx, []string{token, later}, time.Now().Add(-time.Hour))
-		if err != nil || len(found) != 2 || !slices.Equal(found[token], []int{one}) || !slices.Equal(found[later], []int{two}) {
+		found, whole, err := c.Find(ctx, []string{token, later}, time.Now().Add(-time.Hour))
+		if err != nil || !whole || len(found) != 2 || !slices.Equal(found[token], []int{one}) || !slices.Equal(found[later], []int{two}) {
 			t.Errorf("found %v, %v", found, err)
 		}
 		if _, err := c.Delete(ctx, one, kept); !errors.Is(err, ErrMethod) {
@@ -208,5 +208,28 @@ func TestCanary(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFollowsOf: whether the account has joined is the channel's own word, in the first
+// answer and in each behind it; so is how long is to be waited between two.
+func TestFollowsOf(t *testing.T) {
+	w := telegramtest.NewWorld()
+	ch := w.Channel(1234, "harbour", "Harbour")
+	ch.Post("old")
+	f := newFollower(t, NewCollector(CollectorOptions{Line: openLine(t, start(t, w, telegramtest.Options{}), "a1")}), "telegram:@harbour")
+	if _, known := FollowsOf(f.req.Cursor); known {
+		t.Error("known before anything was asked")
+	}
+	f.kept()
+	if got, known := FollowsOf(f.req.Cursor); !known || !got.Joined || got.Pause != usualWait {
+		t.Errorf("%+v, %t", got, known)
+	}
+	ch.Leave()
+	ch.SetTimeout(7)
+	ch.Post("new")
+	f.kept()
+	if got, known := FollowsOf(f.req.Cursor); !known || got.Joined || got.Pause != 7*time.Second {
+		t.Errorf("left: %+v, %t", got, known)
 	}
 }

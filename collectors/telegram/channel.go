@@ -98,6 +98,7 @@ func (t *act) resolved(x *Exchange) *tg.Channel {
 	}
 	for _, k := range r.Chats {
 		if ch, ok := k.(*tg.Channel); ok && ch.ID == p.ChannelID {
+			t.member = memberOf(ch)
 			if t.cur.Channel == 0 || t.cur.Channel == ch.ID {
 				return ch
 			}
@@ -122,7 +123,7 @@ func (t *act) full(x *Exchange, ch *tg.Channel) error {
 	}
 	for _, k := range f.Chats { // newer than the first answer's, if it is there
 		if c, ok := k.(*tg.Channel); ok && c.ID == ch.ID {
-			ch = c
+			ch, t.member = c, memberOf(c)
 		}
 	}
 	s := channelState{Channel: number(ch.ID), Created: unix(ch.Date), Fake: ch.Fake, Group: ch.Megagroup, Kind: RoleChannel, Members: max(ch.ParticipantsCount, 0),

@@ -120,7 +120,8 @@ type act struct {
 	kept     []collectors.Object // that were streamed
 	dc       int                 // that has sent a file
 	taken    func(ctx context.Context, source, key string) (string, error)
-	pts      int // the channel's last event, where the service has said it
+	pts      int  // the channel's last event, where the service has said it
+	member   int8 // whether the account has joined, likewise
 }
 
 // Collect implements collectors.Collector. Besides its errors: [ErrLoggedOut].

@@ -32,6 +32,42 @@ type following struct {
 	Few   bool   `json:"few,omitempty"`   // an answer could not be read: from the same place, fewer are asked for
 	Lost  string `json:"lost,omitempty"`  // why the channel could not be read the last time
 	Since int64  `json:"since,omitempty"` // and since when, Unix time
+
+	Member int8 `json:"member,omitempty"` // whether the account has joined the channel: 0 is not known
+	Pause  int  `json:"pause,omitempty"`  // in s, which the service wanted between two answers; 0: it has not said
+}
+
+// The account has joined, or not.
+const (
+	joined    = 1
+	notJoined = 2
+)
+
+func memberOf(ch *tg.Channel) int8 {
+	if ch.Left {
+		return notJoined
+	}
+	return joined
+}
+
+// Follows is how a channel is followed.
+type Follows struct {
+	Joined bool          // the service tells by itself that something has happened
+	Pause  time.Duration // between two questions, as the service wanted it last, or as it usually does
+}
+
+// FollowsOf says how a Task follows a channel, by its Cursor; known is false as long as
+// no answer has told whether the account has joined.
+func FollowsOf(cur []byte) (f Follows, known bool) {
+	c, err := readCursor(cur)
+	if err != nil || c.Channel == 0 || c.Follow.PTS == 0 {
+		return f, false
+	}
+	f.Joined, f.Pause = c.Follow.Member == joined, time.Duration(c.Follow.Pause)*time.Second
+	if f.Pause == 0 {
+		f.Pause = usualWait
+	}
+	return f, c.Follow.Member != 0
 }
 
 // follow asks what has happened since the place of the cursor. A channel that was
@@ -98,6 +134,14 @@ func (t *act) difference(ctx context.Context, x *Exchange, a *tl.Answer) error {
 		if err := t.files(ctx, messagesOf(a, number(t.cur.Channel))); err != nil {
 			return err
 		}
+	}
+	for _, k := range a.Chats {
+		if ch, ok := k.(*tg.Channel); ok && ch.ID == t.cur.Channel && !ch.Min {
+			f.Member = memberOf(ch)
+		}
+	}
+	if a.Timeout > 0 {
+		f.Pause = int(waitOf(a) / time.Second)
 	}
 	for _, m := range entriesOf(a) {
 		f.Last = max(f.Last, m.id())
@@ -190,6 +234,9 @@ func (f following) begins(t *act) following {
 		f.Kept = now.Unix()
 	}
 	f.Asked, f.Lost, f.Since = now.Unix(), "", 0
+	if t.member != 0 {
+		f.Member = t.member
+	}
 	return f
 }
 

@@ -153,7 +153,7 @@ func (s *Server) LogOut() {
 
 // push wakes the sessions: a channel has moved. Its content is asked for.
 func (s *Server) push(c *Channel) {
-	if c.Left() || s.o.LosePush != nil && s.o.LosePush() {
+	if c.quiet() || s.o.LosePush != nil && s.o.LosePush() {
 		return
 	}
 	s.mu.Lock()

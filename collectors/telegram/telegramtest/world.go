@@ -118,7 +118,8 @@ type Channel struct {
 	timeout  int
 	admins   map[int64]bool // users who may write
 	random   map[int64]bool // random ids that were written with
-	left     bool           // nobody has joined it: nothing is pushed
+	left     bool           // nobody has joined it: nothing is pushed behind leftAt
+	leftAt   int
 }
 
 // update is an event. What is about a message is told with its state then, or its

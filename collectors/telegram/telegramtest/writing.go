@@ -40,18 +40,24 @@ func (c *Channel) Admin(user int64) {
 	c.admins[user] = true
 }
 
-// Leave makes it a channel that nobody has joined: nothing of it is pushed.
-func (c *Channel) Leave() {
+// Leave makes it a channel that nobody has joined. What happens next is the last thing
+// in it that is pushed, so that a test can wait until a follower knows.
+func (c *Channel) Leave() { c.setLeft(true) }
+
+// Join is as if all accounts had joined it, which is so from the begin.
+func (c *Channel) Join() { c.setLeft(false) }
+
+func (c *Channel) setLeft(left bool) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	c.left = true
+	c.left, c.leftAt = left, c.pts+1
 }
 
-// Left says whether nobody has joined it.
-func (c *Channel) Left() bool {
+// quiet says whether what has happened in it is pushed to nobody.
+func (c *Channel) quiet() bool {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	return c.left
+	return c.left && c.pts > c.leftAt
 }
 
 // writingMethods are those of accounts that may write in a channel. What they do is
