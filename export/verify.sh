@@ -781,17 +781,17 @@ END {
 		if (n == 6) parts(seg[3], seg[5], seg[6], p)
 	}
 }
-function parts(number, object, name, path,  k, r, c, len, o, whole) {
+function parts(number, object, name, path,  at, k, r, c, len, o, whole) {
 	if (name ~ /\.salt$/) { if (sum[substr(path, 1, length(path) - 5)] == "") say("bad", "slice-form", "exhibit " number ": a salt without its part"); return }
 	r = region[number, object]
-	k = index(r, "\"name\":\"" name "\",\"offset\":")
-	c = substr(r, 1, k - 1)
+	at = index(r, "\"name\":\"" name "\",\"offset\":")
+	c = substr(r, 1, at - 1)
 	while (k = index(c, "{\"commitment\":\"sha256:")) c = substr(c, k + 22)
 	if (!hex(substr(c, 1, 64), 64) || substr(c, 65, 11) != "\",\"length\":" || sum[path ".salt"] == "") { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
 	len = substr(c, 76)
 	sub(/,$/, "", len)
 	if (len !~ /^[0-9]+$/ || length(len) > 15) { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
-	o = substr(r, k + length("\"name\":\"" name "\",\"offset\":"))
+	o = substr(r, at + length("\"name\":\"" name "\",\"offset\":"))
 	sub(/[^0-9].*/, "", o)
 	if (length(o) > 15) { say("bad", "slice-form", "exhibit " number ": a part of " object); return }
 	whole = "data/exhibits/" number "/" object

@@ -13,6 +13,9 @@
 //     Hebrew (é, ё, harakat, niqqud), but й, ў and ї stay letters of their own;
 //   - in Arabic hamza and madda on a letter and the tatweel go, ى and ی are ي, ک is ك,
 //     ة is ه; ß is ss, ł is l, ø is o, and so on;
+//   - in Persian the zero-width non-joiner stands between words (کتاب‌ها has کتاب);
+//   - in Devanagari the nukta goes, ँ is ं, and so is a nasal without a vowel;
+//   - apostrophes that Unicode calls letters (мʼята) stand between words as ' does;
 //   - digits of every script are 0 to 9;
 //   - in scripts that are written without spaces (Han, kana, Thai, Khmer …) each
 //     character is a word, and so is each symbol (emoji): what is written together

@@ -100,6 +100,10 @@ func (w *folder) rune(r rune, from, to int) bool {
 	k, bare := classify(r)
 	switch k {
 	case nothing:
+		if r == zwnj && w.arabic() {
+			w.last = 0
+			return w.flush()
+		}
 		return true
 	case mark:
 		w.mark(r, to)
@@ -127,6 +131,15 @@ func (w *folder) rune(r rune, from, to int) bool {
 	return true
 }
 
+// zwnj stands inside a word of Persian where others write a space, or nothing: what it
+// parts are words (کتاب‌ها, books, has کتاب, book). In other scripts it is not seen.
+const zwnj = '\u200c'
+
+func (w *folder) arabic() bool {
+	r, _ := utf8.DecodeLastRune(w.word)
+	return 0x0600 <= r && r <= 0x06ff
+}
+
 // full: the word is cut here. Jamo are many bytes before they are composed.
 func (w *folder) full() bool {
 	return len(w.word) >= maxWord && (!w.compose || len(w.word) >= 3*maxWord)
@@ -138,6 +151,9 @@ func (w *folder) mark(r rune, to int) {
 		return
 	}
 	w.to = to
+	if !w.bare && 0x0900 <= r && r <= 0x097f && w.devanagari(r) {
+		return
+	}
 	if !w.bare {
 		if len(w.word) < 3*maxWord {
 			w.word, w.compose = utf8.AppendRune(w.word, r), true
@@ -157,6 +173,29 @@ func (w *folder) mark(r rune, to int) {
 		w.word = utf8.AppendRune(w.word[:len(w.word)-2], whole)
 	}
 	w.last = 0
+}
+
+// devanagari makes one of what is written in two ways: the nukta goes (ज़ is ज), ँ is
+// ं, and so is a nasal that has no vowel and begins no word (हिन्दी is हिंदी).
+func (w *folder) devanagari(r rune) bool {
+	const nukta, candrabindu, anusvara, virama = '\u093c', '\u0901', '\u0902', '\u094d'
+	switch last, n := utf8.DecodeLastRune(w.word); {
+	case r == nukta:
+		return true
+	case r == candrabindu:
+		r = anusvara
+	case r == virama && (last == 'ङ' || last == 'ञ' || last == 'ण' || last == 'न' || last == 'म'):
+		if before, _ := utf8.DecodeLastRune(w.word[:len(w.word)-n]); before < 0x0900 || 0x097f < before {
+			return false // it begins the word, or stands on a letter that keeps no marks
+		}
+		w.word, r = w.word[:len(w.word)-n], anusvara
+	default:
+		return false
+	}
+	if len(w.word) < 3*maxWord {
+		w.word, w.compose = utf8.AppendRune(w.word, r), true
+	}
+	return true
 }
 
 func (w *folder) flush() bool {
@@ -194,6 +233,8 @@ func classify(r rune) (k kind, bare bool) {
 			return nothing, false
 		}
 		return mark, false
+	case 0x02b9 <= r && r <= 0x02bf, r == 0x02ee: // apostrophes that are letters: мʼята is written м'ята too
+		return between, false
 	case r == 0x0640, unicode.Is(unicode.Cf, r), unicode.Is(unicode.Sk, r):
 		return nothing, false
 	case unicode.Is(unicode.So, r):
@@ -271,9 +312,9 @@ func common(r rune) string {
 		return "ا"
 	case 'ى', 'ی':
 		return "ي"
-	case 'ک':
+	case 'ک', 'ڪ':
 		return "ك"
-	case 'ة', 'ہ', 'ە', 'ھ':
+	case 'ة', 'ہ', 'ە', 'ھ', 'ۃ':
 		return "ه"
 	}
 	return ""

@@ -82,3 +82,19 @@ next:
 	}
 	return -1
 }
+
+// HasAny says whether a text has one of parts: as it is written, but for case, or its
+// words, folded as those of the text, side by side; the first of them may end a longer
+// word and the last begin one.
+func HasAny(text string, parts []string) bool {
+	var b strings.Builder
+	appendWords(&b, text)
+	folded, lower := b.String(), strings.ToLower(text)
+	for _, part := range parts {
+		var p strings.Builder
+		if appendWords(&p, part); p.Len() > 0 && strings.Contains(folded, p.String()) || strings.Contains(lower, strings.ToLower(part)) {
+			return true
+		}
+	}
+	return false
+}

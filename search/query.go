@@ -46,8 +46,8 @@ type Query struct {
 	Terms []Term
 }
 
-// Parse reads a question: words, all of which must be there; "a phrase" (also “ ” and
-// « »); begin*; @part, of a handle; url:part, of an address; hash:SHA-256, or its first
+// Parse reads a question: words, all of which must be there; "a phrase" (also in the
+// quotation marks of other languages); begin*; @part, of a handle; url:part, of an address; hash:SHA-256, or its first
 // 8 digits or more; - before any of these, but hash:, for what must not be there. The
 // error wraps [ErrQuery] and says what is wrong.
 func Parse(s string) (Query, error) {
@@ -58,7 +58,7 @@ func Parse(s string) (Query, error) {
 	if !utf8.ValidString(s) {
 		return q, refuse("it is not UTF-8")
 	}
-	p := parser{rest: s}
+	p := parser{rest: plainSigns(s)}
 	for p.space(); p.rest != ""; p.space() {
 		t, ok, err := p.term()
 		if err != nil {
@@ -69,6 +69,29 @@ func Parse(s string) (Query, error) {
 		}
 	}
 	return q, q.check()
+}
+
+// plainSigns makes the signs of a question plain: those of full width, as keyboards of
+// East Asia type them, and without what sets directions, which is copied along with
+// words from right to left and stands unseen before a sign. In words neither counts.
+func plainSigns(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '＂':
+			return '"'
+		case '－', '−', '﹣':
+			return '-'
+		case '＠', '﹫':
+			return '@'
+		case '＊':
+			return '*'
+		case '：':
+			return ':'
+		case '\u200b', '\u200e', '\u200f', '\u061c', '\u202a', '\u202b', '\u202c', '\u202d', '\u202e', '\u2066', '\u2067', '\u2068', '\u2069', '\ufeff':
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func refuse(format string, a ...any) error {
@@ -105,7 +128,7 @@ func (p *parser) take(prefix string) bool {
 // term reads one. ok is false for what only stands between words, as a lone dash.
 func (p *parser) term() (t Term, ok bool, err error) {
 	whole := p.rest
-	t.Not = p.take("-")
+	t.Not = p.take("-") || p.take("–") && p.rest != "" && !unicode.IsSpace(first(p.rest)) // as some programs write it
 	switch {
 	case p.takeFold("hash:"):
 		t.Kind = Hash
@@ -126,7 +149,11 @@ func (p *parser) term() (t Term, ok bool, err error) {
 	case Hash:
 		err = t.hash(text)
 	case Handle:
-		t.Words, t.Prefix = []string{foldHandle(text)}, true
+		raw := handleAt(text)
+		if strings.ContainsFunc(text[len(raw):], func(r rune) bool { return unicode.In(r, unicode.L, unicode.N) }) {
+			return t, false, refuse("%.80q: a handle has letters, digits and _ only; one post is --source t.me/NAME/ID", whole)
+		}
+		t.Words, t.Prefix = []string{foldHandle(raw)}, true
 		if utf8.RuneCountInString(t.Words[0]) < minPart {
 			err = refuse("%.80q: a part of a handle has %d characters or more", whole, minPart)
 		}
@@ -135,6 +162,11 @@ func (p *parser) term() (t Term, ok bool, err error) {
 		return t, ok, err
 	}
 	return t, err == nil, err
+}
+
+func first(s string) rune {
+	r, _ := utf8.DecodeRuneInString(s)
+	return r
 }
 
 func (p *parser) takeFold(prefix string) bool {
@@ -147,16 +179,17 @@ func (p *parser) takeFold(prefix string) bool {
 
 // value is what is quoted, or goes to the next space.
 func (p *parser) value() (text string, quoted bool, err error) {
-	for _, marks := range [][2]string{{`"`, `"`}, {"“", "”"}, {"„", "“"}, {"«", "»"}} {
+	for _, marks := range [][2]string{{`"`, `"`}, {"“", "”"}, {"„", "“”"}, {"”", "”"}, {"«", "»"}, {"»", "«»"}, {"「", "」"}, {"『", "』"}, {"《", "》"}} {
 		rest, ok := strings.CutPrefix(p.rest, marks[0])
 		if !ok {
 			continue
 		}
-		text, rest, ok := strings.Cut(rest, marks[1])
-		if !ok {
+		end := strings.IndexAny(rest, marks[1])
+		if end < 0 {
 			return "", true, refuse("%.80q: the quotation mark is not closed", p.rest)
 		}
-		p.rest = rest
+		_, n := utf8.DecodeRuneInString(rest[end:])
+		text, p.rest = rest[:end], rest[end+n:]
 		return text, true, nil
 	}
 	end := strings.IndexFunc(p.rest, unicode.IsSpace)

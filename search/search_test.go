@@ -2,6 +2,7 @@ package search_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -24,21 +25,26 @@ func TestWords(t *testing.T) {
 		"Київ, їжа":       "київ їжа",
 		"Σίσυφος ΣΊΣΥΦΟΣ": "σισυφοσ σισυφοσ",
 		"مُحَمَّد أحمد إلى آخر مؤسسة كتـــاب":  "محمد احمد الي اخر موسسه كتاب",
-		"کتاب می\u200cخواهم ۱۲۳ ١٢٣":           "كتاب ميخواهم 123 123",
+		"کتاب می\u200cخواهم ۱۲۳ ١٢٣":           "كتاب مي خواهم 123 123",
 		"\ufe8d\ufedf\ufedc\ufe98\ufe8e\ufe8f": "الكتاب",
 		"בְּרֵאשִׁית שלום":                     "בראשית שלום",
 		"港口发生火灾abc。東京":                         "港 口 发 生 火 灾 abc 東 京",
 		"がぎ ｶﾞ ラーメン":                           "が ぎ ガ ラ ー メ ン",
 		"불이 났다":                                "불이 났다",
 		"ไฟไหม้":                               "ไ ฟ ไ ห ม้",
-		"हिन्दी १२":                            "हिन्दी 12",
-		"Ｆｉｒｅ ﬁre soft\u00adhyphen a\u202eb":   "fire fire softhyphen ab",
-		"🔥🇺🇦 x☢\ufe0f":                         "🔥 🇺 🇦 x ☢",
-		"harbour_news x.y/z":                   "harbour news x y z",
-		"a\xffb\x00c":                          "a b c",
-		strings.Repeat("x", 100):               strings.Repeat("x", 48) + " " + strings.Repeat("x", 48) + " " + "xxxx",
-		"\u0301 \u0301a":                       "a",
-		"":                                     "",
+		"हिन्दी १२":                            "हिंदी 12",
+		"सम्बन्ध संबंध क़ानून कानून चाँद न् ": "संबंध संबंध कानून कानून चांद न्",
+		"м'ята м’ята мʼята o‘zbek oʻzbek":     "м ята м ята м ята o zbek o zbek",
+		"IŞIK ışık İstanbul":                 "isik isik istanbul",
+		"ڪتاب كتاب هفتۀ ہفتہ":                "كتاب كتاب هفته هفته",
+		"a\u200cb":                           "ab",
+		"Ｆｉｒｅ ﬁre soft\u00adhyphen a\u202eb": "fire fire softhyphen ab",
+		"🔥🇺🇦 x☢\ufe0f":                       "🔥 🇺 🇦 x ☢",
+		"harbour_news x.y/z":                 "harbour news x y z",
+		"a\xffb\x00c":                        "a b c",
+		strings.Repeat("x", 100):             strings.Repeat("x", 48) + " " + strings.Repeat("x", 48) + " " + "xxxx",
+		"\u0301 \u0301a":                     "a",
+		"":                                   "",
 	} {
 		if got := words(text); got != want {
 			t.Errorf("%q is\n%q, want\n%q", text, got, want)
@@ -72,6 +78,9 @@ func TestMatch(t *testing.T) {
 		"@harbour": true, "@bour_n": true, "@news": true, "@NEWS -@port": true, "@pier": false, "url:example.org": true, "url:https://example.org/port": true,
 		"url:example.org/pier": false, "url:пример.рф/порт": true, "-url:example.org fire": false, "fire url:pier*": true, "url:evil": false,
 		"hash:abababab": true, "hash:SHA256:" + strings.Repeat("AB", 32): true, "hash:00000000": false, "hash:sha256:" + strings.Repeat("ab", 16): true, `"news fire"`: false, "evening fire": true,
+		"fire –smoke": true, "fire –harbour": false, "fire – harbour": true, "fire －harbour": false, "fire −harbour": false, "＂fire at＂": true, "＠harbour": true, "url：example.org": true, "harb＊": true,
+		"\u200f-harbour fire": false, "\u2067“fire at”\u2069": true, "„fire at”": true, "„fire at“": true, "”at fire”": false, "»fire at«": true, "»fire at»": true, "「港口」": true, "『灾火』": false, "《火灾》": true, "harb*\u200f": true,
+		"@harbour_news,": true, "@harbour_news.": true,
 		"fire & harbour - !": true, `-"fire at" пожар`: false, `-"at fire" пожар`: true, "«пожар в»": true,
 	} {
 		p, err := search.Parse(q)
@@ -83,10 +92,50 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// TestAnalyst: what people of many languages type, and the texts that it must find, or
+// must not.
+func TestAnalyst(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		finds string // questions, by |
+		not   string
+	}{
+		{"انفجار في مَرفأ بَيروت، ١٢ قتيلاً على الأقل — يقول شاهد @AlJadeed_News", "مرفأ|مرفا|بيروت|12|۱۲|قتيلا|على الاقل|\"في مرفأ\"|@jadeed|علي -حريق", "حريق|مرفأ -بيروت|ميناء"},
+		{"آتش‌سوزی در کارخانه‌ی فولاد؛ ۳ کشته", "آتش|\"آتش سوزی\"|آتش‌سوزی|اتش سوزي|کارخانه|كارخانه|3|٣", "آتشسوزی|سوز"},
+		{"שְׂרֵפָה בנמל חיפה – צה״ל: 3 נפגעים", "שרפה|שרפה בנמל|צה\"ל|צה״ל|חיפה", "צהל|-חיפה שרפה"},
+		{"Взрыв на складе в Харькове: ещё 4 ранены #Харьков", "харькове|#харьков|харьков*|еще 4|ЕЩЁ|\"на складе\"", "харько|4 убиты"},
+		{"Вибух у Києві: п'ять поранених, їх лікують", "києві|п’ять|пʼять|їх", "киеви|п'ятьсот|их"},
+		{"港口发生火灾，３人死亡。记者：王小明", "火灾|港口 死亡|3人|３人|王小明|“港口发生”", "灾火|港火|人3"},
+		{"ｶﾞｽ爆発、東京ﾀﾜｰ近くで負傷者５名", "ガス爆発|東京タワー|5名|爆発 -火事|「東京タワー」", "がす|京東"},
+		{"ไฟไหม้ท่าเรือ เสียชีวิต ๓ คน", "ไฟไหม้|ท่าเรือ|3|๓ คน|\"เสียชีวิต 3\"", "เรือท่า"},
+		{"बन्दरगाह में आग, ३ की मौत; हिन्दी और क़ानून", "बंदरगाह|बन्दरगाह|हिंदी|हिन्दी|कानून|क़ानून|3|\"में आग\"", "आगरा"},
+		{"İstanbul'da ışıklar söndü, IŞIK yok", "istanbul|ISTANBUL|işik|ışık|isik|ISIKLAR|\"sondu ısık\"", "ankara"},
+		{"불이 났다 — 항구에서 3명", "불이|항구에서|항구*|3명", "항구"},
+		{"Fire🔥🔥 at 🇺🇦 border 👍🏽 ❤️ 1️⃣", "🔥|fire 🔥|🇺🇦|👍|👍🏿|❤|❤️|1|\"🔥🔥\"", "🇦🇺|💧"},
+		{"Смотри: @Rybar_Force, t.me/Port_Watch/12 и bob@example.org ٣٤٥", "@rybar|@force|@port_w|bob@example.org|@watch -@nexta|345|\"и bob\"", "@example|@12|@bob"},
+		{"Цена $1,234.50 (١٬٢٣٤٫٥٠) от 12.05.2026, тел. +380 (44) 123-45-67", "1,234.50|12.05.2026|12/05/2026|\"123 45 67\"|+380|\"44 123\"", "1235|45.123"},
+		{"Ça brûle à Orléans: l’École, œuvre, naïf — cœur", "ca brule|ecole|oeuvre|ŒUVRE|coeur|orleans|l'ecole", "eco"},
+	} {
+		for _, part := range []struct {
+			list string
+			want bool
+		}{{c.finds, true}, {c.not, false}} {
+			for _, s := range strings.Split(part.list, "|") {
+				q, err := search.Parse(s)
+				if err != nil {
+					t.Errorf("%q: %v", s, err)
+				} else if got := q.Match(search.Doc{Text: c.text}); got != part.want {
+					t.Errorf("%q in %q: %t", s, c.text, got)
+				}
+			}
+		}
+	}
+}
+
 // TestRefused: what cannot be answered is said, with what to do.
 func TestRefused(t *testing.T) {
 	for q, why := range map[string]string{
-		"": "no word", " !!! , ": "no word", "-fire": "must not be there", `"fire`: "not closed", "-!!": "no letter", "f*": "2 characters", "@a": "2 characters",
+		"": "no word", " !!! , ": "no word", "-fire": "must not be there", `"fire`: "not closed", "-!!": "no letter", "f*": "2 characters", "@a": "2 characters", "@name/123": "--source", "@port-watch": "letters, digits and _", "“fire": "not closed", "「火": "not closed",
 		"hash:d41d8cd98f00b204e9800998ecf8427g": "only SHA-256", "hash:abc": "8 to 64", "hash:d41d8cd98f00b204e9800998ecf8427e": "as many digits as MD5", "hash:" + strings.Repeat("a", 128): "these are 128", "x -hash:abababab": "-hash:",
 		strings.Repeat("x ", 33): "at most 32", strings.Repeat("x", 2001): "at most 2000", `"` + strings.Repeat("水", 300) + `"`: "at most 32 in 256", "a\xff": "UTF-8",
 		"url:": "no letter", "url:/": "no letter",
@@ -178,6 +227,26 @@ func FuzzWords(f *testing.F) {
 		}
 		q.Snippet(s, 5)
 	})
+}
+
+// TestFoldAgain: what is folded folds to itself, and is found by itself, however the
+// characters of different scripts stand together.
+func TestFoldAgain(t *testing.T) {
+	runes := []rune("aÉßıİ1٣३ \u0301\u0308\u0306иіуйнन्मङाँ़\u093f\u200c\u200dكتىه\u064b\u0640שְ״港か\u3099ｶﾞ가\u1100\u1161ไหม้🔥\u1f3fb\ufe0f@_/.ʼ'ﬁ½㎏\ufdfa\u0958\u0929")
+	for n := range 20_000 {
+		rng := rand.New(rand.NewPCG(1, uint64(n)))
+		var b strings.Builder
+		for range 1 + rng.IntN(40) {
+			b.WriteRune(runes[rng.IntN(len(runes))])
+		}
+		folded := words(b.String())
+		if again := words(folded); again != folded {
+			t.Fatalf("%q folds to %q, and that to %q", b.String(), folded, again)
+		}
+		if q, err := search.Parse(`"` + folded + `"`); folded != "" && (err != nil || !q.Match(search.Doc{Text: b.String()})) {
+			t.Fatalf("%q: %q is not found: %v", b.String(), folded, err)
+		}
+	}
 }
 
 func abs(n int) int { return max(n, -n, 0) }

@@ -1,7 +1,7 @@
 package sqlite
 
 // applicationID marks the file as a holdfast catalog ("HFca"); schemaVersion is
-// raised by every change of schema. There are no migrations: an older catalog is
+// raised by every change of schema, and of how package search folds. There are no migrations: an older catalog is
 // made again from the store.
 const (
 	applicationID = 0x48466361

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 
 	"holdfast"
 	"holdfast/canon"
@@ -116,7 +118,9 @@ func (o *addOptions) check(in io.Reader, now time.Time) error {
 // put together or its spaces are set, in capitals or not.
 func names(text, giver string) bool { return strings.Contains(spaced(text), spaced(giver)) }
 
-func spaced(s string) string { return strings.Join(strings.Fields(folded(s)), " ") }
+func spaced(s string) string {
+	return strings.Join(strings.Fields(cases.Fold().String(norm.NFKC.String(s))), " ")
+}
 
 // statedTime is a date as given, or a time in the form of documents. A day is
 // left for a date in another zone; who hands over cannot have done so later.

@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/collectors"
 	"holdfast/pipeline"
+	"holdfast/search"
 )
 
 // lineOf is what the test reads of a custody line.
@@ -191,8 +192,10 @@ func TestKeywords(t *testing.T) {
 	}{
 		{"An der Straße", "STRASSE", true}, {"cafe\u0301", "CAFÉ", true}, {"ΣΊΣΥΦΟΣ", "σίσυφος", true}, {"ｆｕｌｌ", "full", true},
 		{"no such", "word", false}, {"", "word", false}, {"\xff word", "word", true}, {strings.Repeat("x", 100) + "word", "word", true},
+		{"حَرِيق في المِيناء", "ميناء", true}, {"港口发生火灾", "火灾", true}, {"港口发生火灾", "灾火", false}, {"Ещё пожар", "ЕЩЕ", true}, {"١٢ مفقودا", "12", true}, {"IŞIK", "ışık", true},
+		{"at the pier-3", "Pier 3", true}, {"what?!", "?!", true}, {"what", "?!", false}, {"fire at", "fire  AT", true}, {"fire", "", true},
 	} {
-		if got := hasKeyword(c.text, []string{"zzz", c.word}); got != c.want {
+		if got := search.HasAny(c.text, []string{"zzz", c.word}); got != c.want {
 			t.Errorf("%q has %q: %v", c.text, c.word, got)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"holdfast/collectors/telegram"
 	"holdfast/export"
 	"holdfast/tl"
-	"holdfast/tme"
 )
 
 // maxHeadBytes bounds the first line of posts.jsonl that is looked at.
@@ -30,7 +29,9 @@ const maxHeadBytes = 256 << 10
 //     request: it has ids, and the handle under which this account knows the channel.
 //
 // A page of the web that shows one of these posts alone (t.me/name/ID?embed=1) is
-// about it, and is shown whole, and so is what it links to. Of a file: its bytes, the
+// about it, and is shown whole, and so is what it links to. Of a page that shows its
+// neighbours too (t.me/s/name) there are no slices: its Manifest says that and when it
+// was captured, and nothing of it is shown. Of a file: its bytes, the
 // service's hashes of them, what is known of it; not the questions, which have the
 // account's handles of the file and of the channel.
 func (s *shownPosts) only(ctx context.Context, m *holdfast.Manifest) (refs []export.SliceRef, alone bool, err error) {
@@ -42,8 +43,11 @@ func (s *shownPosts) only(ctx context.Context, m *holdfast.Manifest) (refs []exp
 		}), true, nil
 	case !observed && !s.whole[m.ID] && !isPage(m):
 		return nil, true, nil // nobody has said why it is here
-	case !observed, s.isEmbed(m, channel):
+	case !observed:
 		return nil, false, nil
+	}
+	if own, err := s.isEmbed(ctx, m, channel); own || err != nil {
+		return nil, false, err
 	}
 	refs = wholeOf(m, func(o holdfast.Object) bool { return o.Role == telegram.RoleExchange })
 	told := map[string]bool{} // the updates that are shown, of answer.tl, which comes first
@@ -68,12 +72,6 @@ func wholeOf(m *holdfast.Manifest, take func(holdfast.Object) bool) (refs []expo
 		}
 	}
 	return refs
-}
-
-// isEmbed says whether a Capture is of the page that shows one of the posts alone.
-func (s *shownPosts) isEmbed(m *holdfast.Manifest, channel string) bool {
-	at, ok := tme.ParseAddress(string(m.Source), s.site.hosts)
-	return ok && at.Channel == s.query.name.Channel && s.posts[channel][at.Post]
 }
 
 // slicesOf names the slices of an Object that are about the posts alone. The line of

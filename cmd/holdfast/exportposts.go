@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/export"
-	"holdfast/tme"
 )
 
 // What is exported of posts is chosen here: the Captures that observed them, and
@@ -85,6 +83,7 @@ type shownPosts struct {
 
 	site     publicSite
 	channels []catalog.Channel
+	names    map[string][]string       // of each channel: those under which it was captured
 	posts    map[string]map[int64]bool // by channel
 	seen     map[holdfast.ID]string    // Captures of answers, with their channel
 	whole    map[holdfast.ID]bool      // Captures that are about these posts alone
@@ -96,7 +95,7 @@ type shownPosts struct {
 // findPosts looks for the posts and the Captures that observed them.
 func (n *node) findPosts(ctx context.Context, q postQuery) (*shownPosts, error) {
 	at := &captures{n: n, at: places{}}
-	s := &shownPosts{n: n, query: q, read: at, lines: &lineReader{from: at}, posts: map[string]map[int64]bool{}, seen: map[holdfast.ID]string{}, whole: map[holdfast.ID]bool{}}
+	s := &shownPosts{n: n, query: q, read: at, lines: &lineReader{from: at}, names: map[string][]string{}, posts: map[string]map[int64]bool{}, seen: map[holdfast.ID]string{}, whole: map[holdfast.ID]bool{}}
 	var err error
 	if s.site, err = n.publicSite(); err != nil {
 		return nil, err
@@ -120,9 +119,6 @@ func (n *node) findPosts(ctx context.Context, q postQuery) (*shownPosts, error) 
 		}
 		count++
 		s.observed(p)
-		if err := s.beside(ctx, p); err != nil {
-			return nil, err
-		}
 	}
 	if count == 0 && q.name.Post != 0 {
 		return nil, fmt.Errorf("export: post %d of @%s was never seen; `holdfast capture %s` asks for it", q.name.Post, q.name.Channel, q.name.Source())
@@ -130,7 +126,40 @@ func (n *node) findPosts(ctx context.Context, q postQuery) (*shownPosts, error) 
 	if count == 0 {
 		return nil, fmt.Errorf("export: no post of @%s was posted in that time, as far as captures show it: `holdfast posts @%s` lists what they show", q.name.Channel, q.name.Channel)
 	}
+	if err := s.named(ctx); err != nil {
+		return nil, err
+	}
+	for k, p := range s.all(ctx) {
+		err := k.err
+		if err == nil {
+			err = s.beside(ctx, p)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
+}
+
+// named notes under which names the channels were captured: what is beside a post lies
+// under the name that the channel had then.
+func (s *shownPosts) named(ctx context.Context) error {
+	for id, channel := range s.seen {
+		cp, err := s.n.cat.Capture(ctx, id)
+		if err != nil {
+			return err
+		}
+		name, err := telegram.ParseName(string(cp.Source))
+		if err == nil && !slices.Contains(s.names[channel], name.Channel) {
+			s.names[channel] = append(s.names[channel], name.Channel)
+		}
+	}
+	for _, k := range s.channels {
+		if !slices.Contains(s.names[k.ID], k.Name) {
+			s.names[k.ID] = append(s.names[k.ID], k.Name)
+		}
+	}
+	return nil
 }
 
 // found is the channel of a post, or the error that ends the list.
@@ -177,78 +206,6 @@ func observations(p catalog.Post) (out []catalog.Sight) {
 	}
 	for _, a := range p.Absences {
 		out = append(out, a.First, a.Last)
-	}
-	return out
-}
-
-// beside finds what is about the post alone: its files, its public page where that
-// said nothing of it, and the pages that were captured because it links to them.
-func (s *shownPosts) beside(ctx context.Context, p catalog.Post) error {
-	source := holdfast.Source(telegram.Name{Channel: s.query.name.Channel, Post: int(p.ID)}.Source())
-	err := s.captured(ctx, source, isMedia)
-	if err == nil && s.site.base != "" { // also one that says that there is no such post
-		page := tme.PostPage(s.site.base, s.query.name.Channel, p.ID)
-		err = s.captured(ctx, holdfast.Source(page), func(*holdfast.Manifest) bool { return true })
-	}
-	observed := map[string]bool{}
-	for _, c := range observations(p) {
-		observed[string(c.Capture)] = true
-	}
-	for link := range maps.Keys(s.linksOf(ctx, p)) {
-		if err != nil {
-			return err
-		}
-		page, perr := parseURL(link, true)
-		if perr != nil || isTelegram(page) {
-			continue
-		}
-		err = s.captured(ctx, page, func(m *holdfast.Manifest) bool {
-			by, _, _ := strings.Cut(m.Found.Why, " ") // see addFurther
-			return observed[by]
-		})
-	}
-	return err
-}
-
-// captured notes the Captures of a Source that are taken.
-func (s *shownPosts) captured(ctx context.Context, source holdfast.Source, take func(*holdfast.Manifest) bool) error {
-	for cp, err := range s.n.cat.Captures(ctx, catalog.Query{Source: source, Kind: holdfast.KindCapture}) {
-		if err != nil {
-			return err
-		}
-		if _, seen := s.seen[cp.ID]; seen {
-			continue
-		}
-		s.read.at.add(cp)
-		m, err := s.read.parsed(ctx, cp.ID)
-		if err != nil {
-			return fmt.Errorf("capture %s: %w", cp.ID, err)
-		}
-		if take(m) {
-			s.whole[cp.ID] = true
-		}
-	}
-	return nil
-}
-
-// linksOf are the addresses that the versions of a post link to.
-func (s *shownPosts) linksOf(ctx context.Context, p catalog.Post) map[string]bool {
-	out := map[string]bool{}
-	for _, v := range p.Versions {
-		var line struct {
-			Links []json.RawMessage `json:"links"`
-		}
-		_ = json.Unmarshal(s.lines.of(ctx, p.ID, v), &line) // what cannot be read links to nothing
-		for _, raw := range line.Links {
-			var link string
-			if json.Unmarshal(raw, &link) != nil {
-				continue
-			}
-			if !strings.Contains(link, "://") {
-				link = "https://" + link // as the collector takes it
-			}
-			out[link] = true
-		}
 	}
 	return out
 }

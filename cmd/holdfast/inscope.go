@@ -15,6 +15,7 @@ import (
 	"holdfast/collectors"
 	"holdfast/messages"
 	"holdfast/pipeline"
+	"holdfast/search"
 )
 
 // maxReason bounds what a person gives as a reason or a note, in bytes.
@@ -187,7 +188,7 @@ func (r *round) outside(ctx context.Context, t pipeline.Task, o taskOptions, a *
 	if err != nil {
 		return out, fmt.Errorf("look for the keywords of the case: %w", err)
 	}
-	if !hasKeyword(text, rec.Keywords) {
+	if !search.HasAny(text, rec.Keywords) {
 		out.Rules = append(out.Rules, fmt.Sprintf("keyword: the text has none of the %d keywords of the case", len(rec.Keywords)))
 	}
 	return out, nil

@@ -7,9 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
-
 	"holdfast/canon"
 	"holdfast/collectors"
 	"holdfast/storage"
@@ -63,16 +60,3 @@ func textOfObject(ctx context.Context, o collectors.Object, store storage.Opener
 	}
 	return string(b), nil
 }
-
-// hasKeyword ignores case, and how letters with marks are put together (NFKC).
-func hasKeyword(text string, words []string) bool {
-	text = folded(text)
-	for _, w := range words {
-		if strings.Contains(text, folded(w)) {
-			return true
-		}
-	}
-	return false
-}
-
-func folded(s string) string { return cases.Fold().String(norm.NFKC.String(s)) }

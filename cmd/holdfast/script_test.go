@@ -48,10 +48,10 @@ func TestScript(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: watchCommands(alertCommands(telegramCommands(keysCommands(judgeCommands(egressCommands(stampsCommands(map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: exportCommands(watchCommands(alertCommands(telegramCommands(keysCommands(judgeCommands(egressCommands(stampsCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
 			"setout": cmdSetOut, "flip": cmdFlip, "mkzip": cmdMkzip, "newer": cmdNewer,
-		}))))))),
+		})))))))),
 	})
 }
 

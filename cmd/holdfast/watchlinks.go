@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -186,7 +187,7 @@ func (w *watchRun) linkTask(ctx context.Context, t pipeline.Task, of *watch, l l
 		}
 		w.tell.say(map[string]any{"event": "link", "source": s, "post": l.ID, "of": of.Source, "capture": t.Capture(), "case_id": home}, "link      %s  of post %d of %s", messages.Visible(string(s)), l.ID, of.Source)
 		return &pipeline.Task{ID: id, Source: s, Case: home, Agent: t.Agent, Options: opts,
-			Found: holdfast.Found{How: "named by another capture", Why: fmt.Sprintf("post %d of %s, content %s, in capture %s, links to it", l.ID, of.Source, l.Content, t.Capture())}}, nil
+			Found: holdfast.Found{How: "named by another capture", Why: linkWhy(l, of.Source, t.Capture())}}, nil
 	}
 	return nil, nil
 }
@@ -194,6 +195,32 @@ func (w *watchRun) linkTask(ctx context.Context, t pipeline.Task, of *watch, l l
 // linkID follows from all that makes a page one of a post.
 func linkID(queue string, of *watch, l linkLine, page holdfast.Source) holdfast.ID {
 	return derivedID("holdfast watch %s %s link %d %s", queue, of.ID, l.ID, page)
+}
+
+// linkWhy is why a page was captured, in its Manifest; linkFrom reads it.
+func linkWhy(l linkLine, of holdfast.Source, in holdfast.ID) string {
+	return fmt.Sprintf("post %d of %s, content %s, in capture %s, links to it", l.ID, of, l.Content, in)
+}
+
+// linkFrom says which Capture made a page be captured, and for which post: 0 where it
+// was asked for as a whole, and the Capture names the page (addFurther). "" where
+// nothing of the kind is said.
+func linkFrom(f holdfast.Found) (by holdfast.ID, post int64) {
+	w := strings.Fields(f.Why)
+	switch {
+	case len(w) == 12 && w[0] == "post" && w[7] == "capture":
+		n, err := strconv.ParseInt(w[1], 10, 64)
+		if err != nil || n <= 0 {
+			return "", 0
+		}
+		by, post = holdfast.ID(strings.TrimSuffix(w[8], ",")), n
+	case len(w) > 0:
+		by = holdfast.ID(w[0])
+	}
+	if _, err := holdfast.ParseID(string(by)); err != nil {
+		return "", 0
+	}
+	return by, post
 }
 
 // linkRetry is for how long a page is tried again that did not come.
