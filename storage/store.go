@@ -133,3 +133,27 @@ type Accepter interface {
 	// to do.
 	Accept(ctx context.Context) error
 }
+
+// Importer takes in many files at once, for copies.
+type Importer interface {
+	// Import keeps at most MaxImport Objects and names, and returns how many bytes
+	// it wrote. Bytes that are not of their Digest wrap hashing.ErrMismatch and are
+	// not kept. They become visible in the order given, and on nil all of them are
+	// durable. A name that is taken must hold the same bytes, else the error wraps
+	// ErrExists. An error, a ctx that is done and a crash leave any first few of
+	// the files, each whole: Import again.
+	Import(ctx context.Context, in []Incoming) (int64, error)
+}
+
+// MaxImport bounds one Import, which remembers that many names.
+const MaxImport = 4096
+
+// Incoming is one file for Import.
+type Incoming struct {
+	// Name is a write-once name; empty for an Object.
+	Name string
+	// Digest is an Object's name. Optional for a name: its bytes are compared.
+	Digest *hashing.Digest
+	// Open gives the bytes; the reader is closed.
+	Open func() (io.ReadCloser, error)
+}

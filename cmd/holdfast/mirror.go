@@ -16,6 +16,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/messages"
+	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/storage"
@@ -133,14 +134,15 @@ func (c *cli) mirrorOnce(ctx context.Context, n *node, dir string, check bool) e
 	defer to.Close()
 	bar := c.progress("mirror")
 	defer bar.done()
-	k := &copier{from: n.store, to: to, check: check, problem: m.problem, told: func(_, done int64) { bar.bytes(done, -1) }}
+	k := &mirror.Copier{From: n.store, To: to, Check: check, Problem: m.problem, Told: func(_, done int64) { bar.bytes(done, -1) }}
 	if err := m.run(ctx, k); err != nil {
 		return m.explain(err)
 	}
 	bar.done()
 	took := time.Since(begun)
-	c.say(map[string]any{"event": "mirrored", "to": dir, "objects": k.files, "bytes": k.bytes, "seconds": took.Seconds(), "problems": m.all, "signed": m.unsigned == nil},
-		"mirrored  %s  %d files, %d bytes in %.1f s", messages.Visible(dir), k.files, k.bytes, took.Seconds())
+	files, bytes := k.Copied()
+	c.say(map[string]any{"event": "mirrored", "to": dir, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "problems": m.all, "signed": m.unsigned == nil},
+		"mirrored  %s  %d files, %d bytes in %.1f s", messages.Visible(dir), files, bytes, took.Seconds())
 	if m.unsigned != nil {
 		fmt.Fprintf(c.errs, "holdfast: the mirror's settings are not signed, so a restore cannot check whom it would trust: %s\n", messages.Visible(m.unsigned.Error()))
 	}
@@ -153,8 +155,8 @@ func (c *cli) mirrorOnce(ctx context.Context, n *node, dir string, check bool) e
 // run writes the mark of the state that it is about to copy, then the state,
 // then the mark as whole. The chains go before the Seals: a Seal holds no line
 // that the mirror's chains lack.
-func (m *mirroring) run(ctx context.Context, k *copier) error {
-	if err := k.look(ctx); err != nil {
+func (m *mirroring) run(ctx context.Context, k *mirror.Copier) error {
+	if err := k.Look(ctx); err != nil {
 		return err
 	}
 	if err := m.state(ctx, k); err != nil {
@@ -166,7 +168,7 @@ func (m *mirroring) run(ctx context.Context, k *copier) error {
 	if err := m.nodeFiles(ctx); err != nil {
 		return err
 	}
-	if err := k.run(ctx); err != nil {
+	if err := k.Run(ctx); err != nil {
 		return err
 	}
 	whole := holdfast.At(time.Now())
@@ -176,11 +178,11 @@ func (m *mirroring) run(ctx context.Context, k *copier) error {
 
 // state fills the mark. The log's state is the one that look ended at, and the
 // queue is asked after that.
-func (m *mirroring) state(ctx context.Context, k *copier) error {
+func (m *mirroring) state(ctx context.Context, k *mirror.Copier) error {
 	set := m.n.set
 	m.mark.Node, m.mark.VKey, m.mark.Former, m.mark.Begun, m.mark.Whole, m.mark.Log = set.Name, set.VKey, set.Former, holdfast.At(time.Now()), nil, nil
 	m.mark.Encrypted = m.n.keys.vault.Encrypts()
-	if size := k.ends[set.Name]; size > 0 {
+	if size := k.LogSize(set.Name); size > 0 {
 		_, t, err := (&preserve.Mirror{Store: m.n.store, Origin: set.Name, VKey: set.VKey}).Checkpoint(ctx, size)
 		if err != nil {
 			return err
@@ -191,17 +193,12 @@ func (m *mirroring) state(ctx context.Context, k *copier) error {
 	if err != nil {
 		return err
 	}
-	q := mirrorQueue{Name: id.Queue}
+	q := mirrorQueue{Name: id.Queue, Seal: k.NewestSeal(id.Queue)}
 	if q.Planned, err = m.n.queue.Position(ctx, pipeline.StagePreserve, 0); err != nil {
 		return err
 	}
 	if q.End, err = m.n.queue.End(ctx, 0); err != nil {
 		return err
-	}
-	for seal := range k.plan.kept {
-		if strings.HasPrefix(seal, id.Queue+"-") && seal > q.Seal {
-			q.Seal = seal
-		}
 	}
 	m.mark.Queue = q
 	return nil

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
-	"holdfast/preserve"
+	"holdfast/storage"
 	"holdfast/storage/file"
 )
 
@@ -39,100 +38,21 @@ func sealedNode(t *testing.T, seals int) *node {
 	return n
 }
 
-// TestCopyWithin guards what a copy leaves out while the original grows: a state
-// of the log that its newest checkpoint does not cover, in tiles, in proofs and
-// in statements, and Seals whose packs are not there.
-func TestCopyWithin(t *testing.T) {
-	n := sealedNode(t, 3)
-	tree, err := preserve.LastTree(t.Context(), n.store, n.set.VKey)
-	if err != nil || tree.Size < 4 {
-		t.Fatalf("%+v, %v", tree, err)
-	}
-	for size := tree.Size - 1; size >= 1; size-- { // as if these checkpoints came after the look
-		if err := os.Remove(n.path(fmt.Sprintf("store/tlog/%s/checkpoint/%d", n.set.Name, size+1))); err != nil {
-			t.Fatal(err)
-		}
-		to := copyOf(t, n)
-		got, err := preserve.LastTree(t.Context(), to, n.set.VKey)
-		if err != nil || got.Size != size {
-			t.Fatalf("log of size %d: %+v, %v", size, got, err)
-		}
-		statements := 0
-		for e, err := range to.List(t.Context(), "") {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, s, ok := preserve.MirrorSize(e.Name); ok && s > size {
-				t.Errorf("log of size %d: %s", size, e.Name)
-			}
-			if _, state, ok := strings.Cut(e.Name, "/inclusion/"); ok && state > fmt.Sprintf("%s/%d.json", n.set.Name, size) {
-				t.Errorf("log of size %d: %s", size, e.Name)
-			}
-			if strings.HasSuffix(e.Name, "/statement.dsse.json") {
-				statements++
-				if at := predicate(t, to, e.Name); at.Size > size {
-					t.Errorf("log of size %d: %s was signed at size %d", size, e.Name, at.Size)
-				}
-			}
-		}
-		if statements == 0 {
-			t.Errorf("log of size %d: no Seal at all was copied", size)
-		}
-		if _, err := preserve.RestoreTlog(t.Context(), filepath.Join(t.TempDir(), "log"), to, n.set.VKey, [][]byte{n.keys.newest().SPKI}); err != nil {
-			t.Errorf("log of size %d: %v", size, err)
-		}
-	}
-}
-
-func predicate(t *testing.T, s *file.Store, name string) holdfast.Tree {
-	t.Helper()
-	raw, err := s.ReadName(t.Context(), name, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := holdfast.ParseEnvelope(raw, holdfast.PayloadStatement, 1<<20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := holdfast.ParseStatement(e.Payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st.Predicate.Checkpoint
-}
-
-func copyOf(t *testing.T, n *node) *file.Store {
-	t.Helper()
-	to, err := file.Open(filepath.Join(t.TempDir(), "to"), file.Options{MinFree: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { to.Close() })
-	k := &copier{from: n.store, to: to, problem: func(name string, err error) { t.Errorf("%s: %v", name, err) }}
-	if err := k.look(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := k.run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return to
-}
-
 // TestMirrorPulled guards that a disk that goes while it is written to ends the
 // run with a word on what to do, and harms neither the node nor the next run.
 func TestMirrorPulled(t *testing.T) {
 	n := sealedNode(t, 1)
-	var in []file.Incoming
-	for i := range 2 * file.MaxImport {
+	var in []storage.Incoming
+	for i := range 2 * storage.MaxImport {
 		text := fmt.Appendf(nil, "object %d", i)
 		d := hashing.Of(text)
-		in = append(in, file.Incoming{Digest: &d, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }})
+		in = append(in, storage.Incoming{Digest: &d, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }})
 	}
 	for len(in) > 0 {
-		if _, err := n.store.Import(t.Context(), in[:file.MaxImport]); err != nil {
+		if _, err := n.store.Import(t.Context(), in[:storage.MaxImport]); err != nil {
 			t.Fatal(err)
 		}
-		in = in[file.MaxImport:]
+		in = in[storage.MaxImport:]
 	}
 	disk := filepath.Join(t.TempDir(), "disk")
 	ctx, stop := context.WithCancel(t.Context())
@@ -251,37 +171,5 @@ func TestRestoreDamaged(t *testing.T) {
 	}
 	if out, errs, code := call("list", "--data", again); code != 0 {
 		t.Errorf("list: %d %s%s", code, out, errs)
-	}
-}
-
-// TestCopyNoGap: where a Seal is just being made, those behind it wait too.
-func TestCopyNoGap(t *testing.T) {
-	n := sealedNode(t, 3)
-	plans, err := filepath.Glob(filepath.Join(n.path("store/seals"), "*", "plan.json"))
-	if err != nil || len(plans) < 3 {
-		t.Fatalf("%d plans, %v", len(plans), err)
-	}
-	seal := filepath.Base(filepath.Dir(plans[1]))
-	packs, err := filepath.Glob(filepath.Join(n.path("store/cases"), "*", "packs", seal+".zip"))
-	if err != nil || len(packs) == 0 {
-		t.Fatalf("packs of %s: %v", seal, err)
-	}
-	parts, err := filepath.Glob(filepath.Join(filepath.Dir(plans[1]), "*"))
-	for _, name := range append(parts, packs...) {
-		if name != plans[1] {
-			err = errors.Join(err, os.RemoveAll(name))
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := copyOf(t, n)
-	for e, err := range to.List(t.Context(), "seals/") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if id := strings.Split(e.Name, "/")[1]; id >= seal {
-			t.Errorf("%s was copied, though %s is just being made", e.Name, seal)
-		}
 	}
 }

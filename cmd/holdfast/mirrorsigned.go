@@ -139,10 +139,8 @@ func (r *restoring) notBeyond(ctx context.Context, from *file.Store) error {
 	case r.mark.Log == nil || tree.Size > r.mark.Log.Size:
 		beyond = fmt.Sprintf("a log of %d entries", tree.Size)
 	}
-	for seal := range r.copy.plan.kept {
-		if strings.HasPrefix(seal, r.mark.Queue.Name+"-") && seal > r.mark.Queue.Seal {
-			beyond = "Seal " + seal
-		}
+	if seal := r.copy.NewestSeal(r.mark.Queue.Name); seal > r.mark.Queue.Seal {
+		beyond = "Seal " + seal
 	}
 	if beyond != "" {
 		return fmt.Errorf("the mirror has %s, and what the node has signed of its settings is older (%s): somebody has put an older statement there. Use another mirror", beyond, r.mark.Begun)

@@ -16,6 +16,7 @@ import (
 	"holdfast/canon"
 	"holdfast/cmd/internal/verifycmd"
 	"holdfast/messages"
+	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/storage/file"
 	"holdfast/vault"
@@ -109,7 +110,7 @@ type restoring struct {
 	pass  []byte // of new keys; nil: they lie in clear
 	set   *settings
 	store *file.Store
-	copy  *copier
+	copy  *mirror.Copier
 
 	signed *signedMirror // what --node has checked; nil: nothing was
 	cut    bool          // the statement is older than the mirror's last run
@@ -381,10 +382,11 @@ func (r *restoring) say(n *node, took time.Duration) error {
 	if r.mine.NewLog {
 		state = "begun"
 	}
+	files, bytes := r.copy.Copied()
 	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.mine.Why,
-		"fingerprint": fp, "objects": r.copy.files, "bytes": r.copy.bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "checked": r.signed != nil, "lost": r.mine.Lost, "problems": r.bad},
+		"fingerprint": fp, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "checked": r.signed != nil, "lost": r.mine.Lost, "problems": r.bad},
 		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      at least %d captures that the old node had accepted and that are in no Seal of the mirror, and all that came after it\nfingerprint %s",
-		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), r.copy.files, r.copy.bytes, took.Seconds(), r.mine.Tasks, r.mine.Lost, fp)
+		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), files, bytes, took.Seconds(), r.mine.Tasks, r.mine.Lost, fp)
 	if r.bad > 0 {
 		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/mirror"
 	"holdfast/preserve"
 )
 
@@ -137,7 +138,7 @@ func TestRestoreKilledLate(t *testing.T) {
 			}
 			out, errs, code = call(args...)
 			lost := strings.TrimPrefix(tokens[0], filepath.Join(o.from, "store")+"/")
-			if code != exitCould || !strings.Contains(out, `"problems":2`) || !strings.Contains(errs, lost) || !strings.Contains(errs, errLater.Error()) {
+			if code != exitCould || !strings.Contains(out, `"problems":2`) || !strings.Contains(errs, lost) || !strings.Contains(errs, mirror.ErrLater.Error()) {
 				t.Errorf("exit %d\n%s\n%s", code, out, errs)
 			}
 			if exists(filepath.Join(to, "store/seals", p.Seal)) {

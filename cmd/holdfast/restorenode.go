@@ -13,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
+	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/storage/file"
@@ -83,22 +84,22 @@ func (r *restoring) copyStore(ctx context.Context) error {
 	defer to.Close()
 	bar := r.c.progress("restore")
 	defer bar.done()
-	r.copy = &copier{from: from, to: to, problem: r.problem, told: func(_, done int64) { bar.bytes(done, -1) }}
-	if r.copy.after, err = r.afterwards(); err != nil {
+	r.copy = &mirror.Copier{From: from, To: to, Problem: r.problem, Told: func(_, done int64) { bar.bytes(done, -1) }}
+	if r.copy.After, err = r.afterwards(); err != nil {
 		return err
 	}
-	if err := r.copy.look(ctx); err != nil {
+	if err := r.copy.Look(ctx); err != nil {
 		return err
 	}
 	if err := r.notBeyond(ctx, from); err != nil {
 		return err
 	}
-	return r.copy.run(ctx)
+	return r.copy.Run(ctx)
 }
 
 // afterwards is from where on a restored node, killed behind its node.json, has
 // made what the mirror lacks.
-func (r *restoring) afterwards() (*afterwards, error) {
+func (r *restoring) afterwards() (*mirror.Afterwards, error) {
 	set, err := readSettings(r.c.data)
 	if errors.Is(err, errNoNode) {
 		return nil, nil
@@ -106,9 +107,9 @@ func (r *restoring) afterwards() (*afterwards, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &afterwards{origin: set.Name}
+	a := &mirror.Afterwards{Origin: set.Name}
 	if !r.mine.NewLog && r.mark.Log != nil {
-		a.size = r.mark.Log.Size
+		a.Size = r.mark.Log.Size
 	}
 	return a, nil
 }

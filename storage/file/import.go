@@ -17,23 +17,10 @@ import (
 	"holdfast/storage"
 )
 
-// MaxImport bounds one Import, which remembers that many names.
-const MaxImport = 4096
-
 // importers is how many files of one Import are read at once.
 const importers = 4
 
-// Incoming is one file for Import.
-type Incoming struct {
-	// Name is a write-once name; empty for an Object.
-	Name string
-	// Digest is an Object's name. Optional for a name: its bytes are compared.
-	Digest *hashing.Digest
-	// Open gives the bytes; the reader is closed.
-	Open func() (io.ReadCloser, error)
-}
-
-func (i *Incoming) rel() (string, error) {
+func rel(i *storage.Incoming) (string, error) {
 	if i.Name != "" {
 		return i.Name, storage.CheckName(i.Name)
 	}
@@ -43,20 +30,14 @@ func (i *Incoming) rel() (string, error) {
 	return objectPath(*i.Digest), nil
 }
 
-// Import takes in many files at the price of two waits for the disk, and
-// returns how many bytes it wrote. It is for copies: at most MaxImport at once.
+// Import implements [storage.Importer] at the price of two waits for the disk.
 //
 // It keeps the order of commit: all bytes are on the disk before the first
-// becomes visible, they become visible in the order given, and on nil all
-// folders are on the disk. In place of an fsync for each file the whole file
+// becomes visible. In place of an fsync for each file the whole file
 // system is asked once (syncfs(2); where a system has none, each file is
 // fsynced). A kernel before Linux 5.8 does not tell there of a write that
 // failed, so whoever must be sure there reads the copy again.
-//
-// A name that is taken must hold the same bytes, else the error wraps
-// storage.ErrExists. An error, a cancelled ctx and a crash leave any first few
-// of the files, each whole; Import again.
-func (s *Store) Import(ctx context.Context, in []Incoming) (int64, error) {
+func (s *Store) Import(ctx context.Context, in []storage.Incoming) (int64, error) {
 	n, err := s.takeIn(ctx, in)
 	if err != nil {
 		return n, s.note(fmt.Errorf("import %d files: %w", len(in), err))
@@ -72,9 +53,9 @@ type arrival struct {
 	size   int64
 }
 
-func (s *Store) takeIn(ctx context.Context, in []Incoming) (total int64, err error) {
-	if len(in) > MaxImport {
-		return 0, fmt.Errorf("at most %d are taken in one call", MaxImport)
+func (s *Store) takeIn(ctx context.Context, in []storage.Incoming) (total int64, err error) {
+	if len(in) > storage.MaxImport {
+		return 0, fmt.Errorf("at most %d are taken in one call", storage.MaxImport)
 	}
 	if err := s.writable(ctx); err != nil {
 		return 0, err
@@ -106,8 +87,8 @@ func (s *Store) takeIn(ctx context.Context, in []Incoming) (total int64, err err
 }
 
 // arrive spools one file and compares its bytes with the digest that they have.
-func (s *Store) arrive(ctx context.Context, i *Incoming, a *arrival) (err error) {
-	if a.rel, err = i.rel(); err != nil {
+func (s *Store) arrive(ctx context.Context, i *storage.Incoming, a *arrival) (err error) {
+	if a.rel, err = rel(i); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

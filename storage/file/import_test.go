@@ -19,8 +19,8 @@ import (
 	"holdfast/storage/file"
 )
 
-func incoming(name, text string) file.Incoming {
-	in := file.Incoming{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+func incoming(name, text string) storage.Incoming {
+	in := storage.Incoming{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
 	if name == "" {
 		d := hashing.Of([]byte(text))
 		in.Digest = &d
@@ -37,7 +37,7 @@ func TestOrderOfImport(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, file.Options{Hooks: h})
 	r.take()
-	n, err := s.Import(t.Context(), []file.Incoming{incoming("a/b", "1"), incoming("a/c", "22"), incoming("", "object")})
+	n, err := s.Import(t.Context(), []storage.Incoming{incoming("a/b", "1"), incoming("a/c", "22"), incoming("", "object")})
 	must(t, err)
 	d := hashing.Of([]byte("object"))
 	want := []string{"write spool", "write spool", "write spool", "syncall ", "link a/b", "link a/c", "link objects/sha256/" + d.Hex()[:2] + "/" + d.Hex(), "syncall "}
@@ -64,13 +64,13 @@ func TestOrderOfImport(t *testing.T) {
 // stops the handle as a failed fsync does.
 func TestImportRefuses(t *testing.T) {
 	s := open(t, t.TempDir(), file.Options{})
-	_, err := s.Import(t.Context(), []file.Incoming{incoming("a", "1")})
+	_, err := s.Import(t.Context(), []storage.Incoming{incoming("a", "1")})
 	must(t, err)
-	n, err := s.Import(t.Context(), []file.Incoming{incoming("a", "1")})
+	n, err := s.Import(t.Context(), []storage.Incoming{incoming("a", "1")})
 	if n != 0 || err != nil {
 		t.Errorf("the same bytes again: %d, %v", n, err)
 	}
-	if _, err := s.Import(t.Context(), []file.Incoming{incoming("a", "2")}); !errors.Is(err, storage.ErrExists) {
+	if _, err := s.Import(t.Context(), []storage.Incoming{incoming("a", "2")}); !errors.Is(err, storage.ErrExists) {
 		t.Errorf("other bytes: %v", err)
 	}
 	b, err := s.ReadName(t.Context(), "a", 10)
@@ -79,7 +79,7 @@ func TestImportRefuses(t *testing.T) {
 	}
 	wrong, other := incoming("b", "1"), hashing.Of([]byte("2"))
 	wrong.Digest = &other
-	if _, err := s.Import(t.Context(), []file.Incoming{incoming("c", "1"), wrong}); !errors.Is(err, hashing.ErrMismatch) {
+	if _, err := s.Import(t.Context(), []storage.Incoming{incoming("c", "1"), wrong}); !errors.Is(err, hashing.ErrMismatch) {
 		t.Errorf("wrong bytes: %v", err)
 	}
 	for _, name := range []string{"b", "c"} {
@@ -87,17 +87,17 @@ func TestImportRefuses(t *testing.T) {
 			t.Errorf("%s is there", name)
 		}
 	}
-	if _, err := s.Import(t.Context(), []file.Incoming{incoming("../x", "1")}); !errors.Is(err, storage.ErrName) {
+	if _, err := s.Import(t.Context(), []storage.Incoming{incoming("../x", "1")}); !errors.Is(err, storage.ErrName) {
 		t.Errorf("a name that leaves: %v", err)
 	}
 	bad := open(t, t.TempDir(), file.Options{Hooks: file.Hooks{SyncAll: func(*os.File) error { return unix.EIO }}})
-	if _, err := bad.Import(t.Context(), []file.Incoming{incoming("a", "1")}); !errors.Is(err, unix.EIO) {
+	if _, err := bad.Import(t.Context(), []storage.Incoming{incoming("a", "1")}); !errors.Is(err, unix.EIO) {
 		t.Errorf("failed syncfs: %v", err)
 	}
 	if _, err := bad.OpenName(t.Context(), "a"); err == nil {
 		t.Error("a name whose bytes are not on the disk")
 	}
-	if _, err := bad.Import(t.Context(), []file.Incoming{incoming("a", "1")}); !errors.Is(err, storage.ErrStopped) {
+	if _, err := bad.Import(t.Context(), []storage.Incoming{incoming("a", "1")}); !errors.Is(err, storage.ErrStopped) {
 		t.Errorf("after a failed syncfs: %v", err)
 	}
 }
@@ -124,7 +124,7 @@ func TestReadOnly(t *testing.T) {
 	if err := r.Create(t.Context(), "a", strings.NewReader("y")); !errors.Is(err, storage.ErrStopped) {
 		t.Errorf("create: %v", err)
 	}
-	if _, err := r.Import(t.Context(), []file.Incoming{incoming("a", "1")}); !errors.Is(err, storage.ErrStopped) {
+	if _, err := r.Import(t.Context(), []storage.Incoming{incoming("a", "1")}); !errors.Is(err, storage.ErrStopped) {
 		t.Errorf("import: %v", err)
 	}
 	if after := fmt.Sprint(tree(t, dir)); after != before {
@@ -149,7 +149,7 @@ func TestImportWithoutSyncfs(t *testing.T) {
 	}
 	s := open(t, dir, file.Options{Hooks: h})
 	r.take()
-	_, err := s.Import(t.Context(), []file.Incoming{incoming("a/b/c", "1")})
+	_, err := s.Import(t.Context(), []storage.Incoming{incoming("a/b/c", "1")})
 	must(t, err)
 	wantTape(t, &r, []string{"write spool", "sync spool", "link a/b/c", "sync a/b/c"}, "sync .", "sync a", "sync a/b")
 }

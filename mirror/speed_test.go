@@ -1,8 +1,9 @@
-package main
+package mirror_test
 
 import (
 	"bytes"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"holdfast/hashing"
+	"holdfast/mirror"
+	"holdfast/storage"
 	"holdfast/storage/file"
 )
 
@@ -17,8 +20,8 @@ import (
 // disk at the end, with `cp -a` of the same files, which waits for no disk, in one run. The
 // budget is twice its time.
 func TestMirrorSpeed(t *testing.T) {
-	count := 10_000
-	if long() {
+	count, long := 10_000, os.Getenv("HOLDFAST_LONG") != ""
+	if long {
 		count = 100_000
 	}
 	dir := t.TempDir()
@@ -27,13 +30,13 @@ func TestMirrorSpeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer from.Close()
-	var in []file.Incoming
+	var in []storage.Incoming
 	for i := range count {
 		text := make([]byte, 2048)
 		copy(text, strconv.Itoa(i))
 		d := hashing.Of(text)
-		in = append(in, file.Incoming{Digest: &d, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }})
-		if len(in) == file.MaxImport || i == count-1 {
+		in = append(in, storage.Incoming{Digest: &d, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }})
+		if len(in) == storage.MaxImport || i == count-1 {
 			if _, err := from.Import(t.Context(), in); err != nil {
 				t.Fatal(err)
 			}
@@ -55,20 +58,18 @@ func TestMirrorSpeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer to.Close()
-	k := &copier{from: from, to: to, problem: func(name string, err error) { t.Errorf("%s: %v", name, err) }}
-	if err := k.look(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := k.run(t.Context()); err != nil {
-		t.Fatal(err)
+	k := &mirror.Copier{From: from, To: to}
+	if bad := copies(t, k); len(bad) > 0 {
+		t.Error(bad)
 	}
 	took := time.Since(begun)
-	if k.files != int64(count) {
-		t.Errorf("%d of %d files", k.files, count)
+	files, size := k.Copied()
+	if files != int64(count) {
+		t.Errorf("%d of %d files", files, count)
 	}
-	t.Logf("%d files: mirror %v (%.1f MB/s), cp -a %v: %.2f times its time; with sync %v: %.2f times", count, took, float64(k.bytes)/1e6/took.Seconds(),
+	t.Logf("%d files: mirror %v (%.1f MB/s), cp -a %v: %.2f times its time; with sync %v: %.2f times", count, took, float64(size)/1e6/took.Seconds(),
 		cp, took.Seconds()/cp.Seconds(), synced, took.Seconds()/synced.Seconds())
-	if long() && took > 2*cp {
+	if long && took > 2*cp {
 		t.Errorf("more than twice the time of cp -a")
 	}
 }

@@ -1,0 +1,35 @@
+// Package mirror keeps a second copy of a node: it copies a store into another
+// ([Copier]).
+//
+// # What is copied, and in which order
+//
+// The source may grow meanwhile. What is copied is a state that a working store
+// could have been in, whenever the copy is cut short:
+//
+//   - The log ends at one checkpoint, which is read first. Nothing that names a
+//     later state of the log is taken: no tile, no part, no Seal whose statement was
+//     signed after it.
+//   - A Seal is taken only with its plan and all packs that the plan names, and
+//     none behind one that is just being made: a restore takes the first gap for
+//     the end, and would publish again what is planned behind it.
+//   - Objects and packs are written first, then plans, statements and tokens,
+//     then tiles, then checkpoints, then the Seals' proofs. So whatever cuts the
+//     copy short, a Seal that is there has its packs, and a checkpoint its tiles.
+//
+// A crash leaves the first part of that order, each file whole; what is left out
+// is taken by the next run. Nothing is replaced or removed, on either side.
+//
+// # What is compared
+//
+// Objects and packs are hashed on their way and are kept only as what their Digests
+// say. What both stores have already is compared by its size, with Check by its
+// bytes. What cannot be read, has decayed, is other than it should be, or is only
+// in the copy, is a Problem, and keeps nothing else from being copied; so a pack
+// that has decayed in the source is missing from the copy, and its Seal is not. A
+// copy with a Problem is no proof that the source may go.
+//
+// # Its floor
+//
+// It stands beside the concrete stores and knows none of them: a source and a
+// target are what [storage] promises, so any two stores can be copied.
+package mirror
