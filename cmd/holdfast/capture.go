@@ -19,7 +19,6 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
-	"holdfast/collectors/telegram"
 )
 
 // Exit codes of capture and seal, besides the shared ones.
@@ -90,11 +89,12 @@ service, by an account of 'holdfast telegram login'. telegram:@NAME/123 is that 
 with its neighbours, then its public page at t.me (--web no: not), and the pages that
 it links to. What begins with https:// is always the web page. Without an account the
 public pages are captured instead, from the newest to the oldest.
-Photos (in the largest size), films and other files of the posts are taken too, each
-a capture of its own, up to --max-size each; of a post its own and its album's, not
-its neighbours'. What is not taken is listed in media.jsonl of the capture of its
-post, with the reason; what the Case has already, with the capture that has it.
---media photos takes photos and files that are pictures, --media none nothing.
+Files of the posts are taken too, each a capture of its own, up to --max-size each: of
+a channel its photos (in the largest size), of a post all of its own and its album's,
+not its neighbours'. --media all takes films and other files of a channel as well,
+photos only photos and files that are pictures, none nothing; 'watch' has the same.
+What is not taken is listed in media.jsonl of the capture of its post, with the
+reason; what the Case has already, with the capture that has it.
 
 exit status: 2 usage or refused, nothing accepted
              3 something accepted is not sealed after --wait (a bundle asked for is written and says so)
@@ -113,7 +113,7 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why something outside the Case's scope is captured all the same; sealed with it")
 	cmd.Flags().StringVar(&o.telegram.since, "since", "", "of a channel: posts from this day (or time) on")
 	cmd.Flags().IntVar(&o.telegram.limit, "limit", 0, "of a channel: so many messages, from the newest; 0 is all")
-	cmd.Flags().StringVar(&o.telegram.media, "media", telegram.MediaAll, "of a channel or post: none, photos or all of the files of its posts")
+	cmd.Flags().StringVar(&o.telegram.media, "media", "", "of a channel or post: none, photos or all of the files of its posts (default: of a channel photos, of a post all)")
 	cmd.Flags().StringVar(&o.telegram.maxSize, "max-size", mediaSize, "of such a file; larger ones are listed and not taken; 0 is any")
 	cmd.Flags().StringVar(&o.telegram.links, "links", "yes", "of a post: capture the pages that it links to, yes or no")
 	cmd.Flags().StringVar(&o.telegram.web, "web", "yes", "of a post: capture its public page at t.me too, yes or no")

@@ -119,8 +119,10 @@ type round struct {
 	before func(context.Context, pipeline.Task, taskOptions, *collectors.Acquired) error // what an answer asks for besides, before it is accepted; may be nil
 	seen   func(taken, holdfast.ID)                                                      // what was accepted; may be nil
 	asked  func([]pipeline.Task)                                                         // Tasks that an answer asked for; may be nil
-	names  naming
-	scopes scopes
+
+	account func(taskOptions) string // who asks for a Task of Telegram's; may be nil: whoever is free
+	names   naming
+	scopes  scopes
 
 	mu      sync.Mutex
 	got     []captured
@@ -259,7 +261,11 @@ func (r *round) collector(t pipeline.Task, o taskOptions) (collectors.Collector,
 	scheme, _, _ := strings.Cut(strings.ToLower(string(t.Source)), ":")
 	by := r.by[scheme]
 	if door, ok := by.(*telegramDoor); ok {
-		return door.through(o.Via), nil
+		account := ""
+		if r.account != nil {
+			account = r.account(o)
+		}
+		return door.through(o.Via, account), nil
 	}
 	if by != nil {
 		return publicPages{by, r.n}, nil

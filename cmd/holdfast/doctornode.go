@@ -210,8 +210,11 @@ func (d *doctor) telegram(n *node) {
 	}
 	well := 0
 	for _, name := range names {
-		if s, ok := states[name]; ok && s.State != telegram.StateOK {
-			d.note("telegram", s.words())
+		s, ok := states[name]
+		if ok && s.shown().State != telegram.StateOK {
+			d.note("telegram", s.shown().words())
+		}
+		if ok && s.State != telegram.StateOK {
 			continue
 		}
 		well++

@@ -263,6 +263,7 @@ func (n *node) busy(name string) (bool, error) {
 }
 
 func (c *cli) sayAccount(s accountState, canary, busy bool) {
+	s = s.shown()
 	text := string(s.State)
 	if s.Until != nil {
 		text += " until " + s.Until.String()
@@ -276,7 +277,7 @@ func (c *cli) sayAccount(s accountState, canary, busy bool) {
 	if s.Do != "" {
 		text += "\n  " + s.Do
 	}
-	c.say(map[string]any{"name": s.Name, "state": s.State, "until": s.Until, "do": s.Do, "in_use": busy, "canary": canary}, "%-12s %s", s.Name, text)
+	c.say(map[string]any{"name": s.Name, "state": s.State, "until": s.Until, "do": s.Do, "waits": append([]methodWait{}, s.Waits...), "in_use": busy, "canary": canary}, "%-12s %s", s.Name, text)
 }
 
 // checkAccounts asks the service about each account that nobody uses now. What it

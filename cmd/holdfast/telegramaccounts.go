@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,13 +51,41 @@ type accountState struct {
 	Since holdfast.Time  `json:"since"`
 	Until *holdfast.Time `json:"until,omitempty"`
 	Do    string         `json:"do,omitempty"`
+
+	// Waits are the methods that it is to wait with: all else it may ask.
+	Waits []methodWait `json:"waits,omitempty"`
+}
+
+// methodWait is a method of the service's, in the words of its schema, which an
+// account is not to ask for before a time.
+type methodWait struct {
+	Method string        `json:"method"`
+	Until  holdfast.Time `json:"until"`
 }
 
 // now is the state at a time: who has waited is well again.
 func (s accountState) now(t time.Time) accountState {
+	s.Waits = slices.DeleteFunc(slices.Clone(s.Waits), func(w methodWait) bool { return !t.Before(w.Until.Time) })
 	if s.State == telegram.StateWaiting && s.Until != nil && !t.Before(s.Until.Time) {
-		return accountState{Name: s.Name, State: telegram.StateOK, Since: *s.Until}
+		return accountState{Name: s.Name, State: telegram.StateOK, Since: *s.Until, Waits: s.Waits}
 	}
+	return s
+}
+
+// shown is the state as people see it: an account that has to wait with something is
+// waiting, until the last of it.
+func (s accountState) shown() accountState {
+	if s.State != telegram.StateOK || len(s.Waits) == 0 {
+		return s
+	}
+	var all []string
+	for i, w := range s.Waits {
+		all = append(all, fmt.Sprintf("%s until %s", w.Method, w.Until))
+		if s.Until == nil || w.Until.After(s.Until.Time) {
+			s.Until = &s.Waits[i].Until
+		}
+	}
+	s.State, s.Do = telegram.StateWaiting, "the service wants to wait with "+strings.Join(all, ", ")+"; all else is asked"
 	return s
 }
 
@@ -67,6 +96,9 @@ func (s accountState) words() string {
 	}
 	return fmt.Sprintf("account %s is %s: %s", s.Name, s.State, s.Do)
 }
+
+// errInUse is wrapped by the error for an account that another process has.
+const errInUse = accountError("is in use by another process, and the service ends a session that is in use twice: wait for it, or log another account in")
 
 func sessionFile(name string) string { return accountFiles + name }
 
@@ -112,6 +144,28 @@ func (n *node) states() (map[string]accountState, error) {
 // noteState writes down what is known of one account; a state without a name is
 // that there is nothing to know.
 func (n *node) noteState(ctx context.Context, name string, s accountState) error {
+	return n.changeState(ctx, name, func(old accountState) accountState {
+		if s.Name != "" {
+			s.Waits = old.Waits
+		}
+		return s
+	})
+}
+
+// noteWait writes down with which method an account is to wait, and until when.
+func (n *node) noteWait(ctx context.Context, name, method string, until time.Time) error {
+	return n.changeState(ctx, name, func(s accountState) accountState {
+		if s.Name == "" {
+			s = accountState{Name: name, State: telegram.StateOK, Since: holdfast.At(time.Now())}
+		}
+		s.Waits = slices.DeleteFunc(slices.Clone(s.Waits), func(w methodWait) bool { return w.Method == method })
+		s.Waits = append(s.Waits, methodWait{method, holdfast.At(until.Add(time.Millisecond))}) // times are cut to the millisecond
+		slices.SortFunc(s.Waits, func(a, b methodWait) int { return strings.Compare(a.Method, b.Method) })
+		return s
+	})
+}
+
+func (n *node) changeState(ctx context.Context, name string, change func(accountState) accountState) error {
 	unlock, err := lockFile(ctx, n.path("telegram.lock"))
 	if err != nil {
 		return err
@@ -121,7 +175,8 @@ func (n *node) noteState(ctx context.Context, name string, s accountState) error
 	if err != nil {
 		return err
 	}
-	if of[name] == s {
+	s := change(of[name])
+	if reflect.DeepEqual(of[name], s) {
 		return nil
 	}
 	delete(of, name)
@@ -196,8 +251,9 @@ func (n *node) keepSession(file, service string, l *telegram.Login) error {
 // noAccount is said where the node has none at all.
 const noAccount = "no account: `holdfast telegram login --phone NUMBER` logs one in; without one `holdfast capture telegram:@NAME` takes the public pages at https://t.me/s/NAME, which show nothing of edits and deletions"
 
-// freeAccount takes the first account that is well and in nobody's hands.
-func (n *node) freeAccount(o telegram.Options) (*telegram.Account, func(), error) {
+// freeAccount takes the account of that name, or the first that is well and in
+// nobody's hands, before it those that are to wait with nothing.
+func (n *node) freeAccount(o telegram.Options, only string) (*telegram.Account, func(), error) {
 	names, err := n.sessions()
 	if err != nil {
 		return nil, nil, err
@@ -206,7 +262,11 @@ func (n *node) freeAccount(o telegram.Options) (*telegram.Account, func(), error
 	if err != nil {
 		return nil, nil, err
 	}
-	why := unusable(noAccount)
+	slices.SortStableFunc(names, func(a, b string) int { return min(len(states[a].Waits), 1) - min(len(states[b].Waits), 1) })
+	if only != "" {
+		names = slices.DeleteFunc(names, func(name string) bool { return name != only })
+	}
+	why := unusable(noAccount) // an accountError
 	for _, name := range names {
 		if s, ok := states[name]; ok && s.State != telegram.StateOK {
 			why = unusable("%s", s.words())
@@ -217,7 +277,7 @@ func (n *node) freeAccount(o telegram.Options) (*telegram.Account, func(), error
 			return nil, nil, err
 		}
 		if unlock == nil {
-			why = unusable("account %s is in use by another process, and the service ends a session that is in use twice: wait for it, or log another account in", name)
+			why = fmt.Errorf("account %s %w", name, errInUse)
 			continue
 		}
 		k, err := n.openSession(name, o)

@@ -47,7 +47,17 @@ type telegramFlags struct {
 // telephone is below it.
 const mediaSize = "100MB"
 
-// wish is what the Collector is asked for.
+// defaultMedia is what is taken of the files of posts where nobody said: of a post
+// that somebody names, all, which is what they look at; of a channel, captured or
+// watched, its photos, since a channel's films can be more than a disk holds.
+func defaultMedia(s holdfast.Source) string {
+	if strings.Contains(string(s), "/") {
+		return telegram.MediaAll
+	}
+	return telegram.MediaPhotos
+}
+
+// wish is what the Collector is asked for; Media "" is that nobody said.
 func (f telegramFlags) wish() (w telegram.Wish, err error) {
 	if f.limit < 0 {
 		return w, usageError("--limit %d: how many messages, from the newest; 0 is all", f.limit)
@@ -59,7 +69,7 @@ func (f telegramFlags) wish() (w telegram.Wish, err error) {
 	}
 	w.Since = since.Time
 	switch w.Media = f.media; f.media {
-	case telegram.MediaNone, telegram.MediaPhotos, telegram.MediaAll:
+	case "", telegram.MediaNone, telegram.MediaPhotos, telegram.MediaAll:
 	default:
 		return w, usageError("--media %.20q: none, photos or all", f.media)
 	}
@@ -93,6 +103,9 @@ func (n *node) collectorOptions(s holdfast.Source, o captureOptions) (json.RawMe
 		if w.Second, err = n.secondView(s); err != nil {
 			return nil, err
 		}
+	}
+	if w.Media == "" {
+		w.Media = defaultMedia(s)
 	}
 	if !strings.Contains(string(s), "/") {
 		w.Links = false // of a channel's posts they would be thousands

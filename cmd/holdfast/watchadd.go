@@ -91,8 +91,8 @@ exit status: 0 done  1 could not  2 usage, nothing was added`
 	f.StringVar(&list, "list", "", "read many from a CSV; - is stdin")
 	f.StringVar(&row.lang, "lang", "", "the language of its posts, as ar or zh-Hant")
 	f.StringVar(&row.priority, "priority", "", "1 (first) to 9; default 5")
-	f.StringVar(&row.media, "media", "", "its photos and files: none, photos or all")
-	f.StringVar(&row.maxSize, "max-size", mediaSize, "with --media: of such a file; larger ones are listed and not taken; 0 is any")
+	f.StringVar(&row.media, "media", "", "its photos and files: none, photos or all (default photos)")
+	f.StringVar(&row.maxSize, "max-size", mediaSize, "of such a file; larger ones are listed and not taken; 0 is any")
 	f.StringVar(&row.note, "note", "", "why it is watched; stated in each capture")
 	f.StringVar(&row.links, "links", "", "pages that posts link to, a day at most: a number, or no")
 	f.BoolVar(&row.allowPrivate, "allow-private", false, "of pages that posts link to: permit loopback, private and link-local addresses")
@@ -184,7 +184,7 @@ func (r watchRow) watch() (w watch, err error) {
 			return w, fmt.Errorf("priority %.20q: 1 (first) to 9", r.priority)
 		}
 	}
-	f := telegramFlags{media: "none", links: "no", web: "no"}
+	f := telegramFlags{media: defaultMedia(holdfast.Source(name.Source())), links: "no", web: "no"}
 	if r.media != "" {
 		f.media = r.media
 	}
@@ -304,6 +304,7 @@ func (n *node) wantedWatch(ctx context.Context, r watchRow) (w wanted, err error
 
 // take takes what a row gives into a watch, and returns the Cases that are new.
 func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
+	added := len(k.Cases) == 0
 	for _, id := range w.cases {
 		if len(k.Cases) > 0 && len(w.given.cases) == 0 {
 			break // it has Cases, and none was named
@@ -322,7 +323,7 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 	if g.priority != "" {
 		k.Priority = w.Priority
 	}
-	if g.media != "" {
+	if g.media != "" || added {
 		k.Media, k.MaxSize = w.Media, w.MaxSize
 	}
 	if g.note != "" {

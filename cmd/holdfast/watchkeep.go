@@ -103,11 +103,13 @@ func (w *watchRun) takeTask(t pipeline.Task) {
 	}
 	if k == nil {
 		k = &watchTask{id: t.ID, watch: id, part: part, lane: laneWeb}
-		if isTelegram(t.Source) {
-			k.lane = laneTelegram
+		if k.telegram = isTelegram(t.Source); k.telegram {
+			var o taskOptions
+			k.file = json.Unmarshal(t.Options, &o) == nil && asksFile(o.Collector)
 		}
 		w.tasks[t.ID] = k
 	}
+	w.place(k)
 	if k.step = t.Step; !k.due.After(t.Due) || k.fails == 0 {
 		k.due = t.Due
 	}

@@ -30,7 +30,7 @@ type watch struct {
 	Cases    []holdfast.ID   `json:"cases"` // the first is the home of what is captured
 	Lang     string          `json:"lang,omitempty"`
 	Priority int             `json:"priority,omitempty"` // 1 (first) to 9; 0 is 5
-	Media    string          `json:"media,omitempty"`
+	Media    string          `json:"media,omitempty"`    // "" is none
 	MaxSize  int64           `json:"max_size,omitempty"` // of a file, in bytes; 0 is any
 	Note     string          `json:"note,omitempty"`
 	// Links is how many pages that posts link to are captured a day, at most; nil is
@@ -46,6 +46,10 @@ type watch struct {
 	Turn     int         `json:"turn,omitempty"`
 	Follow   holdfast.ID `json:"follow,omitempty"`   // the Task that follows it
 	Backfill holdfast.ID `json:"backfill,omitempty"` // the Task of its history; it may be done
+	// Account is who asks about it: it stays so for as long as that account can. Blind
+	// are those that could not read it when another could, the first before the others.
+	Account string   `json:"account,omitempty"`
+	Blind   []string `json:"blind,omitempty"`
 	// Failed is why the Task that followed it ended; another one tries again later.
 	Failed   string         `json:"failed,omitempty"`
 	FailedAt *holdfast.Time `json:"failed_at,omitempty"`

@@ -61,8 +61,8 @@ const (
 )
 
 // watchRun is the process that keeps up with everything. One goroutine decides; the
-// Tasks run beside it, one at a time over Telegram's Line, tabs at a time in the
-// browser. All that must last is in the queue, the list and the store: a kill at any
+// Tasks run beside it, one at a time over the Line of an account, and one for files,
+// tabs at a time in the browser. All that must last is in the queue, the list and the store: a kill at any
 // instant loses nothing but what was not accepted yet, which is asked for again.
 type watchRun struct {
 	c     *cli
@@ -86,6 +86,10 @@ type watchRun struct {
 	scopesAt time.Time
 	canary   canaryTold
 
+	crewAt  time.Time            // of the last look at the accounts
+	leveled time.Time            // when a channel was given to one that has less to do
+	inUse   map[string]time.Time // accounts that another process was found to have, since when
+
 	mu    sync.Mutex // the loop holds it but for its pauses; Tasks at work take it
 	list  map[holdfast.ID]*watched
 	fresh []pipeline.Task // that answers have asked for
@@ -104,6 +108,10 @@ type watched struct {
 	failures uint32 // of sweeps, in a row
 	silent   bool
 	healthAt time.Time
+
+	joined bool                 // its account is told by itself what happens there
+	held   map[string]time.Time // accounts that are to wait for long before they ask about it
+	read   reading
 }
 
 // watchTask is a Task of a watch, as the queue has it.
@@ -112,6 +120,9 @@ type watchTask struct {
 	watch holdfast.ID
 	part  string
 	lane  string
+
+	telegram, file bool // asked for over a Line; as a file
+
 	due   time.Time
 	step  uint64
 	busy  bool
@@ -124,20 +135,24 @@ type watchTask struct {
 // lane is what works beside others.
 type lane struct {
 	size, busy int
+	account    string    // of a Line
 	hold       time.Time // nothing is begun before
 	woken      int       // Tasks in a row that a push had named
 	fails      uint32
 	said       string
 }
 
+// Lanes. Those of an account have its name behind it.
 const (
 	laneTelegram = "telegram"
+	laneFiles    = "files"
 	laneWeb      = "web"
 )
 
 // settled is what came of a Task.
 type settled struct {
 	task *watchTask
+	lane *lane // that it was begun in
 	got  []captured
 	err  error
 }
@@ -178,15 +193,16 @@ func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watchRun{c: c, n: n, conf: conf, queue: q, door: &telegramDoor{n: n, pushes: make(chan int64, 1024)}, tasks: map[holdfast.ID]*watchTask{}, done: make(chan settled),
+	w := &watchRun{c: c, n: n, conf: conf, queue: q, door: &telegramDoor{n: n, pushes: make(chan pushed, 1024), apart: true}, inUse: map[string]time.Time{}, tasks: map[holdfast.ID]*watchTask{}, done: make(chan settled),
 		lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: tabs}}, list: map[holdfast.ID]*watched{}, rescan: true}
 	if o, err := n.telegramOptions(); err == nil {
 		w.quick = o.Pace == 0
 	}
 	w.tell = &teller{c: c, n: n}
 	w.also.n = n
+	w.door.waited = w.tell.wait
 	w.r = &round{n: n, by: map[string]collectors.Collector{"telegram": w.door}, intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts},
-		before: w.promote, seen: w.accepted, asked: w.asked}
+		before: w.promote, seen: w.accepted, asked: w.asked, account: w.accountOf}
 	return w, nil
 }
 
@@ -226,6 +242,9 @@ func (w *watchRun) begin(ctx context.Context) error {
 	if err := w.sync(ctx, time.Now()); err != nil {
 		return err
 	}
+	if err := w.assign(ctx, time.Now()); err != nil {
+		return err
+	}
 	if err := w.countLinks(ctx); err != nil {
 		return err
 	}
@@ -259,8 +278,8 @@ func (w *watchRun) loop(ctx context.Context, sealing chan error) (err error) {
 			if serr := locked(&w.mu, func() error { return w.settle(ctx, s) }); serr != nil && err == nil {
 				err = serr
 			}
-		case id := <-w.door.pushes:
-			locked(&w.mu, func() error { w.wake(id, time.Now()); return nil })
+		case p := <-w.door.pushes:
+			locked(&w.mu, func() error { w.pushed(p); return nil })
 		case serr := <-sealing:
 			if sealing <- serr; ctx.Err() == nil && err == nil {
 				err = fmt.Errorf("sealing stopped: %w", serr)
@@ -290,6 +309,9 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 		w.scopesAt = now
 	}
 	if err := w.sync(ctx, now); err != nil {
+		return err
+	}
+	if err := w.assign(ctx, now); err != nil {
 		return err
 	}
 	if err := w.sweeps(ctx, now); err != nil {
@@ -324,7 +346,7 @@ func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
 			begun++
 			go func() {
 				got, err := w.r.taskWhen(ctx, t.id, early)
-				w.done <- settled{t, got, err}
+				w.done <- settled{t, l, got, err}
 			}()
 		}
 	}
@@ -359,6 +381,16 @@ func (w *watchRun) next(name string, now time.Time) *watchTask {
 	}
 	l.woken = 0
 	return due
+}
+
+// pushed takes up what an account was told by itself: it is a member of that channel.
+func (w *watchRun) pushed(p pushed) {
+	for _, k := range w.list {
+		if k.channel == fmt.Sprint(p.channel) && k.Account == p.account {
+			k.joined = true
+		}
+	}
+	w.wake(p.channel, time.Now())
 }
 
 // wake lets the Task that follows a channel be next.

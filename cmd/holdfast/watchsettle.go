@@ -17,7 +17,7 @@ import (
 
 // settle takes up what came of a Task.
 func (w *watchRun) settle(ctx context.Context, s settled) error {
-	t, l := s.task, w.lanes[s.task.lane]
+	t, l := s.task, s.lane
 	t.busy = false
 	l.busy--
 	w.takeFresh()
@@ -26,6 +26,7 @@ func (w *watchRun) settle(ctx context.Context, s settled) error {
 	}
 	if n := len(s.got); n > 0 {
 		last := s.got[n-1]
+		delete(w.inUse, l.account)
 		if last.task != t.id { // it was in nobody's hands for long, and has a new ID
 			delete(w.tasks, t.id)
 			t.id = last.task
@@ -51,6 +52,9 @@ func (w *watchRun) came(ctx context.Context, t *watchTask, last captured) error 
 	}
 	if t.part == partFollow {
 		k.lost = last.outcome == collectors.Failed
+		if err := w.reads(ctx, k); err != nil {
+			return err
+		}
 	}
 	switch {
 	case t.part == partFollow && last.done: // the name led nowhere
@@ -84,9 +88,12 @@ func (w *watchRun) cameNot(ctx context.Context, t *watchTask, l *lane, err error
 		return err
 	case errors.As(err, &later):
 		t.due = later.At
-		if waits, until := w.accountWaits(now); t.lane == laneTelegram && waits {
-			l.hold = until
-			w.tell.waiting(t, w.source(t), until, err)
+		if k := w.list[t.watch]; k != nil && t.part == partFollow && !later.Idle && later.At.Sub(now) > crewWaits {
+			if k.held == nil {
+				k.held = map[string]time.Time{}
+			}
+			k.held[l.account] = later.At
+			w.passes(k, l.account, err, now)
 		}
 		return nil
 	case hopeless(err) != "": // and dropped
@@ -97,6 +104,10 @@ func (w *watchRun) cameNot(ctx context.Context, t *watchTask, l *lane, err error
 		} else if k != nil && t.part == partSweep {
 			k.sweeping, k.sweepAt = false, now.Add(lookNoMore)
 		}
+		return nil
+	}
+	if w.passes(w.list[t.watch], l.account, err, now) {
+		t.due = now
 		return nil
 	}
 	t.fails++
@@ -112,7 +123,7 @@ func (w *watchRun) cameNot(ctx context.Context, t *watchTask, l *lane, err error
 	}
 	l.fails++
 	l.hold = now.Add(pauseAfter(l.fails - 1))
-	if waits, until := w.accountWaits(now); waits && t.lane == laneTelegram {
+	if until := w.accountWaits(l.account, now); t.telegram && !until.IsZero() {
 		l.hold = until
 	}
 	if text := short(err); text != l.said { // once, however often it is met
@@ -129,24 +140,27 @@ func (w *watchRun) source(t *watchTask) holdfast.Source {
 	return ""
 }
 
-// accountWaits says until when the service wants to hear nothing of any account.
-func (w *watchRun) accountWaits(now time.Time) (bool, time.Time) {
+// accountWaits says until when the service wants to hear nothing of an account, or,
+// where none is named, of any; zero: it may be asked.
+func (w *watchRun) accountWaits(account string, now time.Time) (first time.Time) {
 	names, err := w.n.sessions()
 	states, serr := w.n.states()
-	if errors.Join(err, serr) != nil || len(names) == 0 {
-		return false, now
+	if errors.Join(err, serr) != nil {
+		return first
 	}
-	var first time.Time
 	for _, name := range names {
+		if account != "" && name != account {
+			continue
+		}
 		s, ok := states[name]
 		if !ok || s.Until == nil || !s.Until.After(now) {
-			return false, now
+			return time.Time{}
 		}
 		if first.IsZero() || s.Until.Before(first) {
 			first = s.Until.Time
 		}
 	}
-	return true, first
+	return first
 }
 
 // accepted is called beside the loop, for each Capture.
@@ -159,6 +173,7 @@ func (w *watchRun) accepted(s taken, id holdfast.ID) {
 		return
 	}
 	if part == partFollow {
+		k.read = readingOf(s.Acquired)
 		if cur, err := cursorOf(pipeline.Task{Cursor: s.move.Cursor}); err == nil && !s.move.Done {
 			if n, ok := telegram.ChannelOf(cur.At); ok {
 				k.channel, k.place = fmt.Sprint(n), cur.At

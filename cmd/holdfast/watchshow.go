@@ -201,7 +201,7 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 	}
 	row := map[string]any{"source": w.Source, "cases": cases, "case_ids": w.Cases, "state": s.State, "lang": w.Lang, "priority": w.priority(), "media": w.media(), "note": w.Note,
 		"links": w.Links, "since": stated(w.Since), "added": w.Added, "channel": s.Channel, "due": stated(s.Due), "late": int(s.Late.Seconds()), "left": int(s.Left.Seconds()),
-		"posts_a_day": s.Health.PerDay, "last_post": stated(s.Health.Last), "heard": stated(s.Health.Heard), "silent": s.Health.finding(), "failed": w.Failed}
+		"posts_a_day": s.Health.PerDay, "last_post": stated(s.Health.Last), "heard": stated(s.Health.Heard), "silent": s.Health.finding(), "failed": w.Failed, "account": w.Account}
 	s.Following.row(row, s.Seen)
 	row["canary"] = nil
 	text := fmt.Sprintf("%-9s  %s  %s", s.State, messages.Visible(string(w.Source)), messages.Visible(strings.Join(cases, ", ")))

@@ -96,6 +96,13 @@ func (t *teller) waiting(k *watchTask, source holdfast.Source, until time.Time, 
 		"waiting   until %s  %s", holdfast.At(until), shown(err))
 }
 
+// wait says that the service wants an account to wait with a method. What else the
+// account asks goes on.
+func (t *teller) wait(account, method string, until time.Time) {
+	why := fmt.Sprintf("Telegram tells account %s to wait with %s; what else it asks goes on", account, method)
+	t.say(map[string]any{"event": "waiting", "account": account, "method": method, "until": holdfast.At(until), "why": why}, "waiting   until %s  %s", holdfast.At(until), why)
+}
+
 // run tells until ctx ends.
 func (t *teller) run(ctx context.Context) {
 	tick := time.NewTicker(tellEvery)

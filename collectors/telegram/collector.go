@@ -28,7 +28,11 @@ type CollectorOptions struct {
 	Version string // of this program
 	// Partial is a directory for files that are on their way, for which nobody else
 	// asks with the same account; "": no files can be asked for.
-	Partial  string
+	Partial string
+	Waits   *Waits // of the Line's account; nil: a wait is remembered by who calls
+	// NoWaits makes every wait a Later, however short: whoever calls has other things
+	// to ask meanwhile.
+	NoWaits  bool
 	Training bool
 	Now      func() time.Time
 }
@@ -216,6 +220,13 @@ func (t *act) askAt(ctx context.Context, dc int, r request) (*Exchange, *refusal
 		ask = func(ctx context.Context, r request) (*Exchange, error) { return t.c.o.Line.askAt(ctx, dc, r) }
 	}
 	for {
+		if name, err := method(r.TypeID()); err == nil {
+			if until := t.c.o.Waits.Until(name); until.After(t.c.o.Now()) {
+				if err := t.wait(ctx, until.Sub(t.c.o.Now()), name); err != nil {
+					return nil, nil, err
+				}
+			}
+		}
 		x, err := ask(ctx, r)
 		t.a.Completeness.Requests++
 		if err == nil {
@@ -226,6 +237,8 @@ func (t *act) askAt(ctx context.Context, dc int, r request) (*Exchange, *refusal
 		wait, flood := tgerr.AsFloodWait(err)
 		switch {
 		case flood:
+			wait += time.Second // the service counts whole ones
+			t.c.o.Waits.note(x.Method, t.c.o.Now().Add(wait))
 			if err := t.wait(ctx, wait, x.Method); err != nil {
 				return nil, nil, err
 			}
@@ -258,9 +271,8 @@ func ends(err error) bool {
 const noAnswer = "NO_ANSWER"
 
 func (t *act) wait(ctx context.Context, d time.Duration, method string) error {
-	d += time.Second // the service counts whole ones
-	if time.Until(t.deadline) < d {
-		return &collectors.Later{At: t.c.o.Now().Add(d), Why: fmt.Sprintf("Telegram tells account %s to wait %s before %s", t.c.account, d, method)}
+	if t.c.o.NoWaits || time.Until(t.deadline) < d {
+		return &collectors.Later{At: t.c.o.Now().Add(d), Why: fmt.Sprintf("Telegram tells account %s to wait %s before %s", t.c.account, d.Round(time.Second), method)}
 	}
 	select {
 	case <-time.After(d):

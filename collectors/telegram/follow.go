@@ -31,6 +31,7 @@ type following struct {
 	Kept  int64  `json:"kept,omitempty"`  // when the last Capture was made, Unix time
 	Few   bool   `json:"few,omitempty"`   // an answer could not be read: from the same place, fewer are asked for
 	Lost  string `json:"lost,omitempty"`  // why the channel could not be read the last time
+	By    string `json:"by,omitempty"`    // by which account
 	Since int64  `json:"since,omitempty"` // and since when, Unix time
 
 	Member int8 `json:"member,omitempty"` // whether the account has joined the channel: 0 is not known
@@ -168,7 +169,7 @@ func (t *act) difference(ctx context.Context, x *Exchange, a *tl.Answer) error {
 	if a.Final && !once || a.Quiet() && a.PTS <= t.cur.Follow.PTS || stuck {
 		due = again
 	}
-	f.PTS, f.Kept, f.Lost, f.Since = max(a.PTS, 0), now.Unix(), "", 0
+	f.PTS, f.Kept, f.Lost, f.By, f.Since = max(a.PTS, 0), now.Unix(), "", "", 0
 	return t.goOn(f, due)
 }
 
@@ -189,8 +190,8 @@ func (t *act) found(now time.Time) {
 	}
 }
 
-// lost goes on after an answer that was none of the channel's. The first is a find,
-// and one a day; what it is asked between is asked later and later, and tells
+// lost goes on after an answer that was none of the channel's. The first of an account
+// is a find, and one a day; what it is asked between is asked later and later, and tells
 // nothing new.
 func (t *act) lost() error {
 	if t.cur.Channel == 0 { // the name leads nowhere: nothing to follow
@@ -202,9 +203,10 @@ func (t *act) lost() error {
 		f.Since = now.Unix()
 	}
 	again := now.Add(min(max(now.Sub(time.Unix(f.Since, 0)), firstPause), longPause))
-	if f.Lost == why.Code && now.Sub(time.Unix(f.Kept, 0)) < heartbeat {
+	if f.Lost == why.Code && f.By == t.c.account && now.Sub(time.Unix(f.Kept, 0)) < heartbeat {
 		return &collectors.Later{At: again, Idle: true, Why: why.Detail}
 	}
+	f.By = t.c.account
 	if f.Lost, f.Kept = why.Code, now.Unix(); f.Lost == "event-unknown" {
 		f.PTS = 0 // the channel says where it is now
 		if err := t.behind(); err != nil {
@@ -233,7 +235,7 @@ func (f following) begins(t *act) following {
 		f.PTS = max(t.pts, 1) // 1: all that is still told, or that it is no more
 		f.Kept = now.Unix()
 	}
-	f.Asked, f.Lost, f.Since = now.Unix(), "", 0
+	f.Asked, f.Lost, f.By, f.Since = now.Unix(), "", "", 0
 	if t.member != 0 {
 		f.Member = t.member
 	}

@@ -119,6 +119,7 @@ func accountMethods() map[uint32]method {
 func (s *Server) logIn(req *tgtest.Request) {
 	s.mu.Lock()
 	s.in[req.Session.AuthKey.ID] = true
+	s.accounts.add(req)
 	s.mu.Unlock()
 }
 

@@ -127,5 +127,6 @@ func (s *Server) first(req *tgtest.Request) error {
 		return tgerr.New(401, "SESSION_PASSWORD_NEEDED")
 	}
 	s.in[req.Session.AuthKey.ID] = true
+	s.accounts.add(req)
 	return nil
 }

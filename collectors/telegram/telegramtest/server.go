@@ -70,6 +70,7 @@ type Server struct {
 	second   *second                  // nil: no second password
 	pictures map[string]*shown        // by token
 	asked    map[string]int
+	accounts accounts
 }
 
 // Start runs the servers on loopback until Close.
@@ -238,6 +239,9 @@ func (s *Server) serve(server *tgtest.Server, req *tgtest.Request, m method) err
 	}
 	if err == nil && !known && !m.welcome {
 		err = tgerr.New(401, "AUTH_KEY_UNREGISTERED")
+	}
+	if err == nil {
+		err = s.refuses(req, m, in)
 	}
 	var out bin.Encoder
 	if err == nil {
