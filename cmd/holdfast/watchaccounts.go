@@ -140,7 +140,7 @@ func (w *watchRun) assign(ctx context.Context, now time.Time) error {
 	for _, t := range w.tasks {
 		w.place(t)
 		if want[t.watch] != nil && t.part == partFollow { // what happened meanwhile is asked for at once
-			t.due, t.fails = now, 0
+			t.woken, t.fails = now, 0
 		}
 	}
 	for _, why := range slices.Sorted(maps.Keys(moves)) {
