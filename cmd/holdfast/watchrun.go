@@ -385,8 +385,9 @@ func (w *watchRun) next(name string, now time.Time) *watchTask {
 
 // pushed takes up what an account was told by itself: it is a member of that channel.
 func (w *watchRun) pushed(p pushed) {
+	channel := fmt.Sprint(p.channel)
 	for _, k := range w.list {
-		if k.channel == fmt.Sprint(p.channel) && k.Account == p.account {
+		if k.channel == channel && k.Account == p.account {
 			k.joined = true
 		}
 	}
@@ -395,8 +396,9 @@ func (w *watchRun) pushed(p pushed) {
 
 // wake lets the Task that follows a channel be next.
 func (w *watchRun) wake(channel int64, now time.Time) {
+	number := fmt.Sprint(channel)
 	for _, t := range w.tasks {
-		if k := w.list[t.watch]; t.part == partFollow && k != nil && k.channel == fmt.Sprint(channel) && t.woken.IsZero() {
+		if k := w.list[t.watch]; t.part == partFollow && k != nil && k.channel == number && t.woken.IsZero() {
 			t.woken = now
 		}
 	}
