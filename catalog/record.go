@@ -49,6 +49,8 @@ type Record struct {
 	// Canary are channels of the office's own in which posts may be written, edited and
 	// deleted to see whether that is seen; none: nothing is written anywhere.
 	Canary []string
+	// Comments lets what people answered to posts be captured.
+	Comments bool
 	// Newer are members that this program does not know, of a newer one: kept as
 	// they are. Who does not know what they say must not change the Record.
 	Newer map[string]json.RawMessage
@@ -57,6 +59,7 @@ type Record struct {
 // record is the form of Record in `x`; members in canonical order.
 type record struct {
 	Canary     []string      `json:"canary,omitempty"`
+	Comments   bool          `json:"comments,omitempty"`
 	Depth      *int          `json:"depth,omitempty"`
 	Egress     string        `json:"egress,omitempty"`
 	Keywords   []string      `json:"keywords,omitempty"`
@@ -73,7 +76,7 @@ type record struct {
 // IsZero reports whether nothing is recorded.
 func (r Record) IsZero() bool {
 	return r.Reference == "" && r.Mandate == "" && r.LegalBasis == "" && r.Purpose == "" && r.Egress == "" &&
-		len(r.Sources) == 0 && len(r.Keywords) == 0 && len(r.Canary) == 0 && r.Depth == nil && len(r.Newer) == 0 && r.Since.IsZero() && r.Until.IsZero()
+		len(r.Sources) == 0 && len(r.Keywords) == 0 && len(r.Canary) == 0 && !r.Comments && r.Depth == nil && len(r.Newer) == 0 && r.Since.IsZero() && r.Until.IsZero()
 }
 
 // String is the Record as one line of JSON.
@@ -99,7 +102,7 @@ func (r Record) Encode(name string) (json.RawMessage, error) {
 }
 
 func (r Record) encode(name string) (json.RawMessage, error) {
-	x, err := canon.Marshal(record{r.Canary, r.Depth, r.Egress, r.Keywords, r.LegalBasis, r.Mandate, name, r.Purpose, r.Reference, r.Since, r.Sources, r.Until})
+	x, err := canon.Marshal(record{r.Canary, r.Comments, r.Depth, r.Egress, r.Keywords, r.LegalBasis, r.Mandate, name, r.Purpose, r.Reference, r.Since, r.Sources, r.Until})
 	if err != nil || len(r.Newer) == 0 {
 		return x, err
 	}
@@ -170,7 +173,7 @@ func newer(x json.RawMessage) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(x, &all); err != nil {
 		return nil, err
 	}
-	for _, known := range []string{"canary", "depth", "egress", "keywords", "legal_basis", "mandate", "name", "purpose", "reference", "since", "sources", "until"} {
+	for _, known := range []string{"canary", "comments", "depth", "egress", "keywords", "legal_basis", "mandate", "name", "purpose", "reference", "since", "sources", "until"} {
 		delete(all, known)
 	}
 	return all, nil
@@ -190,7 +193,7 @@ func parseRecord(x json.RawMessage) (name string, r Record, err error) {
 			return "", Record{}, fmt.Errorf("record of the case: %w: %w", holdfast.ErrForm, err)
 		}
 	}
-	r = Record{k.Reference, k.Mandate, k.LegalBasis, k.Purpose, k.Sources, k.Keywords, k.Depth, k.Since, k.Until, k.Egress, k.Canary, rest}
+	r = Record{k.Reference, k.Mandate, k.LegalBasis, k.Purpose, k.Sources, k.Keywords, k.Depth, k.Since, k.Until, k.Egress, k.Canary, k.Comments, rest}
 	if err := r.Check(); err != nil {
 		return "", Record{}, fmt.Errorf("record of the case: %w", err)
 	}

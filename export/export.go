@@ -72,6 +72,7 @@ type Record struct {
 	Since, Until                            holdfast.Time
 	Egress                                  string
 	Canary                                  []string // shown only where there are any
+	Comments                                bool     // likewise
 }
 
 // CustodyRow is one line of a chain: its bytes, or for a line that is not to be

@@ -46,6 +46,9 @@ func (p *pageView) record(r *Record) (out []factView) {
 	if len(r.Canary) > 0 {
 		field("canary", anys(r.Canary)...)
 	}
+	if r.Comments {
+		out = append(out, factView{Name: p.Say("page.case.comments"), Values: []template.HTML{p.Say("page.case.comments.yes")}})
+	}
 	return append(out, factView{Name: p.Say("page.case.record"), Values: []template.HTML{p.Say("page.case.changed")}})
 }
 

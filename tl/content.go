@@ -24,11 +24,6 @@ func Content(m tg.MessageClass) (hashing.Digest, error) { return new(Writer).Con
 
 // Content is the function of this name.
 func (k *Writer) Content(m tg.MessageClass) (hashing.Digest, error) {
-	if k.content == nil {
-		k.content, k.scratch = map[reflect.Type][]member{}, make([]byte, 0, 1024)
-	}
-	w := &writer{leave: volatile, b: k.scratch[:0], known: k.content}
-	defer func() { k.scratch = w.b }()
 	if _, empty := m.(*tg.MessageEmpty); empty {
 		return hashing.Of(nil), nil
 	}
@@ -36,8 +31,21 @@ func (k *Writer) Content(m tg.MessageClass) (hashing.Digest, error) {
 	if !ok {
 		return hashing.Digest{}, fmt.Errorf("read content of %T: %w", m, ErrAnswer)
 	}
+	return k.contentOf(o)
+}
+
+// StoryContent returns the Digest of what a story says and shows, likewise: without
+// counters, and without whether it is pinned or was edited. Errors: as [AppendJSON].
+func StoryContent(s *tg.StoryItem) (hashing.Digest, error) { return new(Writer).contentOf(s) }
+
+func (k *Writer) contentOf(o tdp.Object) (hashing.Digest, error) {
+	if k.content == nil {
+		k.content, k.scratch = map[reflect.Type][]member{}, make([]byte, 0, 1024)
+	}
+	w := &writer{leave: volatile, b: k.scratch[:0], known: k.content}
+	defer func() { k.scratch = w.b }()
 	if err := guard(func() error { return w.object(o, 0) }); err != nil {
-		return hashing.Digest{}, fmt.Errorf("read content of message: %w", err)
+		return hashing.Digest{}, fmt.Errorf("read content of %T: %w", o, err)
 	}
 	return hashing.Of(w.b), nil
 }
@@ -52,6 +60,16 @@ func volatile(typ, member string) bool {
 		return !contentMember(member)
 	case "messageService":
 		return member != "id" && member != "peer_id" && member != "from_id" && member != "date" && member != "action" && member != "reply_to"
+	case "storyItem":
+		return !storyMember(member)
+	case "peerUser":
+		return member == "user_id" // a number is found from the Digest by trying: a person's is not in it
+	case "messageEntityMentionName", "messageActionChatDeleteUser":
+		return member == "user_id"
+	case "messageActionChatAddUser":
+		return member == "users"
+	case "messageActionChatJoinedByLink":
+		return member == "inviter_id"
 	case "messageMediaPoll":
 		return member == "results" // votes
 	case "poll":
@@ -80,6 +98,14 @@ func contentMember(member string) bool {
 	switch member {
 	case "id", "peer_id", "from_id", "saved_peer_id", "fwd_from", "via_bot_id", "reply_to", "date", "message", "media", "reply_markup", "entities",
 		"post_author", "grouped_id", "restriction_reason", "rich_message", "factcheck", "ttl_period", "invert_media":
+		return true
+	}
+	return false
+}
+
+func storyMember(member string) bool {
+	switch member {
+	case "id", "date", "from_id", "fwd_from", "expire_date", "caption", "entities", "media", "media_areas", "noforwards", "privacy", "music":
 		return true
 	}
 	return false

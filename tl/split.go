@@ -65,9 +65,10 @@ type Answer struct {
 	TooLong  bool   // a difference: what happened since is no longer told
 	Messages []Message
 	Updates  []Update
+	Items    []Item // stories, or topics
 	Chats    []tg.ChatClass
 	Users    []tg.UserClass
-	Listed   bool // the list of messages was read to its end
+	Listed   bool // the list of messages, or of stories, was read to its end
 
 	Read   int   // how many bytes were understood
 	Unread error // why the others were not; nil: all were. Wraps [ErrUnread]
@@ -81,7 +82,9 @@ func (a *Answer) Quiet() bool {
 	return a.Type == "updates.channelDifferenceEmpty" && a.Unread == nil
 }
 
-// Split reads an answer of type messages.Messages or updates.ChannelDifference.
+// Split reads an answer of type messages.Messages, updates.ChannelDifference,
+// messages.ForumTopics, messages.DiscussionMessage, stories.PeerStories or
+// stories.Stories.
 // An answer that can be read in part only is no error: see [Answer.Unread].
 // Errors: [ErrAnswer]. It is safe for concurrent use and does not change raw.
 func Split(raw []byte) (*Answer, error) {
@@ -177,6 +180,18 @@ func (r *reader) kind(a *Answer) (func(*reader, *Answer) error, bool) {
 	case tg.UpdatesChannelDifferenceTooLongTypeID:
 		a.Type = "updates.channelDifferenceTooLong"
 		return (*reader).differenceTooLong, true
+	case tg.MessagesForumTopicsTypeID:
+		a.Type = "messages.forumTopics"
+		return (*reader).forumTopics, true
+	case tg.MessagesDiscussionMessageTypeID:
+		a.Type = "messages.discussionMessage"
+		return (*reader).discussion, true
+	case tg.StoriesPeerStoriesTypeID:
+		a.Type = "stories.peerStories"
+		return (*reader).peerStories, true
+	case tg.StoriesStoriesTypeID:
+		a.Type = "stories.stories"
+		return (*reader).stories, true
 	}
 	r.b.Buf = r.all
 	return nil, false

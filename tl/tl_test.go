@@ -277,7 +277,7 @@ func TestContent(t *testing.T) {
 }
 
 func FuzzSplit(f *testing.F) {
-	for _, e := range []bin.Encoder{page(3), difference(f), &tg.UpdatesChannelDifferenceEmpty{}, &tg.MessagesMessagesSlice{}} {
+	for _, e := range append(itemAnswers(), page(3), difference(f), &tg.UpdatesChannelDifferenceEmpty{}, &tg.MessagesMessagesSlice{}) {
 		f.Add(encode(f, e))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -290,6 +290,20 @@ func FuzzSplit(f *testing.F) {
 			return
 		}
 		end := 4
+		for _, i := range a.Items {
+			if i.Offset < end || i.Length < 4 || i.Offset+i.Length > a.Read || a.Read > len(raw) {
+				t.Fatalf("%+v after %d, read %d of %d", i.Span, end, a.Read, len(raw))
+			}
+			end = i.Offset + i.Length
+			if b, err := AppendJSON(nil, i.TL); err == nil && !json.Valid(b) {
+				t.Fatalf("not JSON: %s", b)
+			}
+			if s, ok := i.TL.(*tg.StoryItem); ok {
+				if _, err := StoryContent(s); err != nil && !errors.Is(err, ErrDepth) {
+					t.Fatal(err)
+				}
+			}
+		}
 		for _, m := range a.Messages {
 			if m.Offset < end || m.Length < 4 || m.Offset+m.Length > a.Read || a.Read > len(raw) {
 				t.Fatalf("%+v after %d, read %d of %d", m.Span, end, a.Read, len(raw))

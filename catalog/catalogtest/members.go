@@ -36,7 +36,7 @@ func testRecord(t *testing.T, open Open) {
 	}
 	depth := 0
 	want := map[int]catalog.Record{0: {Reference: "second", Mandate: "m", LegalBasis: "l", Purpose: "p", Sources: []string{"*.host"}, Keywords: []string{"k"},
-		Depth: &depth, Since: until, Until: until, Egress: "direct", Canary: []string{"telegram:@own"}, Newer: map[string]json.RawMessage{"zz": json.RawMessage(`"for later use"`)}}, 1: {}, 2: {Reference: "other chain"}}
+		Depth: &depth, Since: until, Until: until, Egress: "direct", Canary: []string{"telegram:@own"}, Comments: true, Newer: map[string]json.RawMessage{"zz": json.RawMessage(`"for later use"`)}}, 1: {}, 2: {Reference: "other chain"}}
 	for seed := range uint64(8) {
 		rand.New(rand.NewPCG(seed, 3)).Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
 		c := open(t, t.TempDir())

@@ -95,6 +95,9 @@ not its neighbours'. --media all takes films and other files of a channel as wel
 photos only photos and files that are pictures, none nothing; 'watch' has the same.
 What is not taken is listed in media.jsonl of the capture of its post, with the
 reason; what the Case has already, with the capture that has it.
+Of a forum its topics are taken too; with --stories a channel's stories, without
+telling it that anybody has looked; with --comments yes, or where the record of the
+Case says so, what people answered to its posts. 'holdfast posts' lists all of it.
 
 exit status: 2 usage or refused, nothing accepted
              3 something accepted is not sealed after --wait (a bundle asked for is written and says so)
@@ -112,9 +115,12 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().DurationVar(&o.retryFor, "retry-for", 0, "for how long to try again what did not come, with growing pauses")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why something outside the Case's scope is captured all the same; sealed with it")
 	cmd.Flags().StringVar(&o.telegram.since, "since", "", "of a channel: posts from this day (or time) on")
-	cmd.Flags().IntVar(&o.telegram.limit, "limit", 0, "of a channel: so many messages, from the newest; 0 is all")
+	cmd.Flags().IntVar(&o.telegram.limit, "limit", 0, "of a channel: so many messages, from the end that it begins at, the newest; 0 is all")
 	cmd.Flags().StringVar(&o.telegram.media, "media", "", "of a channel or post: none, photos or all of the files of its posts (default: of a channel photos, of a post all)")
 	cmd.Flags().StringVar(&o.telegram.maxSize, "max-size", mediaSize, "of such a file; larger ones are listed and not taken; 0 is any")
+	cmd.Flags().BoolVar(&o.telegram.stories, "stories", false, "of a channel: its stories too")
+	cmd.Flags().StringVar(&o.telegram.comments, "comments", "", "yes or no: what people answered to its posts, in the group where they are discussed; else as the record of the Case says, no unless it says yes")
+	cmd.Flags().BoolVar(&o.telegram.oldest, "oldest-first", false, "of a channel: from the oldest message, or from --since, to the newest; --limit counts from there")
 	cmd.Flags().StringVar(&o.telegram.links, "links", "yes", "of a post: capture the pages that it links to, yes or no")
 	cmd.Flags().StringVar(&o.telegram.web, "web", "yes", "of a post: capture its public page at t.me too, yes or no")
 	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
@@ -143,7 +149,7 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web"} {
+	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}
@@ -159,7 +165,7 @@ func telegramAlone(cmd *cobra.Command, sources []holdfast.Source, o captureOptio
 		isPost := isTelegram(s) && strings.Contains(string(s), "/")
 		post, channel = post || isPost, channel || isTelegram(s) && !isPost
 	}
-	for f, there := range map[string]bool{"since": channel, "limit": channel, "media": channel || post, "max-size": channel || post, "links": post, "web": post} {
+	for f, there := range map[string]bool{"since": channel, "limit": channel, "media": channel || post, "max-size": channel || post, "links": post, "web": post, "stories": channel, "comments": channel || post, "oldest-first": channel} {
 		if cmd.Flags().Changed(f) && !there && len(sources) > 0 {
 			return usageError("--%s is about a channel or a post of Telegram, as in telegram:@name or telegram:@name/123, and none is asked for", f)
 		}

@@ -68,7 +68,7 @@ func (f *caseFacts) Facts(ctx context.Context, id holdfast.ID) (export.Facts, er
 	if !f.isGuest(id) {
 		r := cs.Record // without what only a newer holdfast can read
 		x.Record = &export.Record{Reference: r.Reference, Mandate: r.Mandate, LegalBasis: r.LegalBasis, Purpose: r.Purpose, Sources: r.Sources,
-			Keywords: r.Keywords, Depth: r.Depth, Since: r.Since, Until: r.Until, Egress: r.Egress, Canary: r.Canary}
+			Keywords: r.Keywords, Depth: r.Depth, Since: r.Since, Until: r.Until, Egress: r.Egress, Canary: r.Canary, Comments: r.Comments}
 	}
 	for cp, err := range f.n.cat.Captures(ctx, catalog.Query{Case: id, Kind: holdfast.KindCapture}) {
 		if err != nil {

@@ -23,6 +23,7 @@ type recordFlags struct {
 	reference, mandate, basis, purpose string
 	depth, since, until, egress        string
 	sources, keywords, canary          []string
+	comments                           string
 }
 
 func (f *recordFlags) add(cmd *cobra.Command) {
@@ -34,6 +35,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	s.StringArrayVar(&f.sources, "scope-source", nil, "a source in scope: [https://]HOST[:PORT][/PATH], the HOST perhaps with *. before it; without PORT only the usual one; may be repeated")
 	s.StringArrayVar(&f.keywords, "keyword", nil, "a word of which a page should have one; may be repeated")
 	s.StringArrayVar(&f.canary, "canary", nil, "a channel of one's own that 'holdfast watch canary' may write in; may be repeated")
+	s.StringVar(&f.comments, "comments", "", "yes: what people answered to posts of a channel is captured too, in the group where they are discussed; else it is not")
 	s.StringVar(&f.depth, "depth", "", "how many links away may be gone; recorded, not enforced")
 	s.StringVar(&f.since, "since", "", "begin of the period: 2026-01-31, or 2026-01-31T14:00:00+01:00; a date is one in UTC")
 	s.StringVar(&f.until, "until", "", "end of the period, included")
@@ -41,7 +43,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 }
 
 func (f *recordFlags) given(cmd *cobra.Command) bool {
-	for _, name := range []string{"reference", "mandate", "legal-basis", "purpose", "scope-source", "keyword", "canary", "depth", "since", "until", "egress"} {
+	for _, name := range []string{"reference", "mandate", "legal-basis", "purpose", "scope-source", "keyword", "canary", "comments", "depth", "since", "until", "egress"} {
 		if cmd.Flags().Changed(name) {
 			return true
 		}
@@ -73,6 +75,12 @@ func (f *recordFlags) apply(cmd *cobra.Command, r *catalog.Record) (err error) {
 		if r.Canary, err = canaryChannels(f.canary); err != nil {
 			return err
 		}
+	}
+	if given("comments") {
+		if f.comments != "yes" && f.comments != "no" && f.comments != "" {
+			return usageError("--comments %.20q: yes or no", f.comments)
+		}
+		r.Comments = f.comments == "yes"
 	}
 	if given("depth") {
 		if r.Depth, err = parseDepth(f.depth); err != nil {
@@ -196,7 +204,7 @@ func caseRow(cs catalog.Case) map[string]any {
 	}
 	return map[string]any{"case": cs.Name, "case_id": cs.ID, "opened": timeOrNil(cs.Opened), "captures": cs.Captures, "added": cs.Added, "chains": chains,
 		"record": map[string]any{"reference": r.Reference, "mandate": r.Mandate, "legal_basis": r.LegalBasis, "purpose": r.Purpose,
-			"sources": append([]string{}, r.Sources...), "keywords": append([]string{}, r.Keywords...), "canary": append([]string{}, r.Canary...), "depth": r.Depth,
+			"sources": append([]string{}, r.Sources...), "keywords": append([]string{}, r.Keywords...), "canary": append([]string{}, r.Canary...), "comments": r.Comments, "depth": r.Depth,
 			"since": timeOrNil(r.Since), "until": timeOrNil(r.Until), "egress": r.Egress}}
 }
 
@@ -265,6 +273,9 @@ func describeCase(cs catalog.Case) string {
 	say("depth", depth, "recorded, not enforced")
 	if len(r.Canary) > 0 {
 		say("canary", strings.Join(r.Canary, ", "), "`holdfast watch canary` may write there")
+	}
+	if r.Comments {
+		say("comments", "yes", "what people answered to posts is captured too")
 	}
 	if newer := newerFields(r); newer != "" {
 		say("also", newer, "written by a newer holdfast; this one cannot read it, enforces none of it and edits nothing")

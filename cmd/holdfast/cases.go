@@ -24,7 +24,7 @@ func (c *cli) caseCmd() *cobra.Command {
 
 func (c *cli) caseNewCmd() *cobra.Command {
 	var f recordFlags
-	cmd := command("new NAME [--reference TEXT] [--mandate TEXT] [--legal-basis TEXT] [--purpose TEXT] [--scope-source [https://]HOST[/PATH]]… [--keyword TEXT]… [--canary CHANNEL]… [--depth N] [--since TIME] [--until TIME] [--egress NAME]",
+	cmd := command("new NAME [--reference TEXT] [--mandate TEXT] [--legal-basis TEXT] [--purpose TEXT] [--scope-source [https://]HOST[/PATH]]… [--keyword TEXT]… [--canary CHANNEL]… [--comments yes] [--depth N] [--since TIME] [--until TIME] [--egress NAME]",
 		"Open a Case and record on what ground", "holdfast case new 2026-017 --mandate 'Order of 3 May' --scope-source '*.example.org' --until 2026-12-31", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			var r catalog.Record
@@ -52,7 +52,7 @@ A source HOST is that host alone, *.HOST its subdomains alone; a path takes whol
 segments. A page that has none of the keywords in its text, or that redirects out
 of the scope, is flagged. The depth is recorded and not enforced: one capture is
 of one page. Nothing is written anywhere, but in the channels of --canary by
-"watch canary".`
+"watch canary". With --comments yes, what people answered to posts is captured too.`
 
 func checkCaseName(name string) error {
 	if _, err := holdfast.ParseID(name); err == nil {

@@ -65,10 +65,14 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 	if err != nil {
 		return nil, err
 	}
+	rec, err := new(scopes).of(ctx, n, home)
+	if err != nil {
+		return nil, err
+	}
 	tasks := make([]pipeline.Task, len(sources))
 	for i, s := range sources {
 		k := settled
-		if k.Collector, err = n.collectorOptions(s, o); err != nil {
+		if k.Collector, err = n.collectorOptions(s, rec, o); err != nil {
 			return nil, err
 		}
 		if isTelegram(s) {

@@ -38,6 +38,9 @@ func (n *node) inScope(ctx context.Context, home holdfast.ID, sources []holdfast
 	broken, first := map[holdfast.Source][]string{}, holdfast.Source("")
 	for _, s := range sources {
 		rules := outside(cs.Record, s, time.Now(), o.via)
+		if why := outsideComments(cs.Record, s, o.telegram.comments); why != "" {
+			rules = append(rules, why)
+		}
 		if len(rules) > 0 && first == "" {
 			first = s
 		}
@@ -82,6 +85,15 @@ func outside(r catalog.Record, s holdfast.Source, now time.Time, via string) (ru
 		}
 	}
 	return rules
+}
+
+// outsideComments says why what people answered is not to be captured: a Case whose
+// record says which Sources are in scope has to say so of comments too.
+func outsideComments(r catalog.Record, s holdfast.Source, asked string) string {
+	if asked == "yes" && isTelegram(s) && !r.Comments && len(r.Sources) > 0 {
+		return "comments: the record of the case does not take what people answered to posts"
+	}
+	return ""
 }
 
 // errOutside is wrapped for a Task that was inside the scope when it was asked

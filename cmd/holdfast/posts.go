@@ -17,7 +17,8 @@ import (
 )
 
 type postsOptions struct {
-	versions, deleted, compare bool
+	versions, deleted, compare         bool
+	comments, channel, topics, stories bool
 
 	several bool // channels: each line names its own
 	one     bool // post: what its counters were, too
@@ -26,7 +27,7 @@ type postsOptions struct {
 
 func (c *cli) postsCmd() *cobra.Command {
 	var o postsOptions
-	cmd := command("posts SOURCE [--versions] [--deleted] [--compare]", "List the posts of a channel: their versions, and what is gone", "holdfast posts telegram:@name --versions --json",
+	cmd := command("posts SOURCE [--versions] [--deleted] [--compare] [--comments | --channel | --topics | --stories]", "List the posts of a channel: their versions, and what is gone", "holdfast posts telegram:@name --versions --json",
 		cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
 			name, err := telegram.ParseName(args[0])
 			if err != nil {
@@ -34,6 +35,9 @@ func (c *cli) postsCmd() *cobra.Command {
 			}
 			if o.compare && (o.versions || o.deleted) {
 				return usageError("--compare holds the newest public page against one version: it goes with neither --versions nor --deleted")
+			}
+			if err := o.check(name); err != nil {
+				return err
 			}
 			n, err := c.open(cmd.Context())
 			if err != nil {
@@ -60,16 +64,45 @@ seals, and of one post what its counters were each time.
 answer nearest to it in time: text, date, author, forward, kinds of media, links,
 what it answers to and whether it was edited are equal, differ, or are not shown by
 the page. What counts is not compared. The result is written into the custody of the
-Case that has the page, once, and sealed with it.`
+Case that has the page, once, and sealed with it.
+
+--comments lists what was answered to one post, as far as it was captured. --channel
+lists how the channel was itself (title, names, about, photo, linked group, verified,
+scam, fake, restricted), one line for each time that one of these had changed, with
+what; --topics and --stories do so for the topics of a forum and for its stories.`
 	cmd.Flags().BoolVar(&o.versions, "versions", false, "every version of each post")
 	cmd.Flags().BoolVar(&o.deleted, "deleted", false, "only posts that are absent")
 	cmd.Flags().BoolVar(&o.compare, "compare", false, "what the public pages show, held against what the service answered")
+	cmd.Flags().BoolVar(&o.comments, "comments", false, "of a post: what was answered to it")
+	cmd.Flags().BoolVar(&o.channel, "channel", false, "how the channel was itself, each time that it had changed")
+	cmd.Flags().BoolVar(&o.topics, "topics", false, "the topics of a forum, each time that one had changed")
+	cmd.Flags().BoolVar(&o.stories, "stories", false, "the stories of the channel, each time that one had changed")
 	return cmd
+}
+
+// check refuses what asks for two things at once.
+func (o postsOptions) check(name telegram.Name) error {
+	asked := 0
+	for _, is := range []bool{o.comments, o.channel, o.topics, o.stories, o.compare} {
+		if is {
+			asked++
+		}
+	}
+	switch {
+	case asked > 1, asked > 0 && o.deleted, asked > 0 && o.versions && !o.comments && !o.compare:
+		return usageError("--comments, --channel, --topics, --stories, --compare and --deleted each list something else: ask for one at a time; --versions goes with --comments")
+	case o.comments && name.Post == 0, o.besideOf() != nil && name.Post > 0:
+		return usageError("--comments is about one post, as in telegram:@name/123; --channel, --topics and --stories are about a channel")
+	}
+	return nil
 }
 
 func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOptions) error {
 	if err := n.refresh(ctx); err != nil {
 		return err
+	}
+	if b := o.besideOf(); b != nil {
+		return c.sayBeside(ctx, n, name, *b)
 	}
 	var channels []catalog.Channel
 	for k, err := range n.cat.Channels(ctx, name.Channel) {
@@ -83,6 +116,9 @@ func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOpt
 	}
 	if len(channels) > 1 {
 		c.complain(fmt.Errorf("@%s was the name of %d channels, and the posts of each follow: %s", name.Channel, len(channels), several(channels)))
+	}
+	if o.comments {
+		return c.sayComments(ctx, n, name, channels, o)
 	}
 	if o.compare {
 		return c.compare(ctx, n, name, channels, o)

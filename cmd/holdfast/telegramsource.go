@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 )
 
@@ -41,6 +42,10 @@ type telegramFlags struct {
 	maxSize string
 	links   string
 	web     string
+
+	stories  bool
+	comments string // yes, no, or as the Case's record says
+	oldest   bool
 }
 
 // mediaSize is the default of --max-size: what people film and send with a
@@ -76,6 +81,14 @@ func (f telegramFlags) wish() (w telegram.Wish, err error) {
 	if w.MaxSize, err = parseBytes("--max-size", f.maxSize); err != nil {
 		return w, err
 	}
+	w.Stories, w.OldestFirst = f.stories, f.oldest
+	switch f.comments {
+	case "", "no":
+	case "yes":
+		w.Comments = true
+	default:
+		return w, usageError("--comments %.20q: yes or no", f.comments)
+	}
 	if f.web != "yes" && f.web != "no" {
 		return w, usageError("--web %.20q: yes or no", f.web)
 	}
@@ -91,7 +104,7 @@ func (f telegramFlags) wish() (w telegram.Wish, err error) {
 
 // collectorOptions are the Task's options for the Collector of its Source, as they
 // were asked for.
-func (n *node) collectorOptions(s holdfast.Source, o captureOptions) (json.RawMessage, error) {
+func (n *node) collectorOptions(s holdfast.Source, rec catalog.Record, o captureOptions) (json.RawMessage, error) {
 	if !isTelegram(s) {
 		return o.pages[s], nil
 	}
@@ -107,7 +120,12 @@ func (n *node) collectorOptions(s holdfast.Source, o captureOptions) (json.RawMe
 	if w.Media == "" {
 		w.Media = defaultMedia(s)
 	}
-	if !strings.Contains(string(s), "/") {
+	if o.telegram.comments == "" {
+		w.Comments = rec.Comments
+	}
+	if strings.Contains(string(s), "/") {
+		w.Stories, w.OldestFirst = false, false
+	} else {
 		w.Links = false // of a channel's posts they would be thousands
 	}
 	return json.Marshal(w)

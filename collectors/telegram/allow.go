@@ -31,6 +31,16 @@ func method(id uint32) (string, error) {
 		return "messages.getHistory", nil
 	case tg.MessagesGetRepliesRequestTypeID:
 		return "messages.getReplies", nil
+	case tg.MessagesGetDiscussionMessageRequestTypeID:
+		return "messages.getDiscussionMessage", nil
+	case tg.MessagesGetForumTopicsRequestTypeID:
+		return "messages.getForumTopics", nil
+	case tg.StoriesGetPeerStoriesRequestTypeID:
+		return "stories.getPeerStories", nil
+	case tg.StoriesGetPinnedStoriesRequestTypeID:
+		return "stories.getPinnedStories", nil
+	case tg.StoriesGetStoriesByIDRequestTypeID:
+		return "stories.getStoriesByID", nil
 	case tg.UpdatesGetStateRequestTypeID:
 		return "updates.getState", nil
 	case tg.UpdatesGetChannelDifferenceRequestTypeID:

@@ -80,6 +80,9 @@ func (t *act) about(ctx context.Context, ch *tg.Channel) error {
 	if err := t.photo(ctx, x.Answer, ch); err != nil {
 		return err
 	}
+	if err := t.besides(ch); err != nil {
+		return err
+	}
 	t.a.Next, err = t.cur.begin(t, ch).next()
 	return err
 }

@@ -44,6 +44,8 @@ type Wish struct {
 	Links   bool      `json:"links,omitempty"`   // of a post: the pages that it links to are wanted too
 	Since   time.Time `json:"since,omitzero"`    // posted then or later
 
+	OldestFirst bool `json:"oldest_first,omitempty"` // the history from the oldest message, or from Since, to the newest; Limit counts from there
+
 	Second *collectors.Further `json:"second,omitempty"`  // of a post: another view of it, captured too
 	DownTo int                 `json:"down_to,omitempty"` // of the history: down to this id, and what its page holds below
 	IDs    []int               `json:"ids,omitempty"`     // of a channel: these posts, asked for by number, at most 100; no history
@@ -52,6 +54,12 @@ type Wish struct {
 	Media   string `json:"media,omitempty"`    // which files of posts: MediaNone, MediaPhotos or MediaAll
 	MaxSize int64  `json:"max_size,omitempty"` // of a file, in bytes; larger ones are listed; 0 is any
 	File    *File  `json:"file,omitempty"`     // nothing but this file is wanted
+
+	Stories  bool   `json:"stories,omitempty"`  // of a channel: its stories too; of one that is followed, once a day
+	Comments bool   `json:"comments,omitempty"` // what was answered to posts, in the group where they are discussed
+	Only     string `json:"only,omitempty"`     // nothing but this: OnlyTopics, OnlyStories or OnlyComments
+	Known    *Place `json:"known,omitempty"`    // the channel, as it was found by whoever asks for this
+	Recent   bool   `json:"recent,omitempty"`   // of stories: no files of those whose time is over
 }
 
 // check refuses what cannot be meant.
@@ -60,8 +68,10 @@ func (w *Wish) check(n Name) error {
 	switch {
 	case w.MaxSize < 0 || !slices.Contains([]string{"", MediaNone, MediaPhotos, MediaAll}, w.Media):
 		return fmt.Errorf("media %.20q, max_size %d: %w", w.Media, w.MaxSize, collectors.ErrRefused)
-	case w.Limit < 0 || w.DownTo < 0:
+	case w.Limit < 0 || w.DownTo < 0 || w.OldestFirst && (w.DownTo > 0 || w.Follow || n.Post > 0 || len(w.IDs) > 0):
 		return fmt.Errorf("limit %d, down to %d: %w", w.Limit, w.DownTo, collectors.ErrRefused)
+	case !slices.Contains([]string{"", OnlyTopics, OnlyStories, OnlyComments}, w.Only) || w.Only != "" && (history || w.Follow || len(w.IDs) > 0 || w.File != nil || (w.Only == OnlyComments) != (n.Post > 0)):
+		return fmt.Errorf("only %.20q of %s: %w", w.Only, n.Source(), collectors.ErrRefused)
 	case len(w.IDs) > pageSize || (w.Follow || len(w.IDs) > 0) && (history || n.Post > 0) || w.Follow && len(w.IDs) > 0:
 		return fmt.Errorf("%d ids of %s, follow %t, with a history or not: %w", len(w.IDs), n.Source(), w.Follow, collectors.ErrRefused)
 	}
@@ -143,6 +153,8 @@ func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep co
 		err = t.follow(limited)
 	case t.cur.Channel == 0 || t.cur.Account != c.account:
 		err = t.channel(limited)
+	case t.wish.Only != "":
+		err = t.only(limited)
 	default:
 		err = t.page(limited)
 	}
@@ -178,6 +190,7 @@ func (c *Collector) begin(req collectors.Request) (*act, error) {
 	if t.cur, err = readCursor(req.Cursor); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", req.Source, collectors.ErrRefused, err)
 	}
+	t.place()
 	if t.cur.Channel > 0 && t.cur.Left == 0 { // as Known gives it
 		t.cur = t.cur.first(t)
 	}

@@ -29,7 +29,9 @@ type cursor struct {
 	Before int  `json:"before,omitempty"` // the history goes on below this id; 0 is from the newest
 	Left   int  `json:"left,omitempty"`   // messages that are still wanted; -1 is all
 	Album  bool `json:"album,omitempty"`  // the last page ended within an album, which begins the next
-	Skip   int  `json:"skip,omitempty"`   // how many of the newest cannot be read
+	Skip   int  `json:"skip,omitempty"`   // how many of the newest cannot be read; upwards, how many pages in a row
+	After  int  `json:"after,omitempty"`  // upwards: the history goes on above this id
+	Up     bool `json:"up,omitempty"`     // it goes from the oldest message to the newest
 
 	// Ids from High down to Low are asked for by number first; Alone before them.
 	High     int  `json:"high,omitempty"`
@@ -40,6 +42,7 @@ type cursor struct {
 	Done     int  `json:"done,omitempty"` // so many of the ids that were wished for
 
 	Follow following `json:"follow,omitzero"`
+	Also   also      `json:"also,omitzero"`
 }
 
 func readCursor(b []byte) (c cursor, err error) {
@@ -98,6 +101,7 @@ func (c cursor) first(t *act) cursor {
 	if c.Left = t.wish.Limit; c.Left == 0 {
 		c.Left = -1
 	}
+	c.Up = t.wish.OldestFirst
 	if t.name.Post > 0 {
 		c.Only, c.Left, c.High, c.Low = true, -1, t.name.Post+aroundPost, max(1, t.name.Post-aroundPost)
 	}

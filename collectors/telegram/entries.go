@@ -16,6 +16,8 @@ type entry struct {
 	tl     tdp.Object
 	post   tg.MessageClass // nil: it is about none
 	update *tl.Update
+	person int  // who wrote it, of those in the answer; 0: nobody that is named
+	forum  bool // what stands in no topic stands in the general one
 }
 
 // entriesOf are those of an answer, in its order.

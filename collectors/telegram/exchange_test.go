@@ -127,13 +127,19 @@ func TestAskReads(t *testing.T) {
 		&tg.MessagesGetMessagesViewsRequest{Peer: &tg.InputPeerSelf{}}, &tg.MessagesSendReactionRequest{Peer: &tg.InputPeerSelf{}},
 		&tg.MessagesSendMessageRequest{Peer: &tg.InputPeerSelf{}}, &tg.MessagesSendMessageRequest{Peer: &tg.InputPeerChannel{ChannelID: 1}, Message: CanaryText(strings.Repeat("0a", tokenBytes), 1)},
 		&tg.MessagesEditMessageRequest{Peer: &tg.InputPeerChannel{ChannelID: 1}, ID: 1}, &tg.ChannelsDeleteMessagesRequest{Channel: &tg.InputChannel{ChannelID: 1}, ID: []int{1}}, &tg.AccountUpdateStatusRequest{}, &tg.MessagesSendVoteRequest{Peer: &tg.InputPeerSelf{}},
+		&tg.StoriesReadStoriesRequest{Peer: &tg.InputPeerSelf{}}, &tg.StoriesIncrementStoryViewsRequest{Peer: &tg.InputPeerSelf{}}, &tg.StoriesSendReactionRequest{Peer: &tg.InputPeerSelf{}},
+		&tg.MessagesReadDiscussionRequest{Peer: &tg.InputPeerSelf{}}, &tg.StoriesGetStoriesArchiveRequest{Peer: &tg.InputPeerSelf{}},
 		&tg.MessagesImportChatInviteRequest{}, &tg.InvokeWithLayerRequest{Query: &tg.UpdatesGetStateRequest{}}} {
 		if _, err := l.ask(t.Context(), r); !errors.Is(err, ErrMethod) || sent != 0 {
 			t.Errorf("%T: %v, %d sent", r, err, sent)
 		}
 	}
-	if _, err := l.ask(t.Context(), &tg.UpdatesGetStateRequest{}); err != nil || sent != 1 {
-		t.Errorf("one that reads: %v, %d sent", err, sent)
+	self := &tg.InputPeerSelf{}
+	for i, r := range []request{&tg.UpdatesGetStateRequest{}, &tg.MessagesGetRepliesRequest{Peer: self}, &tg.MessagesGetDiscussionMessageRequest{Peer: self}, &tg.MessagesGetForumTopicsRequest{Peer: self},
+		&tg.StoriesGetPeerStoriesRequest{Peer: self}, &tg.StoriesGetPinnedStoriesRequest{Peer: self}, &tg.StoriesGetStoriesByIDRequest{Peer: self}} {
+		if _, err := l.ask(t.Context(), r); err != nil || sent != i+1 {
+			t.Errorf("%T, which reads: %v, %d sent", r, err, sent)
+		}
 	}
 }
 

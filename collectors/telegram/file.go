@@ -266,7 +266,10 @@ func (g *fetch) renew(ctx context.Context) error {
 	}
 	ch := &tg.InputChannel{ChannelID: g.f.Channel, AccessHash: g.f.ChannelHash}
 	var r request = &tg.ChannelsGetMessagesRequest{Channel: ch, ID: []tg.InputMessageClass{&tg.InputMessageID{ID: g.f.Post}}}
-	if g.f.Post == 0 {
+	switch {
+	case g.f.Story > 0:
+		r = &tg.StoriesGetStoriesByIDRequest{Peer: &tg.InputPeerChannel{ChannelID: g.f.Channel, AccessHash: g.f.ChannelHash}, ID: []int{g.f.Story}}
+	case g.f.Post == 0:
 		r = &tg.ChannelsGetFullChannelRequest{Channel: ch}
 	}
 	x, bad, err := g.ask(ctx, 0, r)
@@ -322,7 +325,7 @@ func (g *fetch) resolved(answer []byte) bool {
 
 // relocate reads where the file is from an answer that has its message, or channel.
 func (g *fetch) relocate(answer []byte) {
-	if g.f.Post == 0 {
+	if g.f.Post == 0 && g.f.Story == 0 {
 		if f, ok := channelPhoto(answer); ok && f.ID == g.f.ID {
 			g.moved(f)
 		} else {
@@ -333,6 +336,10 @@ func (g *fetch) relocate(answer []byte) {
 	a, err := tl.Split(answer)
 	if err != nil {
 		g.end = &end{"unread", fmt.Sprintf("the message was asked for anew, and the answer cannot be read: %v", err)}
+		return
+	}
+	if g.f.Story > 0 {
+		g.relocateStory(a)
 		return
 	}
 	for _, m := range a.Messages {
@@ -351,6 +358,22 @@ func (g *fetch) relocate(answer []byte) {
 		}
 	}
 	g.end = &end{"message-gone", fmt.Sprintf("post %d is not there any more, so nobody can ask for its file", g.f.Post)}
+}
+
+func (g *fetch) relocateStory(a *tl.Answer) {
+	for _, i := range a.Items {
+		k, ok := i.TL.(*tg.StoryItem)
+		if !ok || i.ID != g.f.Story {
+			continue
+		}
+		for _, f := range filesIn(k.Media, 0) {
+			if f.ID == g.f.ID && f.Photo == g.f.Photo {
+				g.moved(f)
+				return
+			}
+		}
+	}
+	g.end = &end{"message-gone", fmt.Sprintf("story %d is not there any more, so nobody can ask for its file", g.f.Story)}
 }
 
 func (g *fetch) moved(f File) {

@@ -66,6 +66,7 @@ type File struct {
 	Channel     int64  `json:"channel"`
 	ChannelHash int64  `json:"channel_hash"`
 	Post        int    `json:"post"`
+	Story       int    `json:"story,omitempty"` // it is one of this story, and of no post
 
 	ID        int64  `json:"id"`
 	Hash      int64  `json:"hash"`
@@ -112,6 +113,7 @@ type mediaDoc struct {
 	Size     int64           `json:"size,omitempty"`
 	Sizes    []mediaSize     `json:"sizes,omitempty"`
 	State    string          `json:"state"`
+	Story    int             `json:"story,omitempty"`
 	Taken    canon.Text      `json:"taken,omitempty"` // which of the sizes
 	Training bool            `json:"training"`
 	Version  int             `json:"version"`
@@ -126,7 +128,7 @@ type mediaRange struct {
 
 func (f File) doc(training bool) mediaDoc {
 	return mediaDoc{Channel: number(f.Channel), DC: f.DC, File: number(f.ID), Kind: RoleMedia, Media: f.Media, MIME: f.MIME, Name: f.Name, Post: f.Post,
-		Size: f.Size, Sizes: f.Sizes, Taken: canon.Text(f.Thumb), Training: training, Version: 1}
+		Size: f.Size, Sizes: f.Sizes, Story: f.Story, Taken: canon.Text(f.Thumb), Training: training, Version: 1}
 }
 
 // key names a file among those of its Capture, whatever else changes of it.
@@ -270,39 +272,55 @@ func (t *act) files(ctx context.Context, list []tl.Message) error {
 		if t.name.Post > 0 && m.ID != t.name.Post && (album == 0 || groupOf(m) != album) || m.ID < 1 {
 			continue
 		}
-		var lines []string
-		for _, f := range filesOf(m.TL) {
-			f.MIME, f.Name = clip(f.MIME, 255), clip(f.Name, maxFileName)
-			f.Account, f.Channel, f.ChannelHash, f.Post = t.c.account, t.cur.Channel, t.cur.Hash, m.ID
-			d, err := t.listed(ctx, f)
-			if err != nil {
-				return err
-			}
-			if d.State == stateTooLarge {
-				large++
-			}
-			line, err := canon.Append(nil, d)
-			if err != nil {
-				return fmt.Errorf("list file %d of post %d: %w", f.ID, f.Post, err)
-			}
-			lines = append(lines, string(line))
+		lines, over, err := t.filesListed(ctx, filesOf(m.TL), m.ID)
+		if err != nil {
+			return err
 		}
+		large += over
 		if len(lines) > 0 {
-			out.add("m-"+strconv.Itoa(m.ID), []byte(strings.Join(lines, "\n")))
+			out.add("m-"+strconv.Itoa(m.ID), lines)
 		}
 	}
-	if large > 0 {
-		t.a.Reasons = append(t.a.Reasons, collectors.Reason{Code: "media-too-large", Detail: fmt.Sprintf("%d files of more than %d bytes were not taken; %s lists them", large, t.wish.MaxSize, nameListed)})
-	}
+	t.tooLarge(large)
 	if len(out.b) > 0 {
 		t.pieces = append(t.pieces, piece{name: nameListed, role: RoleMediaJSON, media: typeLines, b: out.b, slices: out.slices, from: nameAnswer, action: "list-media"})
 	}
 	return nil
 }
 
+// filesListed lists the files of one post, or of a story, which is of post 0: lines
+// without the last LF, and how many of them are too large.
+func (t *act) filesListed(ctx context.Context, all []File, post int) (b []byte, large int, err error) {
+	var lines []string
+	for _, f := range all {
+		f.MIME, f.Name = clip(f.MIME, 255), clip(f.Name, maxFileName)
+		f.Account, f.Channel, f.ChannelHash, f.Post = t.c.account, t.cur.Channel, t.cur.Hash, post
+		d, err := t.listed(ctx, f)
+		if err != nil {
+			return nil, 0, err
+		}
+		if d.State == stateTooLarge {
+			large++
+		}
+		line, err := canon.Append(nil, d)
+		if err != nil {
+			return nil, 0, fmt.Errorf("list file %d of post %d: %w", f.ID, f.Post, err)
+		}
+		lines = append(lines, string(line))
+	}
+	return []byte(strings.Join(lines, "\n")), large, nil
+}
+
+// tooLarge says of how many files that they were not taken for their size.
+func (t *act) tooLarge(n int) {
+	if n > 0 {
+		t.a.Reasons = append(t.a.Reasons, collectors.Reason{Code: "media-too-large", Detail: fmt.Sprintf("%d files of more than %d bytes were not taken; %s lists them", n, t.wish.MaxSize, nameListed)})
+	}
+}
+
 // photo lists the channel's own photo, and asks for it, under the channel's Source.
 func (t *act) photo(ctx context.Context, answer []byte, ch *tg.Channel) error {
-	if t.wish.Media == "" || t.wish.Media == MediaNone || t.name.Post > 0 || len(t.wish.IDs) > 0 {
+	if t.wish.Media == "" || t.wish.Media == MediaNone || t.name.Post > 0 || len(t.wish.IDs) > 0 || t.wish.Only != "" {
 		return nil
 	}
 	f, ok := channelPhoto(answer)

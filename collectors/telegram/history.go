@@ -37,6 +37,9 @@ func (t *act) page(ctx context.Context) error {
 	t.partial(why...)
 	t.further(a)
 	t.second(a)
+	if err := t.discussed(a.Messages); err != nil {
+		return err
+	}
 	if err := t.files(ctx, a.Messages); err != nil {
 		return err
 	}
@@ -50,6 +53,9 @@ func (t *act) page(ctx context.Context) error {
 }
 
 func (t *act) request(asked []int) request {
+	if len(asked) == 0 && t.cur.Up {
+		return t.above()
+	}
 	if len(asked) == 0 {
 		return &tg.MessagesGetHistoryRequest{Peer: &tg.InputPeerChannel{ChannelID: t.cur.Channel, AccessHash: t.cur.Hash},
 			OffsetID: t.cur.Before, AddOffset: t.cur.Skip, Limit: t.cur.limit()}
@@ -67,6 +73,9 @@ func (t *act) after(a *tl.Answer, asked []int) (next cursor, more bool) {
 		return t.afterIDs(a, asked)
 	}
 	c := t.cur
+	if c.Up {
+		return t.afterPage(a)
+	}
 	ids := idsOf(a)
 	first, last := 0, c.Before
 	if len(ids) > 0 { // the highest and the lowest: a stranger has sorted them
@@ -158,7 +167,7 @@ func (t *act) afterIDs(a *tl.Answer, asked []int) (cursor, bool) {
 	if !open {
 		c.High, c.Low = 0, 0
 	}
-	return c, open || !c.Only && c.Before > 1 && !t.tooOld(a)
+	return c, open || !c.Only && (c.Up || c.Before > 1 && !t.tooOld(a))
 }
 
 // tooOld says whether the oldest message is from before what is wanted.

@@ -77,6 +77,7 @@ type head struct {
 	PTS      int        `json:"pts,omitempty"`
 	PTSFrom  int        `json:"pts_from,omitempty"` // what a difference was asked from, if all of it could be read
 	Received string     `json:"received"`
+	Thread   *thread    `json:"thread,omitempty"` // of comments: the post below which they stand
 	Title    canon.Text `json:"title,omitempty"`
 	TooLong  bool       `json:"too_long,omitempty"`
 	Total    int        `json:"total,omitempty"`
@@ -127,6 +128,10 @@ func (c *Collector) posts(x *Exchange, a *tl.Answer, h head) (all []piece, why [
 		return nil, nil, err
 	}
 	list := entriesOf(a)
+	who, forum := people(list), isForum(a, h.Channel)
+	for i := range list {
+		list[i].person, list[i].forum = who[personOf(list[i].post)], forum
+	}
 	if len(list) > maxMessages {
 		why = append(why, collectors.Reason{Code: "too-many", Detail: fmt.Sprintf("%d messages and updates in one answer; the first %d are read", len(list), maxMessages)})
 		list = list[:maxMessages]
@@ -134,7 +139,7 @@ func (c *Collector) posts(x *Exchange, a *tl.Answer, h head) (all []piece, why [
 	if a.Unread != nil {
 		said := a.Unread.Error()
 		h.Unread = &unread{Byte: a.Read, Why: canon.Text(said[:min(len(said), 500)])}
-		why = append(why, collectors.Reason{Code: "unread", Detail: fmt.Sprintf("%d messages were read, up to byte %d of %d: %v", len(a.Messages), a.Read, len(x.Answer), h.Unread.Why)})
+		why = append(why, unreadOf(a, len(x.Answer)))
 	}
 	lines := derive(list)
 	raw, schema, posts := &all[1], lineFile{}, lineFile{}
@@ -151,7 +156,7 @@ func (c *Collector) posts(x *Exchange, a *tl.Answer, h head) (all []piece, why [
 		}
 		switch {
 		case l.post == nil:
-		case list[i].id() < 1 || list[i].elsewhere(h.Channel) || len(l.post) > maxPostLine || len(posts.b)+len(l.post) > maxPostBytes-maxPostLine:
+		case list[i].id() < 1 || list[i].elsewhere(h.Channel) || h.Thread != nil && number(peerOf(list[i].post)) != h.Channel || len(l.post) > maxPostLine || len(posts.b)+len(l.post) > maxPostBytes-maxPostLine:
 			bad++
 		default:
 			posts.add(list[i].name, l.post)
@@ -215,7 +220,8 @@ func namesOf(ch *tg.Channel) (names []string) {
 // name the first has a slice.
 func slicesOf(a *tl.Answer) []collectors.Slice {
 	list := a.Messages[:min(len(a.Messages), maxMessages)]
-	out, seen := make([]collectors.Slice, 0, len(list)+len(a.Updates)), make(map[int]bool, len(list))
+	out, seen := make([]collectors.Slice, 0, len(list)+len(a.Updates)+len(a.Items)), make(map[int]bool, len(list))
+	out = appendItems(out, a)
 	for _, m := range list {
 		if !seen[m.ID] {
 			out = append(out, collectors.Slice{Name: "m-" + strconv.Itoa(m.ID), Offset: int64(m.Offset), Length: int64(m.Length)})
@@ -295,6 +301,12 @@ func deriveOne(w *tl.Writer, e entry) (d derived) {
 	if e.update != nil {
 		p.Slice = e.name
 	}
+	p.Person, p.From = e.person, sender(e.post)
+	if e.forum && p.Topic == 0 {
+		if p.Topic = generalTopic; p.Action == topicCreated {
+			p.Topic = p.ID
+		}
+	}
 	d.post, d.err = canon.Append(make([]byte, 0, 1024), p)
 	return d
 }
@@ -318,4 +330,26 @@ func (c *Collector) objects(k *keeping, all []piece) ([]collectors.Object, []col
 		}
 	}
 	return out, made, nil
+}
+
+// unreadOf says how much of an answer could be read.
+func unreadOf(a *tl.Answer, size int) collectors.Reason {
+	said := a.Unread.Error()
+	return collectors.Reason{Code: "unread", Detail: fmt.Sprintf("%d messages were read, up to byte %d of %d: %v", len(a.Messages)+len(a.Items), a.Read, size, canon.Text(said[:min(len(said), 500)]))}
+}
+
+// appendItems says where the items of an answer lie, which stand before its messages.
+func appendItems(out []collectors.Slice, a *tl.Answer) []collectors.Slice {
+	prefix := "s-"
+	if a.Type == "messages.forumTopics" {
+		prefix = "t-"
+	}
+	seen := map[int]bool{}
+	for _, i := range a.Items[:min(len(a.Items), maxMessages)] {
+		if !seen[i.ID] && i.ID > 0 {
+			out = append(out, collectors.Slice{Name: prefix + strconv.Itoa(i.ID), Offset: int64(i.Offset), Length: int64(i.Length)})
+		}
+		seen[i.ID] = true
+	}
+	return out
 }

@@ -27,11 +27,13 @@ type post struct {
 	FactCheck  canon.Text     `json:"factcheck,omitempty"` // what the service has put below it, where it was told
 	Forward    *forward       `json:"forward,omitempty"`
 	Forwards   int            `json:"forwards,omitempty"`
+	From       string         `json:"from,omitempty"` // the other channel that it was written as
 	ID         int            `json:"id"`
 	Kind       string         `json:"kind"`
 	Links      []canon.Text   `json:"links,omitempty"`
 	Media      []media        `json:"media,omitempty"`
 	Mentions   []canon.Text   `json:"mentions,omitempty"`
+	Person     int            `json:"person,omitempty"` // which of the people in this answer wrote it, from 1
 	Poll       *poll          `json:"poll,omitempty"`
 	Posted     string         `json:"posted,omitempty"`
 	Reactions  int            `json:"reactions,omitempty"`

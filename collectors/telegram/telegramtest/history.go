@@ -16,6 +16,7 @@ type list struct {
 	pts, count int
 	messages   []raw
 	chats      []raw
+	users      []raw
 }
 
 // Encode implements bin.Encoder.
@@ -27,7 +28,7 @@ func (l list) Encode(b *bin.Buffer) error {
 	putAll(b, l.messages)
 	putAll(b, nil) // topics
 	putAll(b, l.chats)
-	putAll(b, nil) // users
+	putAll(b, l.users)
 	return nil
 }
 
@@ -109,6 +110,12 @@ func (w *World) history(r *tg.MessagesGetHistoryRequest) (bin.Encoder, error) {
 	if r.OffsetID > 0 {
 		top, _ = slices.BinarySearch(c.order, r.OffsetID)
 	}
+	if r.OffsetDate > 0 { // those from before that time
+		top = 0
+		for top < to && c.dateOf(c.order[top]) < r.OffsetDate {
+			top++
+		}
+	}
 	top = min(max(top-r.AddOffset, from), to)
 	bottom := max(top-min(max(r.Limit, 1), maxPage), from)
 	l := list{pts: c.pts, count: len(c.bytes), chats: []raw{encoded(c.chat())}}
@@ -116,6 +123,14 @@ func (w *World) history(r *tg.MessagesGetHistoryRequest) (bin.Encoder, error) {
 		l.messages = append(l.messages, c.bytes[c.order[i]])
 	}
 	return l, nil
+}
+
+// dateOf is when a message was posted.
+func (c *Channel) dateOf(id int) int {
+	if m := c.messages[id]; m != nil {
+		return m.Date
+	}
+	return 0
 }
 
 // byID is channels.getMessages: what is not there is messageEmpty.

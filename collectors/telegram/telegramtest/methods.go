@@ -33,6 +33,7 @@ func methods() map[uint32]method {
 	add := func(id uint32, m method) { all[id] = m }
 	maps.Copy(all, accountMethods())
 	maps.Copy(all, writingMethods())
+	besideMethods(add)
 	add(on("contacts.resolveUsername", false, func(s *Server, _ *tgtest.Request, in *tg.ContactsResolveUsernameRequest) (bin.Encoder, error) {
 		return s.World.resolve(in.Username)
 	}))
@@ -157,6 +158,9 @@ func (w *World) full(in *tg.ChannelsGetFullChannelRequest) (bin.Encoder, error) 
 	}
 	f := &tg.ChannelFull{ID: c.ID, About: "About " + c.Title, ChatPhoto: &tg.PhotoEmpty{}, Pts: c.pts}
 	f.SetParticipantsCount(1000)
+	if c.group != nil {
+		f.SetLinkedChatID(c.group.ID)
+	}
 	if c.photo != nil {
 		p := *c.photo
 		p.FileReference = binary.BigEndian.AppendUint64(nil, w.reference)

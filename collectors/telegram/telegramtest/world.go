@@ -120,6 +120,13 @@ type Channel struct {
 	random   map[int64]bool // random ids that were written with
 	left     bool           // nobody has joined it: nothing is pushed behind leftAt
 	leftAt   int
+
+	group   *Channel    // where its posts are discussed
+	roots   map[int]int // by post: what stands for it there
+	below   [][2]int    // of a group: what it answers to, and its id
+	forum   bool
+	topics  []*tg.ForumTopic
+	stories []*tg.StoryItem
 }
 
 // update is an event. What is about a message is told with its state then, or its
@@ -290,6 +297,9 @@ func (c *Channel) PTS() int {
 func (c *Channel) chat() *tg.Channel {
 	ch := &tg.Channel{ID: c.ID, Title: c.Title, Photo: &tg.ChatPhotoEmpty{}, Date: 1_600_000_000, Broadcast: true}
 	ch.SetAccessHash(c.AccessHash)
+	if c.forum {
+		ch.Broadcast, ch.Megagroup, ch.Forum = false, true, true
+	}
 	ch.Left = c.left
 	if c.Username != "" {
 		ch.SetUsername(c.Username)
