@@ -125,6 +125,42 @@ func TestIntakeRefuses(t *testing.T) {
 	must(t, err)
 }
 
+// TestIntakeCommits: the commitments of slices are those of the bytes, whether they ride
+// inline or lie in the store; a slice that is not inside its Object is refused.
+func TestIntakeCommits(t *testing.T) {
+	in := newIntake(t)
+	body := bytes.Repeat([]byte("0123456789"), 30)
+	d, n, err := in.Store.(storage.Store).Put(t.Context(), bytes.NewReader(body))
+	must(t, err)
+	secret := bytes.Repeat([]byte{7}, 32)
+	object := func(kept bool, slices ...collectors.Slice) collectors.Object {
+		o := collectors.Object{Name: "a.tl", Role: "answer", MediaType: "application/octet-stream", Size: n, Digest: d, Kept: kept, SliceSecret: secret, Slices: slices}
+		if !kept {
+			o.Inline = body
+		}
+		return o
+	}
+	all := []collectors.Slice{{Name: "a", Offset: 0, Length: 7}, {Name: "b", Offset: 7, Length: 0}, {Name: "c", Offset: 10, Length: n - 10}}
+	for _, kept := range []bool{false, true} {
+		got, err := in.AcceptAll(t.Context(), []pipeline.Step{{Task: in.task, Acquired: acquired(object(kept, all...))}}, nil)
+		must(t, err)
+		c := events(t, in.q)[got[0].ID]
+		for i, s := range c.Manifest.Object("a.tl").Slices {
+			h := sha256.Sum256(append(holdfast.SliceSalt(secret, all[i].Name), body[all[i].Offset:all[i].Offset+all[i].Length]...))
+			if s.Commitment != hashing.Digest(h) || s.Offset != all[i].Offset || s.Length != all[i].Length {
+				t.Errorf("kept %t: slice %+v", kept, s)
+			}
+		}
+		in.task.Attempt++ // another Capture
+		for _, bad := range [][]collectors.Slice{{{Name: "a", Offset: n - 1, Length: 2}}, {{Name: "a", Offset: n + 1}}, {{Name: "a", Offset: 5, Length: 1<<63 - 2}},
+			{{Name: "a", Offset: 1, Length: 4}, {Name: "b", Offset: 4, Length: 1}}, {{Name: "a", Offset: 1, Length: -1}}, {{Name: "a", Offset: -1, Length: 2}}} {
+			if _, err := in.AcceptAll(t.Context(), []pipeline.Step{{Task: in.task, Acquired: acquired(object(kept, bad...))}}, nil); err == nil {
+				t.Errorf("kept %t: %+v was accepted", kept, bad)
+			}
+		}
+	}
+}
+
 func TestIntakeSpills(t *testing.T) {
 	in := newIntake(t)
 	big, small := bytes.Repeat([]byte("b"), pipeline.MaxInline), []byte("small")

@@ -106,6 +106,12 @@ func TestItemRefuses(t *testing.T) {
 	if _, err := other.Item(); !errors.Is(err, ErrMessage) {
 		t.Fatal("manifest of another capture passes")
 	}
+	body := encode(t, c)
+	rest := len(body) - 100
+	body[rest]++ // the Object's first byte: no Object of the Manifest has this Digest
+	if _, err := (Message{Position: 1, ID: c.Manifest.ID, Body: body}).Item(); !errors.Is(err, ErrMessage) {
+		t.Fatal("an object that the manifest does not name passes")
+	}
 	good.Damaged = true
 	if _, err := good.Item(); !errors.Is(err, ErrMessage) {
 		t.Fatal("damaged message passes")

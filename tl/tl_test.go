@@ -226,6 +226,34 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestWriter: a Writer that remembers types writes each object as one that has seen
+// none, whatever it was asked for before.
+func TestWriter(t *testing.T) {
+	var w Writer
+	for range 3 {
+		for _, m := range page(30).Messages {
+			d, err := tg.DecodeMessage(&bin.Buffer{Buf: encode(t, m)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := AppendJSON(nil, d.(object))
+			if err != nil {
+				t.Fatal(err)
+			}
+			digest, err := Content(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := w.Content(d); got != digest || err != nil {
+				t.Errorf("content of %d is %s, want %s: %v", d.GetID(), got, digest, err)
+			}
+			if got, err := w.AppendJSON([]byte("x"), d.(object)); string(got) != "x"+string(want) || err != nil {
+				t.Errorf("%s, want x%s: %v", got, want, err)
+			}
+		}
+	}
+}
+
 // TestContent guards the line between an edit and what is none.
 func TestContent(t *testing.T) {
 	content := func(change func(m *tg.Message)) hashing.Digest {

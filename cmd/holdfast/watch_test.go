@@ -209,6 +209,31 @@ func TestWatchTurns(t *testing.T) {
 	watchTurns(t, 5, 4200, 300, 1600, 10) // more than could be asked about as often as they are pushed
 }
 
+// TestWatchQuick: a channel that has had a turn just now has its next one soon, where
+// the account is not paced, and not before what another push has named.
+func TestWatchQuick(t *testing.T) {
+	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	a := &watchTask{id: "a", watch: "a", part: partFollow, lane: laneTelegram, due: now.Add(time.Hour)}
+	b := &watchTask{id: "b", watch: "b", part: partFollow, lane: laneTelegram, due: now.Add(time.Hour)}
+	w := &watchRun{tasks: map[holdfast.ID]*watchTask{"a": a, "b": b}, lanes: map[string]*lane{laneTelegram: {size: 1}},
+		list: map[holdfast.ID]*watched{"a": {channel: "1"}, "b": {channel: "2"}}}
+	for _, quick := range []bool{false, true} {
+		w.quick, a.begun, a.woken, b.woken = quick, now, now.Add(time.Millisecond), time.Time{}
+		if k := w.next(laneTelegram, now.Add(wakeQuick-1)); k != nil {
+			t.Errorf("quick %t: it has another turn at once", quick)
+		}
+		if k := w.next(laneTelegram, now.Add(wakeQuick)); (k == a) != quick {
+			t.Errorf("quick %t: after %s it is %v", quick, wakeQuick, k)
+		}
+		if k := w.next(laneTelegram, now.Add(wakeEvery)); k != a {
+			t.Errorf("quick %t: after %s it is %v", quick, wakeEvery, k)
+		}
+		if b.woken = now; w.next(laneTelegram, now.Add(wakeEvery)) != b {
+			t.Errorf("quick %t: who was named first is not first", quick)
+		}
+	}
+}
+
 // watchTurns plays rounds of one second with so many channels that are pushed without
 // end: least and most are their turns, patience is how long another pushed one waits.
 func watchTurns(t *testing.T, hots, rounds, least, most, patience int) {

@@ -2,8 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
+	"time"
 
 	"holdfast/pipeline"
 )
@@ -22,4 +24,26 @@ func (q *Queue) SetMaxPages(ctx context.Context, n int) error {
 		}
 		return rows.Close()
 	})
+}
+
+// Lazy says whether the last transaction was committed without an fsync; nobody else
+// may be writing.
+func (q *Queue) Lazy() bool { return q.w.lazy }
+
+// Together writes twice in one transaction, of which the first call is lazy.
+func (q *Queue) Together(ctx context.Context) (lazy bool, err error) {
+	busy, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 3)
+	go func() { done <- q.w.do(ctx, func(*tx) error { close(busy); <-free; return nil }) }()
+	<-busy
+	for n, do := range []func(context.Context, func(*tx) error) error{q.w.doLazy, q.w.do} {
+		go func() { done <- do(ctx, func(*tx) error { return nil }) }()
+		for len(q.w.jobs) <= n {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	close(free)
+	for range 3 {
+		err = errors.Join(err, <-done)
+	}
+	return q.w.lazy, err
 }
