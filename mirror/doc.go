@@ -1,5 +1,7 @@
 // Package mirror keeps a second copy of a node: it copies a store into another
-// ([Copier]).
+// ([Copier]), and writes and reads what else lies in the directory of a mirror
+// ([Dir]): the mark of the state that is copied ([Mark]), and what the node signs of
+// it all ([Statement]).
 //
 // # What is copied, and in which order
 //
@@ -28,8 +30,17 @@
 // that has decayed in the source is missing from the copy, and its Seal is not. A
 // copy with a Problem is no proof that the source may go.
 //
+// # What is believed of a mirror
+//
+// It lies on a disk that others have had in their hands. The mark is written before
+// anything of a new state, so a mirror never holds more than its mark says, and a
+// node that is behind a mark is an old copy ([ErrNewer]). The statement is written
+// before the store of its state is copied, so a store with more than its mark says
+// has an older statement beside it. What is not in a statement that a key of the
+// node has signed is what somebody has put there.
+//
 // # Its floor
 //
 // It stands beside the concrete stores and knows none of them: a source and a
-// target are what [storage] promises, so any two stores can be copied.
+// target are what package storage promises, so any two stores can be copied.
 package mirror

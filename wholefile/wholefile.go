@@ -1,6 +1,7 @@
 // Package wholefile writes and reads the small files of an office's own: keys,
 // settings, lists. Each is there whole, durable, or not at all; the evidence goes
-// through the store, which never replaces.
+// through the store, which never replaces. What a stranger may have changed is read
+// within bounds.
 //
 // A crash leaves at most a file of the pattern [Temp] beside the one that was
 // meant, which is as it was.

@@ -52,7 +52,7 @@ type alertDoc struct {
 
 // alerts reads the rules; a node without a file has none.
 func (n *node) alerts() ([]*alertRule, error) {
-	b, err := readBounded(n.path(fileAlerts), maxAlertDoc)
+	b, err := wholefile.Read(n.path(fileAlerts), maxAlertDoc)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -60,7 +60,7 @@ func (n *node) alerts() ([]*alertRule, error) {
 		return nil, err
 	}
 	var d alertDoc
-	if err := decodeJSON(fileAlerts, b, &d); err != nil {
+	if err := wholefile.DecodeJSON(fileAlerts, b, &d); err != nil {
 		return nil, fmt.Errorf("%w; put a copy back, or move it away: then nothing is told", err)
 	}
 	if d.Version > 1 {

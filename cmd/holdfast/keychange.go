@@ -13,6 +13,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
@@ -85,7 +86,7 @@ func compromise(keys []sealKey, t holdfast.Time) (ids []string) {
 
 // compromiseLost is compromise for keys that were lost before a restore. A key
 // may stand under several former names; it is named once.
-func compromiseLost(former []formerLog, t holdfast.Time) (ids []string) {
+func compromiseLost(former []mirror.FormerLog, t holdfast.Time) (ids []string) {
 	for i := range former {
 		for j := range former[i].Keys {
 			k := &former[i].Keys[j]
@@ -119,7 +120,7 @@ func (n *node) declare(ctx context.Context, id string, t holdfast.Time) (*keyCha
 		for i := range s.Former {
 			for j, k := range s.Former[i].Keys {
 				if holdfast.KeyID(k.SPKI) == id {
-					ch.Old = append(ch.Old, compromiseLost([]formerLog{{Keys: s.Former[i].Keys[j : j+1]}}, t)...)
+					ch.Old = append(ch.Old, compromiseLost([]mirror.FormerLog{{Keys: s.Former[i].Keys[j : j+1]}}, t)...)
 				}
 			}
 		}

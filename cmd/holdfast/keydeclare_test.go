@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/mirror"
 	"holdfast/vault"
 )
 
@@ -23,7 +24,7 @@ func TestLostKeysAreEnded(t *testing.T) {
 		}
 		lost := holdfast.PolicyKey{SPKI: text.SPKI, From: holdfast.At(time.Now().Add(-60 * 24 * time.Hour))}
 		w.settings(func(s *settings) {
-			s.Former = []formerLog{{Name: "old.0000000000000001", VKey: s.VKey, Keys: []holdfast.PolicyKey{lost}}, {Name: "old.0000000000000002", VKey: s.VKey, Keys: []holdfast.PolicyKey{lost}}}
+			s.Former = []mirror.FormerLog{{Name: "old.0000000000000001", VKey: s.VKey, Keys: []holdfast.PolicyKey{lost}}, {Name: "old.0000000000000002", VKey: s.VKey, Keys: []holdfast.PolicyKey{lost}}}
 		})
 		return w, lost, holdfast.At(time.Now().Add(-40 * 24 * time.Hour))
 	}

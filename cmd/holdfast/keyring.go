@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/mirror"
 	"holdfast/preserve"
 	"holdfast/vault"
 )
@@ -73,7 +74,7 @@ type keyring struct {
 
 	mu     sync.Mutex
 	list   []sealKey
-	former []formerLog                // with the keys of then, if they were lost since
+	former []mirror.FormerLog         // with the keys of then, if they were lost since
 	open   map[string]preserve.Signer // by key id
 }
 
@@ -122,7 +123,7 @@ func (r *keyring) all() []sealKey {
 }
 
 // formerLogs returns what the node was before, oldest first.
-func (r *keyring) formerLogs() []formerLog {
+func (r *keyring) formerLogs() []mirror.FormerLog {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.former

@@ -71,7 +71,7 @@ func (c *cli) mirror(ctx context.Context, n *node, o mirrorOptions) error {
 	}
 	for {
 		err := c.mirrorNow(ctx, n, dir, o.check)
-		if n = nil; o.watch == 0 || errors.Is(err, errNewer) || errors.Is(err, errNoMirror) {
+		if n = nil; o.watch == 0 || errors.Is(err, mirror.ErrNewer) || errors.Is(err, mirror.ErrNone) {
 			return err
 		}
 		if err != nil && ctx.Err() == nil {
@@ -101,8 +101,8 @@ func (c *cli) mirrorNow(ctx context.Context, n *node, dir string, check bool) (e
 type mirroring struct {
 	c    *cli
 	n    *node
-	dir  string
-	mark *mirrorMark
+	dir  mirror.Dir
+	mark *mirror.Mark
 	bad  []string // the first problems
 	all  int      // problems in all
 
@@ -121,7 +121,7 @@ func (m *mirroring) problem(name string, err error) {
 
 func (c *cli) mirrorOnce(ctx context.Context, n *node, dir string, check bool) error {
 	begun := time.Now()
-	m := &mirroring{c: c, n: n, dir: dir}
+	m := &mirroring{c: c, n: n, dir: mirror.Dir(dir)}
 	unlock, err := m.enter(ctx)
 	if err != nil {
 		return m.explain(err)
@@ -162,7 +162,7 @@ func (m *mirroring) run(ctx context.Context, k *mirror.Copier) error {
 	if err := m.state(ctx, k); err != nil {
 		return err
 	}
-	if err := m.mark.write(m.dir); err != nil {
+	if err := m.mark.Write(m.dir); err != nil {
 		return err
 	}
 	if err := m.nodeFiles(ctx); err != nil {
@@ -173,7 +173,7 @@ func (m *mirroring) run(ctx context.Context, k *mirror.Copier) error {
 	}
 	whole := holdfast.At(time.Now())
 	m.mark.Whole = &whole
-	return m.mark.write(m.dir)
+	return m.mark.Write(m.dir)
 }
 
 // state fills the mark. The log's state is the one that look ended at, and the
@@ -193,7 +193,7 @@ func (m *mirroring) state(ctx context.Context, k *mirror.Copier) error {
 	if err != nil {
 		return err
 	}
-	q := mirrorQueue{Name: id.Queue, Seal: k.NewestSeal(id.Queue)}
+	q := mirror.Queue{Name: id.Queue, Seal: k.NewestSeal(id.Queue)}
 	if q.Planned, err = m.n.queue.Position(ctx, pipeline.StagePreserve, 0); err != nil {
 		return err
 	}
@@ -204,27 +204,24 @@ func (m *mirroring) state(ctx context.Context, k *mirror.Copier) error {
 	return nil
 }
 
-// errNoMirror is wrapped where DIR is not, or no more, a mirror of this node.
-var errNoMirror = errors.New("not a mirror of this node")
-
 // enter takes DIR, which it makes, and the lock in it, and refuses what is not
 // this node's, or newer. A crash in it leaves an empty mirror.
 func (m *mirroring) enter(ctx context.Context) (unlock func(), err error) {
-	apart, err := apart(m.n.dir, m.dir)
+	apart, err := mirror.Apart(m.n.dir, string(m.dir))
 	if err != nil {
 		return nil, err
 	}
 	if !apart {
 		return nil, usageError("--to: the mirror must lie outside the node's directory, better on another disk")
 	}
-	if err := noLinks(m.dir); err != nil {
+	if err := m.dir.CheckLinks(); err != nil {
 		return nil, err
 	}
 	known, err := m.known()
 	if err != nil {
 		return nil, err
 	}
-	mark, err := readMark(m.dir)
+	mark, err := m.dir.Mark()
 	switch {
 	case err == nil:
 	case !errors.Is(err, fs.ErrNotExist):
@@ -237,9 +234,9 @@ func (m *mirroring) enter(ctx context.Context) (unlock func(), err error) {
 		}
 	}
 	if known != nil && known.ID != mark.ID {
-		return nil, fmt.Errorf("%w: another mirror than the one of %s lies there: `holdfast mirror --forget %s` if this is the one to go on with", errNoMirror, known.Added, m.dir)
+		return nil, fmt.Errorf("%w: another mirror than the one of %s lies there: `holdfast mirror --forget %s` if this is the one to go on with", mirror.ErrNone, known.Added, m.dir)
 	}
-	if unlock, err = tryLock(filepath.Join(m.dir, fileMirrorLock)); err == nil && unlock == nil {
+	if unlock, err = tryLock(m.dir.Path(mirror.FileLock)); err == nil && unlock == nil {
 		err = errors.New("another mirror run is at work there")
 	}
 	if err != nil {
@@ -258,45 +255,45 @@ func (m *mirroring) enter(ctx context.Context) (unlock func(), err error) {
 
 func (m *mirroring) mine(ctx context.Context) error {
 	if m.mark.Unfiled != m.n.set.Unfiled {
-		return fmt.Errorf("%w: it is of node %s: name another directory", errNoMirror, m.mark.Node)
+		return fmt.Errorf("%w: it is of node %s: name another directory", mirror.ErrNone, m.mark.Node)
 	}
-	err := m.mark.against(ctx, m.n.set, m.n.store)
+	err := m.mark.Against(ctx, m.n.set.node(), m.n.store)
 	if err == nil { // under a former name too: it must not lose what only it has
-		err = m.mark.holds(ctx, m.n.store)
+		err = m.mark.Holds(ctx, m.n.store)
 	}
 	if err == nil {
 		_, err = m.chains(nil)
 	}
-	if errors.Is(err, errNewer) || errors.Is(err, preserve.ErrFork) {
-		return fmt.Errorf("%w. Nothing was changed in it. %s", err, whatNow(m.dir, err))
+	if errors.Is(err, mirror.ErrNewer) || errors.Is(err, preserve.ErrFork) {
+		return fmt.Errorf("%w. Nothing was changed in it. %s", err, whatNow(string(m.dir), err))
 	}
 	return err
 }
 
 // make begins a mirror in a directory that holds nothing of anybody.
-func (m *mirroring) make() (*mirrorMark, error) {
-	if err := os.MkdirAll(filepath.Join(m.dir, "node", "outbox"), 0o700); err != nil {
+func (m *mirroring) make() (*mirror.Mark, error) {
+	if err := os.MkdirAll(m.dir.Path("node/outbox"), 0o700); err != nil {
 		return nil, err
 	}
-	for dir, mine := range map[string][]string{m.dir: {"node", fileMirrorLock, "lost+found"}, filepath.Join(m.dir, "node"): {"outbox"}} {
+	for dir, mine := range map[string][]string{m.dir.Path(""): {"node", mirror.FileLock, "lost+found"}, m.dir.Path("node"): {"outbox"}} {
 		es, err := os.ReadDir(dir)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range es {
 			if !slices.Contains(mine, e.Name()) && !strings.HasPrefix(e.Name(), ".new-") {
-				return nil, fmt.Errorf("%w: %s holds %q, which no mirror has: name an empty directory", errNoMirror, dir, e.Name())
+				return nil, fmt.Errorf("%w: %s holds %q, which no mirror has: name an empty directory", mirror.ErrNone, dir, e.Name())
 			}
 		}
 	}
-	mark := &mirrorMark{Version: 1, ID: string(holdfast.NewID()), Unfiled: m.n.set.Unfiled, Node: m.n.set.Name, VKey: m.n.set.VKey,
+	mark := &mirror.Mark{Version: 1, ID: string(holdfast.NewID()), Unfiled: m.n.set.Unfiled, Node: m.n.set.Name, VKey: m.n.set.VKey,
 		Former: m.n.set.Former, Begun: holdfast.At(time.Now())}
-	return mark, mark.write(m.dir)
+	return mark, mark.Write(m.dir)
 }
 
 func (m *mirroring) known() (*knownMirror, error) {
 	list, err := m.n.mirrors()
-	if i := slices.IndexFunc(list, func(k knownMirror) bool { return k.Path == m.dir }); i >= 0 {
+	if i := slices.IndexFunc(list, func(k knownMirror) bool { return k.Path == string(m.dir) }); i >= 0 {
 		return &list[i], err
 	}
 	return nil, err
@@ -318,7 +315,7 @@ func (m *mirroring) remember(ctx context.Context) error {
 		return err
 	}
 	return m.n.changeMirrors(ctx, func(list []knownMirror) []knownMirror {
-		return append(list, knownMirror{ID: m.mark.ID, Path: m.dir, Added: holdfast.At(time.Now())})
+		return append(list, knownMirror{ID: m.mark.ID, Path: string(m.dir), Added: holdfast.At(time.Now())})
 	})
 }
 
@@ -360,7 +357,7 @@ func (c *cli) forgetMirror(ctx context.Context, n *node, path string) error {
 func (m *mirroring) explain(err error) error {
 	hint := ""
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, errNewer), errors.Is(err, errNoMirror):
+	case errors.Is(err, context.Canceled), errors.Is(err, mirror.ErrNewer), errors.Is(err, mirror.ErrNone):
 	case errors.Is(err, storage.ErrFull):
 		hint = ": what was copied stands; free space there, or use a larger disk, and run it again"
 	case errors.Is(err, fs.ErrPermission):
@@ -371,7 +368,7 @@ func (m *mirroring) explain(err error) error {
 	return fmt.Errorf("mirror to %s: %w%s", m.dir, err, hint)
 }
 
-func isGone(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, fileMirror))
+func isGone(dir mirror.Dir) bool {
+	_, err := os.Stat(dir.Path(mirror.FileMark))
 	return err != nil
 }

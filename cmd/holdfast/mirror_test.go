@@ -13,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
+	"holdfast/mirror"
 	"holdfast/storage"
 	"holdfast/storage/file"
 )
@@ -106,21 +107,21 @@ func TestQueueOfMirror(t *testing.T) {
 		return now.Queue
 	}
 	for what, c := range map[string]struct {
-		q   mirrorQueue
+		q   mirror.Queue
 		new bool
 	}{
-		"as new":        {mirrorQueue{Name: id.Queue, End: end}, false},
-		"another queue": {mirrorQueue{Name: "0123456789abcdef", End: end + 9}, false},
+		"as new":        {mirror.Queue{Name: id.Queue, End: end}, false},
+		"another queue": {mirror.Queue{Name: "0123456789abcdef", End: end + 9}, false},
 	} {
-		if err := n.queueOf(t.Context(), &mirrorMark{Queue: c.q}); err != nil || name() != id.Queue {
+		if err := n.queueOf(t.Context(), &mirror.Mark{Queue: c.q}); err != nil || name() != id.Queue {
 			t.Errorf("%s: %v, the name is %s", what, err, name())
 		}
 	}
-	if err := n.queueOf(t.Context(), &mirrorMark{Queue: mirrorQueue{Name: id.Queue, End: end + 1}}); err != nil || name() == id.Queue {
+	if err := n.queueOf(t.Context(), &mirror.Mark{Queue: mirror.Queue{Name: id.Queue, End: end + 1}}); err != nil || name() == id.Queue {
 		t.Errorf("older: %v, the name is still %s", err, name())
 	}
 	was := name()
-	if err := n.queueOf(t.Context(), &mirrorMark{Queue: mirrorQueue{Name: was, End: end, Seal: holdfast.SealID(was, 0, end+1)}}); err != nil || name() == was {
+	if err := n.queueOf(t.Context(), &mirror.Mark{Queue: mirror.Queue{Name: was, End: end, Seal: holdfast.SealID(was, 0, end+1)}}); err != nil || name() == was {
 		t.Errorf("a plan that this store lacks: %v, the name is still %s", err, name())
 	}
 }

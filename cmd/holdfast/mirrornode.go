@@ -8,13 +8,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"holdfast"
 	"holdfast/hashing"
 	"holdfast/messages"
+	"holdfast/mirror"
 	"holdfast/pipeline"
+	"holdfast/wholefile"
 )
 
 // nodeFiles copies what a node is made of beside its store, and no secret: keys,
@@ -27,16 +28,16 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if m.unsigned = err; err != nil { // an older statement would lie behind the store
-		if err := os.Remove(filepath.Join(m.dir, fileSigned)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(m.dir.Path(mirror.FileStatement)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	st := &signedMirror{Kind: "mirror", Version: 1}
+	st := &mirror.Statement{Kind: "mirror", Version: 1}
 	if st.Files, err = m.settings(); err != nil {
 		return err
 	}
 	for name, b := range st.Files {
-		if err := replaceFile(m.path(name), b); err != nil {
+		if err := wholefile.Update(m.path(name), b); err != nil {
 			return err
 		}
 	}
@@ -47,14 +48,14 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 		return err
 	}
 	st.Mark = *m.mark
-	return st.write(ctx, signer, m.dir)
+	return st.Sign(ctx, signer, m.dir)
 }
 
 // settings are the small files, by name.
 func (m *mirroring) settings() (files map[string][]byte, err error) {
 	files = map[string][]byte{}
 	for _, name := range []string{fileSettings, fileAuthorities, fileWatches} {
-		b, err := readBounded(m.n.path(name), mostOf(name))
+		b, err := wholefile.Read(m.n.path(name), mostOf(name))
 		if err == nil {
 			files[name] = b
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -90,20 +91,12 @@ func (m *mirroring) egresses(files map[string][]byte) error {
 		list[i].User, list[i].Password, list[i].LoginFor = "", "", ""
 	}
 	if err == nil {
-		files[fileEgresses], err = encodeJSON(list)
+		files[fileEgresses], err = wholefile.EncodeJSON(list)
 	}
 	return err
 }
 
-func (m *mirroring) path(name string) string { return filepath.Join(m.dir, "node", name) }
-
-// replaceFile is writeFile that leaves an equal file alone.
-func replaceFile(name string, b []byte) error {
-	if was, err := readBounded(name, int64(len(b))); err == nil && bytes.Equal(was, b) {
-		return nil
-	}
-	return writeFile(name, b)
-}
+func (m *mirroring) path(name string) string { return m.dir.Path("node/" + name) }
 
 // tasks keeps the wishes, one JSON object each, without their leases.
 func (m *mirroring) tasks(ctx context.Context) (d hashing.Digest, err error) {
@@ -124,14 +117,14 @@ func (m *mirroring) tasks(ctx context.Context) (d hashing.Digest, err error) {
 		count++
 	}
 	m.mark.Tasks = count
-	return hashing.Of(out.Bytes()), replaceFile(m.path(fileTasks), out.Bytes())
+	return hashing.Of(out.Bytes()), wholefile.Update(m.path(mirror.FileTasks), out.Bytes())
 }
 
 // chains copies each Custody chain up to its last whole line. A copy never
 // becomes shorter or other than it was: a chain that does not continue its copy
 // is not the chain that was mirrored. One that has grown is verified before it is
 // copied. Without write they are only compared.
-func (m *mirroring) chains(write func(name string, b []byte) error) (list []signedChain, err error) {
+func (m *mirroring) chains(write func(name string, b []byte) error) (list []mirror.Chain, err error) {
 	names, err := fs.Glob(os.DirFS(m.n.path("outbox")), "*.jsonl")
 	if err != nil {
 		return nil, err
@@ -145,19 +138,19 @@ func (m *mirroring) chains(write func(name string, b []byte) error) (list []sign
 			return nil, err
 		}
 		b = b[:bytes.LastIndexByte(b, '\n')+1] // the rest is just being written
-		was, err := readMirror(m.dir, "node/outbox/"+name, int64(len(b)))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errTooLarge) {
+		was, err := m.dir.Read("node/outbox/"+name, int64(len(b)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, wholefile.ErrTooLarge) {
 			return nil, err
 		}
-		if errors.Is(err, errTooLarge) || !bytes.HasPrefix(b, was) {
-			return nil, fmt.Errorf("%w: custody chain %s is shorter here than in the mirror, or another", errNewer, name)
+		if errors.Is(err, wholefile.ErrTooLarge) || !bytes.HasPrefix(b, was) {
+			return nil, fmt.Errorf("%w: custody chain %s is shorter here than in the mirror, or another", mirror.ErrNewer, name)
 		}
-		list = append(list, signedChain{Name: name, Size: int64(len(b)), Digest: hashing.Of(b)})
+		list = append(list, mirror.Chain{Name: name, Size: int64(len(b)), Digest: hashing.Of(b)})
 		if len(b) > len(was) && write != nil {
 			if err := m.n.outbox.Check(holdfast.ID(strings.TrimSuffix(name, ".jsonl")), b); err != nil {
 				return nil, err
 			}
-			if err := write(m.path(filepath.Join("outbox", name)), b); err != nil {
+			if err := write(m.path("outbox/"+name), b); err != nil {
 				return nil, err
 			}
 		}
@@ -165,9 +158,9 @@ func (m *mirroring) chains(write func(name string, b []byte) error) (list []sign
 	return list, nil
 }
 
-// lostChain returns errNewer if the mirror has a chain that is none of names.
+// lostChain returns [mirror.ErrNewer] if the mirror has a chain that is none of names.
 func (m *mirroring) lostChain(names []string) error {
-	theirs, err := mirrorChains(m.dir)
+	theirs, err := m.dir.Chains()
 	if err != nil {
 		return err
 	}
@@ -177,7 +170,7 @@ func (m *mirroring) lostChain(names []string) error {
 	}
 	for _, name := range theirs {
 		if !mine[name] {
-			return fmt.Errorf("%w: custody chain %s is in the mirror and not here", errNewer, messages.Visible(name))
+			return fmt.Errorf("%w: custody chain %s is in the mirror and not here", mirror.ErrNewer, messages.Visible(name))
 		}
 	}
 	return nil

@@ -8,19 +8,10 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
-
-// formerLog is a log that this node kept and continues no more: its name and
-// key stay in the Policy, for what was sealed under it.
-type formerLog struct {
-	Name string `json:"name"`
-	VKey string `json:"vkey"`
-	// Keys are the seal keys of that time, if they were lost since; empty is
-	// those that the node has.
-	Keys []holdfast.PolicyKey `json:"keys,omitempty"`
-}
 
 // firstName is what init called the node; its own authority keeps that name.
 func (s *settings) firstName() string {
@@ -57,7 +48,7 @@ func (c *cli) beginLog(ctx context.Context, who func(holdfast.Agent) holdfast.Ag
 		}
 		s.Agent = who(s.Agent)
 		label, _, _ := strings.Cut(s.Name, ".")
-		s.Former = append(s.Former, formerLog{Name: s.Name, VKey: s.VKey})
+		s.Former = append(s.Former, mirror.FormerLog{Name: s.Name, VKey: s.VKey})
 		if last != nil { // else nothing was signed under this name: the one before it is still the last
 			s.Previous = last
 		}

@@ -103,8 +103,8 @@ type restoreMark struct {
 type restoring struct {
 	c     *cli
 	o     restoreOptions
-	from  string
-	mark  *mirrorMark
+	from  mirror.Dir
+	mark  *mirror.Mark
 	mine  *restoreMark
 	keys  map[string][]byte
 	pass  []byte // of new keys; nil: they lie in clear
@@ -112,8 +112,8 @@ type restoring struct {
 	store *file.Store
 	copy  *mirror.Copier
 
-	signed *signedMirror // what --node has checked; nil: nothing was
-	cut    bool          // the statement is older than the mirror's last run
+	signed *mirror.Statement // what --node has checked; nil: nothing was
+	cut    bool              // the statement is older than the mirror's last run
 	bad    int
 }
 
@@ -172,13 +172,15 @@ func (r *restoring) run(ctx context.Context) (*node, error) {
 // read takes in what decides, before anything is made: so a wrong directory or
 // passphrase leaves nothing behind.
 func (r *restoring) read(ctx context.Context) (err error) {
-	if r.from, err = filepath.Abs(r.o.from); err != nil {
+	from, err := filepath.Abs(r.o.from)
+	if err != nil {
 		return err
 	}
-	if err := noLinks(r.from); err != nil {
+	r.from = mirror.Dir(from)
+	if err := r.from.CheckLinks(); err != nil {
 		return err
 	}
-	if r.mark, err = readMark(r.from); err != nil {
+	if r.mark, err = r.from.Mark(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("no mirror is there: name the directory that `holdfast mirror --to` was given: %w", err)
 		}
@@ -188,7 +190,7 @@ func (r *restoring) read(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	switch ok, err := apart(r.from, to); {
+	switch ok, err := mirror.Apart(from, to); {
 	case err != nil:
 		return err
 	case !ok:

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/mirror"
 	"holdfast/pipeline"
 )
 
@@ -74,12 +75,12 @@ func TestRestoreCountsLosses(t *testing.T) {
 				cutSeals(t, from, had, v.packs)
 			}
 			if v.short {
-				m, err := readMark(from)
+				m, err := mirror.Dir(from).Mark()
 				if err != nil {
 					t.Fatal(err)
 				}
 				m.Whole = nil
-				if err := m.write(from); err != nil {
+				if err := m.Write(mirror.Dir(from)); err != nil {
 					t.Fatal(err)
 				}
 			}

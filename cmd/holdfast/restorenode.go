@@ -17,6 +17,7 @@ import (
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/storage/file"
+	"holdfast/wholefile"
 
 	queuedb "holdfast/pipeline/sqlite"
 )
@@ -44,7 +45,7 @@ func (r *restoring) files(ctx context.Context) error {
 			return err
 		}
 	}
-	list := []knownMirror{{ID: r.mark.ID, Path: r.from, Added: holdfast.At(time.Now())}}
+	list := []knownMirror{{ID: r.mark.ID, Path: string(r.from), Added: holdfast.At(time.Now())}}
 	if err := writeJSON(r.path(fileMirrors), list); err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (r *restoring) again() error {
 }
 
 func (r *restoring) copyStore(ctx context.Context) error {
-	from, err := file.Open(filepath.Join(r.from, "store"), file.Options{ReadOnly: true})
+	from, err := file.Open(r.from.Path("store"), file.Options{ReadOnly: true})
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (r *restoring) nodeFiles(context.Context) error {
 			continue
 		}
 		if err == nil {
-			err = replaceFile(r.path(name), b)
+			err = wholefile.Update(r.path(name), b)
 		}
 		if err != nil {
 			return err
@@ -146,7 +147,7 @@ func (r *restoring) secrets(ctx context.Context) error {
 		if err := os.MkdirAll(filepath.Dir(r.path(name)), 0o700); err != nil {
 			return err
 		}
-		if err := replaceFile(r.path(name), b); err != nil {
+		if err := wholefile.Update(r.path(name), b); err != nil {
 			return err
 		}
 	}
@@ -213,7 +214,7 @@ func (r *restoring) oldPolicy() (*holdfast.Policy, error) {
 // all of it or not.
 func (r *restoring) newName(ctx context.Context, why string) error {
 	label, _, _ := strings.Cut(r.set.Name, ".")
-	r.set.Former = append(r.set.Former, formerLog{Name: r.set.Name, VKey: r.set.VKey})
+	r.set.Former = append(r.set.Former, mirror.FormerLog{Name: r.set.Name, VKey: r.set.VKey})
 	r.set.Previous, r.mine.Why, r.mine.NewLog = r.mark.Log, why, true
 	// Not a name that the key file may bring along: drawLogKey would take up that
 	// key, which may have signed a history.
@@ -228,7 +229,7 @@ func (r *restoring) log(ctx context.Context) error {
 	case r.mine.NewLog:
 		return nil
 	case r.mark.Node != r.set.Name: // node.json was not copied any more
-		r.set.Former = append(r.set.Former, formerLog{Name: r.set.Name, VKey: r.set.VKey})
+		r.set.Former = append(r.set.Former, mirror.FormerLog{Name: r.set.Name, VKey: r.set.VKey})
 		r.set.Name, r.set.VKey = r.mark.Node, r.mark.VKey
 		return r.newName(ctx, "the mirror's last run was cut short, and the node had begun a new log")
 	case r.o.old:
@@ -272,7 +273,7 @@ func (r *restoring) log(ctx context.Context) error {
 // captures may have one ID. The new ones follow from the old, so that a restore
 // that is killed and done again adds none twice.
 func (r *restoring) queue(ctx context.Context) error {
-	want, err := mirrorTasks(r.from, func(pipeline.Task) error { return nil })
+	want, err := r.from.Tasks(func(pipeline.Task) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -283,7 +284,7 @@ func (r *restoring) queue(ctx context.Context) error {
 	defer q.Close()
 	r.mine.Tasks = 0
 	if r.signed != nil && want != r.signed.Tasks { // so it may be where a run was cut short
-		r.named(fileTasks, "not the Tasks that the node has signed: none was taken over")
+		r.named(mirror.FileTasks, "not the Tasks that the node has signed: none was taken over")
 		return nil
 	}
 	var some []pipeline.Task
@@ -293,7 +294,7 @@ func (r *restoring) queue(ctx context.Context) error {
 		some = some[:0]
 		return err
 	}
-	got, err := mirrorTasks(r.from, func(t pipeline.Task) error {
+	got, err := r.from.Tasks(func(t pipeline.Task) error {
 		d := hashing.Of([]byte("restored task " + r.mine.ID + " " + string(t.ID)))
 		t.ID = holdfast.ID(hex.EncodeToString(d[:16]))
 		if some = append(some, t); len(some) < 1000 {
@@ -308,7 +309,7 @@ func (r *restoring) queue(ctx context.Context) error {
 		return err
 	}
 	if r.signed == nil && r.mark.Whole != nil && r.mine.Tasks+len(some) != r.mark.Tasks {
-		r.named(fileTasks, fmt.Sprintf("%d Tasks, and the mirror was made with %d", r.mine.Tasks+len(some), r.mark.Tasks))
+		r.named(mirror.FileTasks, fmt.Sprintf("%d Tasks, and the mirror was made with %d", r.mine.Tasks+len(some), r.mark.Tasks))
 	}
 	return add()
 }

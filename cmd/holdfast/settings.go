@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/mirror"
 	"holdfast/preserve"
 	"holdfast/wholefile"
 )
@@ -20,11 +20,13 @@ import (
 // Files of a node's directory; docs/DESIGN.md says what each is for.
 const (
 	fileSettings    = "node.json"
-	filePolicy      = "policy.json"
+	filePolicy      = mirror.FilePolicy
 	fileAuthorities = "authorities.json"
 	fileSealKey     = "keys/seal.pem"
 	fileLogKey      = "keys/log.key"
 	fileNoPrune     = "prune.lock"
+
+	maxNodeFile = 4 << 20 // bytes of node.json and its like
 )
 
 // errNoNode is wrapped by the error for a directory that holds no node.
@@ -43,8 +45,8 @@ type settings struct {
 	LogKey string `json:"log_key"`
 	// Former are the logs that this one follows, oldest first, and Previous the
 	// last state of the newest of them. Written by `init --new-log`.
-	Former   []formerLog    `json:"former,omitempty"`
-	Previous *holdfast.Tree `json:"previous,omitempty"`
+	Former   []mirror.FormerLog `json:"former,omitempty"`
+	Previous *holdfast.Tree     `json:"previous,omitempty"`
 	// Training marks everything that the node makes as a rehearsal.
 	Training bool `json:"training"`
 	// Created is when init made the node, and from when its first key is good.
@@ -94,7 +96,7 @@ type authorityEntry struct {
 }
 
 func readSettings(dir string) (*settings, error) {
-	b, err := readBounded(filepath.Join(dir, fileSettings), maxNodeFile)
+	b, err := wholefile.Read(filepath.Join(dir, fileSettings), maxNodeFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open %s: %w: `holdfast init` makes one, --data DIR or HOLDFAST_DATA names another directory", dir, errNoNode)
 	}
@@ -106,7 +108,7 @@ func readSettings(dir string) (*settings, error) {
 
 func parseSettings(b []byte) (*settings, error) {
 	s := new(settings)
-	err := decodeJSON(fileSettings, b, s)
+	err := wholefile.DecodeJSON(fileSettings, b, s)
 	if err == nil && s.Version > 1 {
 		err = fmt.Errorf("%s has version %d: use a newer holdfast", fileSettings, s.Version)
 	}
@@ -145,33 +147,19 @@ func (s *settings) checkFiles() error {
 }
 
 func readJSON(name string, v any) error {
-	b, err := readBounded(name, maxNodeFile)
+	b, err := wholefile.Read(name, maxNodeFile)
 	if err != nil {
 		return err
 	}
-	return decodeJSON(name, b, v)
-}
-
-func decodeJSON(name string, b []byte, v any) error {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	return nil
+	return wholefile.DecodeJSON(name, b, v)
 }
 
 func writeJSON(name string, v any) error {
-	b, err := encodeJSON(v)
+	b, err := wholefile.EncodeJSON(v)
 	if err != nil {
 		return err
 	}
 	return writeFile(name, b)
-}
-
-func encodeJSON(v any) ([]byte, error) {
-	b, err := json.MarshalIndent(v, "", "  ")
-	return append(b, '\n'), err
 }
 
 // createJSON is writeJSON where there is no such file yet.

@@ -94,7 +94,7 @@ func (n *node) telegramOptions() (o telegram.Options, err error) {
 	if t.Servers == "" {
 		o.Pace = time.Second // of Telegram's own; others say themselves what is too much
 	} else {
-		b, err := readBounded(t.Servers, telegram.MaxServers)
+		b, err := wholefile.Read(t.Servers, telegram.MaxServers)
 		if err != nil {
 			return o, fmt.Errorf("telegram: read servers: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
+	"holdfast/wholefile"
 )
 
 // fileWatches is the list of what is watched: a wish that has no end, as Tasks are
@@ -98,7 +99,7 @@ func (w *watch) home() holdfast.ID { return w.Cases[0] }
 
 // watches reads the list; a node without one watches nothing.
 func (n *node) watches() ([]*watch, error) {
-	b, err := readBounded(n.path(fileWatches), maxWatchDoc)
+	b, err := wholefile.Read(n.path(fileWatches), maxWatchDoc)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -106,7 +107,7 @@ func (n *node) watches() ([]*watch, error) {
 		return nil, err
 	}
 	var d watchDoc
-	if err := decodeJSON(fileWatches, b, &d); err != nil {
+	if err := wholefile.DecodeJSON(fileWatches, b, &d); err != nil {
 		return nil, fmt.Errorf("%w; put a copy back, or move it away: then nothing is watched, and nothing that was captured is lost", err)
 	}
 	if d.Version > 1 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"holdfast/mirror"
 )
 
 // copied is a copy of a mirror, to be changed.
@@ -66,20 +67,20 @@ func TestRestoreSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	older, safe := filepath.Join(t.TempDir(), "older"), filepath.Join(t.TempDir(), "safe")
-	mirror := func() {
+	again := func() {
 		t.Helper()
 		if out, errs, code := call("mirror", "--to", safe, "--data", n.dir, "--json"); code != 0 || !strings.Contains(out, `"signed":true`) {
 			t.Fatal(out, errs)
 		}
 	}
-	mirror()
+	again()
 	if err := os.CopyFS(older, os.DirFS(filepath.Join(safe, "node"))); err != nil {
 		t.Fatal(err)
 	}
 	if out, errs, code := call("seal", "--data", n.dir, "--wait", "1m"); code != 0 { // the line that tells of the mirror
 		t.Fatal(out, errs)
 	}
-	mirror()
+	again()
 	chains, _ := filepath.Glob(filepath.Join(safe, "node/outbox/*.jsonl"))
 	chain := "outbox/" + filepath.Base(chains[0])
 	for name, c := range map[string]struct {
@@ -95,10 +96,10 @@ func TestRestoreSigned(t *testing.T) {
 		"authorities":       {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, fileAuthorities), []byte("[]"), 0o600) }},
 		"policy":            {fp: fp, change: func(node string) { os.Remove(filepath.Join(node, filePolicy)) }},
 		"settings":          {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, fileSettings), []byte("{}"), 0o600) }},
-		"no statement":      {fp: fp, change: func(node string) { os.Remove(filepath.Join(node, filepath.Base(fileSigned))) }, want: "not signed"},
-		"changed statement": {fp: fp, change: func(node string) { edit(t, filepath.Join(node, filepath.Base(fileSigned)), otherSignature) }, want: "holdfast: restore from"},
+		"no statement":      {fp: fp, change: func(node string) { os.Remove(filepath.Join(node, filepath.Base(mirror.FileStatement))) }, want: "not signed"},
+		"changed statement": {fp: fp, change: func(node string) { edit(t, filepath.Join(node, filepath.Base(mirror.FileStatement)), otherSignature) }, want: "holdfast: restore from"},
 		"older statement": {fp: fp, change: func(node string) {
-			for _, f := range []string{fileSigned, fileMirror} {
+			for _, f := range []string{mirror.FileStatement, mirror.FileMark} {
 				edit(t, filepath.Join(node, filepath.Base(f)), func([]byte) []byte { b, _ := os.ReadFile(filepath.Join(older, filepath.Base(f))); return b })
 			}
 		}, want: "somebody has put an older statement there"},
@@ -106,7 +107,7 @@ func TestRestoreSigned(t *testing.T) {
 		"longer chain": {fp: fp, change: func(node string) {
 			edit(t, filepath.Join(node, chain), func(b []byte) []byte { return append(b, "{}\n"...) })
 		}},
-		"tasks": {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, fileTasks), []byte("{}\n"), 0o600) }, want: "not the Tasks that the node has signed", could: true},
+		"tasks": {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, mirror.FileTasks), []byte("{}\n"), 0o600) }, want: "not the Tasks that the node has signed", could: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			from, to := copied(t, safe), filepath.Join(t.TempDir(), "again")
@@ -164,7 +165,7 @@ func TestMirrorUnsigned(t *testing.T) {
 		if code != 0 || !strings.Contains(out, fmt.Sprintf(`"signed":%t`, signed)) || strings.Contains(errs, "not signed") == signed {
 			t.Errorf("%d: exit %d\n%s%s", i, code, out, errs)
 		}
-		if exists(filepath.Join(safe, fileSigned)) != signed {
+		if exists(filepath.Join(safe, mirror.FileStatement)) != signed {
 			t.Errorf("%d: statement is there: %t", i, !signed)
 		}
 	}
@@ -177,7 +178,7 @@ func TestMirrorForeign(t *testing.T) {
 	if _, errs, code := call("mirror", "--to", safe, "--data", n.dir); code != 0 {
 		t.Fatal(errs)
 	}
-	for _, name := range []string{fileMirror, "node/node.json", "node/policy.json", "node/authorities.json", "node/egresses.json", "node/tasks.jsonl"} {
+	for _, name := range []string{mirror.FileMark, "node/node.json", "node/policy.json", "node/authorities.json", "node/egresses.json", "node/tasks.jsonl"} {
 		for kind, put := range map[string]func(path string) error{
 			"pipe": func(path string) error { return unix.Mkfifo(path, 0o600) },
 			"link": func(path string) error {
@@ -204,7 +205,7 @@ func TestMirrorForeign(t *testing.T) {
 			})
 		}
 	}
-	if err := errors.Join(os.Remove(filepath.Join(safe, fileMirror)), unix.Mkfifo(filepath.Join(safe, fileMirror), 0o600)); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(safe, mirror.FileMark)), unix.Mkfifo(filepath.Join(safe, mirror.FileMark), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if _, errs, code := ends(t, "seal", "--data", n.dir, "--wait", "1m"); code != 0 || !strings.Contains(errs, "out of reach") {

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/mirror"
+	"holdfast/preserve"
+	"holdfast/storage/file"
+)
+
+// verify takes up what the node has signed, instead of what lies there.
+func (r *restoring) verify() error {
+	s, err := r.from.Statement(r.o.node)
+	if err != nil {
+		return err
+	}
+	if s.Mark.ID != r.mark.ID {
+		return errors.New("the statement is of another mirror: use one of them that is whole")
+	}
+	mark := s.Mark
+	if r.cut = !mark.Begun.Equal(r.mark.Begun.Time); !r.cut {
+		mark.Whole = r.mark.Whole
+	}
+	r.signed, r.mark = s, &mark
+	return nil
+}
+
+// notBeyond refuses a store that has more than was signed: then the statement is
+// an older one, of when other authorities or keys were trusted. A run that was
+// cut short leaves no such store.
+func (r *restoring) notBeyond(ctx context.Context, from *file.Store) error {
+	if r.signed == nil {
+		return nil
+	}
+	beyond := ""
+	tree, err := preserve.LastTree(ctx, from, r.mark.VKey)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case r.mark.Log == nil || tree.Size > r.mark.Log.Size:
+		beyond = fmt.Sprintf("a log of %d entries", tree.Size)
+	}
+	if seal := r.copy.NewestSeal(r.mark.Queue.Name); seal > r.mark.Queue.Seal {
+		beyond = "Seal " + seal
+	}
+	if beyond != "" {
+		return fmt.Errorf("the mirror has %s, and what the node has signed of its settings is older (%s): somebody has put an older statement there. Use another mirror", beyond, r.mark.Begun)
+	}
+	return nil
+}
+
+// nodeFile is a small file of the mirrored node.
+func (r *restoring) nodeFile(name string) ([]byte, error) {
+	if r.signed == nil {
+		return r.from.Read("node/"+name, mostOf(name))
+	}
+	b, ok := r.signed.Files[name]
+	if !ok {
+		return nil, fmt.Errorf("read %s of the mirror: %w", name, fs.ErrNotExist)
+	}
+	return b, nil
+}
+
+// chains takes over the Custody chains: what is signed, as far as it was; else
+// what is there.
+func (r *restoring) chains() error {
+	if r.signed != nil {
+		for _, c := range r.signed.Chains {
+			if err := r.chain(c.Name, c.Size, &c.Digest); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	names, err := r.from.Chains()
+	for _, name := range names {
+		if err := r.chain(name, -1, nil); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// chain copies one, up to size if that is not negative.
+func (r *restoring) chain(name string, size int64, want *hashing.Digest) error {
+	if _, err := holdfast.ParseID(strings.TrimSuffix(name, ".jsonl")); err != nil || name != filepath.Base(name) {
+		r.named("outbox/"+name, "no custody chain has such a name: it was left out")
+		return nil
+	}
+	f, err := r.from.Open("node/outbox/"+name, mirror.MaxChain)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := io.LimitReader(f, mirror.MaxChain)
+	if size >= 0 {
+		in = io.LimitReader(f, size)
+	}
+	tmp := r.path("outbox/" + strings.TrimSuffix(name, ".jsonl") + ".copy")
+	to, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	got, _, err := hashing.Copy(to, in)
+	if err = errors.Join(err, to.Sync(), to.Close()); err != nil {
+		return err
+	}
+	if want != nil && got != *want {
+		return fmt.Errorf("custody chain %s of the mirror is not as the node has signed it, or was cut: use another mirror", name)
+	}
+	if err := os.Rename(tmp, r.path("outbox/"+name)); err != nil {
+		return err
+	}
+	return syncPath(r.path("outbox"))
+}
