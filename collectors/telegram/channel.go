@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gotd/td/bin"
 	"github.com/gotd/td/tg"
 
 	"holdfast/canon"
@@ -45,8 +46,8 @@ func (t *act) channel(ctx context.Context) error {
 	if bad != nil {
 		return t.fail("resolve.", x, bad)
 	}
-	ch := t.resolved(x)
-	if ch == nil { // a person's record is not kept
+	ch, person := t.resolved(x)
+	if person { // whose record is not kept
 		x.Answer = nil
 	}
 	all, err := t.c.exchangeOf("resolve.", x, nil)
@@ -88,29 +89,47 @@ func (t *act) about(ctx context.Context, ch *tg.Channel) error {
 }
 
 // resolved finds the channel in the answer; nil, with the reason, if there is none.
-func (t *act) resolved(x *Exchange) *tg.Channel {
-	var r tg.ContactsResolvedPeer
-	if err := tl.Decode(x.Answer, &r); err != nil {
-		t.reject("unread", fmt.Sprintf("who has the name cannot be read from the answer: %v", err))
-		return nil
-	}
-	p, ok := r.Peer.(*tg.PeerChannel)
-	if !ok {
+// person: it is somebody's name, or may be.
+func (t *act) resolved(x *Exchange) (ch *tg.Channel, person bool) {
+	peer, chats, err := readResolved(x.Answer)
+	p, ok := peer.(*tg.PeerChannel)
+	switch {
+	case peer != nil && !ok:
 		t.reject("not-a-channel", fmt.Sprintf("@%s is the name of a person or a program, not of a channel; the answer was not kept", t.name.Channel))
-		return nil
+		return nil, true
+	case err != nil:
+		t.reject("unread", fmt.Sprintf("who has the name cannot be read from the answer, which is kept as it came: %v", err))
+		return nil, false
 	}
-	for _, k := range r.Chats {
+	for _, k := range chats {
 		if ch, ok := k.(*tg.Channel); ok && ch.ID == p.ChannelID {
 			t.member = memberOf(ch)
 			if t.cur.Channel == 0 || t.cur.Channel == ch.ID {
-				return ch
+				return ch, false
 			}
 			t.reject("another-channel", fmt.Sprintf("@%s is the name of another channel now: it was %d, and is %d", t.name.Channel, t.cur.Channel, ch.ID))
-			return nil
+			return nil, false
 		}
 	}
 	t.reject("channel-private", fmt.Sprintf("@%s cannot be read by this account", t.name.Channel))
-	return nil
+	return nil, false
+}
+
+// readResolved reads an answer of contacts.resolveUsername. Whose name it is stands
+// in front, so it is known also of an answer that cannot be read to its end; peer
+// is nil where not even that can be read.
+func readResolved(answer []byte) (peer tg.PeerClass, chats []tg.ChatClass, err error) {
+	var r tg.ContactsResolvedPeer
+	if err = tl.Decode(answer, &r); err == nil {
+		return r.Peer, r.Chats, nil
+	}
+	b := bin.Buffer{Buf: answer}
+	if b.ConsumeID(tg.ContactsResolvedPeerTypeID) == nil {
+		if p, perr := tg.DecodePeer(&b); perr == nil {
+			peer = p
+		}
+	}
+	return peer, nil, err
 }
 
 // full derives channel.json, and the same in the words of the schema.

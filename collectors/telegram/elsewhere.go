@@ -23,7 +23,14 @@ type elsewhere struct {
 
 	mu sync.Mutex
 	to map[int]telegram.CloseInvoker
+
+	askMu  sync.Mutex
+	asking map[*context.CancelCauseFunc]bool // questions that are open
+	deaths int                               // of connections, since the last answer
 }
+
+// maxDeaths is how many connections in a row may end before a question is given up.
+const maxDeaths = 3
 
 // errElsewhere is wrapped by the error for a data centre that was not reached, or
 // does not take the account's authorisation. It says nothing of the account.
@@ -40,7 +47,7 @@ func (e *elsewhere) at(ctx context.Context, dc int) (tg.Invoker, error) {
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	case auth.IsUnauthorized(err): // the Line itself finds out whether it is logged out
 		return nil, fmt.Errorf("%w: data centre %d: %v", errElsewhere, dc, err)
 	default:
@@ -72,11 +79,61 @@ func (e *elsewhere) close() {
 	e.to = nil
 }
 
+// begin is a question's context. It ends with errElsewhere where the service ends the
+// connection with an error of its own, or cannot be reached: gotd would make the next
+// one at once, in vain again, for as long as the question lasts.
+func (e *elsewhere) begin(ctx context.Context) (context.Context, func()) {
+	ctx, stop := context.WithCancelCause(ctx)
+	e.askMu.Lock()
+	defer e.askMu.Unlock()
+	if e.asking == nil {
+		e.asking = map[*context.CancelCauseFunc]bool{}
+	}
+	e.asking[&stop] = true
+	return ctx, func() {
+		e.askMu.Lock()
+		defer e.askMu.Unlock()
+		delete(e.asking, &stop)
+		stop(nil)
+	}
+}
+
+// broke ends the questions that are open, where a connection ended for good, or one
+// after the other. Of which of several data centres is not known; each is asked again
+// later.
+func (e *elsewhere) broke(err error, forGood bool) {
+	e.askMu.Lock()
+	defer e.askMu.Unlock()
+	if e.deaths++; !forGood && e.deaths < maxDeaths {
+		return
+	}
+	for stop := range e.asking {
+		(*stop)(fmt.Errorf("%w: %v", errElsewhere, err)) // not wrapped: it says nothing of the account
+	}
+}
+
+func (e *elsewhere) answered() {
+	e.askMu.Lock()
+	defer e.askMu.Unlock()
+	e.deaths = 0
+}
+
 // askAt is ask of a data centre, for files. One that has forgotten the account's
 // authorisation is given it once more.
-func (l *Line) askAt(ctx context.Context, dc int, r request) (*Exchange, error) {
+func (l *Line) askAt(ctx context.Context, dc int, r request) (x *Exchange, err error) {
+	ctx, end := l.elsewhere.begin(ctx)
+	defer end()
+	defer func() {
+		switch why := context.Cause(ctx); {
+		case err == nil:
+			l.elsewhere.answered()
+		case errors.Is(why, errElsewhere):
+			l.elsewhere.drop(dc)
+			err = fmt.Errorf("ask data centre %d: %w", dc, why)
+		}
+	}()
 	open := func(ctx context.Context) (tg.Invoker, error) { return l.elsewhere.at(ctx, dc) }
-	x, err := l.askOf(ctx, r, dc, l.elsewhere.pace, open)
+	x, err = l.askOf(ctx, r, dc, l.elsewhere.pace, open)
 	if dc == l.DC() || !errors.Is(err, ErrLoggedOut) {
 		return x, err
 	}

@@ -302,19 +302,26 @@ func (g *fetch) resolve(ctx context.Context) error {
 	if g.resolved(x.Answer) {
 		return g.note(x, nil, nameAnswers, x.Answer)
 	}
-	// Who has the name now may be a person, whose record is not kept.
-	g.end = &end{"another-channel", fmt.Sprintf("@%s is not the name of channel %d any more", g.t.name.Channel, g.f.Channel)}
-	return g.note(x, nil, "", nil)
+	peer, _, err := readResolved(x.Answer)
+	if err != nil {
+		g.end = &end{"unread", fmt.Sprintf("who has the name @%s cannot be read from the answer: %v", g.t.name.Channel, err)}
+	} else {
+		g.end = &end{"another-channel", fmt.Sprintf("@%s is not the name of channel %d any more", g.t.name.Channel, g.f.Channel)}
+	}
+	if _, ok := peer.(*tg.PeerChannel); peer != nil && !ok { // a person, whose record is not kept
+		return g.note(x, nil, "", nil)
+	}
+	return g.note(x, nil, nameAnswers, x.Answer)
 }
 
 // resolved reads this account's hash of the channel.
 func (g *fetch) resolved(answer []byte) bool {
-	var r tg.ContactsResolvedPeer
-	if tl.Decode(answer, &r) != nil {
+	peer, chats, err := readResolved(answer)
+	p, ok := peer.(*tg.PeerChannel)
+	if err != nil {
 		return false
 	}
-	p, ok := r.Peer.(*tg.PeerChannel)
-	for _, k := range r.Chats {
+	for _, k := range chats {
 		if ch, is := k.(*tg.Channel); is && ok && ch.ID == g.f.Channel && p.ChannelID == ch.ID {
 			g.f.ChannelHash, g.f.Account = ch.AccessHash, g.t.c.account
 			return true

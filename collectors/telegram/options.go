@@ -45,7 +45,8 @@ type Options struct {
 	// ([Line.Pushed]). Without it every question says that it is not to.
 	Pushes bool
 
-	updates telegram.UpdateHandler // nil: none are wanted
+	updates telegram.UpdateHandler        // nil: none are wanted
+	broke   func(err error, forGood bool) // a connection for files ended so; nil: there are none
 }
 
 func (o Options) fill() (Options, error) {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gotd/td/exchange"
 	"github.com/gotd/td/session"
 	"github.com/gotd/td/telegram"
+	"github.com/gotd/td/telegram/auth"
 	"github.com/gotd/td/telegram/dcs"
 	"github.com/gotd/td/tgerr"
 	"github.com/gotd/td/transport"
@@ -57,8 +59,10 @@ func (o Options) Run(ctx context.Context, a Account, f func(ctx context.Context,
 		pushed = make(pushes, maxPushed)
 		o.updates = pushed
 	}
+	l := &Line{}
+	o.broke = l.elsewhere.broke
 	return o.connect(ctx, held, func(ctx context.Context, c *telegram.Client) error {
-		l := &Line{Account: a.Name, Egress: o.Proxy.Label(), to: c, pushed: pushed, now: o.Now, dc: func() int { return c.Config().ThisDC }}
+		l.Account, l.Egress, l.to, l.pushed, l.now, l.dc = a.Name, o.Proxy.Label(), c, pushed, o.Now, func() int { return c.Config().ThisDC }
 		if o.Pace > 0 {
 			l.pace = rate.NewLimiter(rate.Every(o.Pace), burst)
 			l.elsewhere.pace = rate.NewLimiter(rate.Every(o.Pace/filePace), burst)
@@ -88,15 +92,32 @@ func (o Options) connect(ctx context.Context, s session.Storage, f func(context.
 	} else {
 		close(same)
 	}
-	last := &lastDial{Resolver: t.Resolver}
+	var up, began atomic.Bool // the own connection stands; f was called
+	vain := func(err error, forGood bool) {
+		if up.Load() && began.Load() && o.broke != nil { // so it is one for files
+			o.broke(err, forGood)
+		}
+	}
+	last := &lastDial{Resolver: t.Resolver, vain: vain}
 	t.Resolver, t.SessionStorage = last, s
 	t.OnDead = func(err error) {
-		if said := (*tgerr.Error)(nil); errors.As(err, &said) { // it answers, and will say the same again
+		// gotd does not say which connection died. Those for files are made once the
+		// own one stands, and what is said on them ends nothing but their questions;
+		// that the session is ended gotd finds out itself where the own one is told so.
+		switch said := (*tgerr.Error)(nil); {
+		case !errors.As(err, &said):
+			last.note(err)
+			vain(err, false)
+		case !began.Load(), !up.Load() && !auth.IsUnauthorized(err): // it answers, and will say the same again
 			stop(fmt.Errorf("connect to telegram: %w", told(err)))
+		default:
+			vain(err, true)
 		}
-		last.note(err)
 	}
-	t.OnConnectionState = func(s telegram.ConnectionState) { o.Log.DebugContext(ctx, "telegram", "connection", s.String()) }
+	t.OnConnectionState = func(s telegram.ConnectionState) {
+		up.Store(s == telegram.ConnectionStateReady)
+		o.Log.DebugContext(ctx, "telegram", "connection", s.String())
+	}
 	late := time.AfterFunc(o.Connect, func() { stop(last.error(o.Connect)) })
 	defer late.Stop()
 
@@ -112,6 +133,7 @@ func (o Options) connect(ctx context.Context, s session.Storage, f func(context.
 		if !late.Stop() {
 			return context.Cause(ctx)
 		}
+		began.Store(true)
 		ferr = f(ctx, c)
 		did = true
 		return ferr
@@ -138,15 +160,21 @@ const dialPause = 200 * time.Millisecond
 // and does not tell.
 type lastDial struct {
 	dcs.Resolver
-	mu  sync.Mutex
-	err error
+	vain func(err error, forGood bool)
+	mu   sync.Mutex
+	err  error
 }
+
+// vainTime makes one attempt to connect enough.
+const vainTime = 5 * time.Second
 
 // Primary implements dcs.Resolver.
 func (l *lastDial) Primary(ctx context.Context, dc int, list dcs.List) (transport.Conn, error) {
+	begun := time.Now()
 	c, err := l.Resolver.Primary(ctx, dc, list)
 	l.note(err)
 	if err != nil { // a connection for files is made again at once, for as long as it fails
+		l.vain(err, time.Since(begun) > vainTime)
 		select {
 		case <-time.After(dialPause):
 		case <-ctx.Done():

@@ -35,6 +35,9 @@ type Options struct {
 	// the schema, e.g. "messages.getHistory". What it returns is the answer
 	// (a *tgerr.Error) or, if it is ErrHangUp, the end of the connection.
 	Fault func(method string) error
+	// FaultAt is Fault with the data centre that was asked; a connection begins with
+	// help.getConfig.
+	FaultAt func(dc int, method string) error
 	// LosePush, optional, says of each push whether it is lost.
 	LosePush func() bool
 	// GZIP packs each answer, as the service does with large ones.
@@ -232,6 +235,9 @@ func (s *Server) serve(server *tgtest.Server, req *tgtest.Request, m method) err
 	s.mu.Unlock()
 	if s.o.Fault != nil {
 		err = s.o.Fault(m.name)
+	}
+	if err == nil && s.o.FaultAt != nil {
+		err = s.o.FaultAt(req.DC, m.name)
 	}
 	if errors.Is(err, ErrHangUp) {
 		server.ForceDisconnect(req.Session)
