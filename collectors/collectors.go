@@ -72,6 +72,16 @@ type Request struct {
 	// the Source and the Collector's own key for the part; "" is none that is known.
 	// nil: nothing is known.
 	Taken func(ctx context.Context, source, key string) (capture string, err error)
+	// Tried says how often such a part was captured in vain, or not whole, and which
+	// Capture was the last. nil: nothing is known.
+	Tried func(ctx context.Context, source, key string) (Tries, error)
+}
+
+// Tries are the Captures of a part that did not bring it whole.
+type Tries struct {
+	Count   int
+	Last    time.Time
+	Capture string // the last
 }
 
 // ReadOptions reads Options into what a Collector knows; a pointer to an empty
@@ -122,6 +132,10 @@ type Acquired struct {
 
 	Next    *Next     // nil: the Source is done
 	Further []Further // what is to be captured because of what was found
+
+	// Accepted is to be called once this is durable, and frees what was held until
+	// then; nil: nothing is. A crash before leaves it: then it is acquired from that.
+	Accepted func()
 }
 
 // MaxCursor bounds Next.Cursor, in bytes.
@@ -160,6 +174,10 @@ type Later struct {
 	// Idle says that all is well and there is nothing new of this Source: the time is
 	// its own, and others may be asked for before it.
 	Idle bool
+
+	// Heard is when the other side answered that there is nothing new; zero where it
+	// did not say so.
+	Heard time.Time
 }
 
 // Error implements error.

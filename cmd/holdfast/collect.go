@@ -257,7 +257,7 @@ func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, err
 		return collectors.Request{}, err
 	}
 	return collectors.Request{Source: string(t.Source), AllowPrivate: o.AllowPrivate, Via: via, NeverKeep: lists,
-		Budget: collectors.Budget{Time: o.Timeout}, Cursor: cur.At, Options: o.Collector, Taken: r.takenIn(t.Case)}, nil
+		Budget: collectors.Budget{Time: o.Timeout}, Cursor: cur.At, Options: o.Collector, Taken: r.takenIn(t.Case), Tried: r.triedIn(t.Case)}, nil
 }
 
 // collector is who acquires the Task's kind of Source.

@@ -55,11 +55,13 @@ missing, and why where that is known.
 With --since or --until it is about the posts of that time and the numbers between
 them. changes are the numbers by which the service counts what happens in a channel:
 inside a range every change was told, between two ranges edits and deletions are
-known only as far as posts were asked for again. unheard are times of more than 25
-hours from which no answer is kept: a channel that is followed has one each day, so
-the node was down, or did not follow it. What the service never told nobody knows.
+known only as far as posts were asked for again. unheard are times of more than 15
+minutes in which nothing is known to have been answered: no answer is kept, and no
+line of custody (followed) says that there was one without news. The node was down
+then, or did not follow the channel; after a crash that is up to a minute more than
+was. What the service never told nobody knows.
 
-It follows from the catalog and is the same after a rebuild. --seal makes it a
+It follows from catalog and custody and is the same after a rebuild. --seal makes it a
 capture of its own, which is sealed and exported like any other.
 
 exit status: 3 the statement is not sealed after --wait

@@ -80,9 +80,11 @@ func TestCoverage(t *testing.T) {
 		&collectors.Acquired{Started: at, Ended: at, Outcome: collectors.Failed, Reasons: []collectors.Reason{{Code: "channel-private"}}}, nil); err != nil {
 		t.Fatal(err)
 	}
+	const hourly = `unheard 2026-03-01T08:00:00.000Z-2026-03-01T09:00:00.000Z unheard 2026-03-01T09:00:00.000Z-2026-03-01T10:00:00.000Z unheard 2026-03-01T10:00:00.000Z-2026-03-01T11:00:00.000Z` +
+		` unheard 2026-03-01T11:00:00.000Z-2026-03-01T12:00:00.000Z unheard 2026-03-01T12:00:00.000Z-2026-03-03T13:00:00.000Z unheard 2026-03-03T13:00:00.000Z-2026-03-03T14:00:00.000Z`
 	const want = `1-12 seen 5 present 1 edited 1 absent 2 unknown 1 missing 7; gone 5-5 empty-beside-control gone 9-9 empty-alone gone 10-10 deletion-told` +
 		` missing 1-3 unknown missing 6-6 empty-beside-control missing 7-7 empty-alone missing 8-8 deletion-told missing 11-11 unknown` +
-		` told 100-120 told 900-905 not told 120-900 unheard 2026-03-01T12:00:00.000Z-2026-03-03T13:00:00.000Z failed channel-private`
+		` told 100-120 told 900-905 not told 120-900 ` + hourly + ` failed channel-private`
 	check := func(when string) {
 		t.Helper()
 		out, _ := askPosts(t, n, exitDone, "--json", "coverage", "telegram:@alpha")

@@ -29,30 +29,31 @@ const (
 const (
 	maxRanges = 20_000 // of each list
 	maxFailed = 1_000
-	heartbeat = 25 * time.Hour // a channel that is followed has an answer each day
 )
 
 // coverageDoc is coverage.json: what is known of a channel and what is not, as it
 // follows from the catalog, so the same after a rebuild. Members stand in canonical
 // order. It holds no time of its making.
 type coverageDoc struct {
-	Answers  coverageAnswers `json:"answers"`
-	Changes  coverageChanges `json:"changes"`
-	Channel  string          `json:"channel"`
-	Class    string          `json:"class"`
-	Cut      bool            `json:"cut"` // a list has less than there is
-	Failed   []coverageFail  `json:"failed"`
-	Gone     []coverageRange `json:"gone"` // posts that were seen, and are no longer there
-	IDs      coverageIDs     `json:"ids"`
-	Kind     string          `json:"kind"`
-	Missing  []coverageRange `json:"missing"` // numbers that were never seen
-	Since    *holdfast.Time  `json:"since,omitempty"`
-	Source   holdfast.Source `json:"source"`
-	Title    canon.Text      `json:"title"`
-	Training bool            `json:"training"`
-	Unheard  []coverageSpan  `json:"unheard"` // no answer is kept from between: nobody asked, or could
-	Until    *holdfast.Time  `json:"until,omitempty"`
-	Version  int             `json:"version"`
+	Answers    coverageAnswers `json:"answers"`
+	Changes    coverageChanges `json:"changes"`
+	Channel    string          `json:"channel"`
+	Class      string          `json:"class"`
+	Cut        bool            `json:"cut"` // a list has less than there is
+	Failed     []coverageFail  `json:"failed"`
+	Followed   coverageHeard   `json:"followed"`
+	Gone       []coverageRange `json:"gone"` // posts that were seen, and are no longer there
+	IDs        coverageIDs     `json:"ids"`
+	Kind       string          `json:"kind"`
+	Missing    []coverageRange `json:"missing"`    // numbers that were never seen
+	Resolution int64           `json:"resolution"` // of unheard, in s: what is shorter is not listed
+	Since      *holdfast.Time  `json:"since,omitempty"`
+	Source     holdfast.Source `json:"source"`
+	Title      canon.Text      `json:"title"`
+	Training   bool            `json:"training"`
+	Unheard    []coverageSpan  `json:"unheard"` // no answer is known of between: nobody asked, or could
+	Until      *holdfast.Time  `json:"until,omitempty"`
+	Version    int             `json:"version"`
 }
 
 // coverageAnswers are the answers that it follows from. Digest is that of their
@@ -65,6 +66,14 @@ type coverageAnswers struct {
 	Pending int64          `json:"pending"`
 	Sealed  int64          `json:"sealed"`
 	Signed  int64          `json:"signed"`
+}
+
+// coverageHeard are the lines of custody that say when the channel was answered for
+// without anything new: those answers are not kept. Digest is that of the Events' IDs,
+// sorted, each with an LF.
+type coverageHeard struct {
+	Count  int64          `json:"count"`
+	Digest hashing.Digest `json:"digest"`
 }
 
 // coverageChanges are numbers by which the service counts changes (pts). Between
@@ -121,7 +130,7 @@ func (w window) has(t holdfast.Time) bool {
 // posted then, the numbers between them, and the answers of that time.
 func (n *node) coverage(ctx context.Context, name telegram.Name, k catalog.Channel, w window) (*coverageDoc, error) {
 	d := &coverageDoc{Channel: k.ID, Class: "derived", Kind: "coverage", Since: known(w.since), Source: holdfast.Source(name.Source()), Title: canon.Text(k.Title),
-		Training: n.set.Training, Until: known(w.until), Version: 1,
+		Training: n.set.Training, Until: known(w.until), Version: 1, Resolution: int64(heardGap / time.Second),
 		Failed: []coverageFail{}, Gone: []coverageRange{}, Missing: []coverageRange{}, Unheard: []coverageSpan{}}
 	for _, step := range []func(context.Context, *node, window) error{d.bounds, d.posts, d.answers, d.failures} {
 		if err := step(ctx, n, w); err != nil {
@@ -228,13 +237,14 @@ func (d *coverageDoc) ranged(list []coverageRange, first, last int64, why string
 // answers says what was heard, when nothing was, and which changes were told.
 func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
 	var told []coveragePTS
-	captures, last := map[holdfast.ID]bool{}, w.since
+	captures, last := map[holdfast.ID]bool{}, holdfast.ID("")
+	var all []heardSpan
 	d.Changes.TooLong = []coveragePTS{}
 	for h, err := range n.cat.Answers(ctx, d.Channel) {
 		if err != nil {
 			return err
 		}
-		if !w.has(h.At) {
+		if last = h.Capture; !w.has(h.At) {
 			continue
 		}
 		d.Answers.Count++
@@ -242,10 +252,11 @@ func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
 		captures[h.Capture] = true
 		d.Answers.First = cmp.Or(d.Answers.First, known(h.At))
 		d.Answers.Last = known(h.At)
-		if !last.IsZero() && h.At.Sub(last.Time) > heartbeat {
-			d.unheard(last, h.At)
+		if n := len(all); n > 0 && h.At.Sub(all[n-1].To.Time) <= heardGap {
+			all[n-1].To = h.At
+		} else {
+			all = append(all, heardSpan{h.At, h.At})
 		}
-		last = h.At
 		switch {
 		case h.From == 0 || h.To <= h.From && h.TooLong:
 		case h.TooLong:
@@ -254,19 +265,67 @@ func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
 			told = append(told, coveragePTS{From: h.From, To: h.To})
 		}
 	}
-	if !last.IsZero() && !w.until.IsZero() && w.until.Sub(last.Time) > heartbeat {
-		d.unheard(last, w.until)
+	spans, err := d.heard(ctx, n, last)
+	if err != nil {
+		return err
 	}
+	d.silences(joinedSpans(append(all, spans...)), w)
 	d.Changes.Known = joined(told)
 	if len(d.Changes.Known) > maxRanges {
 		d.Changes.Known, d.Cut = d.Changes.Known[:maxRanges], true
 	}
+	d.Answers.Digest = idsDigest(captures)
+	return nil
+}
+
+func idsDigest(ids map[holdfast.ID]bool) hashing.Digest {
 	h := sha256.New()
-	for _, id := range slices.Sorted(maps.Keys(captures)) {
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		fmt.Fprintf(h, "%s\n", id)
 	}
-	d.Answers.Digest = hashing.Digest(h.Sum(nil))
-	return nil
+	return hashing.Digest(h.Sum(nil))
+}
+
+// heard reads when the channel was answered for, from the custody of the Cases that
+// have captures of that name, and of the newest answer's.
+func (d *coverageDoc) heard(ctx context.Context, n *node, last holdfast.ID) ([]heardSpan, error) {
+	homes := map[holdfast.ID]bool{}
+	if cp, err := n.cat.Capture(ctx, last); err == nil {
+		homes[cp.Case] = true
+	}
+	for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: d.Source, Kind: holdfast.KindCapture}) {
+		if err != nil {
+			return nil, err
+		}
+		homes[cp.Case] = true
+	}
+	spans, events, err := n.heardOf(d.Channel, slices.Sorted(maps.Keys(homes)))
+	if err != nil {
+		return nil, err
+	}
+	ids := map[holdfast.ID]bool{}
+	for _, id := range events {
+		ids[id] = true
+	}
+	d.Followed = coverageHeard{int64(len(ids)), idsDigest(ids)}
+	return spans, nil
+}
+
+// silences lists the times of the window between what was heard, which stands in order.
+func (d *coverageDoc) silences(heard []heardSpan, w window) {
+	end := w.since
+	for _, s := range heard {
+		if !w.until.IsZero() && s.From.After(w.until.Time) || s.To.Before(end.Time) {
+			continue
+		}
+		if !end.IsZero() && s.From.Sub(end.Time) > heardGap {
+			d.unheard(end, s.From)
+		}
+		end = s.To
+	}
+	if !end.IsZero() && !w.until.IsZero() && w.until.Sub(end.Time) > heardGap {
+		d.unheard(end, w.until)
+	}
 }
 
 func (d *coverageDoc) count(state string) {

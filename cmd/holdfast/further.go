@@ -29,6 +29,9 @@ func placeOf(f collectors.Further, s holdfast.Source) int {
 	return maxFurther + int(binary.BigEndian.Uint32(h[:4]))<<16 + int(binary.BigEndian.Uint16(h[4:6]))
 }
 
+// keyFile is what the keys of files begin with.
+const keyFile = "file/"
+
 // channelIn is the channel that a Source of Telegram's is, or is a post of.
 func channelIn(s holdfast.Source) string {
 	channel, _, _ := strings.Cut(string(s), "/")
@@ -56,6 +59,10 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 		if err != nil {
 			return err
 		}
+	}
+	queue, err := r.n.queue.Identity(ctx)
+	if err != nil {
+		return err
 	}
 	var tasks []pipeline.Task
 	asked := map[int]bool{} // of one link written twice there is one Task
@@ -85,7 +92,11 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 		if err != nil {
 			return err
 		}
-		tasks = append(tasks, pipeline.Task{ID: t.Further(place), Source: s, Case: t.Case, Agent: t.Agent, Options: b,
+		id := t.Further(place)
+		if k.Watch != "" && strings.HasPrefix(f.Key, keyFile) { // while it waits, other answers show its post
+			id = derivedID("holdfast watch %s %s %s %s", queue.Queue, k.Watch, s, f.Key)
+		}
+		tasks = append(tasks, pipeline.Task{ID: id, Source: s, Case: t.Case, Agent: t.Agent, Options: b,
 			Found: holdfast.Found{How: "named by another capture", Why: fmt.Sprintf("%s of %s names it", t.Capture(), t.Source)}})
 	}
 	added, err := r.n.queue.AddTasks(ctx, tasks...)

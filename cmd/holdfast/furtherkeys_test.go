@@ -53,6 +53,23 @@ func TestFurtherKeys(t *testing.T) {
 	}
 }
 
+// TestFurtherOfWatch guards a file of a post that is watched: while it waits, other
+// answers that show the post ask for it in vain; when it did not come, they do again.
+func TestFurtherOfWatch(t *testing.T) {
+	_, n := roundNode(t)
+	r := roundOf(n, &stepper{})
+	for _, key := range []string{"file/7/501/", "file/7/501/", "file/7/502/", "file/7/501//1", "file/7/501//1"} {
+		task := pipeline.Task{ID: holdfast.NewID(), Source: "telegram:@harbour", Case: n.set.Unfiled} // a sweep, a difference
+		if err := r.addFurther(t.Context(), task, taskOptions{Watch: "00112233445566778899aabbccddeeff", Part: partSweep},
+			&collectors.Acquired{Further: []collectors.Further{{Source: "telegram:@harbour/7", Key: key}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := tasksLeft(t, n); len(all) != 3 {
+		t.Errorf("%d Tasks, want 3", len(all))
+	}
+}
+
 // TestFileTurns guards a Source that comes in turns: a round goes on with it by itself,
 // and with nothing that has made no progress.
 func TestFileTurns(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 type postsOptions struct {
 	versions, deleted, compare         bool
 	comments, channel, topics, stories bool
+	mediaFailed                        bool
 
 	several bool // channels: each line names its own
 	one     bool // post: what its counters were, too
@@ -27,11 +28,14 @@ type postsOptions struct {
 
 func (c *cli) postsCmd() *cobra.Command {
 	var o postsOptions
-	cmd := command("posts SOURCE [--versions] [--deleted] [--compare] [--comments | --channel | --topics | --stories]", "List the posts of a channel: their versions, and what is gone", "holdfast posts telegram:@name --versions --json",
+	cmd := command("posts SOURCE [--versions] [--deleted] [--compare] [--comments | --channel | --topics | --stories | --media-failed]", "List the posts of a channel: their versions, and what is gone", "holdfast posts telegram:@name --versions --json",
 		cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
 			name, err := telegram.ParseName(args[0])
 			if err != nil {
 				return usageError("posts: %w", err)
+			}
+			if o.mediaFailed && (o.versions || o.deleted || o.compare) {
+				return usageError("--media-failed lists files: it goes with neither --versions, --deleted nor --compare")
 			}
 			if o.compare && (o.versions || o.deleted) {
 				return usageError("--compare holds the newest public page against one version: it goes with neither --versions nor --deleted")
@@ -44,6 +48,9 @@ func (c *cli) postsCmd() *cobra.Command {
 				return err
 			}
 			defer n.Close()
+			if o.mediaFailed {
+				return c.mediaFailed(cmd.Context(), n, name)
+			}
 			return c.posts(cmd.Context(), n, name, o)
 		})
 	cmd.Long = `One line per post, with the version that was seen last; with --versions one per
@@ -69,9 +76,15 @@ Case that has the page, once, and sealed with it.
 --comments lists what was answered to one post, as far as it was captured. --channel
 lists how the channel was itself (title, names, about, photo, linked group, verified,
 scam, fake, restricted), one line for each time that one of these had changed, with
-what; --topics and --stories do so for the topics of a forum and for its stories.`
+what; --topics and --stories do so for the topics of a forum and for its stories.
+
+--media-failed lists the files of posts that did not come whole: what came, why, how
+often, and from when on one is asked for again where its post is asked for again (by
+a watch: half an hour, 2 h, 8 h … after the last try, 6 tries in all). A capture of
+the post, telegram:@name/ID --media all, asks for it at once.`
 	cmd.Flags().BoolVar(&o.versions, "versions", false, "every version of each post")
 	cmd.Flags().BoolVar(&o.deleted, "deleted", false, "only posts that are absent")
+	cmd.Flags().BoolVar(&o.mediaFailed, "media-failed", false, "the files that did not come whole")
 	cmd.Flags().BoolVar(&o.compare, "compare", false, "what the public pages show, held against what the service answered")
 	cmd.Flags().BoolVar(&o.comments, "comments", false, "of a post: what was answered to it")
 	cmd.Flags().BoolVar(&o.channel, "channel", false, "how the channel was itself, each time that it had changed")

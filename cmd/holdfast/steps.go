@@ -155,6 +155,9 @@ func (r *round) accept(ctx context.Context, all []taken) (got []captured, err er
 	for i, s := range all {
 		t, a := s.Task, s.Acquired
 		r.names.add(ctx, t, accepted[i].ID)
+		if a.Accepted != nil {
+			a.Accepted()
+		}
 		if r.seen != nil {
 			r.seen(s, accepted[i].ID)
 		}

@@ -234,6 +234,32 @@ func TestWatchQuick(t *testing.T) {
 	}
 }
 
+// TestWatchCounted: 10,000 reactions a minute are a turn each half minute, beside
+// which a post has its own at once; the last of them has a turn of its own too.
+func TestWatchCounted(t *testing.T) {
+	begun := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	w := &watchRun{tasks: map[holdfast.ID]*watchTask{}, lanes: map[string]*lane{laneTelegram: {size: 1}}, list: map[holdfast.ID]*watched{"w": {watch: watch{ID: "w"}, channel: "77"}}}
+	k := &watchTask{id: "t", watch: "w", part: partFollow, lane: laneTelegram, due: begun.Add(time.Hour)}
+	w.tasks[k.id] = k
+	var turns []time.Duration
+	for now := begun; now.Before(begun.Add(2 * time.Minute)); now = now.Add(6 * time.Millisecond) {
+		ago := now.Sub(begun)
+		if ago < time.Minute {
+			w.wake(-77, now)
+		}
+		if ago == 40002*time.Millisecond {
+			w.wake(77, now)
+		}
+		if w.next(laneTelegram, now) == k {
+			turns = append(turns, ago.Round(time.Second))
+			k.begun, k.woken, k.count = now, time.Time{}, time.Time{}
+		}
+	}
+	if want := []time.Duration{0, 30 * time.Second, 40 * time.Second, 70 * time.Second}; !slices.Equal(turns, want) {
+		t.Errorf("turns at %v, want %v", turns, want)
+	}
+}
+
 // watchTurns plays rounds of one second with so many channels that are pushed without
 // end: least and most are their turns, patience is how long another pushed one waits.
 func watchTurns(t *testing.T, hots, rounds, least, most, patience int) {

@@ -108,6 +108,9 @@ func (w *watchRun) takeTask(t pipeline.Task) {
 			k.file = json.Unmarshal(t.Options, &o) == nil && asksFile(o.Collector)
 		}
 		w.tasks[t.ID] = k
+		if part == partFollow && t.Step > 0 && w.scanned.IsZero() { // nobody was at it until now
+			k.woken = time.Now()
+		}
 	}
 	w.place(k)
 	if k.step = t.Step; !k.due.After(t.Due) || k.fails == 0 {

@@ -48,6 +48,7 @@ exit status: 0 stopped, or the time is over  1 could not  2 usage`
 const (
 	wakeEvery    = 2 * time.Second        // between two turns of a channel that pushes name,
 	wakeQuick    = 200 * time.Millisecond // where the account is not paced: then a turn takes nobody's
+	countEvery   = 30 * time.Second       // between two turns where only what is counted has changed
 	keepEvery    = time.Second            // between looks at which Tasks a watch lacks
 	watchTick    = 200 * time.Millisecond // between looks at the list, the schedule and the clock
 	rescanEvery  = 10 * time.Minute       // of all Tasks: somebody may have dropped one
@@ -94,6 +95,7 @@ type watchRun struct {
 	list  map[holdfast.ID]*watched
 	fresh []pipeline.Task // that answers have asked for
 	also  adding
+	ears  hearing
 	links linkBudget
 }
 
@@ -127,6 +129,7 @@ type watchTask struct {
 	step  uint64
 	busy  bool
 	woken time.Time // when a push named its channel
+	count time.Time // when one said that what is counted of a post there has changed
 	begun time.Time
 	fails uint32 // in a row, without anything accepted
 	said  string // why it waits
@@ -199,7 +202,7 @@ func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 		w.quick = o.Pace == 0
 	}
 	w.tell = &teller{c: c, n: n}
-	w.also.n = n
+	w.also.n, w.ears.n = n, n
 	w.door.waited = w.tell.wait
 	w.r = &round{n: n, by: map[string]collectors.Collector{"telegram": w.door}, intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts},
 		before: w.promote, seen: w.accepted, asked: w.asked, account: w.accountOf}
@@ -221,7 +224,11 @@ func (w *watchRun) run(ctx, until context.Context) error {
 	}
 	stop()
 	w.r.names.end(ctx)
-	locked(&w.mu, func() error { w.also.flush(context.WithoutCancel(ctx)); return nil })
+	locked(&w.mu, func() error {
+		w.also.flush(context.WithoutCancel(ctx))
+		w.ears.flush(context.WithoutCancel(ctx), time.Now())
+		return nil
+	})
 	if err == nil && ctx.Err() == nil {
 		w.tell.settle(ctx, sealedAtEnd)
 	}
@@ -249,6 +256,9 @@ func (w *watchRun) begin(ctx context.Context) error {
 		return err
 	}
 	if err := w.alsoRest(ctx); err != nil {
+		return err
+	}
+	if err := w.ears.takeUp(ctx, time.Now()); err != nil {
 		return err
 	}
 	w.tell.say(map[string]any{"event": "started", "watches": len(w.list)}, "started   %d sources are watched", len(w.list))
@@ -318,6 +328,7 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 		return err
 	}
 	w.also.flushOld(ctx, now)
+	w.ears.turn(ctx, now)
 	w.canaries()
 	return w.healths(ctx, now)
 }
@@ -340,8 +351,8 @@ func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
 			if t == nil {
 				break
 			}
-			early := !t.woken.IsZero()
-			t.busy, t.begun, t.woken = true, now, time.Time{}
+			early := !t.woken.IsZero() || !t.count.IsZero()
+			t.busy, t.begun, t.woken, t.count = true, now, time.Time{}, time.Time{}
 			l.busy++
 			begun++
 			go func() {
@@ -355,7 +366,8 @@ func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
 
 // next is whose turn it is. What a push has named comes first, since there is
 // something to be had; but every fourth turn is one of the others, and a channel that
-// is pushed without end has one turn each wakeEvery.
+// is pushed without end has one turn each wakeEvery, or each countEvery where all that
+// has changed is counted.
 func (w *watchRun) next(name string, now time.Time) *watchTask {
 	var woken, due *watchTask
 	var at time.Time
@@ -368,7 +380,7 @@ func (w *watchRun) next(name string, now time.Time) *watchTask {
 		if t.lane != name || t.busy || k == nil || k.Paused != nil {
 			continue
 		}
-		if !t.woken.IsZero() && now.Sub(t.begun) >= every && (woken == nil || t.woken.Before(woken.woken)) {
+		if c := t.called(now, every); !c.IsZero() && (woken == nil || c.Before(woken.called(now, every))) {
 			woken = t
 		}
 		if a := t.due.Add(w.slack(t)); !t.due.After(now) && (due == nil || a.Before(at) || a.Equal(at) && t.id < due.id) {
@@ -385,7 +397,7 @@ func (w *watchRun) next(name string, now time.Time) *watchTask {
 
 // pushed takes up what an account was told by itself: it is a member of that channel.
 func (w *watchRun) pushed(p pushed) {
-	channel := fmt.Sprint(p.channel)
+	channel := fmt.Sprint(max(p.channel, -p.channel))
 	for _, k := range w.list {
 		if k.channel == channel && k.Account == p.account {
 			k.joined = true
@@ -394,11 +406,28 @@ func (w *watchRun) pushed(p pushed) {
 	w.wake(p.channel, time.Now())
 }
 
-// wake lets the Task that follows a channel be next.
-func (w *watchRun) wake(channel int64, now time.Time) {
-	number := fmt.Sprint(channel)
+// called is since when pushes want a Task's turn, if it may have one now.
+func (t *watchTask) called(now time.Time, every time.Duration) time.Time {
+	switch ago := now.Sub(t.begun); {
+	case !t.woken.IsZero() && ago >= every:
+		return t.woken
+	case !t.count.IsZero() && ago >= countEvery:
+		return t.count
+	}
+	return time.Time{}
+}
+
+// wake lets the Task that follows a channel be next; a push with a minus (Line.Pushed)
+// does not hurry.
+func (w *watchRun) wake(push int64, now time.Time) {
+	number := fmt.Sprint(max(push, -push))
 	for _, t := range w.tasks {
-		if k := w.list[t.watch]; t.part == partFollow && k != nil && k.channel == number && t.woken.IsZero() {
+		k := w.list[t.watch]
+		switch {
+		case t.part != partFollow || k == nil || k.channel != number:
+		case push < 0 && t.count.IsZero():
+			t.count = now
+		case push > 0 && t.woken.IsZero():
 			t.woken = now
 		}
 	}

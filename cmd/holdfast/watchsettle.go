@@ -21,6 +21,7 @@ func (w *watchRun) settle(ctx context.Context, s settled) error {
 	t.busy = false
 	l.busy--
 	w.takeFresh()
+	w.answered(t, s.err)
 	for _, g := range s.got {
 		w.tell.accepted(g, t.part)
 	}
@@ -42,6 +43,14 @@ func (w *watchRun) settle(ctx context.Context, s settled) error {
 		return w.came(ctx, t, last)
 	}
 	return w.cameNot(ctx, t, l, s.err)
+}
+
+// answered notes when the service said that nothing is new.
+func (w *watchRun) answered(t *watchTask, err error) {
+	var later *collectors.Later
+	if k := w.list[t.watch]; k != nil && t.part == partFollow && errors.As(err, &later) {
+		w.ears.heard(k.channel, k.home(), later.Heard)
+	}
 }
 
 // came is what follows from what was accepted.
@@ -180,6 +189,9 @@ func (w *watchRun) accepted(s taken, id holdfast.ID) {
 			}
 		}
 	}
+	if part == partFollow && s.Acquired.Outcome != collectors.Failed {
+		w.ears.heard(k.channel, k.home(), s.Acquired.Ended)
+	}
 	w.also.add(k.Cases[1:], s.Task.Agent, id)
 	posts := w.n.answers(s.Acquired)
 	w.tell.answer(id, k.Source, part, posts, s.Acquired)
@@ -194,7 +206,11 @@ func (w *watchRun) accepted(s taken, id holdfast.ID) {
 func (w *watchRun) asked(all []pipeline.Task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fresh = append(w.fresh, all...)
+	for _, t := range all {
+		if w.tasks[t.ID] == nil { // what waits already waits as it is
+			w.fresh = append(w.fresh, t)
+		}
+	}
 }
 
 // shown is an error as the lines say it.

@@ -134,6 +134,7 @@ type act struct {
 	kept     []collectors.Object // that were streamed
 	dc       int                 // that has sent a file
 	taken    func(ctx context.Context, source, key string) (string, error)
+	tried    func(ctx context.Context, source, key string) (collectors.Tries, error)
 	pts      int  // the channel's last event, where the service has said it
 	member   int8 // whether the account has joined, likewise
 }
@@ -180,7 +181,7 @@ func (c *Collector) begin(req collectors.Request) (*act, error) {
 	if err != nil || name.Source() != req.Source {
 		return nil, fmt.Errorf("%.200q: %w: %w", req.Source, collectors.ErrRefused, ErrName)
 	}
-	t := &act{c: c, name: name, taken: req.Taken, a: &collectors.Acquired{Started: c.o.Now(), Outcome: collectors.Complete}}
+	t := &act{c: c, name: name, taken: req.Taken, tried: req.Tried, a: &collectors.Acquired{Started: c.o.Now(), Outcome: collectors.Complete}}
 	if err := req.ReadOptions(&t.wish); err != nil {
 		return nil, err
 	}

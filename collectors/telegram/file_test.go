@@ -112,6 +112,9 @@ func take(t *testing.T, c *Collector, f collectors.Further, never ...*collectors
 		if err := collectorstest.Check(a, k); err != nil {
 			t.Error(err)
 		}
+		if a.Accepted != nil {
+			a.Accepted()
+		}
 		return step{a, k}, nil
 	}
 	return step{}, errors.New("no end of turns")
@@ -203,6 +206,67 @@ func TestFiles(t *testing.T) {
 		}}, &collectorstest.Keeper{})
 	if err != nil || len(a.Further) != 4 || slices.ContainsFunc(a.Further, func(f collectors.Further) bool { return f.Source == k.source+"/2" }) {
 		t.Errorf("taken: %v, %d asked for", err, len(a.Further))
+	}
+}
+
+// TestFileAgain guards a file that does not come: it is asked for again later and
+// later, under another key each time, and in the end not by itself; who asks for its
+// post has it asked for. The list says so.
+func TestFileAgain(t *testing.T) {
+	k := newFiles(t)
+	k.post(k.w.Document(501, "film.mp4", "video/mp4", random(5)))
+	now := time.Now()
+	c := NewCollector(CollectorOptions{Line: k.c.o.Line, Partial: k.partial, Now: func() time.Time { return now }})
+	tries := collectors.Tries{Capture: "00112233445566778899aabbccddeeff"}
+	ask := func(source string) (d mediaDoc, f []collectors.Further) {
+		t.Helper()
+		cur, wish := []byte(nil), Wish{Media: MediaAll}
+		opts, _ := json.Marshal(wish)
+		for {
+			kp := &collectorstest.Keeper{}
+			a, err := c.Collect(t.Context(), collectors.Request{Source: source, Options: opts, Cursor: cur,
+				Tried: func(_ context.Context, of, key string) (collectors.Tries, error) {
+					if of != k.source+"/1" || key != "501" {
+						t.Errorf("tried %s of %s", key, of)
+					}
+					return tries, nil
+				}}, kp)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lines, further := listed(t, []step{{a, kp}}); len(lines) > 0 {
+				return lines[0], further
+			}
+			if a.Next == nil {
+				t.Fatal("not listed")
+			}
+			cur = a.Next.Cursor
+		}
+	}
+	keys, begun := map[string]int{}, now
+	for range 4000 { // half hours: 83 days
+		d, f := ask(k.source)
+		switch {
+		case len(f) == 1 && d.State == stateAsked:
+			keys[f[0].Key]++
+			tries.Count, tries.Last = tries.Count+1, now
+		case len(f) > 0 || d.State != stateFailed || d.Capture != tries.Capture || !strings.Contains(string(d.Why), fmt.Sprintf("in %d captures", tries.Count)):
+			t.Fatalf("after %s: %+v, %d asked for", now.Sub(begun), d, len(f))
+		}
+		if tries.Count == maxTries && now.Sub(begun) > 80*24*time.Hour {
+			break
+		}
+		step := 30 * time.Minute
+		if _, ok := AskAgain(tries); !ok {
+			step = 20 * 24 * time.Hour
+		}
+		now = now.Add(step)
+	}
+	if len(keys) != maxTries || tries.Count != maxTries {
+		t.Errorf("%d tries, keys %v", tries.Count, keys)
+	}
+	if d, f := ask(k.source + "/1"); len(f) != 1 || d.State != stateAsked {
+		t.Errorf("of the post: %+v", d)
 	}
 }
 

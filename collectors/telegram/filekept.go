@@ -76,7 +76,11 @@ func (g *fetch) finish(ctx context.Context, req collectors.Request, keep collect
 		return err
 	}
 	t.pieces = append(t.pieces, piece{name: NameMedia, role: RoleMediaJSON, media: typeJSON, b: b, from: nameExchanges, action: "describe-media"})
-	g.p.remove()
+	if withheld {
+		g.p.remove()
+	} else {
+		t.a.Accepted = g.p.remove
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gotd/td/tg"
 
@@ -381,6 +382,10 @@ func (t *act) listed(ctx context.Context, f File) (d mediaDoc, err error) {
 			return d, nil
 		}
 	}
+	key, err := t.again(ctx, source, f, &d)
+	if err != nil || key == "" {
+		return d, err
+	}
 	if len(t.a.Further) >= maxAsked {
 		d.State, d.Why = stateAbsent, canon.Text(fmt.Sprintf("one answer asks for %d files at most", maxAsked))
 		return d, nil
@@ -390,8 +395,49 @@ func (t *act) listed(ctx context.Context, f File) (d mediaDoc, err error) {
 		return d, err
 	}
 	d.State = stateAsked
-	t.a.Further = append(t.a.Further, collectors.Further{Source: source, Options: b, Key: f.key()})
+	t.a.Further = append(t.a.Further, collectors.Further{Source: source, Options: b, Key: key})
 	return d, nil
+}
+
+// again is the key under which a file is asked for now, each time that it did not come
+// another one; "" where it is not asked for: else each answer that shows its post would
+// ask for it, for ever. A person who asks for the post itself has it asked for.
+func (t *act) again(ctx context.Context, source string, f File, d *mediaDoc) (key string, err error) {
+	if t.tried == nil || t.name.Post > 0 {
+		return f.key(), nil
+	}
+	k, err := t.tried(ctx, source, number(f.ID))
+	if err != nil {
+		return "", fmt.Errorf("look for file %d of post %d: %w", f.ID, f.Post, err)
+	}
+	next, ok := AskAgain(k)
+	switch {
+	case !ok:
+		d.Why = canon.Text(fmt.Sprintf("it did not come whole in %d captures, the last at %s: it is not asked for again by itself", k.Count, stamp(k.Last)))
+	case next.After(t.c.o.Now()):
+		d.Why = canon.Text(fmt.Sprintf("it did not come whole in %d captures, the last at %s: it is not asked for again before %s", k.Count, stamp(k.Last), stamp(next)))
+	case k.Count > 0:
+		return f.key() + "/" + strconv.Itoa(k.Count), nil
+	default:
+		return f.key(), nil
+	}
+	d.State, d.Capture = stateFailed, k.Capture
+	return "", nil
+}
+
+// How often a file that does not come is asked for again by itself.
+const (
+	maxTries   = 6
+	firstAgain = 30 * time.Minute // four times as long each time: 2 h, 8 h, 32 h, 5 days
+)
+
+// AskAgain says from when on a file is asked for again, with an answer that shows its
+// post; false: not by itself.
+func AskAgain(k collectors.Tries) (time.Time, bool) {
+	if k.Count == 0 {
+		return time.Time{}, true
+	}
+	return k.Last.Add(firstAgain << (2 * (min(k.Count, maxTries) - 1))), k.Count < maxTries
 }
 
 // picture says whether a file is one for who wants photos only.

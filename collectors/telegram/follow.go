@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gotd/td/tg"
@@ -17,6 +18,7 @@ const (
 	fewer      = 10             // events that are asked for where 100 cannot be read; the service takes no less
 	heartbeat  = 24 * time.Hour // after which an answer without news is kept all the same
 	usualWait  = 30 * time.Second
+	countsWait = 30 * time.Second // after an answer that told of nothing but counters
 	shortWait  = time.Second
 	longWait   = time.Hour
 	firstPause = time.Minute // before a channel is asked about again that could not be read
@@ -121,7 +123,7 @@ func (t *act) difference(ctx context.Context, x *Exchange, a *tl.Answer) error {
 	}
 	quiet := a.Quiet() && a.PTS == f.PTS && f.Lost == ""
 	if quiet && now.Sub(time.Unix(f.Kept, 0)) < heartbeat {
-		return &collectors.Later{At: again, Idle: true, Why: fmt.Sprintf("nothing new in @%s", t.name.Channel)}
+		return &collectors.Later{At: again, Idle: true, Heard: x.Received, Why: fmt.Sprintf("nothing new in @%s", t.name.Channel)}
 	}
 	pieces, why, err := t.c.posts(x, a, head{Channel: number(t.cur.Channel), PTSFrom: f.PTS})
 	if err != nil {
@@ -167,10 +169,22 @@ func (t *act) difference(ctx context.Context, x *Exchange, a *tl.Answer) error {
 	}
 	due := time.Time{} // there is more
 	if a.Final && !once || a.Quiet() && a.PTS <= t.cur.Follow.PTS || stuck {
-		due = again
+		if due = again; onlyCounts(a) && due.Before(now.Add(countsWait)) {
+			due = now.Add(countsWait)
+		}
 	}
 	f.PTS, f.Kept, f.Lost, f.By, f.Since = max(a.PTS, 0), now.Unix(), "", "", 0
 	return t.goOn(f, due)
+}
+
+// onlyCounts says whether an answer tells of nothing but what is counted of posts. A
+// post that thousands react to would else be a Capture each time that it is asked;
+// what happens meanwhile is told by the next answer, all of it and in its order.
+func onlyCounts(a *tl.Answer) bool {
+	return len(a.Messages) == 0 && len(a.Updates) > 0 && !slices.ContainsFunc(a.Updates, func(u tl.Update) bool {
+		one, ok := u.TL.(tg.UpdateClass)
+		return !ok || !counted(one)
+	})
 }
 
 // behind asks for the history down to the last post that was seen, as a Task of its

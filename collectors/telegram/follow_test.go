@@ -302,3 +302,58 @@ func checkBehind(t *testing.T, c *Collector, s step, code string, last int, want
 		t.Errorf("head %v", h)
 	}
 }
+
+// TestFollowReactions: a post that 10,000 react to within a minute, in a channel that
+// the service lets be asked each second, makes no more Captures than the service's
+// answers have to be; each event is in one of them, in order, and the last counters
+// are right. What else happens is not waited with.
+func TestFollowReactions(t *testing.T) {
+	w := telegramtest.NewWorld()
+	ch := w.Channel(1234, "harbour", "Harbour")
+	ch.Verbatim(true)
+	ch.SetTimeout(1)
+	ch.Post("one")
+	ch.Post("two")
+	now := time.Now()
+	f := newFollower(t, NewCollector(CollectorOptions{Line: openLine(t, start(t, w, telegramtest.Options{}), "a1"), Now: func() time.Time { return now }}), "telegram:@harbour")
+	f.kept()
+	captures, likes, told, due := 0, 0, 0, now
+	last := map[string]any{}
+	pts := ch.PTS()
+	ask := func() {
+		for !due.After(now) {
+			s, later := f.ask()
+			if later != nil {
+				due = later.At
+				continue
+			}
+			captures++
+			h, posts := s.posts(t)
+			if int(h["pts_from"].(float64)) != pts {
+				t.Fatalf("from %v, want %d", h["pts_from"], pts)
+			}
+			pts, told = int(h["pts"].(float64)), told+len(posts)
+			if due = s.Next.Due; len(posts) > 0 {
+				last = posts[len(posts)-1]
+			}
+		}
+	}
+	for second := range 60 {
+		for likes < 10_000*(second+1)/60 {
+			likes++
+			ch.React(1+likes%2, likes)
+		}
+		now = now.Add(time.Second)
+		ask()
+	}
+	now = now.Add(countsWait)
+	ask()
+	if captures < 100 || captures > 105 || told != 10_000 || pts != ch.PTS() || int(last["reactions"].(float64)) != likes {
+		t.Errorf("%d captures of %d events up to %d of %d, last %v", captures, told, pts, ch.PTS(), last)
+	}
+	ch.Edit(1, "an edit")
+	now = now.Add(countsWait)
+	if ask(); due.Sub(now) > 2*time.Second {
+		t.Errorf("after an edit it is asked again in %s", due.Sub(now))
+	}
+}

@@ -67,7 +67,8 @@ type fileExchange struct {
 // held against its Digest by whoever opens it, and it is cut before the first that
 // does not fit. So what goes on is always a beginning that the service has sent,
 // in the order in which it was asked for. When all has come, the bytes are held
-// against the Digests once more, and against the service's own hashes.
+// against the Digests once more, and against the service's own hashes. It goes when
+// the Capture is accepted: a kill before makes it again out of this, and asks nothing.
 //
 // One process at a time has it: its name has the account's in it, and an account
 // is one process's.

@@ -13,7 +13,9 @@ const maxPushed = 1024
 // moved; nil without [Options.Pushes]. It is a wake-up and no record: what moved is
 // asked for. A channel may be named often, one that the account has not joined
 // never; a push that finds 1,024 unread ones is dropped, and any may be lost on the
-// way. So whoever reads must ask in any case, when its time has come.
+// way. So whoever reads must ask in any case, when its time has come. With a minus
+// before it, the service says that nothing but what is counted of a post has changed
+// (reactions), of which there may be thousands a minute.
 func (l *Line) Pushed() <-chan int64 { return l.pushed }
 
 // pushes takes what the service tells by itself.
@@ -34,6 +36,9 @@ func (p pushes) Handle(_ context.Context, u tg.UpdatesClass) error {
 	last := int64(0)
 	for _, one := range all {
 		id := channelOf(one)
+		if counted(one) {
+			id = -id
+		}
 		if id == 0 || id == last {
 			continue
 		}
@@ -44,6 +49,17 @@ func (p pushes) Handle(_ context.Context, u tg.UpdatesClass) error {
 		}
 	}
 	return nil
+}
+
+// counted says whether an update is an edit that the service calls none: what is
+// counted of the post has changed.
+func counted(u tg.UpdateClass) bool {
+	e, ok := u.(*tg.UpdateEditChannelMessage)
+	if !ok {
+		return false
+	}
+	m, ok := e.Message.(*tg.Message)
+	return ok && m.EditHide
 }
 
 // channelOf is the channel that an update says has moved; 0: it says it of none.

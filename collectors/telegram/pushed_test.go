@@ -48,6 +48,8 @@ func TestPushed(t *testing.T) {
 		next("a post", 1234)
 		ch.Edit(id, "two")
 		next("an edit", 1234)
+		ch.React(id, 5)
+		next("a reaction", -1234)
 		ch.Corrupt(id) // what gotd cannot read is lost
 		lose.Store(true)
 		ch.Post("nobody hears of")

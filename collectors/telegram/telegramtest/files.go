@@ -3,6 +3,7 @@ package telegramtest
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 
 	"github.com/gotd/td/tg"
 	"github.com/gotd/td/tgerr"
@@ -81,4 +82,21 @@ func (w *World) place(dc int, in tg.InputFileLocationClass) error {
 		return tgerr.New(303, fmt.Sprintf("FILE_MIGRATE_%d", home))
 	}
 	return nil
+}
+
+// Parts returns how often the part of a file at each byte was asked for.
+func (w *World) Parts(id int64) map[int64]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.parts[id])
+}
+
+func (w *World) countPart(id, at int64) {
+	if w.parts == nil {
+		w.parts = map[int64]map[int64]int{}
+	}
+	if w.parts[id] == nil {
+		w.parts[id] = map[int64]int{}
+	}
+	w.parts[id][at]++
 }

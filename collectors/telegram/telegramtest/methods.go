@@ -207,6 +207,7 @@ func (w *World) getFile(dc int, in *tg.UploadGetFileRequest) (bin.Encoder, error
 	if in.Offset < 0 || in.Limit < 1 || in.Limit > 1<<20 || in.Offset%4096 != 0 || in.Limit%4096 != 0 {
 		return nil, tgerr.New(400, "LIMIT_INVALID")
 	}
+	w.countPart(fileID(in.Location), in.Offset)
 	from := min(in.Offset, int64(len(b)))
 	to := min(from+int64(in.Limit), int64(len(b)))
 	return encoded(&tg.UploadFile{Type: &tg.StorageFilePartial{}, Mtime: 1, Bytes: b[from:to]}), nil

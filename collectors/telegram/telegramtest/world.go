@@ -22,6 +22,7 @@ type World struct {
 	told      map[int64]int64             // of which part a wrong hash is told; -1: none at all
 	homes     map[int64]int               // where a file is, if that is not where it is said to be
 	reference uint64                      // of files; one of another time is expired
+	parts     map[int64]map[int64]int     // how often the part of a file at a byte was asked for
 	changed   func(*Channel)              // tells the sessions; may be nil
 }
 
@@ -199,7 +200,7 @@ func (c *Channel) Edit(id int, text string) {
 	m := clone(c.messages[id])
 	m.Message = text
 	m.SetEditDate(int(c.w.Now().Unix()))
-	m.EditHide = false
+	m.SetEditHide(false)
 	c.pts++
 	c.keep(m, Edited, c.pts)
 	c.updates = append(c.updates, update{pts: c.pts, count: 1, id: m.ID, then: c.bytes[m.ID]})
@@ -212,7 +213,7 @@ func (c *Channel) React(id, count int) {
 	m := clone(c.messages[id])
 	m.SetReactions(tg.MessageReactions{Results: []tg.ReactionCount{{Reaction: &tg.ReactionEmoji{Emoticon: "👍"}, Count: count}}})
 	m.SetEditDate(int(c.w.Now().Unix()))
-	m.EditHide = true
+	m.SetEditHide(true)
 	c.pts++
 	c.keep(m, Reacted, c.pts)
 	c.updates = append(c.updates, update{pts: c.pts, count: 1, id: m.ID, then: c.bytes[m.ID]})
