@@ -58,7 +58,7 @@ func (m Mail) server() (host, port string, implicit bool, err error) {
 }
 
 // send says nothing in clear: without TLS there is no mail, and no password.
-func (m Mail) send(ctx context.Context, to string, b Batch) error {
+func (m Mail) send(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), to string, b Batch) error {
 	if err := m.check(to); err != nil { // whoever has written the rule
 		return err
 	}
@@ -66,7 +66,7 @@ func (m Mail) send(ctx context.Context, to string, b Batch) error {
 	if err != nil {
 		return err
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	conn, err := dial(ctx, "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return fmt.Errorf("send mail: %w", err)
 	}

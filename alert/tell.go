@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -30,6 +31,18 @@ type Target struct {
 	To     string
 	Secret []byte // of a webhook; empty: not signed
 	Mail   Mail   // of a mailbox
+
+	// Dial is the way out to a webhook or a mail server; nil: direct. It is asked with
+	// the name of the host, which nobody has looked up. No proxy of the environment
+	// counts.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+func (t Target) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if t.Dial != nil {
+		return t.Dial
+	}
+	return (&net.Dialer{}).DialContext
 }
 
 // Check refuses what can never work; the error says what to write.
@@ -78,7 +91,7 @@ func (t Target) Tell(ctx context.Context, b Batch, last []Event) error {
 	body = append(body, '\n')
 	switch {
 	case strings.HasPrefix(t.To, "mailto:"):
-		return t.Mail.send(ctx, strings.TrimPrefix(t.To, "mailto:"), b)
+		return t.Mail.send(ctx, t.dial(), strings.TrimPrefix(t.To, "mailto:"), b)
 	case strings.HasPrefix(t.To, "https://"):
 		return t.post(ctx, b.ID, body)
 	case strings.HasPrefix(t.To, "exec:"):
@@ -109,7 +122,7 @@ func (t Target) post(ctx context.Context, id string, body []byte) error {
 	if len(t.Secret) > 0 {
 		r.Header.Set("Holdfast-Signature", Sign(t.Secret, body, time.Now()))
 	}
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c := &http.Client{Transport: &http.Transport{DialContext: t.dial(), DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	a, err := c.Do(r)
 	if err != nil {
 		return fmt.Errorf("ask webhook: %w", err)

@@ -33,7 +33,7 @@ type alertOptions struct {
 
 func (c *cli) alertAddCmd() *cobra.Command {
 	var o alertOptions
-	cmd := command("add NAME (--match QUERY | --edited | --deleted | --silent TIME) [--source SOURCE] [--case NAME] --to WHERE… [--dry-run]", "Add an alert",
+	cmd := command("add NAME (--match QUERY | --edited | --deleted | --silent TIME) [--source SOURCE] [--case NAME] --to WHERE… [--via EGRESS] [--dry-run]", "Add an alert",
 		"holdfast alert add fire --match 'fire harbour' --to mailto:desk@host --smtp smtps://host --from node@host", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
 			o.rule.Name = args[0]
 			return c.alertAdd(cmd.Context(), o)
@@ -57,6 +57,7 @@ seal), or by ` + "`alert send`" + `. What is told leaves this node: others read 
 	s.StringVar(&r.Silent, "silent", "", "nothing new for so long: 6h")
 	s.StringVar(&o.source, "source", "", "only of this channel, or of this address and what lies below")
 	s.StringVar(&o.caseName, "case", "", "only of captures at home in this Case")
+	s.StringVar(&r.Via, "via", "", "way out to webhooks and mail servers: an egress's name, or direct; else the node's")
 	s.StringArrayVar(&r.To, "to", nil, "where it goes; may be repeated")
 	s.StringVar(&r.SecretFile, "secret-file", "", "file with the secret that signs what webhooks get")
 	s.StringVar(&r.SMTP, "smtp", "", "mail server: smtps://HOST, or smtp://HOST that begins TLS")
@@ -118,6 +119,11 @@ func (c *cli) alertAdd(ctx context.Context, o alertOptions) error {
 			return fmt.Errorf("alert: case %.80q: %w; `holdfast case list` shows the cases", o.caseName, err)
 		}
 		o.rule.Case = cs.ID
+	}
+	if o.rule.Via != "" { // else the node's own, looked up each time
+		if _, err := n.wayOut(o.rule.Via, ""); err != nil {
+			return err
+		}
 	}
 	if o.dryRun {
 		return c.alertTry(ctx, n, &o.rule)
@@ -213,6 +219,9 @@ func (c *cli) alertLine(ctx context.Context, out *alert.Outbox, r *alertRule) er
 	if r.Source != "" {
 		text += "  of " + string(r.Source)
 	}
+	if r.Via != "" {
+		text += "  via " + viaShown(r.Via)
+	}
 	var to []map[string]any
 	for _, dest := range r.To {
 		s, err := out.State(ctx, r.Name, dest)
@@ -228,7 +237,7 @@ func (c *cli) alertLine(ctx context.Context, out *alert.Outbox, r *alertRule) er
 		to = append(to, row)
 	}
 	c.say(map[string]any{"name": r.Name, "kind": r.kind(), "match": textOrNil(r.Match), "silent": textOrNil(r.Silent), "source": textOrNil(string(r.Source)),
-		"case_id": textOrNil(string(r.Case)), "added": r.Added, "to": to}, "%s", visibleLines(text))
+		"case_id": textOrNil(string(r.Case)), "via": textOrNil(r.Via), "added": r.Added, "to": to}, "%s", visibleLines(text))
 	return nil
 }
 

@@ -2,42 +2,75 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"holdfast/alert"
 )
 
-// alerts says what was not told: nobody is asked.
-func (d *doctor) alerts(ctx context.Context, n *node) {
+// untoldAlert is a destination that did not take what it was told.
+type untoldAlert struct {
+	rule *alertRule
+	to   string
+	alert.State
+}
+
+func (u untoldAlert) String() string {
+	return fmt.Sprintf("%s to %.200s: %d events are not told, %d attempts failed: %s", u.rule.Name, u.to, u.Waiting, u.Tries, u.Error)
+}
+
+type untoldAlerts struct {
+	rules int
+	all   []untoldAlert
+}
+
+// untold says what was not told: nobody is asked.
+func (n *node) untold(ctx context.Context) (u untoldAlerts, err error) {
 	rules, err := n.alerts()
-	if err != nil {
-		d.check("alerts", "", err)
-		return
-	}
-	if len(rules) == 0 {
-		return
+	if u.rules = len(rules); err != nil || u.rules == 0 {
+		return u, err
 	}
 	out, err := alert.Open(ctx, n.path(alertsDB))
 	if err != nil {
-		d.check("alerts", "", err)
-		return
+		return u, err
 	}
 	defer out.Close()
-	failing := 0
 	for _, r := range rules {
 		for _, to := range r.To {
 			s, err := out.State(ctx, r.Name, to)
 			if err != nil {
-				d.check("alerts", "", err)
-				return
+				return u, err
 			}
 			if s.Tries > 0 {
-				failing++
-				d.check("alerts", "", fmt.Errorf("%s to %.200s: %d events are not told, %d attempts failed: %s", r.Name, to, s.Waiting, s.Tries, s.Error))
+				u.all = append(u.all, untoldAlert{r, to, s})
 			}
 		}
 	}
-	if failing == 0 {
-		d.check("alerts", fmt.Sprintf("%d alerts, all that was found is told or waits for its turn", len(rules)), nil)
+	return u, nil
+}
+
+// of is what concerns a watch: alerts of its channel, and of all.
+func (u untoldAlerts) of(w *watch) string {
+	var all []string
+	for _, k := range u.all {
+		if r := k.rule; r.Source == w.Source || r.Source == "" && (r.Case == "" || slices.Contains(w.Cases, r.Case)) {
+			all = append(all, "alert "+k.String())
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+func (d *doctor) alerts(ctx context.Context, n *node) {
+	u, err := n.untold(ctx)
+	switch {
+	case err != nil:
+		d.check("alerts", "", err)
+	case u.rules > 0 && len(u.all) == 0:
+		d.check("alerts", fmt.Sprintf("%d alerts, all that was found is told or waits for its turn", u.rules), nil)
+	}
+	for _, k := range u.all {
+		d.check("alerts", "", errors.New(k.String()))
 	}
 }

@@ -43,6 +43,7 @@ type alertRule struct {
 	From         string `json:"from,omitempty"`
 	SMTPUser     string `json:"smtp_user,omitempty"`
 	PasswordFile string `json:"password_file,omitempty"`
+	Via          string `json:"via,omitempty"` // an egress's name, direct, or a proxy's address; "": the node's
 }
 
 type alertDoc struct {
@@ -150,6 +151,9 @@ func (r *alertRule) check() error {
 func (r *alertRule) checkTargets() error {
 	if len(r.To) == 0 {
 		return usageError("alert: --to: where it goes: mailto:NAME@HOST, https://…, exec:/PROGRAM or FILE.atom")
+	}
+	if r.Via != "" && !slices.ContainsFunc(r.To, needsLine) {
+		return usageError("alert: --via is the way to webhooks and mail servers, and none is given with --to")
 	}
 	for _, to := range r.To {
 		if strings.HasPrefix(to, "https://") && r.SecretFile == "" {

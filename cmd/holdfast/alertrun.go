@@ -193,7 +193,7 @@ func (n *node) tell(ctx context.Context, out *alert.Outbox, r *alertRule, to str
 	if err != nil {
 		return 0, err
 	}
-	t, err := r.target(to)
+	t, err := n.target(r, to)
 	if err == nil {
 		err = t.Tell(ctx, alert.NewBatch(due), last)
 	}

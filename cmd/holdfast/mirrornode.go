@@ -54,7 +54,7 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 // settings are the small files, by name.
 func (m *mirroring) settings() (files map[string][]byte, err error) {
 	files = map[string][]byte{}
-	for _, name := range []string{fileSettings, fileAuthorities, fileWatches} {
+	for _, name := range []string{fileSettings, fileAuthorities, fileWatches, fileAlerts} {
 		b, err := wholefile.Read(m.n.path(name), mostOf(name))
 		if err == nil {
 			files[name] = b
@@ -74,8 +74,11 @@ func (m *mirroring) settings() (files map[string][]byte, err error) {
 
 // mostOf bounds a small file of a node, in bytes.
 func mostOf(name string) int64 {
-	if name == fileWatches {
+	switch name {
+	case fileWatches:
 		return maxWatchDoc
+	case fileAlerts:
+		return maxAlertDoc
 	}
 	return maxNodeFile
 }

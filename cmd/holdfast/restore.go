@@ -380,15 +380,26 @@ func (r *restoring) say(n *node, took time.Duration) error {
 	if err != nil {
 		return err
 	}
+	rules, err := n.alerts()
+	if err != nil {
+		return err
+	}
+	waited := ""
+	if len(rules) > 0 {
+		waited = fmt.Sprintf("\nalerts    %d rules; what waited to be told is in no mirror and is not told, and the files of secrets that they name must be here: `holdfast alert list`", len(rules))
+	}
+	if _, err := r.nodeFile(fileAlerts); err == nil && r.signed == nil {
+		waited = "\nalerts    not taken, since nobody has checked the mirror (--node): add them again"
+	}
 	state := "continued"
 	if r.mine.NewLog {
 		state = "begun"
 	}
 	files, bytes := r.copy.Copied()
 	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.mine.Why,
-		"fingerprint": fp, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "checked": r.signed != nil, "lost": r.mine.Lost, "problems": r.bad},
-		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      at least %d captures that the old node had accepted and that are in no Seal of the mirror, and all that came after it\nfingerprint %s",
-		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), files, bytes, took.Seconds(), r.mine.Tasks, r.mine.Lost, fp)
+		"fingerprint": fp, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "alerts": len(rules), "checked": r.signed != nil, "lost": r.mine.Lost, "problems": r.bad},
+		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      at least %d captures that the old node had accepted and that are in no Seal of the mirror, and all that came after it%s\nfingerprint %s",
+		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), files, bytes, took.Seconds(), r.mine.Tasks, r.mine.Lost, waited, fp)
 	if r.bad > 0 {
 		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)
 	}

@@ -122,9 +122,13 @@ func (r *restoring) nodeFiles(context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{fileAuthorities, filePolicy, fileEgresses, fileWatches} {
+	for _, name := range []string{fileAuthorities, filePolicy, fileEgresses, fileWatches, fileAlerts} {
 		b, err := r.nodeFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && name == fileAlerts && r.signed == nil {
+			// A rule may run a program: nobody gets one from a disk that nobody checked.
 			continue
 		}
 		if err == nil {

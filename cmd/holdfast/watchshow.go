@@ -102,6 +102,10 @@ func (c *cli) watchList(ctx context.Context, n *node) error {
 		names[cs.ID] = cs.Name
 	}
 	how, canaries := followings(list, tasks), n.canaryLasts()
+	untold, err := n.untold(ctx)
+	if err != nil {
+		return err
+	}
 	now, resolving := time.Now(), 0
 	for _, w := range list {
 		s, err := n.standing(ctx, w, tasks[w.ID], now)
@@ -116,6 +120,7 @@ func (c *cli) watchList(ctx context.Context, n *node) error {
 		if l, ok := canaries[w.Source]; ok {
 			s.Canary = &l
 		}
+		s.Untold = untold.of(w)
 		c.sayWatch(w, s, names)
 	}
 	return nil
@@ -133,6 +138,7 @@ type standing struct {
 
 	Following following
 	Canary    *canaryLast
+	Untold    string // what alerts of it could not be told; "": nothing
 }
 
 // standing of a watch: from the queue and the catalog alone, whoever asks.
@@ -203,7 +209,7 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 		"links": w.Links, "since": stated(w.Since), "added": w.Added, "channel": s.Channel, "due": stated(s.Due), "late": int(s.Late.Seconds()), "left": int(s.Left.Seconds()),
 		"posts_a_day": s.Health.PerDay, "last_post": stated(s.Health.Last), "heard": stated(s.Health.Heard), "silent": s.Health.finding(), "failed": w.Failed, "account": w.Account}
 	s.Following.row(row, s.Seen)
-	row["canary"] = nil
+	row["canary"], row["alerts"] = nil, s.Untold
 	text := fmt.Sprintf("%-9s  %s  %s", s.State, messages.Visible(string(w.Source)), messages.Visible(strings.Join(cases, ", ")))
 	if s.State == "resolving" && s.Left > 0 {
 		text += fmt.Sprintf("  in about %s", s.Left)
@@ -219,7 +225,7 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 		row["canary"] = k.row()
 		delays[2] = fmt.Sprintf("canary, %s ago: %s", hours(max(time.Since(k.At.Time), 0)), k.short())
 	}
-	for _, more := range append(delays, s.Health.finding(), w.Failed) {
+	for _, more := range append(delays, s.Health.finding(), w.Failed, s.Untold) {
 		if more != "" {
 			text += "\n  " + messages.Visible(more)
 		}
