@@ -70,7 +70,7 @@ func (w *telegramWorld) command(ts *testscript.TestScript, neg bool, args []stri
 	if o == nil {
 		ts.Fatalf("no telegram %s", args[1])
 	}
-	if o.media(ts, args[0], args[2:]) || o.several(ts, args[0], args[2:]) {
+	if o.beside(ts, args[0], args[2:]) || o.media(ts, args[0], args[2:]) || o.several(ts, args[0], args[2:]) {
 		return
 	}
 	switch args[0] {

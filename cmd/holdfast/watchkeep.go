@@ -197,7 +197,7 @@ func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
 		if k.Failed != "" && k.FailedAt != nil {
 			due = k.FailedAt.Add(failedAgain)
 		}
-		if err := w.makeTask(ctx, &add, &k.watch, partFollow, k.Follow, wishOf(&k.watch, map[string]any{"follow": true}), due); err != nil {
+		if err := w.makeTask(ctx, &add, &k.watch, partFollow, k.Follow, wishOf(&k.watch, map[string]any{"follow": true, "stories": true}), due); err != nil {
 			return err
 		}
 	}
@@ -306,6 +306,13 @@ func (w *watchRun) newTask(ctx context.Context, k *watch, part string, id holdfa
 	o := taskOptions{Watch: k.ID, Part: part}
 	if o.Via, err = w.egress(ctx, k.home()); err != nil {
 		return t, err
+	}
+	rec, err := w.r.scopes.of(ctx, w.n, k.home())
+	if err != nil {
+		return t, err
+	}
+	if rec.Comments && part != partFollow { // what is new has none yet: each look at it asks
+		wish["comments"] = true
 	}
 	if o.Collector, err = json.Marshal(wish); err != nil {
 		return t, err

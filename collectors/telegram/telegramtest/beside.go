@@ -18,6 +18,13 @@ func (c *Channel) Discuss(group *Channel) {
 	c.group, c.roots = group, map[int]int{}
 }
 
+// Say makes something of the channel itself otherwise than usual; nil: no more.
+func (c *Channel) Say(f func(*tg.Channel)) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.says = f
+}
+
 // Comment lets a person answer to a post, in the group, and returns the comment's id
 // there. The first one makes the post that stands for the channel's.
 func (c *Channel) Comment(post int, user int64, text string) int {
@@ -189,13 +196,17 @@ func (w *World) forumTopics(in *tg.MessagesGetForumTopicsRequest) (bin.Encoder, 
 	return raw(b.Buf), nil
 }
 
-// Story adds one; of those that are there with that id it takes the place. A caption
-// of "" takes it away from those that can be seen now: it stays if it is pinned.
+// Story adds one, or changes what one says and shows: it was posted when it was.
 func (c *Channel) Story(id int, caption string, media tg.MessageMediaClass, change func(*tg.StoryItem)) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	s := &tg.StoryItem{ID: id, Public: true, Date: int(c.w.Now().Unix()), ExpireDate: int(c.w.Now().Unix()) + 86400, Media: media}
 	s.SetCaption(caption)
+	for _, o := range c.stories {
+		if o.ID == id {
+			s.Date, s.ExpireDate = o.Date, o.ExpireDate
+		}
+	}
 	if change != nil {
 		change(s)
 	}

@@ -128,6 +128,7 @@ type Channel struct {
 	forum   bool
 	topics  []*tg.ForumTopic
 	stories []*tg.StoryItem
+	says    func(*tg.Channel) // what is otherwise than usual of the channel itself
 }
 
 // update is an event. What is about a message is told with its state then, or its
@@ -304,6 +305,9 @@ func (c *Channel) chat() *tg.Channel {
 	ch.Left = c.left
 	if c.Username != "" {
 		ch.SetUsername(c.Username)
+	}
+	if c.says != nil {
+		c.says(ch)
 	}
 	return ch
 }
