@@ -14,6 +14,7 @@ import (
 	"holdfast/alert"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/egress"
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/search"
@@ -220,7 +221,7 @@ func (c *cli) alertLine(ctx context.Context, out *alert.Outbox, r *alertRule) er
 		text += "  of " + string(r.Source)
 	}
 	if r.Via != "" {
-		text += "  via " + viaShown(r.Via)
+		text += "  via " + egress.Shown(r.Via)
 	}
 	var to []map[string]any
 	for _, dest := range r.To {

@@ -14,6 +14,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors"
 	"holdfast/collectors/web"
+	"holdfast/egress"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -227,7 +228,7 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 		}
 		r.again = append(r.again, w)
 		r.n.log.InfoContext(ctx, "goes on", "task", id, "why", later.Why)
-	case later != nil, waitsForAccount(err), errors.Is(err, errNoEgress), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
+	case later != nil, waitsForAccount(err), errors.Is(err, egress.ErrNone), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
 		r.waits = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	case hopeless(err) != "":

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"holdfast/egress"
 	"io"
 	"log/slog"
 	"os"
@@ -43,7 +44,7 @@ func TestSecretFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, read := range map[string]func(string) error{
-		"egress add --auth":    func(f string) error { e := egressEntry{Name: "a", URL: "socks5://127.0.0.1:1"}; return e.check(f) },
+		"egress add --auth":    func(f string) error { return checkEgress(&egress.Entry{Name: "a", URL: "socks5://127.0.0.1:1"}, f) },
 		"authority add --auth": func(f string) error { _, err := readCredentials(f); return err },
 		"passphrase": func(f string) error {
 			t.Setenv("HOLDFAST_PASSPHRASE_FILE", f)
@@ -128,11 +129,11 @@ func TestCredentialsAreBound(t *testing.T) {
 		t.Errorf("the list has deleted the seal key: %v", err)
 	}
 
-	g := egressEntry{Name: "out", URL: "socks5://127.0.0.1:1"}
-	if err := g.check(auth); err != nil {
+	g := egress.Entry{Name: "out", URL: "socks5://127.0.0.1:1"}
+	if err := checkEgress(&g, auth); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeJSON(n.path(fileEgresses), []egressEntry{g}); err != nil {
+	if err := writeJSON(n.path(fileEgresses), egress.List{g}); err != nil {
 		t.Fatal(err)
 	}
 	if v, err := n.via("out"); err != nil || v.Password != "geheim" {

@@ -8,6 +8,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/egress"
 	"holdfast/pipeline"
 )
 
@@ -15,7 +16,7 @@ import (
 // says otherwise is refused, and nothing that is not there becomes direct.
 func TestWayOut(t *testing.T) {
 	n := &node{dir: t.TempDir(), set: &settings{Via: "b"}}
-	if err := writeJSON(n.path(fileEgresses), []egressEntry{{Name: "a", URL: "socks5://127.0.0.1:1"}, {Name: "b", URL: "http://127.0.0.1:1"}}); err != nil {
+	if err := writeJSON(n.path(fileEgresses), egress.List{{Name: "a", URL: "socks5://127.0.0.1:1"}, {Name: "b", URL: "http://127.0.0.1:1"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -34,7 +35,7 @@ func TestWayOut(t *testing.T) {
 	if _, err := n.wayOut("u:secret@h:1", ""); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a login without a scheme: %v", err)
 	}
-	if _, err := n.via("gone"); !errors.Is(err, errNoEgress) {
+	if _, err := n.via("gone"); !errors.Is(err, egress.ErrNone) {
 		t.Errorf("%v", err)
 	}
 }

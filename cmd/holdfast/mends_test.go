@@ -17,6 +17,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/egress"
 	"holdfast/pipeline"
 )
 
@@ -237,7 +238,7 @@ func TestTaskCommands(t *testing.T) {
 // direct on a node that has one by now; one that was to go direct does.
 func TestOldDirect(t *testing.T) {
 	n := &node{dir: t.TempDir(), set: &settings{}}
-	if err := writeJSON(n.path(fileEgresses), []egressEntry{{Name: "a", URL: "socks5://127.0.0.1:1"}}); err != nil {
+	if err := writeJSON(n.path(fileEgresses), egress.List{{Name: "a", URL: "socks5://127.0.0.1:1"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

@@ -85,16 +85,9 @@ func mostOf(name string) int64 {
 
 // egresses keeps the ways out without their logins.
 func (m *mirroring) egresses(files map[string][]byte) error {
-	var list []egressEntry
-	err := readJSON(m.n.path(fileEgresses), &list)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	for i := range list {
-		list[i].User, list[i].Password, list[i].LoginFor = "", "", ""
-	}
-	if err == nil {
-		files[fileEgresses], err = wholefile.EncodeJSON(list)
+	list, err := m.n.egresses()
+	if err == nil && list != nil {
+		files[fileEgresses], err = list.WithoutLogins().Encode()
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/egress"
 )
 
 // pattern is a source of a Case's scope: `[scheme://][*.]host[:port][/path]`.
@@ -127,5 +128,5 @@ func outsideEgress(demanded, asked string) string {
 	if demanded == "" || asked == "" || demanded == asked {
 		return ""
 	}
-	return fmt.Sprintf("egress: the case demands %s, and %s was asked for", demanded, viaShown(asked))
+	return fmt.Sprintf("egress: the case demands %s, and %s was asked for", demanded, egress.Shown(asked))
 }

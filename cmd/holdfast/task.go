@@ -14,6 +14,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/egress"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -80,7 +81,7 @@ func (c *cli) sayTask(ctx context.Context, n *node, t pipeline.Task) error {
 	_ = json.Unmarshal(t.Options, &o) // one that cannot be read is listed all the same: it can be dropped
 	via := o.Via
 	if via != "" {
-		via = viaShown(via)
+		via = egress.Shown(via)
 	}
 	held := t.Lease.Until.After(time.Now())
 	row := map[string]any{"id": t.ID, "source": t.Source, "case": cs.Name, "case_id": t.Case, "agent": t.Agent, "attempts": t.Attempt, "via": via, "held": held, "due": nil}

@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors/telegram"
+	"holdfast/egress"
 	"holdfast/pipeline"
 )
 
@@ -259,7 +260,7 @@ func (w *watchRun) failed(ctx context.Context, k *watched, why []string) error {
 func (w *watchRun) makeTask(ctx context.Context, add *[]pipeline.Task, k *watch, part string, id holdfast.ID, wish map[string]any, due time.Time) error {
 	t, err := w.newTask(ctx, k, part, id, wish)
 	if err != nil {
-		if errors.As(err, new(*exitError)) || errors.Is(err, errNoEgress) { // its Case's way out is gone
+		if errors.As(err, new(*exitError)) || errors.Is(err, egress.ErrNone) { // its Case's way out is gone
 			w.n.log.ErrorContext(ctx, "not watched now", "source", k.Source, "err", err)
 			w.rescanIn(lookNoMore)
 			return nil
