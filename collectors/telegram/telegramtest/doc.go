@@ -7,6 +7,7 @@
 //
 // It answers as the service documents it, as far as a reader of public channels
 // needs: logging in by code and password, names, history, messages by id,
-// differences, files in parts with their hashes. What it does not know ends in
+// differences, files in parts with their hashes; and as a second user, whom a channel
+// lets, posting, editing and deleting there. What it does not know ends in
 // METHOD_NOT_IMPLEMENTED, an error that a client must survive too.
 package telegramtest
