@@ -55,6 +55,8 @@ func TestParseAnswerRefuses(t *testing.T) {
 		{`"id":5`, `"id":0`}, {`"id":5`, `"ID":5`}, {`"id":5`, `"id":5,"id":6`}, {`"kind":"message"`, `"kind":"story"`}, {`"views":1`, `"views":-1`}, {`"views":1`, `"views":"1"`}, {`"views":1`, `"views":null`}, {`"edited"`, `"edit_hidden":1,"edited"`},
 		{`"content":"sha256:01`, `"content":"sha256:0g`}, {`"content":"sha256:0101010101010101010101010101010101010101010101010101010101010101",`, ``},
 		{`"text":"ü"`, `"text":"ü","text_digest":"sha256:0101010101010101010101010101010101010101010101010101010101010101"`}, {`"text":"ü"`, `"text":"\u00fc"`},
+		{`"posted"`, `"poll":{"voters":-1},"posted"`}, {`"posted"`, `"poll":{"votes":[-1]},"posted"`}, {`"posted"`, `"poll":null,"posted"`}, {`"posted"`, `"poll":{"votes":[1` + strings.Repeat(",1", 300) + `]},"posted"`},
+		{`"title"`, `"thread":{"channel":"77","post":0},"title"`}, {`"title"`, `"thread":{"channel":"x","post":1},"title"`}, {`"title"`, `"thread":7,"title"`},
 		{"}\n{", "}\n\n{"}, {"}\n{", "}{"}, {"\"views\":1}\n", "\"views\":1}"}, {"\"views\":1}\n", "\"views\":1}\n\n"}, {headLine, ""}, {postLine, "[]\n"}, {postLine, "null\n"}, {headLine, "null\n"},
 	} {
 		b := strings.Replace(headLine+postLine, d.old, d.new, 1)

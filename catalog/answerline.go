@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 
 	"holdfast"
 	"holdfast/canon"
@@ -83,6 +84,11 @@ func parseObserved(line []byte) (p Observed, said Said, err error) {
 func (p *Poll) encode() (string, error) {
 	if p.Voters < 0 || max(len(p.Votes), len(p.Correct)) > maxVotes {
 		return "", badAnswer("a poll of %d voters, %d answers", p.Voters, len(p.Votes))
+	}
+	for _, n := range append(slices.Clone(p.Votes), p.Correct...) {
+		if n < 0 {
+			return "", badAnswer("a number of a poll is negative")
+		}
 	}
 	b, err := canon.Append(nil, p)
 	if err != nil {

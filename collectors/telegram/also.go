@@ -157,7 +157,11 @@ func (t *act) goes(at also) (err error) {
 // kind, and is kept as that.
 func (t *act) splitOnly(x *Exchange, bad *refusal, what string) (*tl.Answer, error) {
 	if bad != nil {
-		return nil, t.fail("", x, bad)
+		err := t.fail("", x, bad)
+		if k := len(t.a.Reasons) - 1; t.wish.Only == OnlyComments && t.a.Reasons[k].Code == "channel-private" {
+			t.a.Reasons[k] = collectors.Reason{Code: "discussion-private", Detail: fmt.Sprintf("the group where post %d is discussed cannot be read by this account (Telegram said %s)", t.name.Post, bad.Type)}
+		}
+		return nil, err
 	}
 	a, err := tl.Split(x.Answer)
 	if err != nil || a.Difference() {

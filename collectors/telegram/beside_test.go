@@ -116,6 +116,11 @@ func TestComments(t *testing.T) {
 	if again := askedFor(t, other, all[1].Further[1]); len(again) != len(got)+2 || len(idsIn(t, again)) != 131 {
 		t.Errorf("by another account: %d captures, %d posts", len(again), len(idsIn(t, again)))
 	}
+	// a group that the account cannot read is not the channel
+	group.Close("CHANNEL_PRIVATE")
+	if shut := askedFor(t, c, all[1].Further[1]); shut[0].Outcome != collectors.Failed || shut[0].Reasons[0].Code != "discussion-private" {
+		t.Errorf("the group is closed: %v", shut[0].Reasons)
+	}
 	// of a post its own alone
 	if one := walk(t, c, "telegram:@harbour/2", Wish{Comments: true}, nil); len(one[1].Further) != 1 || one[1].Further[0].Source != "telegram:@harbour/2" {
 		t.Errorf("of post 2: %v", one[1].Further)

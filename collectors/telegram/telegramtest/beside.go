@@ -75,6 +75,9 @@ func (w *World) discussion(in *tg.MessagesGetDiscussionMessageRequest) (bin.Enco
 	if err != nil {
 		return nil, err
 	}
+	if c.group != nil && c.group.gone != "" {
+		return nil, tgerr.New(400, c.group.gone)
+	}
 	root := c.roots[in.MsgID]
 	if root == 0 {
 		return nil, tgerr.New(400, "MSG_ID_INVALID")
