@@ -12,6 +12,8 @@ import (
 const (
 	MaxHits = 1000
 	MaxSeen = 1000 // places of one text
+
+	MaxSpoken = 10_000 // channels of which a language is said
 )
 
 // TextQuery asks for texts: of pages (title and visible text) and of posts. A zero
@@ -25,6 +27,7 @@ type TextQuery struct {
 	Post     int64       // with Channels: only this one
 	Sources  []string    // of pages whose Source is one of these or goes on behind it at a / ? or #; then no posts
 	Language string      // tag of two letters: guessed from the text, see Hit
+	Spoken   []string    // with Language: of posts of these channels texts of no guess count too
 	Since    holdfast.Time
 	Until    holdfast.Time // said from then on, and up to then; both included
 

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -56,4 +57,21 @@ func (c *Catalog) looks(ctx context.Context, channel, below int64) (out []catalo
 			GROUP BY s.post HAVING min(s.posted) IS NOT NULL ORDER BY s.post DESC LIMIT ?`, channel, below, []byte(catalog.HowWeb), page)
 	})
 	return out, err
+}
+
+// Newest is when the post of a channel with the highest number was posted, whoever shows
+// it, the service or its public page; zero: none is known.
+func (c *Catalog) Newest(ctx context.Context, channel string) (at holdfast.Time, err error) {
+	var posted int64
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT s.posted FROM sight s CROSS JOIN answer a ON a.n = s.answer CROSS JOIN capture c ON c.n = a.capture
+			WHERE s.channel = ? AND s.posted IS NOT NULL AND c.shown = 1 ORDER BY s.post DESC LIMIT 1`, channelNumber(channel)).Scan(&posted)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return at, nil
+	}
+	if err != nil {
+		return at, fmt.Errorf("look for the newest post of channel %.40q: %w", channel, err)
+	}
+	return fromMilli(posted), nil
 }

@@ -57,6 +57,7 @@ type ask struct {
 	hashes   [][2][]byte // from and to
 	member   []byte
 	channels []any
+	spoken   []any
 	q        catalog.TextQuery
 }
 
@@ -98,8 +99,11 @@ func newAsk(q catalog.TextQuery) (a ask, err error) {
 	for _, k := range q.Channels {
 		a.channels = append(a.channels, channelNumber(k))
 	}
-	if len(a.channels) > chunk || len(q.Sources) > chunk {
-		return a, fmt.Errorf("%d channels and %d sources, at most %d", len(a.channels), len(q.Sources), chunk)
+	for _, k := range q.Spoken {
+		a.spoken = append(a.spoken, channelNumber(k))
+	}
+	if len(a.channels) > chunk || len(q.Sources) > chunk || len(a.spoken) > catalog.MaxSpoken {
+		return a, fmt.Errorf("%d channels and %d sources, at most %d; %d channels of a language, at most %d", len(a.channels), len(q.Sources), chunk, len(a.spoken), catalog.MaxSpoken)
 	}
 	return a, nil
 }
@@ -176,7 +180,11 @@ func (a ask) hits(ctx context.Context, tx *sql.Tx, q catalog.TextQuery) (out []h
 		}
 	}
 	if q.Language != "" {
-		p.add(` AND x.lang = ?`, []byte(q.Language))
+		p.add(` AND (x.lang = ?`, []byte(q.Language))
+		if len(a.spoken) > 0 {
+			p.add(` OR x.lang = x'' AND EXISTS (SELECT 1 FROM said s WHERE s.text = x.n AND s.channel IN (`+holes(len(a.spoken))+`))`, a.spoken...)
+		}
+		p.add(`)`)
 	}
 	if q.After != nil {
 		p.add(` AND (x.at, x.digest) < (?, ?)`, q.After.At.UnixMilli(), q.After.Text[:])
@@ -375,4 +383,15 @@ func (c *Catalog) Unsearched(ctx context.Context) (u catalog.Unsearched, err err
 		return u, fmt.Errorf("count what is searched: %w", err)
 	}
 	return u, nil
+}
+
+// Unguessed counts the texts whose language nobody would guess.
+func (c *Catalog) Unguessed(ctx context.Context) (n int64, err error) {
+	err = c.view(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT count(*) FROM text WHERE lang = x''`).Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count texts of no language: %w", err)
+	}
+	return n, nil
 }

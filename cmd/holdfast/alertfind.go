@@ -362,14 +362,12 @@ func (f *finder) newest(ctx context.Context, r *alertRule) (last, heard holdfast
 		if k.Last.After(heard.Time) {
 			heard = k.Last
 		}
-		for l, err := range f.n.cat.Looks(ctx, k.ID, holdfast.Time{}) {
-			if err != nil {
-				return last, heard, err
-			}
-			if l.Posted.After(last.Time) {
-				last = l.Posted
-			}
-			break // the newest by number
+		posted, err := f.n.cat.Newest(ctx, k.ID)
+		if err != nil {
+			return last, heard, err
+		}
+		if posted.After(last.Time) {
+			last = posted
 		}
 	}
 	return last, heard, nil

@@ -57,7 +57,7 @@ Each text is shown once, with every place in which it was seen: the newest first
 post that is the version with this text. --source is telegram:@name, one post of it, or
 an address, or its beginning up to a / or ?. --since and --until are about when a post
 was posted, as the service states it, or a page captured. --lang is a guess of this
-program from the text. The last line says what cannot be found yet, or at all.`
+program from the text; where there is none, what ` + "`watch add --lang`" + ` says of the channel. The last line says what cannot be found yet, or at all.`
 	s := cmd.Flags()
 	s.StringVar(&o.caseName, "case", "", "only what was seen in captures of this Case")
 	s.StringVar(&o.source, "source", "", "only of this channel, post or address")
@@ -86,15 +86,17 @@ func (o searchOptions) query(text string) (q catalog.TextQuery, err error) {
 	if o.timeout <= 0 {
 		return q, usageError("--timeout %s: it is more than 0", o.timeout)
 	}
-	if tags := search.Tags(); o.lang != "" && !slices.Contains(tags, o.lang) {
-		return q, usageError("--lang %.20q: it is one of %s", o.lang, strings.Join(tags, " "))
-	}
-	q.Limit, q.Language = o.limit, o.lang
+	q.Limit, q.Language = o.limit, strings.ToLower(o.lang)
 	return q, nil
 }
 
 // restrict adds what the catalog must be asked for.
 func (o searchOptions) restrict(ctx context.Context, n *node, q *catalog.TextQuery) error {
+	if o.lang != "" {
+		if err := n.spoken(ctx, q.Language, q); err != nil {
+			return err
+		}
+	}
 	if o.caseName != "" {
 		cs, err := n.cat.Case(ctx, o.caseName)
 		if err != nil {
@@ -126,6 +128,36 @@ func (o searchOptions) restrict(ctx context.Context, n *node, q *catalog.TextQue
 		return fmt.Errorf("search: no capture states what @%s is: `holdfast capture %s` asks the service", name.Channel, telegram.Name{Channel: name.Channel}.Source())
 	}
 	q.Post = int64(name.Post)
+	return nil
+}
+
+// spoken adds the channels of which a watch says that they are in a language: short
+// texts give no guess.
+func (n *node) spoken(ctx context.Context, lang string, q *catalog.TextQuery) error {
+	list, err := n.watches()
+	if err != nil {
+		return err
+	}
+	said := slices.Contains(search.Tags(), lang)
+	for _, w := range list {
+		tag, _, _ := strings.Cut(strings.ToLower(w.Lang), "-")
+		name, err := telegram.ParseName(string(w.Source))
+		if tag != lang || err != nil {
+			continue
+		}
+		said = true
+		for k, err := range n.cat.Channels(ctx, name.Channel) {
+			if err != nil {
+				return err
+			}
+			if q.Spoken = append(q.Spoken, k.ID); len(q.Spoken) > catalog.MaxSpoken {
+				return fmt.Errorf("search: more than %d watched channels are in %s: leave --lang out, or say of which --source", catalog.MaxSpoken, lang)
+			}
+		}
+	}
+	if !said {
+		return usageError("--lang %.20q: it is one of %s, or what `holdfast watch add --lang` says of a channel", lang, strings.Join(search.Tags(), " "))
+	}
 	return nil
 }
 
@@ -161,15 +193,21 @@ func (c *cli) search(ctx context.Context, n *node, q catalog.TextQuery, o search
 		}
 		c.say(row, "%s", line)
 	}
-	return c.searched(ctx, n, f)
+	return c.searched(ctx, n, f, o.lang)
 }
 
 // searched says what was looked through, and what could not be found: never a silent
 // nothing.
-func (c *cli) searched(ctx context.Context, n *node, f catalog.Found) error {
+func (c *cli) searched(ctx context.Context, n *node, f catalog.Found, lang string) error {
 	u, err := n.cat.Unsearched(ctx)
 	if err != nil {
 		return err
+	}
+	unguessed := int64(0)
+	if lang != "" {
+		if unguessed, err = n.cat.Unguessed(ctx); err != nil {
+			return err
+		}
 	}
 	end, err := n.queue.End(ctx, 0)
 	if err != nil {
@@ -192,7 +230,7 @@ func (c *cli) searched(ctx context.Context, n *node, f catalog.Found) error {
 	for _, k := range []struct {
 		n    int64
 		what string
-	}{{waiting, "messages wait for the index"}, {u.Unread, "captures have a text that could not be read, or is too long"}, {u.Textless, "captures have no text (files, failures, facts of a channel)"}} {
+	}{{unguessed, "texts are in no language that was guessed (of watched channels with this --lang they were searched)"}, {waiting, "messages wait for the index"}, {u.Unread, "captures have a text that could not be read, or is too long"}, {u.Textless, "captures have no text (files, failures, facts of a channel)"}} {
 		if k.n > 0 {
 			not = append(not, fmt.Sprintf("%d %s", k.n, k.what))
 		}
@@ -201,6 +239,6 @@ func (c *cli) searched(ctx context.Context, n *node, f catalog.Found) error {
 		line += "; not searched: " + strings.Join(not, ", ")
 	}
 	c.say(map[string]any{"event": "searched", "texts": len(f.Hits), "objects": len(f.Objects), "more": f.More, "searched_texts": u.Texts, "captures": u.Captures,
-		"waiting": waiting, "unread": u.Unread, "textless": u.Textless}, "%s", line)
+		"waiting": waiting, "unguessed": unguessed, "unread": u.Unread, "textless": u.Textless}, "%s", line)
 	return nil
 }
