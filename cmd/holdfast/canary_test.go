@@ -157,20 +157,24 @@ func TestCanaryLeft(t *testing.T) {
 // measure nothing.
 func TestFollowings(t *testing.T) {
 	paused := holdfast.At(time.Now())
+	account := "a1"
 	task := func(follow string) map[string]pipeline.Task {
-		at := json.RawMessage(`{"account":"a1","channel":7,"hash":1,"step":1,"follow":` + follow + `}`)
+		at := json.RawMessage(`{"account":"` + account + `","channel":7,"hash":1,"step":1,"follow":` + follow + `}`)
 		b, err := json.Marshal(taskCursor{At: at})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return map[string]pipeline.Task{partFollow: {Cursor: b}}
 	}
-	list := []*watch{{ID: "joined"}, {ID: "left"}, {ID: "new"}, {ID: "paused", Paused: &paused}, {ID: "resolving"}}
-	of := followings(list, map[holdfast.ID]map[string]pipeline.Task{"joined": task(`{"pts":3,"member":1,"pause":5}`), "left": task(`{"pts":3,"member":2,"pause":20}`), "new": task(`{"pts":3}`), "paused": task(`{"pts":3,"member":2}`)})
+	list := []*watch{{ID: "joined"}, {ID: "left"}, {ID: "new"}, {ID: "paused", Paused: &paused}, {ID: "resolving"}, {ID: "elsewhere"}}
+	account = "a2"
+	elsewhere := task(`{"pts":3,"member":2,"pause":20}`) // waits for none of another account's
+	account = "a1"
+	of := followings(list, map[holdfast.ID]map[string]pipeline.Task{"elsewhere": elsewhere, "joined": task(`{"pts":3,"member":1,"pause":5}`), "left": task(`{"pts":3,"member":2,"pause":20}`), "new": task(`{"pts":3}`), "paused": task(`{"pts":3,"member":2}`)})
 	for id, want := range map[holdfast.ID]struct {
 		joined, known bool
 		bound         time.Duration
-	}{"joined": {true, true, 0}, "left": {false, true, 40 * time.Second}, "new": {false, false, time.Minute}, "resolving": {}} {
+	}{"joined": {true, true, 0}, "left": {false, true, 40 * time.Second}, "new": {false, false, time.Minute}, "resolving": {}, "elsewhere": {false, true, 20 * time.Second}} {
 		if f := of[id]; f.Joined != want.joined || f.Known != want.known || f.Bound != want.bound {
 			t.Errorf("%s: %+v", id, f)
 		}
@@ -184,5 +188,57 @@ func TestFollowings(t *testing.T) {
 	}
 	if _, ok := followedAfter(catalog.Post{}); ok {
 		t.Error("a post that was never seen")
+	}
+}
+
+// TestCanaryAccounts: the accounts of the two kinds are never taken for each other.
+func TestCanaryAccounts(t *testing.T) {
+	n, err := (&cli{out: new(bytes.Buffer), errs: new(bytes.Buffer)}).benchNode(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	keep := func(file string, user int64) {
+		t.Helper()
+		if err := n.keepSession(file, telegram.Options{}.Servers.Service(), &telegram.Login{User: user, Session: []byte(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep(canaryFile("c1"), 7)
+	if names, err := n.sessions(); err != nil || len(names) != 0 {
+		t.Errorf("accounts that read: %q, %v", names, err)
+	}
+	if names, err := n.allSessions(); err != nil || !slices.Equal(names, []string{"c1"}) {
+		t.Errorf("all accounts: %q, %v", names, err)
+	}
+	if a, unlock, err := n.canaryAccount("", telegram.Options{}); err != nil || a.Name != "c1" {
+		t.Errorf("the canary's: %v, %v", a, err)
+	} else if _, _, err := n.canaryAccount("c1", telegram.Options{}); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("in use: %v", err)
+	} else {
+		unlock()
+	}
+	keep(sessionFile("a1"), 8)
+	for name, says := range map[string]string{"a1": "an account of its own", "c2": "no account c2", "../x": "a-z, 0-9"} {
+		if a, _, err := n.canaryAccount(name, telegram.Options{}); a != nil || err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, %v; want words with %q", name, a, err, says)
+		}
+	}
+	for _, d := range []struct {
+		name   string
+		canary bool
+		ok     bool
+	}{{"a1", true, false}, {"c1", false, false}, {"a1", false, true}, {"c1", true, true}, {"n", true, true}} {
+		if file, err := n.fileForLogin(d.name, d.canary); (err == nil) != d.ok {
+			t.Errorf("log in %s, canary %t: %q, %v", d.name, d.canary, file, err)
+		}
+	}
+	for user, says := range map[int64]string{7: "", 8: "a1", 9: ""} {
+		if err := n.notUsedOtherwise(user, true, telegram.Options{}); (err == nil) != (says == "") {
+			t.Errorf("user %d as a canary: %v", user, err)
+		}
+	}
+	if err := n.notUsedOtherwise(7, false, telegram.Options{}); err == nil || !strings.Contains(err.Error(), "c1") {
+		t.Errorf("the canary's user, to read with: %v", err)
 	}
 }

@@ -69,8 +69,8 @@ func followedAfter(p catalog.Post) (time.Duration, bool) {
 type following struct {
 	telegram.Follows
 	Known bool // an answer has said whether the account has joined it
-	// Unjoined is how many channels are asked in turns, since the service tells of
-	// them by itself nothing; Bound is how long what happens stays unknown at most, by
+	// Unjoined is how many channels its account asks in turns, since the service tells
+	// nothing of them by itself; Bound is how long what happens stays unknown at most, by
 	// the service's own word: its pause, for each of them. 0: it tells of it by itself.
 	Unjoined int
 	Bound    time.Duration
@@ -78,7 +78,7 @@ type following struct {
 
 // followings says of each watch how it is followed, from the Tasks.
 func followings(list []*watch, tasks map[holdfast.ID]map[string]pipeline.Task) map[holdfast.ID]following {
-	of, unjoined := map[holdfast.ID]following{}, 0
+	of, unjoined := map[holdfast.ID]following{}, map[string]int{}
 	for _, w := range list {
 		t, ok := tasks[w.ID][partFollow]
 		cur, err := cursorOf(t)
@@ -88,12 +88,12 @@ func followings(list []*watch, tasks map[holdfast.ID]map[string]pipeline.Task) m
 		f, known := telegram.FollowsOf(cur.At)
 		of[w.ID] = following{Follows: f, Known: known}
 		if !f.Joined && w.Paused == nil {
-			unjoined++
+			unjoined[f.Account]++
 		}
 	}
 	for id, f := range of {
-		if f.Unjoined = unjoined; !f.Joined {
-			f.Bound = f.Pause * time.Duration(max(unjoined, 1))
+		if f.Unjoined = unjoined[f.Account]; !f.Joined {
+			f.Bound = f.Pause * time.Duration(max(f.Unjoined, 1))
 		}
 		of[id] = f
 	}
@@ -109,7 +109,7 @@ func (f following) text() string {
 	case !f.Known:
 		return fmt.Sprintf("whether it is joined is not known yet: up to %s", f.Bound)
 	}
-	return fmt.Sprintf("not joined: asked every %s, of %d such channels, so up to %s", f.Pause, f.Unjoined, f.Bound)
+	return fmt.Sprintf("not joined: asked every %s, beside %d other such channels, so up to %s", f.Pause, max(f.Unjoined-1, 0), f.Bound)
 }
 
 func (s seenAfter) text() string {

@@ -55,8 +55,9 @@ func memberOf(ch *tg.Channel) int8 {
 
 // Follows is how a channel is followed.
 type Follows struct {
-	Joined bool          // the service tells by itself that something has happened
-	Pause  time.Duration // between two questions, as the service wanted it last, or as it usually does
+	Account string        // that asks, by the node's own word
+	Joined  bool          // the service tells by itself that something has happened
+	Pause   time.Duration // between two questions, as the service wanted it last, or as it usually does
 }
 
 // FollowsOf says how a Task follows a channel, by its Cursor; known is false as long as
@@ -66,7 +67,7 @@ func FollowsOf(cur []byte) (f Follows, known bool) {
 	if err != nil || c.Channel == 0 || c.Follow.PTS == 0 {
 		return f, false
 	}
-	f.Joined, f.Pause = c.Follow.Member == joined, time.Duration(c.Follow.Pause)*time.Second
+	f.Account, f.Joined, f.Pause = c.Account, c.Follow.Member == joined, time.Duration(c.Follow.Pause)*time.Second
 	if f.Pause == 0 {
 		f.Pause = usualWait
 	}
