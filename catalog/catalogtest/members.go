@@ -21,7 +21,7 @@ func testRecord(t *testing.T, open Open) {
 	until := holdfast.At(w.clock.Add(time.Hour))
 	w.line(0, "changed", nil, map[string]any{"reference": "first"})
 	w.clock = w.clock.Add(-time.Minute)
-	w.line(0, "changed", nil, map[string]any{"canary": []string{"telegram:@own"}, "depth": 0, "egress": "direct", "keywords": []string{"k"}, "legal_basis": "l", "mandate": "m", "purpose": "p",
+	w.line(0, "changed", nil, map[string]any{"canary": []string{"telegram:@own"}, "comments": true, "depth": 0, "egress": "direct", "keywords": []string{"k"}, "legal_basis": "l", "mandate": "m", "purpose": "p",
 		"reference": "second", "since": until, "sources": []string{"*.host"}, "until": until, "zz": "for later use"})
 	w.line(0, "opened", nil, map[string]any{"name": "again"})
 	w.line(1, "changed", nil, map[string]any{"reference": "taken back"})

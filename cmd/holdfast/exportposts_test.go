@@ -271,14 +271,21 @@ func TestExportWindow(t *testing.T) {
 	n, _, _ := harbour(t, 250)
 	askPosts(t, n, exitDone, "seal")
 	out, _ := askPosts(t, n, exitDone, "--json", "posts", "@harbour")
-	posted := regexp.MustCompile(`"posted":"([^"]+)"`).FindAllStringSubmatch(out, -1)
+	var posted []string
+	for line := range strings.Lines(out) {
+		var row struct{ Posted string }
+		if err := json.Unmarshal([]byte(line), &row); err != nil || row.Posted == "" {
+			t.Fatalf("no post: %q, %v", line, err)
+		}
+		posted = append(posted, row.Posted)
+	}
 	if len(posted) != 250 {
 		t.Fatalf("%d posts", len(posted))
 	}
 	dir := t.TempDir()
 	askPosts(t, n, exitCould, "export", "@harbour", filepath.Join(dir, "none.zip"), "--until", "2001-01-01")
 	file := filepath.Join(dir, "all.zip")
-	askPosts(t, n, exitDone, "export", "@harbour", file, "--since", posted[0][1], "--pages", "no")
+	askPosts(t, n, exitDone, "export", "@harbour", file, "--since", posted[0], "--pages", "no")
 	provenBundle(t, n, file)
 	all := wholeBundle(t, file)
 	for i := range 250 {
@@ -286,7 +293,7 @@ func TestExportWindow(t *testing.T) {
 			t.Errorf("post %d is in %v", i+1, got)
 		}
 	}
-	askPosts(t, n, exitDone, "export", "@harbour", filepath.Join(dir, "part.zip"), "--since", posted[0][1], "--pages", "no", "--size", "1MiB")
+	askPosts(t, n, exitDone, "export", "@harbour", filepath.Join(dir, "part.zip"), "--since", posted[0], "--pages", "no", "--size", "1MiB")
 	provenBundle(t, n, filepath.Join(dir, "part-1.zip"))
 }
 
