@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/collectors/telegram"
 	"holdfast/messages"
+	"holdfast/scope"
 )
 
 // canaryOptions are the flags of `watch canary`.
@@ -131,7 +132,7 @@ func (n *node) canaryAllowed(ctx context.Context, p canaryPlace) error {
 	if !slices.Contains(cs.Record.Canary, string(p.source)) {
 		return usageError("case %.80q does not say that posts may be written in %s: `holdfast case edit %s --canary %s` says so; nothing was written", cs.Name, p.source, p.home, p.source)
 	}
-	if why := outsidePeriod(cs.Record, time.Now()); why != "" {
+	if why := scope.Period(cs.Record, time.Now()); why != "" {
 		return usageError("case %.80q: %s; nothing was written", cs.Name, why)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/messages"
+	"holdfast/scope"
 )
 
 // recordFlags are the flags of case new and case edit.
@@ -122,7 +123,7 @@ func scopeSources(list []string) (out []string, err error) {
 			out = append(out, string(src))
 			continue
 		}
-		p, err := parsePattern(s)
+		p, err := scope.Parse(s)
 		if err != nil {
 			return nil, usageError("--scope-source %w", err)
 		}

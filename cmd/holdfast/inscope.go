@@ -15,6 +15,7 @@ import (
 	"holdfast/collectors"
 	"holdfast/messages"
 	"holdfast/pipeline"
+	"holdfast/scope"
 	"holdfast/search"
 )
 
@@ -67,7 +68,7 @@ func (n *node) inPeriod(ctx context.Context, home holdfast.ID, first, reason str
 	if err != nil {
 		return out, err
 	}
-	why := outsidePeriod(cs.Record, time.Now())
+	why := scope.Period(cs.Record, time.Now())
 	if why == "" {
 		return out, nil
 	}
@@ -79,12 +80,18 @@ func (n *node) inPeriod(ctx context.Context, home holdfast.ID, first, reason str
 
 // outside is what one capture breaks of the rules that are known before it.
 func outside(r catalog.Record, s holdfast.Source, now time.Time, via string) (rules []string) {
-	for _, why := range []string{outsidePeriod(r, now), outsideSource(r, string(s)), outsideEgress(r.Egress, via)} {
+	for _, why := range []string{scope.Period(r, now), outsideSource(r, string(s)), scope.Egress(r.Egress, via)} {
 		if why != "" {
 			rules = append(rules, why)
 		}
 	}
 	return rules
+}
+
+// outsideSource is the rule that a Source breaks, or "". A channel takes its public
+// pages.
+func outsideSource(r catalog.Record, s string) string {
+	return scope.Source(r.Sources, s, asTelegram(s))
 }
 
 // outsideComments says why what people answered is not to be captured: a Case whose
@@ -112,7 +119,7 @@ func (r *round) stillInside(ctx context.Context, t pipeline.Task, o taskOptions)
 	if via == "" {
 		via = collectors.EgressDirect
 	}
-	for rule, why := range map[string]string{"period: ": outsidePeriod(rec, time.Now()), "egress: ": outsideEgress(rec.Egress, via)} {
+	for rule, why := range map[string]string{"period: ": scope.Period(rec, time.Now()), "egress: ": scope.Egress(rec.Egress, via)} {
 		given := slices.ContainsFunc(o.Outside, func(s string) bool { return strings.HasPrefix(s, rule) })
 		if why != "" && !given {
 			return fmt.Errorf("%.300s: %w: %s; change the scope with `holdfast case edit`, or give it up with `holdfast task drop`", t.Source, errOutside, why)

@@ -16,6 +16,7 @@ import (
 	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/pipeline"
+	"holdfast/scope"
 )
 
 // linkBudget counts the pages of each Case that were begun within a day.
@@ -178,7 +179,7 @@ func (w *watchRun) linkTask(ctx context.Context, t pipeline.Task, of *watch, l l
 		if err != nil {
 			return nil, err
 		}
-		if rec.Egress == "" || outsideSource(rec, string(s)) != "" || outsidePeriod(rec, time.Now()) != "" || !w.mayLink(of, home) {
+		if rec.Egress == "" || outsideSource(rec, string(s)) != "" || scope.Period(rec, time.Now()) != "" || !w.mayLink(of, home) {
 			continue
 		}
 		opts, err := json.Marshal(taskOptions{AllowPrivate: of.AllowPrivate, Via: rec.Egress, RetryFor: linkRetry, Watch: of.ID, Part: partLink})

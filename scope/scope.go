@@ -1,8 +1,16 @@
-package main
+// Package scope says what a Case's record takes: which Sources, in which period, by
+// which way out. It holds something against the record and returns the rule that is
+// broken, as it is sealed with the Capture, or "". What that means (refused, or flagged
+// with a reason) is for others.
+//
+// A scope was made to narrow: what cannot be read is outside of it, and a pattern and
+// what is held against it are read by the same rules, so both have one spelling.
+package scope
 
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,8 +21,8 @@ import (
 	"holdfast/egress"
 )
 
-// pattern is a source of a Case's scope: `[scheme://][*.]host[:port][/path]`.
-type pattern struct {
+// A Pattern is a web source of a Case's scope: `[scheme://][*.]host[:port][/path]`.
+type Pattern struct {
 	scheme string // "" is http or https
 	sub    bool   // subdomains of host, and not host itself
 	host   string
@@ -22,10 +30,10 @@ type pattern struct {
 	path   string // "" is any
 }
 
-// parsePattern reads a source of a scope by the WHATWG rules, as a URL is read
+// Parse reads a web source of a scope by the WHATWG rules, as a URL is read
 // that is held against it: so both have one spelling.
-func parsePattern(s string) (pattern, error) {
-	p, rest := pattern{}, s
+func Parse(s string) (Pattern, error) {
+	p, rest := Pattern{}, s
 	if scheme, after, ok := strings.Cut(s, "://"); ok {
 		if p.scheme, rest = strings.ToLower(scheme), after; p.scheme != "http" && p.scheme != "https" {
 			return p, fmt.Errorf("%.200q: a scope knows http and https", s)
@@ -51,7 +59,7 @@ func parsePattern(s string) (pattern, error) {
 }
 
 // String is the one spelling that is recorded.
-func (p pattern) String() string {
+func (p Pattern) String() string {
 	s := p.host
 	if p.sub {
 		s = "*." + s
@@ -67,7 +75,7 @@ func (p pattern) String() string {
 
 // matches holds a Source against the pattern. A path takes whole segments: /news
 // takes /news and /news/1, and not /newspaper.
-func (p pattern) matches(u *url.Url) bool {
+func (p Pattern) matches(u *url.Url) bool {
 	host, path := u.Hostname(), u.Pathname()
 	switch {
 	case p.scheme != "" && u.Scheme() != p.scheme,
@@ -80,23 +88,21 @@ func (p pattern) matches(u *url.Url) bool {
 	return p.path == "" || path == p.path || strings.HasPrefix(path, strings.TrimSuffix(p.path, "/")+"/")
 }
 
-// outsideSource is the rule that a Source breaks, or "". What cannot be read is
-// outside: the office's pattern was meant to narrow.
-func outsideSource(r catalog.Record, s string) string {
-	if len(r.Sources) == 0 {
+// Source is the rule that a Source breaks, of a record with these sources; none takes
+// all. names are what the Source is besides: a page of a channel is taken with the
+// channel.
+func Source(sources []string, source string, names ...string) string {
+	if len(sources) == 0 || takesTelegram(sources, source) || slices.ContainsFunc(names, func(n string) bool { return takesTelegram(sources, n) }) {
 		return ""
 	}
-	if takesTelegram(r.Sources, s) || takesTelegram(r.Sources, asTelegram(s)) { // a channel takes its public pages
-		return ""
-	}
-	if u, err := url.Parse(s); err == nil && !strings.HasPrefix(s, "telegram:") {
-		for _, text := range r.Sources {
-			if p, err := parsePattern(text); err == nil && p.matches(u) {
+	if u, err := url.Parse(source); err == nil && !strings.HasPrefix(source, "telegram:") {
+		for _, text := range sources {
+			if p, err := Parse(text); err == nil && p.matches(u) {
 				return ""
 			}
 		}
 	}
-	return fmt.Sprintf("source: %.300s is in none of the %d sources of the scope", s, len(r.Sources))
+	return fmt.Sprintf("source: %.300s is in none of the %d sources of the scope", source, len(sources))
 }
 
 // takesTelegram says whether one of the sources is this channel or post, or the
@@ -110,9 +116,9 @@ func takesTelegram(sources []string, s string) bool {
 	return false
 }
 
-// outsidePeriod is the rule that a capture made now breaks, or "". Files that are
+// Period is the rule that a capture made now breaks, or "". Files that are
 // handed over are held against it too: it is about when the office may collect.
-func outsidePeriod(r catalog.Record, now time.Time) string {
+func Period(r catalog.Record, now time.Time) string {
 	switch t := holdfast.At(now); {
 	case !r.Since.IsZero() && t.Before(r.Since.Time):
 		return fmt.Sprintf("period: it is %s, and the period of the case begins %s", t, r.Since)
@@ -122,9 +128,9 @@ func outsidePeriod(r catalog.Record, now time.Time) string {
 	return ""
 }
 
-// outsideEgress is the rule that the network exit asked for breaks, or "". Where
-// none was asked for, what the Case demands is taken (wayOut).
-func outsideEgress(demanded, asked string) string {
+// Egress is the rule that the network exit asked for breaks, or "". Where
+// none was asked for, what the Case demands is taken.
+func Egress(demanded, asked string) string {
 	if demanded == "" || asked == "" || demanded == asked {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package main
+package scope
 
 import (
 	"strings"
@@ -26,12 +26,12 @@ func TestScopeSource(t *testing.T) {
 		"[::1]:81/x":             {"http://[0:0::1]:81/x", "http://[::2]:81/x"},
 		"127.1":                  {"http://127.0.0.1/ http://0x7f.1/", "http://127.0.0.2/"},
 	} {
-		p, err := parsePattern(pattern)
+		p, err := Parse(pattern)
 		if err != nil {
 			t.Errorf("%s: %v", pattern, err)
 			continue
 		}
-		again, err := parsePattern(p.String())
+		again, err := Parse(p.String())
 		if err != nil || again != p {
 			t.Errorf("%s is written %s and read as %+v, %v", pattern, p, again, err)
 		}
@@ -48,9 +48,30 @@ func TestScopeSource(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "*", "*.", "ftp://h", "h?q", "h#f", "u@h", "*.*.h", "h*", "https://", "/path", "a b", "h\\x", "//h", "javascript:alert(1)://h", strings.Repeat("h", 2000)} {
-		if p, err := parsePattern(bad); err == nil {
+		if p, err := Parse(bad); err == nil {
 			t.Errorf("%q is a pattern: %+v", bad, p)
 		}
+	}
+}
+
+// TestScopeOf guards which Sources a record takes by any of their names, and that
+// what cannot be read is outside.
+func TestScopeOf(t *testing.T) {
+	sources := []string{"telegram:@a", "telegram:@b/7", "example.org", "ftp://not a pattern"}
+	for s, want := range map[string]bool{"telegram:@a": true, "telegram:@a/1": true, "telegram:@ab": false, "telegram:@b": false, "telegram:@b/7": true, "telegram:@b/71": false,
+		"https://example.org/x": true, "https://t.me/a": false, "received:1": false, "": false, "https://[": false} {
+		if got := Source(sources, s); (got == "") != want {
+			t.Errorf("%q: %q", s, got)
+		}
+	}
+	if got := Source(sources, "https://t.me/a", "telegram:@a"); got != "" {
+		t.Errorf("a page of the channel: %q", got)
+	}
+	if got := Source(sources, "https://t.me/c", "telegram:@c"); got == "" {
+		t.Error("a page of another channel is taken")
+	}
+	if got := Source(nil, "https://["); got != "" {
+		t.Errorf("a record without sources: %q", got)
 	}
 }
 
@@ -64,11 +85,11 @@ func TestScopePeriod(t *testing.T) {
 	}
 	r := catalog.Record{Since: at("2026-01-01T00:00:00Z"), Until: at("2026-01-31T23:59:59.999Z")}
 	for now, want := range map[string]bool{"2025-12-31T23:59:59.999Z": false, "2026-01-01T00:00:00Z": true, "2026-01-31T23:59:59.999Z": true, "2026-02-01T00:00:00Z": false} {
-		if got := outsidePeriod(r, at(now).Time); (got == "") != want {
+		if got := Period(r, at(now).Time); (got == "") != want {
 			t.Errorf("%s: %q", now, got)
 		}
 	}
-	if outsidePeriod(catalog.Record{}, time.Now()) != "" {
+	if Period(catalog.Record{}, time.Now()) != "" {
 		t.Error("a case without a period refuses")
 	}
 }
@@ -78,7 +99,7 @@ func TestScopeEgress(t *testing.T) {
 		demanded, asked string
 		broken          bool
 	}{{"", "", false}, {"", "vpn", false}, {"vpn", "", false}, {"vpn", "vpn", false}, {"vpn", "direct", true}, {"direct", "vpn", true}, {"vpn", "socks5://u:p@h:1", true}} {
-		if rule := outsideEgress(c.demanded, c.asked); (rule != "") != c.broken || strings.Contains(rule, "u:p") {
+		if rule := Egress(c.demanded, c.asked); (rule != "") != c.broken || strings.Contains(rule, "u:p") {
 			t.Errorf("%+v: %q", c, rule)
 		}
 	}
@@ -90,11 +111,11 @@ func FuzzScope(f *testing.F) {
 	f.Add("*.example.org:443/a", "https://a.example.org/a/b")
 	f.Add("https://[::1]/%2e", "https://[::1]/")
 	f.Fuzz(func(t *testing.T, s, source string) {
-		p, err := parsePattern(s)
+		p, err := Parse(s)
 		if err != nil {
 			return
 		}
-		if again, err := parsePattern(p.String()); err != nil || again != p {
+		if again, err := Parse(p.String()); err != nil || again != p {
 			t.Fatalf("%q is %+v, written %q, read as %+v, %v", s, p, p, again, err)
 		}
 		if u, err := url.Parse(source); err == nil && p.matches(u) && !strings.HasSuffix(u.Hostname(), p.host) {
