@@ -189,7 +189,9 @@ func (l *watchLines) follow(s *benchService, channels, count int, begin func()) 
 			case <-time.After(10 * time.Millisecond):
 			}
 			if time.Now().After(end) {
-				return fmt.Errorf("not within %s: %s", pushedAtMost, what)
+				return locked(&l.mu, func() error {
+					return fmt.Errorf("not within %s: %s; %d histories, %d posts sealed, %d captures whose posts were told are not", pushedAtMost, what, l.begun, len(l.sealed), len(l.of))
+				})
 			}
 		}
 		return nil

@@ -24,7 +24,7 @@ import (
 // serviceWorld is what there is. The first line.
 type serviceWorld struct {
 	Messages int `json:"messages"` // of @harbour
-	Channels int `json:"channels"` // @harbour0000 and so on, with one post each
+	Channels int `json:"channels"` // @harbour0000 and so on, with channelPosts each
 }
 
 // servicePosts asks for posts: half of them in a few channels, the others in any.
@@ -47,8 +47,11 @@ type servicePost struct {
 	Made    time.Time `json:"made"`
 }
 
-// busyChannels are the few.
-const busyChannels = 20
+// busyChannels are the few; channelPosts are what each of all begins with.
+const (
+	busyChannels = 20
+	channelPosts = 20
+)
 
 func benchChannelName(i int) string { return fmt.Sprintf("harbour%04d", i) }
 
@@ -73,7 +76,9 @@ func serveBench(in io.Reader, out io.Writer) error {
 	var channels []*telegramtest.Channel
 	for i := range of.Channels {
 		ch := world.Channel(2000+int64(i), benchChannelName(i), "Harbour news")
-		ch.Post("the first")
+		for k := range channelPosts {
+			ch.Post(fmt.Sprintf("Report %d of the harbour before anybody watched", k))
+		}
 		channels = append(channels, ch)
 	}
 	s, err := telegramtest.Start(world, telegramtest.Options{})

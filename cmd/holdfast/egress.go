@@ -217,6 +217,12 @@ func (n *node) demandedEgress(ctx context.Context, home holdfast.ID) (string, er
 	if err := n.refresh(ctx); err != nil {
 		return "", err
 	}
+	return n.knownEgress(ctx, home)
+}
+
+// knownEgress is demandedEgress by what the catalog knows now, where the index is at
+// work beside.
+func (n *node) knownEgress(ctx context.Context, home holdfast.ID) (string, error) {
 	cs, err := n.cat.Case(ctx, string(home))
 	if errors.Is(err, catalog.ErrNotFound) {
 		return "", nil

@@ -286,12 +286,13 @@ func (w *watchRun) addTasks(ctx context.Context, add []pipeline.Task) error {
 	return nil
 }
 
-// egress is what a Case demands, as it was asked for within scopesLast.
+// egress is what a Case demands, as it was asked for within scopesLast. It does not wait
+// for the index, which works beside: nobody has a turn meanwhile.
 func (w *watchRun) egress(ctx context.Context, home holdfast.ID) (string, error) {
 	if via, ok := w.egresses[home]; ok {
 		return via, nil
 	}
-	via, err := w.n.demandedEgress(ctx, home)
+	via, err := w.n.knownEgress(ctx, home)
 	if err == nil {
 		if w.egresses == nil {
 			w.egresses = map[holdfast.ID]string{}

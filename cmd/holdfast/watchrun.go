@@ -336,7 +336,15 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 // slack is how long after its time a Task may be begun behind others: what is most
 // urgent has the least, so all of them get their turn.
 func (w *watchRun) slack(t *watchTask) time.Duration {
-	s := map[string]time.Duration{partFollow: 0, partSweep: 10 * time.Second, partFurther: 20 * time.Second, partBackfill: 30 * time.Second}[t.part]
+	s := time.Duration(0)
+	switch t.part {
+	case partSweep:
+		s = 10 * time.Second
+	case partFurther:
+		s = 20 * time.Second
+	case partBackfill:
+		s = 30 * time.Second
+	}
 	if k := w.list[t.watch]; k != nil {
 		s += time.Duration(k.priority()-5) * 15 * time.Second
 	}
@@ -375,15 +383,20 @@ func (w *watchRun) next(name string, now time.Time) *watchTask {
 	if w.quick {
 		every = wakeQuick
 	}
-	for _, t := range w.tasks {
-		k := w.list[t.watch]
-		if t.lane != name || t.busy || k == nil || k.Paused != nil {
+	for _, t := range w.tasks { // some thousands, at each turn
+		called, ready := t.called(now, every), !t.due.After(now)
+		named := !called.IsZero()
+		if t.lane != name || t.busy || !named && !ready {
 			continue
 		}
-		if c := t.called(now, every); !c.IsZero() && (woken == nil || c.Before(woken.called(now, every))) {
+		k := w.list[t.watch]
+		if k == nil || k.Paused != nil {
+			continue
+		}
+		if named && (woken == nil || called.Before(woken.called(now, every))) {
 			woken = t
 		}
-		if a := t.due.Add(w.slack(t)); !t.due.After(now) && (due == nil || a.Before(at) || a.Equal(at) && t.id < due.id) {
+		if a := t.due.Add(w.slack(t)); ready && (due == nil || a.Before(at) || a.Equal(at) && t.id < due.id) {
 			due, at = t, a
 		}
 	}
