@@ -71,7 +71,11 @@ func newKillWorld(t *testing.T) *killWorld {
 	w := &killWorld{t: t, dir: t.TempDir(), accepted: map[string]bool{}, homes: map[string]bool{}}
 	t.Cleanup(w.keep)
 	w.bin = filepath.Join(w.dir, "holdfast")
-	if out, err := exec.Command("go", "build", "-o", w.bin, ".").CombinedOutput(); err != nil {
+	build := []string{"build", "-o", w.bin, "."}
+	if raced {
+		build = []string{"build", "-race", "-o", w.bin, "."}
+	}
+	if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	n, err := (&cli{out: io.Discard, errs: io.Discard}).benchNode(t.Context(), w.dir)
@@ -104,6 +108,9 @@ func (w *killWorld) keep() {
 
 // said adds what a process has told on stderr to what is kept.
 func (w *killWorld) said(args []string, errs []byte) {
+	if bytes.Contains(errs, []byte("WARNING: DATA RACE")) {
+		w.t.Errorf("%v: %s", args, errs)
+	}
 	f, err := os.OpenFile(filepath.Join(w.dir, "said.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
 		_, err = fmt.Fprintf(f, "== %s %v\n%s", time.Now().Format(time.RFC3339Nano), args[1:], errs)

@@ -209,6 +209,34 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestFileUnaccepted guards what is held until a Capture is durable: who is killed
+// between a file's last part and that makes the same Capture again, and asks nothing.
+func TestFileUnaccepted(t *testing.T) {
+	k := newFiles(t)
+	film := random(2*partSize + 9)
+	k.post(k.w.Document(501, "film.mp4", "video/mp4", film))
+	f := k.fileOf(t)
+	for i := range 3 {
+		kp := &collectorstest.Keeper{}
+		a, err := k.collector(k.c.o.Line).Collect(t.Context(), collectors.Request{Source: f.Source, Options: f.Options}, kp)
+		for later := (*collectors.Later)(nil); errors.As(err, &later) && later.Progress; {
+			a, err = k.collector(k.c.o.Line).Collect(t.Context(), collectors.Request{Source: f.Source, Options: f.Options}, kp)
+		}
+		if err != nil || a.Accepted == nil || !bytes.Equal((step{a, kp}).object(t, "file.mp4"), film) {
+			t.Fatalf("%d: %v %+v", i, err, a)
+		}
+		if i == 2 {
+			a.Accepted()
+		}
+	}
+	if got := k.w.Parts(501); len(got) != 3 || got[0]+got[partSize]+got[2*partSize] != 3 {
+		t.Errorf("parts were asked for: %v", got)
+	}
+	if left, _ := os.ReadDir(k.partial); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // TestFileAgain guards a file that does not come: it is asked for again later and
 // later, under another key each time, and in the end not by itself; who asks for its
 // post has it asked for. The list says so.

@@ -3,7 +3,6 @@ package telegramtest
 import (
 	"encoding/binary"
 	"fmt"
-	"maps"
 
 	"github.com/gotd/td/tg"
 	"github.com/gotd/td/tgerr"
@@ -84,19 +83,29 @@ func (w *World) place(dc int, in tg.InputFileLocationClass) error {
 	return nil
 }
 
+// partAsked is a question for the part of a file at a byte. One that a client sends
+// once more, because it heard nothing, has the number that it had.
+type partAsked struct{ session, message, at int64 }
+
 // Parts returns how often the part of a file at each byte was asked for.
 func (w *World) Parts(id int64) map[int64]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return maps.Clone(w.parts[id])
+	all := map[int64]int{}
+	for k := range w.parts[id] {
+		all[k.at]++
+	}
+	return all
 }
 
-func (w *World) countPart(id, at int64) {
+func (w *World) countPart(id int64, k partAsked) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.parts == nil {
-		w.parts = map[int64]map[int64]int{}
+		w.parts = map[int64]map[partAsked]bool{}
 	}
 	if w.parts[id] == nil {
-		w.parts[id] = map[int64]int{}
+		w.parts[id] = map[partAsked]bool{}
 	}
-	w.parts[id][at]++
+	w.parts[id][k] = true
 }

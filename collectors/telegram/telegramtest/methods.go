@@ -53,6 +53,7 @@ func methods() map[uint32]method {
 		return s.World.channelDifference(in)
 	}))
 	add(on("upload.getFile", false, func(s *Server, req *tgtest.Request, in *tg.UploadGetFileRequest) (bin.Encoder, error) {
+		s.World.countPart(fileID(in.Location), partAsked{req.Session.ID, req.MsgID, in.Offset})
 		return s.World.getFile(req.DC, in)
 	}))
 	add(on("upload.getFileHashes", false, func(s *Server, req *tgtest.Request, in *tg.UploadGetFileHashesRequest) (bin.Encoder, error) {
@@ -207,7 +208,6 @@ func (w *World) getFile(dc int, in *tg.UploadGetFileRequest) (bin.Encoder, error
 	if in.Offset < 0 || in.Limit < 1 || in.Limit > 1<<20 || in.Offset%4096 != 0 || in.Limit%4096 != 0 {
 		return nil, tgerr.New(400, "LIMIT_INVALID")
 	}
-	w.countPart(fileID(in.Location), in.Offset)
 	from := min(in.Offset, int64(len(b)))
 	to := min(from+int64(in.Limit), int64(len(b)))
 	return encoded(&tg.UploadFile{Type: &tg.StorageFilePartial{}, Mtime: 1, Bytes: b[from:to]}), nil

@@ -22,8 +22,8 @@ type World struct {
 	told      map[int64]int64             // of which part a wrong hash is told; -1: none at all
 	homes     map[int64]int               // where a file is, if that is not where it is said to be
 	reference uint64                      // of files; one of another time is expired
-	parts     map[int64]map[int64]int     // how often the part of a file at a byte was asked for
-	changed   func(*Channel)              // tells the sessions; may be nil
+	parts     map[int64]map[partAsked]bool
+	changed   func(*Channel) // tells the sessions; may be nil
 }
 
 // NewWorld is an empty one on the machine's clock.
