@@ -60,20 +60,26 @@ func (x *Index) Drain(ctx context.Context) (total int, err error) {
 }
 
 // step reads results first and tells them last: a result is written after its
-// captures were normalised, so all of these are told before it.
+// captures were normalised, so all of these are told before it. What is normalised
+// after the results were read is not waited for: on a busy node that has no end.
 func (x *Index) step(ctx context.Context) (n int, err error) {
 	from, results, err := receive(ctx, x.Queue, StageResults, x.Partition, Bounds{NoWait: true})
 	if err != nil {
 		return 0, err
 	}
-	for {
-		m, err := x.accepted(ctx)
+	normalised, err := x.Queue.Position(ctx, StageNormalise, x.Partition)
+	if err != nil {
+		return 0, err
+	}
+	for at := int64(-1); at < normalised; {
+		m, to, err := x.accepted(ctx)
 		if n += m; err != nil {
 			return n, err
 		}
 		if m == 0 {
 			break
 		}
+		at = to
 	}
 	if len(results) == 0 {
 		return n, nil
@@ -84,10 +90,11 @@ func (x *Index) step(ctx context.Context) (n int, err error) {
 	return n + len(results), x.advance(ctx, StageResults, from, len(results))
 }
 
-func (x *Index) accepted(ctx context.Context) (int, error) {
+// accepted tells what is normalised, as far as position to.
+func (x *Index) accepted(ctx context.Context) (n int, to int64, err error) {
 	from, got, err := receive(ctx, x.Queue, StageIndex, x.Partition, Bounds{NoWait: true})
 	if err != nil || len(got) == 0 {
-		return 0, err
+		return 0, from, err
 	}
 	items := make([]Item, 0, len(got))
 	for _, m := range got {
@@ -99,9 +106,10 @@ func (x *Index) accepted(ctx context.Context) (int, error) {
 		items = append(items, it)
 	}
 	if err := x.Indexer.Accepted(ctx, items); err != nil {
-		return 0, err
+		return 0, from, err
 	}
-	return len(got), x.advance(ctx, StageIndex, from, len(got))
+	to = from + int64(len(got))
+	return len(got), to, x.advance(ctx, StageIndex, from, len(got))
 }
 
 func (x *Index) outcomes(ctx context.Context, results []Message) []Outcome {

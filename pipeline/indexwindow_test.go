@@ -62,3 +62,49 @@ func TestIndexWindow(t *testing.T) {
 		t.Errorf("6 messages were told in %d calls", calls)
 	}
 }
+
+// busyIndexer is one of a node where something new is accepted whenever it looks.
+type busyIndexer struct {
+	accept         func()
+	accepted, told int
+}
+
+func (b *busyIndexer) Accepted(context.Context, []pipeline.Item) error {
+	if b.accepted++; b.accepted < 50 {
+		b.accept()
+	}
+	return nil
+}
+
+func (b *busyIndexer) Sealed(context.Context, []pipeline.Outcome) error {
+	b.told = b.accepted
+	return nil
+}
+
+// TestIndexBusy: what is sealed is told behind its captures, and not behind all that is
+// accepted meanwhile.
+func TestIndexBusy(t *testing.T) {
+	ctx := t.Context()
+	q, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "queue.db"), sqlite.Options{})
+	must(t, err)
+	defer q.Close()
+	n := int64(0)
+	accept := func() {
+		n++
+		_, err := q.Publish(ctx, nil, captured(t, holdfast.NewID()))
+		must(t, err)
+		must(t, q.Advance(ctx, pipeline.Ack{Stage: pipeline.StageNormalise, From: n - 1, To: n}))
+	}
+	accept()
+	accept()
+	o := pipeline.Outcome{Seal: "seal", State: pipeline.StateSealed}
+	body, err := o.Encode()
+	must(t, err)
+	must(t, q.Advance(ctx, pipeline.Ack{Stage: pipeline.StagePreserve, To: 2}, pipeline.Message{Body: body}))
+	b := &busyIndexer{accept: accept}
+	_, err = (&pipeline.Index{Queue: q, Indexer: b}).Drain(ctx)
+	must(t, err)
+	if b.told == 0 || b.told > 2 || b.accepted != 50 {
+		t.Errorf("the result was told after %d of %d calls", b.told, b.accepted)
+	}
+}
