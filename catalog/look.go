@@ -28,6 +28,9 @@ type Looker interface {
 	// [MaxOlder] posts in a row that are older. It holds nothing open between two
 	// yields. An error ends it.
 	Looks(ctx context.Context, channel string, since holdfast.Time) iter.Seq2[Look, error]
+
+	// PageLooks yields the same of what the public pages of a channel have shown.
+	PageLooks(ctx context.Context, channel string, since holdfast.Time) iter.Seq2[Look, error]
 }
 
 // Schedule are the ages of a post at which it is looked at again, ascending.

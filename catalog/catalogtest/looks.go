@@ -38,6 +38,24 @@ func testLooks(t *testing.T, open Open) {
 		if got := Collect(t, c.Looks(t.Context(), strconv.FormatInt(ch.id, 10), holdfast.Time{})); fmt.Sprint(got) != fmt.Sprint(ch.looks(holdfast.Time{})) {
 			t.Errorf("a page of the web counts as a look: %v", got)
 		}
+		id, shown := strconv.FormatInt(ch.id, 10), 0
+		for _, p := range ch.posts {
+			if !p.gone {
+				shown++
+			}
+		}
+		pages := Collect(t, c.PageLooks(t.Context(), id, holdfast.Time{}))
+		for i, l := range pages {
+			if l.Kind != catalog.Seen || l.At != holdfast.At(w.clock.Add(1e12)) || i > 0 && pages[i-1].ID <= l.ID {
+				t.Errorf("a page showed %+v", l)
+			}
+		}
+		if len(pages) != shown || len(pages) == 0 {
+			t.Errorf("a page showed %d posts, want %d", len(pages), shown)
+		}
+		if got := Collect(t, c.PageLooks(t.Context(), strconv.FormatInt(w.channels[1].id, 10), holdfast.Time{})); len(got) != 0 {
+			t.Errorf("no page showed %v", got)
+		}
 		if got := Collect(t, c.Looks(t.Context(), "77", holdfast.Time{})); len(got) != 0 {
 			t.Errorf("a channel that nobody knows: %v", got)
 		}

@@ -14,9 +14,18 @@ import (
 
 // Looks implements [catalog.Looker].
 func (c *Catalog) Looks(ctx context.Context, channel string, since holdfast.Time) iter.Seq2[catalog.Look, error] {
+	return c.looksBy(ctx, channel, since, false)
+}
+
+// PageLooks implements [catalog.Looker].
+func (c *Catalog) PageLooks(ctx context.Context, channel string, since holdfast.Time) iter.Seq2[catalog.Look, error] {
+	return c.looksBy(ctx, channel, since, true)
+}
+
+func (c *Catalog) looksBy(ctx context.Context, channel string, since holdfast.Time, web bool) iter.Seq2[catalog.Look, error] {
 	return func(yield func(catalog.Look, error) bool) {
 		for below, older := int64(math.MaxInt64), 0; ; {
-			got, err := c.looks(ctx, channelNumber(channel), below)
+			got, err := c.looks(ctx, channelNumber(channel), below, web)
 			if err != nil {
 				yield(catalog.Look{}, fmt.Errorf("look for posts of channel %.40q: %w", channel, err))
 				return
@@ -42,7 +51,7 @@ func (c *Catalog) Looks(ctx context.Context, channel string, since holdfast.Time
 // looks reads a page. The joins are crossed so that the posts lead: they are read
 // in the order of their index, and no further than the page. Time and kind are one
 // number, so that they are of one fact.
-func (c *Catalog) looks(ctx context.Context, channel, below int64) (out []catalog.Look, err error) {
+func (c *Catalog) looks(ctx context.Context, channel, below int64, web bool) (out []catalog.Look, err error) {
 	err = c.view(ctx, func(tx *sql.Tx) error {
 		return each(ctx, tx, func(scan func(...any) error) error {
 			var l catalog.Look
@@ -53,8 +62,8 @@ func (c *Catalog) looks(ctx context.Context, channel, below int64) (out []catalo
 			return err
 		}, `SELECT s.post, min(s.posted), max(a.received * 4 + s.kind)
 			FROM sight s CROSS JOIN answer a ON a.n = s.answer CROSS JOIN capture c ON c.n = a.capture
-			WHERE s.channel = ? AND s.post < ? AND c.shown = 1 AND a.how <> ?
-			GROUP BY s.post HAVING min(s.posted) IS NOT NULL ORDER BY s.post DESC LIMIT ?`, channel, below, []byte(catalog.HowWeb), page)
+			WHERE s.channel = ? AND s.post < ? AND c.shown = 1 AND (a.how = ?) = ?
+			GROUP BY s.post HAVING min(s.posted) IS NOT NULL ORDER BY s.post DESC LIMIT ?`, channel, below, []byte(catalog.HowWeb), web, page)
 	})
 	return out, err
 }

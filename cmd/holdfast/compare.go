@@ -34,6 +34,7 @@ type pair struct {
 	home           holdfast.ID // of the page's capture
 	missing        *missing    // newer than page, or all that there is
 	unread         error       // why it could not be compared
+	fresh          bool        // it is written now, and was not before
 	viewed, listed bool        // there is a page; there is a record
 }
 
@@ -73,8 +74,15 @@ func (c *cli) compare(ctx context.Context, n *node, name telegram.Name, channels
 	if name.Post > 0 && len(pairs) == 0 {
 		return fmt.Errorf("posts: post %d of @%s was never seen; `holdfast capture %s` asks for it", name.Post, name.Channel, name.Source())
 	}
-	written, err := n.writeCompared(ctx, pairs)
+	memo := o.memo
+	if memo == nil {
+		memo = newComparedMemo()
+	}
+	written, err := n.writeCompared(ctx, pairs, memo)
 	for _, x := range pairs {
+		if o.memo != nil && !x.fresh && x.missing == nil { // it was told when it was written
+			continue
+		}
 		if !o.after || x.fields != nil || x.missing != nil {
 			c.sayPair(x, written)
 		}
@@ -169,10 +177,21 @@ type comparedPost struct {
 	Results map[string]string `json:"results"`
 }
 
+// comparedMemo is what lines of custody say of posts that were compared, by what they
+// say, as far as it was read; of the Cases in homes all.
+type comparedMemo struct {
+	said  map[string]int64
+	homes map[holdfast.ID]bool
+}
+
+func newComparedMemo() *comparedMemo {
+	return &comparedMemo{map[string]int64{}, map[holdfast.ID]bool{}}
+}
+
 // writeCompared writes one line for each two captures, of what no line says yet, and
 // returns the lines that say it, by what they say.
-func (n *node) writeCompared(ctx context.Context, pairs []*pair) (map[string]int64, error) {
-	said, homes := map[string]int64{}, map[holdfast.ID]bool{}
+func (n *node) writeCompared(ctx context.Context, pairs []*pair, memo *comparedMemo) (map[string]int64, error) {
+	said, homes := memo.said, memo.homes
 	type two struct{ home, record, page holdfast.ID }
 	var order []two
 	fresh := map[two][]comparedPost{}
@@ -189,6 +208,7 @@ func (n *node) writeCompared(ctx context.Context, pairs []*pair) (map[string]int
 		if _, is := said[x.key()]; is {
 			continue
 		}
+		x.fresh = true
 		k := two{x.home, x.record.Capture, x.page.Capture}
 		if fresh[k] == nil {
 			order = append(order, k)

@@ -24,6 +24,8 @@ type postsOptions struct {
 	several bool // channels: each line names its own
 	one     bool // post: what its counters were, too
 	after   bool // a capture: nothing is said of what has no other view
+
+	memo *comparedMemo // what was compared already, and is not told again; may be nil
 }
 
 func (c *cli) postsCmd() *cobra.Command {

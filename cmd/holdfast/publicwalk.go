@@ -33,6 +33,7 @@ type pageWish struct {
 type pageWalk struct {
 	Left  int       `json:"left,omitempty"` // posts that are still wanted; 0 is all
 	Since time.Time `json:"since,omitzero"`
+	Down  int64     `json:"down,omitempty"` // to this post, which was seen before
 }
 
 // cannotSee is said, and kept with each page, where there is no account.
@@ -120,6 +121,9 @@ func (p publicPages) walk(a *collectors.Acquired, page *tme.Page, w *pageWish) e
 		return nil
 	}
 	next := *w.Walk
+	if next.Down > 0 && low-1 <= next.Down {
+		return nil
+	}
 	if next.Left > 0 {
 		if next.Left -= len(page.Posts); next.Left <= 0 {
 			return nil

@@ -27,6 +27,7 @@ type publicPagesOf struct {
 	mu     sync.Mutex
 	forged map[string]string // texts that the pages show instead, by NAME/ID
 	asked  []string
+	status int // what every page is answered with; 0: with itself
 }
 
 // tme is
@@ -34,6 +35,7 @@ type publicPagesOf struct {
 //	tme start NAME TELEGRAM          https://…, in $NAME; its certificate in $NAME_ca
 //	tme forge NAME USER ID TEXT      its pages show this text of a post
 //	tme asked NAME N                 it was asked for N pages
+//	tme fail NAME STATUS             every page is answered with that from now on; 0: no more
 func (w *telegramWorld) tme(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: tme start|forge|asked NAME …")
@@ -58,6 +60,12 @@ func (w *telegramWorld) tme(ts *testscript.TestScript, neg bool, args []string) 
 	case "forge":
 		p.mu.Lock()
 		p.forged[args[2]+"/"+args[3]] = args[4]
+		p.mu.Unlock()
+	case "fail":
+		n, err := strconv.Atoi(args[2])
+		ts.Check(err)
+		p.mu.Lock()
+		p.status = n
 		p.mu.Unlock()
 	case "asked":
 		p.mu.Lock()
@@ -106,6 +114,10 @@ func (p *publicPagesOf) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.asked = append(p.asked, r.URL.String())
+	if p.status != 0 {
+		w.WriteHeader(p.status)
+		return
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	p.o.mu.Lock()
 	ch := p.o.channels[m[2]]

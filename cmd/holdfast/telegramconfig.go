@@ -44,6 +44,10 @@ type telegramConfig struct {
 	// Sweep is how old a post is when `watch run` asks for it again: "1m 5m … 30d",
 	// or none.
 	Sweep string `yaml:"sweep"`
+	// WebEvery is how often `watch run` looks at the public page of a channel where no
+	// account can ask, WebPace the least time between two public pages of any: "5m".
+	WebEvery string `yaml:"web_every"`
+	WebPace  string `yaml:"web_pace"`
 }
 
 func (n *node) config() (c config, err error) {
@@ -60,7 +64,7 @@ func (n *node) config() (c config, err error) {
 	if t.Servers != "" && !filepath.IsAbs(t.Servers) {
 		t.Servers = n.path(t.Servers)
 	}
-	for name, to := range map[string]*string{"APP_ID": &t.AppID, "APP_HASH": &t.AppHash, "PROXY": &t.Proxy, "SERVERS": &t.Servers, "SWEEP": &t.Sweep, "WEB": &t.Web} {
+	for name, to := range map[string]*string{"APP_ID": &t.AppID, "APP_HASH": &t.AppHash, "PROXY": &t.Proxy, "SERVERS": &t.Servers, "SWEEP": &t.Sweep, "WEB": &t.Web, "WEB_EVERY": &t.WebEvery, "WEB_PACE": &t.WebPace} {
 		if v := os.Getenv("HOLDFAST_TELEGRAM_" + name); v != "" {
 			*to = v
 		}

@@ -31,6 +31,7 @@ const (
 type crew struct {
 	names []string          // that have a session, in order
 	why   map[string]string // of those that cannot ask: why
+	ended map[string]bool   // of these, who never will by itself
 }
 
 // crew reads who is there and well. busy are those that other processes have.
@@ -42,10 +43,10 @@ func (n *node) crew(now time.Time, busy map[string]time.Time) (c crew, err error
 	if err != nil {
 		return c, err
 	}
-	c.why = map[string]string{}
+	c.why, c.ended = map[string]string{}, map[string]bool{}
 	for _, name := range c.names {
 		if s, ok := states[name]; ok && s.State != telegram.StateOK {
-			c.why[name] = s.words()
+			c.why[name], c.ended[name] = s.words(), s.State != telegram.StateWaiting
 		} else if since, is := busy[name]; is && now.Sub(since) >= crewInUse && now.Sub(since) < crewBusy {
 			c.why[name] = fmt.Sprintf("account %s %s", name, errInUse)
 		}
@@ -112,6 +113,9 @@ func (w *watchRun) assign(ctx context.Context, now time.Time) error {
 	if err != nil { // somebody edits it; it is as it was
 		w.n.log.ErrorContext(ctx, "accounts stay as they were", "err", err)
 		return nil
+	}
+	if err := w.changeMode(c); err != nil {
+		w.n.log.ErrorContext(ctx, "who asks stays as it was", "err", err)
 	}
 	load := map[string]int{}
 	all := slices.SortedFunc(maps.Values(w.list), func(a, b *watched) int { return cmp.Compare(a.ID, b.ID) })

@@ -36,6 +36,7 @@ type watchRow struct {
 	cases               []string
 	lang, note          string
 	media, links, since string
+	web                 string
 	maxSize             string
 	priority            string
 	allowPrivate        bool
@@ -78,12 +79,18 @@ else is given; captured once, it belongs to all its Cases, and is at home in the
 first. A Case that is not there is made.
 
 --list reads a CSV with a head line, of these columns: source, case, lang,
-priority, media, note, links, since, max_size; all but source may be empty or missing, and
+priority, media, note, links, since, max_size, web; all but source may be empty or missing, and
 one source may have several lines, for several Cases. Any wrong line: none is added.
 
 Pages that posts link to are captured at once where the Case names an egress
 ('direct' is one: 'holdfast case edit NAME --egress direct'), inside its scope, and
-not more a day than --links (default 200 for each Case; no: none).
+not more a day than --links (default 200 for each Case; no: none). Under the same
+conditions the public page (t.me) of each post that is new, edited or gone is captured
+and compared with what the service says, up to --web a day (default 200; no: none).
+
+Without an account the public pages are what is looked at; what these cannot show is
+said here, by 'watch list' and by 'watch run'. Once an account is logged in the service
+itself is asked.
 
 exit status: 0 done  1 could not  2 usage, nothing was added`
 	f := cmd.Flags()
@@ -95,7 +102,8 @@ exit status: 0 done  1 could not  2 usage, nothing was added`
 	f.StringVar(&row.maxSize, "max-size", mediaSize, "of such a file; larger ones are listed and not taken; 0 is any")
 	f.StringVar(&row.note, "note", "", "why it is watched; stated in each capture")
 	f.StringVar(&row.links, "links", "", "pages that posts link to, a day at most: a number, or no")
-	f.BoolVar(&row.allowPrivate, "allow-private", false, "of pages that posts link to: permit loopback, private and link-local addresses")
+	f.StringVar(&row.web, "web", "", "public pages (t.me) of posts that are new, edited or gone, a day at most: a number, or no")
+	f.BoolVar(&row.allowPrivate, "allow-private", false, "of such pages: permit loopback, private and link-local addresses")
 	f.StringVar(&row.since, "since", "", "of its history: posts from this day on")
 	return cmd
 }
@@ -137,7 +145,7 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 		if len(rec) > len(all[0]) {
 			return nil, usageError("--list %s, row %d: %d fields, the head has %d", name, w.line, len(rec), len(all[0]))
 		}
-		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since, "max_size": &w.maxSize} {
+		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since, "max_size": &w.maxSize, "web": &w.web} {
 			if at, ok := columns[k]; ok && at < len(rec) && strings.TrimSpace(rec[at]) != "" {
 				*to = strings.TrimSpace(rec[at])
 			}
@@ -151,7 +159,7 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 }
 
 func checkColumns(columns map[string]int) error {
-	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size"}
+	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web"}
 	for k := range columns {
 		if !slices.Contains(known, k) && k != "state" { // of an export
 			return fmt.Errorf("no column %.40q is known: the head line is %s", k, strings.Join(known, ","))
@@ -201,18 +209,26 @@ func (r watchRow) watch() (w watch, err error) {
 	if w.Since, err = parseWhen("since", r.since, false); err != nil {
 		return w, err
 	}
-	switch {
-	case r.links == "":
-	case r.links == "no":
-		w.Links = new(int)
-	default:
-		n, err := strconv.Atoi(r.links)
-		if err != nil || n < 0 || n > maxLinks {
-			return w, fmt.Errorf("links %.20q: how many pages a day, up to %d, or no", r.links, maxLinks)
-		}
-		w.Links = &n
+	if w.Links, err = pagesADay("links", r.links); err != nil {
+		return w, err
 	}
-	return w, nil
+	w.Views, err = pagesADay("web", r.web)
+	return w, err
+}
+
+// pagesADay reads how many; nil: nobody said.
+func pagesADay(what, s string) (*int, error) {
+	switch s {
+	case "":
+		return nil, nil
+	case "no":
+		return new(int), nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > maxLinks {
+		return nil, fmt.Errorf("%s %.20q: how many pages a day, up to %d, or no", what, s, maxLinks)
+	}
+	return &n, nil
 }
 
 // wanted is a checked row with its Cases.
@@ -225,8 +241,8 @@ type wanted struct {
 // watchAdd adds all rows or none. A Case that a row names is made; if the process
 // ends between that and the list, there is a Case without captures.
 func (c *cli) watchAdd(ctx context.Context, n *node, rows []watchRow) error {
-	if names, err := n.sessions(); err == nil && len(names) == 0 {
-		c.complain(errors.New(noAccount))
+	if text := n.withoutAccount(); text != "" {
+		c.complain(errors.New(text))
 	}
 	var all []wanted
 	var bad []error
@@ -331,6 +347,9 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 	}
 	if g.links != "" {
 		k.Links = w.Links
+	}
+	if g.web != "" {
+		k.Views = w.Views
 	}
 	if g.since != "" {
 		k.Since = w.Since

@@ -58,6 +58,14 @@ func (n *node) health(ctx context.Context, channel string, now time.Time) (healt
 		}
 		looks = append(looks, l)
 	}
+	if len(looks) == 0 { // its pages alone were ever looked at
+		for l, err := range n.cat.PageLooks(ctx, channel, holdfast.At(now.Add(-healthDays*24*time.Hour))) {
+			if err != nil {
+				return health{}, err
+			}
+			looks = append(looks, l)
+		}
+	}
 	return healthOf(looks, now), nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"holdfast/collectors/telegram"
 	"holdfast/egress"
 	"holdfast/pipeline"
+	"holdfast/tme"
 )
 
 // sync takes up the list where it has changed, and keeps the Tasks of each watch in
@@ -77,16 +78,18 @@ func (w *watchRun) scan(ctx context.Context) error {
 			w.takeTask(t)
 		}
 	}
-	sweeping := map[holdfast.ID]bool{}
+	sweeping, looking := map[holdfast.ID]bool{}, map[holdfast.ID]bool{}
 	for id, t := range w.tasks {
 		if !found[id] && !t.busy {
 			delete(w.tasks, id)
-		} else if t.part == partSweep {
+		} else if t.part == partSweep && t.telegram != w.byPages {
 			sweeping[t.watch] = true
+		} else if t.part == partLook {
+			looking[t.watch] = true
 		}
 	}
 	for id, k := range w.list {
-		k.sweeping = sweeping[id]
+		k.sweeping, k.looking = sweeping[id], looking[id]
 	}
 	if orphans {
 		_, err := w.n.dropOrphans(ctx)
@@ -107,6 +110,8 @@ func (w *watchRun) takeTask(t pipeline.Task) {
 		if k.telegram = isTelegram(t.Source); k.telegram {
 			var o taskOptions
 			k.file = json.Unmarshal(t.Options, &o) == nil && asksFile(o.Collector)
+		} else if _, ok := tme.ParseAddress(string(t.Source), w.site.hosts); ok {
+			k.lane = lanePages
 		}
 		w.tasks[t.ID] = k
 		if part == partFollow && t.Step > 0 && w.scanned.IsZero() { // nobody was at it until now
@@ -149,7 +154,7 @@ func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
 	for id, k := range w.list {
 		follow := has[id][partFollow]
 		switch {
-		case k.Paused != nil:
+		case k.Paused != nil, w.byPages: // nobody could ask
 		case follow == nil:
 			want[id] = func(s *watch) {
 				s.Turn++

@@ -25,6 +25,13 @@ type linkBudget struct {
 	said  map[holdfast.ID]time.Time // when it was told that the budget is used up
 }
 
+func (b *linkBudget) begin(home holdfast.ID, begun []time.Time) {
+	if b.begun == nil {
+		b.begun, b.said = map[holdfast.ID][]time.Time{}, map[holdfast.ID]time.Time{}
+	}
+	b.begun[home] = begun
+}
+
 // take takes one of most a day; first is true where it is the first that is refused.
 func (b *linkBudget) take(home holdfast.ID, most int, now time.Time) (ok, first bool) {
 	if b.begun == nil {
@@ -56,7 +63,7 @@ func (w *watchRun) countLinks(ctx context.Context) error {
 				continue
 			}
 			seen[id] = true
-			var begun []time.Time
+			var begun, views []time.Time
 			for cp, err := range w.n.cat.Captures(ctx, catalog.Query{Case: id, Kind: holdfast.KindCapture}) {
 				if err != nil {
 					return err
@@ -64,14 +71,12 @@ func (w *watchRun) countLinks(ctx context.Context) error {
 				if cp.Started.Before(day) {
 					break
 				}
-				if strings.HasPrefix(string(cp.Source), "http") && len(begun) < maxLinks {
-					begun = append([]time.Time{cp.Started.Time}, begun...)
+				if strings.HasPrefix(string(cp.Source), "http") {
+					w.countPages(cp, k, &views, &begun)
 				}
 			}
-			if w.links.begun == nil {
-				w.links.begun, w.links.said = map[holdfast.ID][]time.Time{}, map[holdfast.ID]time.Time{}
-			}
-			w.links.begun[id] = begun
+			w.links.begin(id, begun)
+			w.views.begin(id, views)
 		}
 	}
 	return nil
@@ -100,7 +105,7 @@ func (w *watchRun) promote(ctx context.Context, t pipeline.Task, o taskOptions, 
 		of = k.watch
 	}
 	w.mu.Unlock()
-	if k == nil || of.Links != nil && *of.Links == 0 {
+	if k == nil {
 		return nil
 	}
 	var all []pipeline.Task
@@ -112,7 +117,14 @@ func (w *watchRun) promote(ctx context.Context, t pipeline.Task, o taskOptions, 
 		if err != nil {
 			return err
 		}
-		ts, err := w.linksIn(ctx, t, o, &of, b)
+		if of.Links == nil || *of.Links > 0 {
+			ts, err := w.linksIn(ctx, t, o, &of, b)
+			if err != nil {
+				return err
+			}
+			all = append(all, ts...)
+		}
+		ts, err := w.secondViews(ctx, t, o, &of, b)
 		if err != nil {
 			return err
 		}
@@ -244,12 +256,16 @@ func (w *watchRun) mayLink(of *watch, home holdfast.ID) bool {
 	if of.Links != nil {
 		most = *of.Links
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ok, first := w.links.take(home, most, time.Now())
+	return locked(&w.mu, func() bool { return w.may(&w.links, most, of, home, whatLinks) })
+}
+
+// may takes one page of a day's, and says it where there are no more.
+func (w *watchRun) may(b *linkBudget, most int, of *watch, home holdfast.ID, what string) bool {
+	ok, first := b.take(home, most, time.Now())
 	if first {
-		w.tell.say(map[string]any{"event": "budget", "source": of.Source, "case_id": home, "pages": most},
-			"budget    %d pages a day are used up in case %s: what posts link to is not captured for now; `holdfast watch add %s --links N` gives more", most, home, of.Source)
+		flag := map[string]string{whatLinks: "--links", whatViews: "--web"}[what]
+		w.tell.say(map[string]any{"event": "budget", "source": of.Source, "case_id": home, "pages": most, "what": what},
+			"budget    %d %s a day are used up in case %s: no more are captured for now; `holdfast watch add %s %s N` gives more", most, what, home, of.Source, flag)
 	}
 	return ok
 }

@@ -37,6 +37,7 @@ type watch struct {
 	// Links is how many pages that posts link to are captured a day, at most; nil is
 	// what the Case allows (defaultLinks), 0 none.
 	Links        *int           `json:"links,omitempty"`
+	Views        *int           `json:"web,omitempty"`           // likewise of public pages of its posts (defaultViews)
 	Since        holdfast.Time  `json:"since,omitzero"`          // of its history, posts from then on
 	AllowPrivate bool           `json:"allow_private,omitempty"` // of pages that posts link to
 	Added        holdfast.Time  `json:"added"`
@@ -69,6 +70,8 @@ const (
 	partSweep    = "sweep"
 	partFurther  = "further" // named by an answer of another part
 	partLink     = "link"    // a page that a post links to
+	partView     = "view"    // the public page of a post
+	partLook     = "look"    // the newest public page, where no account can ask
 )
 
 // task is the ID of a watch's n-th Task of a kind in a queue: added again after a

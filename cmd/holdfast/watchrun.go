@@ -91,12 +91,16 @@ type watchRun struct {
 	leveled time.Time            // when a channel was given to one that has less to do
 	inUse   map[string]time.Time // accounts that another process was found to have, since when
 
+	site    publicSite // where the public pages are
+	byPages bool       // no account can ask: they are looked at
+
 	mu    sync.Mutex // the loop holds it but for its pauses; Tasks at work take it
 	list  map[holdfast.ID]*watched
 	fresh []pipeline.Task // that answers have asked for
 	also  adding
 	ears  hearing
 	links linkBudget
+	views linkBudget
 }
 
 // watched is a watch, and what is known of it while the process runs.
@@ -107,13 +111,17 @@ type watched struct {
 	sweepAt  time.Time
 	sweeping bool
 	lost     bool   // the channel cannot be read now: its follower says when it can
-	failures uint32 // of sweeps, in a row
+	failures uint32 // of sweeps, or looks at its page, in a row
 	silent   bool
 	healthAt time.Time
 
 	joined bool                 // its account is told by itself what happens there
 	held   map[string]time.Time // accounts that are to wait for long before they ask about it
 	read   reading
+
+	looking bool // at its newest page
+	lookAt  time.Time
+	page    *pageLook // nil: not since this process began
 }
 
 // watchTask is a Task of a watch, as the queue has it.
@@ -138,9 +146,10 @@ type watchTask struct {
 // lane is what works beside others.
 type lane struct {
 	size, busy int
-	account    string    // of a Line
-	hold       time.Time // nothing is begun before
-	woken      int       // Tasks in a row that a push had named
+	account    string        // of a Line
+	every      time.Duration // between two that are begun
+	hold       time.Time     // nothing is begun before
+	woken      int           // Tasks in a row that a push had named
 	fails      uint32
 	said       string
 }
@@ -150,6 +159,7 @@ const (
 	laneTelegram = "telegram"
 	laneFiles    = "files"
 	laneWeb      = "web"
+	lanePages    = "pages" // public pages of Telegram's
 )
 
 // settled is what came of a Task.
@@ -198,6 +208,10 @@ func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 	}
 	w := &watchRun{c: c, n: n, conf: conf, queue: q, door: &telegramDoor{n: n, pushes: make(chan pushed, 1024), apart: true}, inUse: map[string]time.Time{}, tasks: map[holdfast.ID]*watchTask{}, done: make(chan settled),
 		lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: tabs}}, list: map[holdfast.ID]*watched{}, rescan: true}
+	if w.site, err = n.publicSite(); err != nil {
+		return nil, err
+	}
+	w.lanes[lanePages] = &lane{size: 1, every: conf.Pace}
 	if o, err := n.telegramOptions(); err == nil {
 		w.quick = o.Pace == 0
 	}
@@ -246,9 +260,13 @@ func (w *watchRun) begin(ctx context.Context) error {
 	if err := w.freeHeld(ctx); err != nil {
 		return err
 	}
+	if err := w.assign(ctx, time.Now()); err != nil { // whether anybody can ask decides which Tasks there are to be
+		return err
+	}
 	if err := w.sync(ctx, time.Now()); err != nil {
 		return err
 	}
+	w.crewAt = time.Time{}
 	if err := w.assign(ctx, time.Now()); err != nil {
 		return err
 	}
@@ -262,7 +280,7 @@ func (w *watchRun) begin(ctx context.Context) error {
 		return err
 	}
 	w.tell.say(map[string]any{"event": "started", "watches": len(w.list)}, "started   %d sources are watched", len(w.list))
-	if names, err := w.n.sessions(); err == nil && len(names) == 0 && len(w.list) > 0 {
+	if names, err := w.n.sessions(); err == nil && len(names) == 0 && len(w.list) > 0 && !w.byPages {
 		w.c.complain(errors.New(noAccount))
 	}
 	return nil
@@ -324,6 +342,9 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 	if err := w.assign(ctx, now); err != nil {
 		return err
 	}
+	if err := w.looks(ctx, now); err != nil {
+		return err
+	}
 	if err := w.sweeps(ctx, now); err != nil {
 		return err
 	}
@@ -338,6 +359,8 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 func (w *watchRun) slack(t *watchTask) time.Duration {
 	s := time.Duration(0)
 	switch t.part {
+	case partView:
+		s = 5 * time.Second
 	case partSweep:
 		s = 10 * time.Second
 	case partFurther:
@@ -363,6 +386,9 @@ func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
 			t.busy, t.begun, t.woken, t.count = true, now, time.Time{}, time.Time{}
 			l.busy++
 			begun++
+			if l.every > 0 {
+				l.hold = now.Add(l.every)
+			}
 			go func() {
 				got, err := w.r.taskWhen(ctx, t.id, early)
 				w.done <- settled{t, l, got, err}
@@ -386,7 +412,7 @@ func (w *watchRun) next(name string, now time.Time) *watchTask {
 	for _, t := range w.tasks { // some thousands, at each turn
 		called, ready := t.called(now, every), !t.due.After(now)
 		named := !called.IsZero()
-		if t.lane != name || t.busy || !named && !ready {
+		if t.lane != name || t.busy || !named && !ready || t.telegram && w.byPages {
 			continue
 		}
 		k := w.list[t.watch]

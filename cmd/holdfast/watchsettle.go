@@ -14,6 +14,7 @@ import (
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/storage"
+	"holdfast/tme"
 )
 
 // settle takes up what came of a Task.
@@ -29,12 +30,14 @@ func (w *watchRun) settle(ctx context.Context, s settled) error {
 	if n := len(s.got); n > 0 {
 		last := s.got[n-1]
 		delete(w.inUse, l.account)
+		before := l.fails
 		if last.task != t.id { // it was in nobody's hands for long, and has a new ID
 			delete(w.tasks, t.id)
 			t.id = last.task
 			w.tasks[t.id] = t
 		}
 		t.due, t.fails, t.said, l.fails, l.said = last.due, 0, "", 0, ""
+		w.polite(l, last, before, time.Now())
 		if last.next {
 			t.step++
 		}
@@ -58,6 +61,10 @@ func (w *watchRun) answered(t *watchTask, err error) {
 func (w *watchRun) came(ctx context.Context, t *watchTask, last captured) error {
 	k := w.list[t.watch]
 	if k == nil {
+		return nil
+	}
+	if !t.telegram {
+		w.cameByPage(k, t, last, time.Now())
 		return nil
 	}
 	if t.part == partFollow {
@@ -176,6 +183,13 @@ func (w *watchRun) accountWaits(account string, now time.Time) (first time.Time)
 // accepted is called beside the loop, for each Capture.
 func (w *watchRun) accepted(s taken, id holdfast.ID) {
 	watch, part := watchOf(s.Task)
+	var posts []catalog.Answer
+	var page *tme.Page
+	if isTelegram(s.Task.Source) {
+		posts = w.n.answers(s.Acquired)
+	} else if part != partLink {
+		page, posts = w.pageOfWatch(s.Acquired)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k := w.list[watch]
@@ -190,12 +204,20 @@ func (w *watchRun) accepted(s taken, id holdfast.ID) {
 			}
 		}
 	}
+	if post, ok := w.isView(s.Task.Source); ok && part == partView {
+		if s.Acquired.Outcome != collectors.Failed {
+			w.tell.view(id, k.Source, post)
+		}
+		return
+	}
 	if part == partFollow && s.Acquired.Outcome != collectors.Failed {
 		w.ears.heard(k.channel, k.home(), s.Acquired.Ended)
 	}
 	w.also.add(k.Cases[1:], s.Task.Agent, id)
-	posts := w.n.answers(s.Acquired)
-	w.tell.answer(id, k.Source, part, posts, s.Acquired)
+	if page != nil && part == partLook {
+		k.looked(page, s.Acquired.Started)
+	}
+	w.tell.answer(id, k.Source, part == partBackfill || isFirstWalk(s.Task), posts, s.Acquired)
 	if len(w.conf.Sweep) > 0 && len(posts) > 0 && part != partSweep {
 		if at := time.Now().Add(w.conf.Sweep[0]); k.sweepAt.IsZero() || at.Before(k.sweepAt) {
 			k.sweepAt = at

@@ -30,6 +30,8 @@ func (c *cli) watchListCmd() *cobra.Command {
              banned); it is asked again, later and later
   failed     its name leads nowhere; it is tried again a day later
   paused     'watch pause --off' goes on
+  pages      no account can ask: its public pages are looked at, and what these cannot
+             show is said beside it
 
 The delay is measured with the newest posts that were seen as they came. Beside it:
 whether the account has joined the channel, so that the service tells of it by itself;
@@ -106,13 +108,22 @@ func (c *cli) watchList(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
+	pages, site, conf, err := n.pagesNow()
+	if err != nil {
+		return err
+	}
 	now, resolving := time.Now(), 0
 	for _, w := range list {
 		s, err := n.standing(ctx, w, tasks[w.ID], now)
 		if err != nil {
 			return err
 		}
-		if s.State == "resolving" {
+		if s.Mode = modeService; pages != "" {
+			if err := n.standingByPages(ctx, w, &s, site, conf, now); err != nil {
+				return err
+			}
+			s.Mode, s.Cannot = modePages, pages+"; "+conf.cannotFollow()
+		} else if s.State == "resolving" {
 			resolving++
 			s.Left = time.Duration(resolving) * resolvePace
 		}
@@ -139,6 +150,8 @@ type standing struct {
 	Following following
 	Canary    *canaryLast
 	Untold    string // what alerts of it could not be told; "": nothing
+	Mode      string // who is asked
+	Cannot    string // what that cannot show, where it is its public pages
 }
 
 // standing of a watch: from the queue and the catalog alone, whoever asks.
@@ -207,7 +220,7 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 	}
 	row := map[string]any{"source": w.Source, "cases": cases, "case_ids": w.Cases, "state": s.State, "lang": w.Lang, "priority": w.priority(), "media": w.media(), "note": w.Note,
 		"links": w.Links, "since": stated(w.Since), "added": w.Added, "channel": s.Channel, "due": stated(s.Due), "late": int(s.Late.Seconds()), "left": int(s.Left.Seconds()),
-		"posts_a_day": s.Health.PerDay, "last_post": stated(s.Health.Last), "heard": stated(s.Health.Heard), "silent": s.Health.finding(), "failed": w.Failed, "account": w.Account}
+		"posts_a_day": s.Health.PerDay, "last_post": stated(s.Health.Last), "heard": stated(s.Health.Heard), "silent": s.Health.finding(), "failed": w.Failed, "account": w.Account, "web": w.Views, "mode": s.Mode, "cannot_see": s.Cannot}
 	s.Following.row(row, s.Seen)
 	row["canary"], row["alerts"] = nil, s.Untold
 	text := fmt.Sprintf("%-9s  %s  %s", s.State, messages.Visible(string(w.Source)), messages.Visible(strings.Join(cases, ", ")))
@@ -225,7 +238,7 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 		row["canary"] = k.row()
 		delays[2] = fmt.Sprintf("canary, %s ago: %s", hours(max(time.Since(k.At.Time), 0)), k.short())
 	}
-	for _, more := range append(delays, s.Health.finding(), w.Failed, s.Untold) {
+	for _, more := range append(delays, s.Health.finding(), w.Failed, s.Untold, s.Cannot) {
 		if more != "" {
 			text += "\n  " + messages.Visible(more)
 		}
@@ -255,11 +268,15 @@ func (c *cli) watchExportCmd() *cobra.Command {
 				return err
 			}
 			out := csv.NewWriter(c.out)
-			rows := [][]string{{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "state"}}
+			rows := [][]string{{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web", "state"}}
 			for _, w := range list {
 				links := ""
 				if w.Links != nil {
 					links = strconv.Itoa(*w.Links)
+				}
+				web := ""
+				if w.Views != nil {
+					web = strconv.Itoa(*w.Views)
 				}
 				since, maxSize := "", ""
 				if w.Media != "" {
@@ -279,7 +296,7 @@ func (c *cli) watchExportCmd() *cobra.Command {
 							name = string(id)
 						}
 					}
-					rows = append(rows, []string{string(w.Source), name, w.Lang, strconv.Itoa(w.priority()), w.media(), w.Note, links, since, maxSize, w.state()})
+					rows = append(rows, []string{string(w.Source), name, w.Lang, strconv.Itoa(w.priority()), w.media(), w.Note, links, since, maxSize, web, w.state()})
 				}
 			}
 			if err := out.WriteAll(rows); err != nil {

@@ -27,6 +27,8 @@ const defaultSweep = "1m 5m 15m 1h 6h 1d 7d 30d"
 // watchConf is what a person may set for the runner.
 type watchConf struct {
 	Sweep catalog.Schedule
+
+	Every, Pace time.Duration // of public pages: between two of a channel, of any
 }
 
 func (n *node) watchConf() (c watchConf, err error) {
@@ -38,8 +40,25 @@ func (n *node) watchConf() (c watchConf, err error) {
 	if said == "" {
 		said = defaultSweep
 	}
-	c.Sweep, err = parseSweep(said)
+	if c.Sweep, err = parseSweep(said); err != nil {
+		return c, err
+	}
+	if c.Every, err = parsePause("web_every", conf.Telegram.WebEvery, defaultWebEvery, time.Second); err != nil {
+		return c, err
+	}
+	c.Pace, err = parsePause("web_pace", conf.Telegram.WebPace, defaultWebPace, 10*time.Millisecond)
 	return c, err
+}
+
+func parsePause(what, s string, usual, least time.Duration) (time.Duration, error) {
+	if s == "" {
+		return usual, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < least || d > 30*24*time.Hour {
+		return 0, fmt.Errorf("telegram.%s %.40q: a length of time of at least %s, as %s", what, s, least, usual)
+	}
+	return d, nil
 }
 
 // parseSweep reads "1m 5m 1d", ascending, or "none".
@@ -67,6 +86,9 @@ func parseSweep(s string) (out catalog.Schedule, err error) {
 // sweeps adds one sweep for each channel that has posts due, where none is under
 // way. Which are due follows from the catalog, so a crash forgets none.
 func (w *watchRun) sweeps(ctx context.Context, now time.Time) error {
+	if w.byPages {
+		return w.pageSweeps(ctx, now)
+	}
 	if len(w.conf.Sweep) == 0 {
 		return nil
 	}

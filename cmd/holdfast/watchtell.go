@@ -10,6 +10,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors"
+	"holdfast/collectors/telegram"
 	"holdfast/messages"
 )
 
@@ -33,6 +34,7 @@ type teller struct {
 	open    []holdfast.ID // not sealed yet, oldest first
 	indexed map[holdfast.Source]int
 	posts   map[holdfast.ID]int // that accepted captures show
+	memo    *comparedMemo       // of the goroutine that tells
 }
 
 // told is an answer whose posts are to be told of.
@@ -42,6 +44,7 @@ type told struct {
 	quiet   bool
 	gap     string
 	answers []catalog.Answer
+	compare *telegram.Name // the post whose public page this is
 }
 
 func (t *teller) say(object map[string]any, format string, a ...any) {
@@ -51,9 +54,9 @@ func (t *teller) say(object map[string]any, format string, a ...any) {
 }
 
 // answer notes what an answer says; it comes before accepted for the same Capture.
-// The pages of a history are not told post by post.
-func (t *teller) answer(id holdfast.ID, source holdfast.Source, part string, answers []catalog.Answer, a *collectors.Acquired) {
-	k := told{id: id, source: source, quiet: part == partBackfill, answers: answers}
+// The pages of a history are not told post by post: quiet.
+func (t *teller) answer(id holdfast.ID, source holdfast.Source, quiet bool, answers []catalog.Answer, a *collectors.Acquired) {
+	k := told{id: id, source: source, quiet: quiet, answers: answers}
 	for _, r := range a.Reasons {
 		if r.Code == "difference-too-long" {
 			k.gap = r.Detail
@@ -61,14 +64,18 @@ func (t *teller) answer(id holdfast.ID, source holdfast.Source, part string, ans
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.posts == nil {
-		t.posts, t.indexed = map[holdfast.ID]int{}, map[holdfast.Source]int{}
-	}
+	t.begun()
 	for _, x := range answers {
 		t.posts[id] += len(x.Posts)
 	}
 	t.answers = append(t.answers, k)
 	t.indexed[source]++
+}
+
+func (t *teller) begun() {
+	if t.posts == nil {
+		t.posts, t.indexed = map[holdfast.ID]int{}, map[holdfast.Source]int{}
+	}
 }
 
 // behind says whether the catalog lacks answers of a Source that were accepted.
@@ -184,6 +191,9 @@ func (t *teller) tell(ctx context.Context, k told) bool {
 	if k.gap != "" {
 		t.say(map[string]any{"event": "gap", "source": k.source, "capture": k.id, "why": k.gap}, "gap       %s  %s", messages.Visible(string(k.source)), messages.Visible(k.gap))
 	}
+	if k.compare != nil {
+		t.compareView(ctx, *k.compare)
+	}
 	if k.quiet {
 		return true
 	}
@@ -211,8 +221,11 @@ func (t *teller) post(k told, p catalog.Post) {
 			continue
 		}
 		what := "new"
-		if i > 0 {
+		switch before, other := sameKind(p.Versions, i); {
+		case before > 0:
 			what = "edited"
+		case other && v.First.How == catalog.HowWeb:
+			continue // the service has told of it, and this is another view of the same
 		}
 		t.say(map[string]any{"event": "post", "what": what, "source": k.source, "channel": p.Channel, "id": p.ID, "version": i + 1, "posted": stated(v.Posted), "edited": stated(v.Edited),
 			"content": v.Content, "text_digest": v.Text, "seen": v.First.At, "how": v.First.How, "capture": k.id}, "%-9s post %d of %s  version %d  seen %s  %s  %s", what, p.ID, k.source, i+1, v.First.At, v.First.How, k.id)
