@@ -101,8 +101,9 @@ func (w *watchRun) promote(ctx context.Context, t pipeline.Task, o taskOptions, 
 	w.mu.Lock()
 	k := w.list[o.Watch]
 	var of watch
+	channel := ""
 	if k != nil {
-		of = k.watch
+		of, channel = k.watch, k.channel
 	}
 	w.mu.Unlock()
 	if k == nil {
@@ -124,7 +125,7 @@ func (w *watchRun) promote(ctx context.Context, t pipeline.Task, o taskOptions, 
 			}
 			all = append(all, ts...)
 		}
-		ts, err := w.secondViews(ctx, t, o, &of, b)
+		ts, err := w.secondViews(ctx, t, o, &of, channel, b)
 		if err != nil {
 			return err
 		}

@@ -28,16 +28,19 @@ func TestViewsOf(t *testing.T) {
 		}
 		return s + more + "}\n"
 	}
-	head := `{"method":"updates.getChannelDifference","absent":[9],"deleted":[4,5],"count":%d}` + "\n"
+	head := `{"channel":"1001","method":"updates.getChannelDifference","absent":[9],"deleted":[4,5],"count":%d}` + "\n"
 	posts := fmt.Sprintf(head, 5) + line(1, -time.Hour, 0, "") + line(2, -time.Hour, time.Minute, `,"edit_hidden":true`) + line(3, -time.Hour, time.Minute, "") +
 		line(6, -700*time.Millisecond, 0, "") + line(7, time.Hour, 0, "") + `{"content":"` + content.String() + `","id":8,"kind":"service","posted":"` + at(time.Hour) + "\"}\n" + "{\n"
-	got := fmt.Sprint(viewsOf(of, []byte(posts)))
+	got := fmt.Sprint(viewsOf(of, "1001", []byte(posts)))
 	c := content.String()
 	if want := fmt.Sprint([]view{{3, c}, {6, c}, {7, c}, {9, gone}, {4, gone}, {5, gone}}); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if got := viewsOf(of, fmt.Appendf(nil, head, 0)); len(got) != 2 {
+	if got := viewsOf(of, "1001", fmt.Appendf(nil, head, 0)); len(got) != 2 {
 		t.Errorf("without a control: %v", got)
+	}
+	if got := viewsOf(of, "1002", []byte(posts)); got != nil {
+		t.Errorf("of the comments' channel: %v", got)
 	}
 }
 

@@ -33,7 +33,7 @@ func viewsMost(k *watch) int {
 
 // viewHead and viewLine are what is read of posts.jsonl.
 type viewHead struct {
-	Method  string  `json:"method"`
+	Channel string  `json:"channel"`
 	Deleted []int64 `json:"deleted"`
 	Absent  []int64 `json:"absent"`
 	Count   int     `json:"count"`
@@ -61,11 +61,11 @@ const gone = "gone"
 // shows new, edited, or gone, before that is accepted: a crash in between finds them
 // there. Of one content of a post the page is captured once, however often it is
 // seen: so a reaction asks for none, since the ID follows from watch, post and content.
-func (w *watchRun) secondViews(ctx context.Context, t pipeline.Task, o taskOptions, of *watch, posts []byte) (all []pipeline.Task, err error) {
+func (w *watchRun) secondViews(ctx context.Context, t pipeline.Task, o taskOptions, of *watch, channel string, posts []byte) (all []pipeline.Task, err error) {
 	if w.site.base == "" || viewsMost(of) == 0 || !isTelegram(t.Source) || o.Part == partBackfill {
 		return nil, nil
 	}
-	for _, v := range viewsOf(of, posts) {
+	for _, v := range viewsOf(of, channel, posts) {
 		k, err := w.viewTask(ctx, t, of, v)
 		if err != nil {
 			return nil, err
@@ -79,10 +79,10 @@ func (w *watchRun) secondViews(ctx context.Context, t pipeline.Task, o taskOptio
 
 // viewsOf reads which posts these are: posted, or edited for people to see, since the
 // watch was added, or gone.
-func viewsOf(of *watch, posts []byte) (all []view) {
+func viewsOf(of *watch, channel string, posts []byte) (all []view) {
 	first, rest, _ := bytes.Cut(posts, []byte("\n"))
 	var h viewHead
-	if json.Unmarshal(first, &h) != nil {
+	if json.Unmarshal(first, &h) != nil || h.Channel != channel { // of its comments there are no such pages
 		return nil
 	}
 	since := of.Added.Add(-time.Second) // the service's times are whole seconds
