@@ -138,8 +138,19 @@ func (w *watchRun) promote(ctx context.Context, t pipeline.Task, o taskOptions, 
 		return fmt.Errorf("add the pages that posts of %s link to: %w", t.Source, err)
 	}
 	w.asked(all)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.once == nil || len(w.once) > maxOnce {
+		w.once = map[holdfast.ID]bool{}
+	}
+	for _, k := range all {
+		w.once[k.ID] = true
+	}
 	return nil
 }
+
+// maxOnce bounds what is remembered of pages that were asked for.
+const maxOnce = 1 << 16
 
 // linksIn finds the pages in one Object of posts that were posted since the watch
 // was added.
@@ -240,7 +251,8 @@ func linkFrom(f holdfast.Found) (by holdfast.ID, post int64) {
 // linkRetry is for how long a page is tried again that did not come.
 const linkRetry = time.Hour
 
-// isAsked says whether a page waits already, or is at work.
+// isAsked says whether a page waits already, is at work, or was captured while this
+// process runs: the catalog may not know of it yet.
 func (w *watchRun) isAsked(id holdfast.ID) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -249,7 +261,7 @@ func (w *watchRun) isAsked(id holdfast.ID) bool {
 			return true
 		}
 	}
-	return w.tasks[id] != nil
+	return w.tasks[id] != nil || w.once[id]
 }
 
 func (w *watchRun) mayLink(of *watch, home holdfast.ID) bool {

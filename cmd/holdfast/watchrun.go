@@ -101,6 +101,7 @@ type watchRun struct {
 	ears  hearing
 	links linkBudget
 	views linkBudget
+	once  map[holdfast.ID]bool // pages that answers have asked for, since this process began
 }
 
 // watched is a watch, and what is known of it while the process runs.
