@@ -80,6 +80,10 @@ func (c *cli) compare(ctx context.Context, n *node, name telegram.Name, channels
 	}
 	written, err := n.writeCompared(ctx, pairs, memo)
 	for _, x := range pairs {
+		if o.memo != nil && x.unread != nil { // it may be on its way into a pack
+			err = errors.Join(err, x.unread)
+			continue
+		}
 		if o.memo != nil && !x.fresh && x.missing == nil { // it was told when it was written
 			continue
 		}

@@ -10,7 +10,6 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors"
-	"holdfast/collectors/telegram"
 	"holdfast/messages"
 )
 
@@ -34,6 +33,7 @@ type teller struct {
 	open    []holdfast.ID // not sealed yet, oldest first
 	indexed map[holdfast.Source]int
 	posts   map[holdfast.ID]int // that accepted captures show
+	views   []viewed            // not compared yet
 	memo    *comparedMemo       // of the goroutine that tells
 }
 
@@ -44,7 +44,6 @@ type told struct {
 	quiet   bool
 	gap     string
 	answers []catalog.Answer
-	compare *telegram.Name // the post whose public page this is
 }
 
 func (t *teller) say(object map[string]any, format string, a ...any) {
@@ -133,7 +132,7 @@ func (t *teller) run(ctx context.Context) {
 func (t *teller) settle(ctx context.Context, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(tellEvery) {
 		t.mu.Lock()
-		left := len(t.open) + len(t.answers)
+		left := len(t.open) + len(t.answers) + len(t.views)
 		t.mu.Unlock()
 		if left == 0 {
 			return
@@ -142,6 +141,7 @@ func (t *teller) settle(ctx context.Context, d time.Duration) {
 }
 
 func (t *teller) look(ctx context.Context) {
+	t.compareViews(ctx)
 	t.mu.Lock()
 	answers, open := t.answers, t.open
 	t.mu.Unlock()
@@ -190,9 +190,6 @@ func (t *teller) tell(ctx context.Context, k told) bool {
 	}
 	if k.gap != "" {
 		t.say(map[string]any{"event": "gap", "source": k.source, "capture": k.id, "why": k.gap}, "gap       %s  %s", messages.Visible(string(k.source)), messages.Visible(k.gap))
-	}
-	if k.compare != nil {
-		t.compareView(ctx, *k.compare)
 	}
 	if k.quiet {
 		return true

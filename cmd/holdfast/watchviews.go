@@ -175,12 +175,11 @@ func (w *watchRun) isView(s holdfast.Source) (post int64, ok bool) {
 // compareViews holds a page that was captured against the service's own record, once
 // the catalog knows both, and says what came of it. A crash before that leaves it to
 // the next start, which looks at the pages of the last day.
-func (t *teller) compareView(ctx context.Context, name telegram.Name) {
+func (t *teller) compareView(ctx context.Context, name telegram.Name) error {
 	var channels []catalog.Channel
 	for k, err := range t.n.cat.Channels(ctx, name.Channel) {
 		if err != nil {
-			t.n.log.WarnContext(ctx, "not compared with the public page; `holdfast posts --compare` tries again", "source", name.Source(), "err", err)
-			return
+			return err
 		}
 		channels = append(channels, k)
 	}
@@ -189,9 +188,52 @@ func (t *teller) compareView(ctx context.Context, name telegram.Name) {
 	}
 	t.out.Lock()
 	defer t.out.Unlock()
-	if err := t.c.compare(ctx, t.n, name, channels, postsOptions{compare: true, after: true, memo: t.memo}); err != nil {
-		t.n.log.WarnContext(ctx, "not compared with the public page; `holdfast posts --compare` tries again", "source", name.Source(), "err", err)
+	return t.c.compare(ctx, t.n, name, channels, postsOptions{compare: true, after: true, memo: t.memo})
+}
+
+// viewed is a page of one post that is to be compared.
+type viewed struct {
+	id    holdfast.ID
+	name  telegram.Name
+	next  time.Time
+	tries int
+}
+
+// Of pages that cannot be compared yet: what they hold is on its way into a pack.
+const (
+	compareAgain = 500 * time.Millisecond
+	compareTries = 240
+)
+
+// compareViews compares what can be compared now.
+func (t *teller) compareViews(ctx context.Context) {
+	t.mu.Lock()
+	all := t.views
+	t.views = nil
+	t.mu.Unlock()
+	var rest []viewed
+	for _, v := range all {
+		if time.Now().Before(v.next) {
+			rest = append(rest, v)
+			continue
+		}
+		_, err := t.n.cat.Capture(ctx, v.id)
+		if err == nil {
+			err = t.compareView(ctx, v.name)
+		}
+		if err == nil {
+			continue
+		}
+		if v.tries++; v.tries < compareTries && ctx.Err() == nil {
+			v.next = time.Now().Add(compareAgain)
+			rest = append(rest, v)
+			continue
+		}
+		t.n.log.WarnContext(ctx, "not compared with the public page; `holdfast posts --compare` tries again", "source", v.name.Source(), "err", err)
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.views = append(rest, t.views...)
 }
 
 // view notes a page of one post that was accepted, to be compared.
@@ -203,9 +245,7 @@ func (t *teller) view(id holdfast.ID, of holdfast.Source, post int64) {
 	name.Post = int(post)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.begun()
-	t.answers = append(t.answers, told{id: id, source: of, quiet: true, compare: &name})
-	t.indexed[of]++
+	t.views = append(t.views, viewed{id: id, name: name})
 }
 
 // countPages begins with what the last day has seen of a Case: pages of posts, which
