@@ -15,6 +15,7 @@ import (
 	"holdfast/collectors/telegram"
 	"holdfast/hashing"
 	"holdfast/pipeline"
+	"holdfast/scope"
 	"holdfast/tme"
 )
 
@@ -126,7 +127,7 @@ func (w *watchRun) viewTask(ctx context.Context, t pipeline.Task, of *watch, v v
 		if err != nil {
 			return nil, err
 		}
-		if rec.Egress == "" || outsideSource(rec, string(s)) != "" || outsidePeriod(rec, time.Now()) != "" {
+		if rec.Egress == "" || outsideSource(rec, string(s)) != "" || scope.Period(rec, time.Now()) != "" {
 			continue
 		}
 		if !locked(&w.mu, func() bool { return w.may(&w.views, viewsMost(of), of, home, whatViews) }) {
