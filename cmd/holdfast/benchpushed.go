@@ -21,7 +21,8 @@ import (
 // Of following, as `bench telegram` measures it.
 const (
 	pushedPause  = 100 * time.Millisecond // between two posts, of any channel
-	pushedAtMost = 2 * time.Minute        // to begin with, and for the last to be sealed
+	pushedAtMost = 3 * time.Minute        // to begin with, and for the last to be sealed
+	pushedQuiet  = time.Second            // without a line, before the first
 )
 
 // benchPushed watches so many channels with `watch run` in a process of its own, and
@@ -129,6 +130,8 @@ type postKey struct {
 type watchLines struct {
 	mu     sync.Mutex
 	begun  int                       // channels whose history is there
+	open   int                       // captures that are not sealed
+	last   time.Time                 // when a line came
 	of     map[holdfast.ID][]postKey // the posts of a Capture that is not sealed
 	sealed map[postKey]time.Time     // the first time
 	ended  chan struct{}             // closed behind the last line
@@ -154,8 +157,10 @@ func (l *watchLines) line(b []byte, now time.Time) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.last = now
 	switch e.Event {
 	case "accepted":
+		l.open++
 		if e.Part == partBackfill {
 			l.begun++
 		}
@@ -165,6 +170,7 @@ func (l *watchLines) line(b []byte, now time.Time) {
 			l.of[e.Capture] = append(l.of[e.Capture], k)
 		}
 	case "sealed":
+		l.open--
 		var id holdfast.ID
 		if json.Unmarshal(e.ID, &id) != nil {
 			break
@@ -178,7 +184,7 @@ func (l *watchLines) line(b []byte, now time.Time) {
 	}
 }
 
-// follow waits until all is followed, has the posts made and returns how long each
+// follow waits until all is followed and at rest, has the posts made and returns how long each
 // took.
 func (l *watchLines) follow(s *benchService, channels, count int, begin func()) (took []time.Duration, err error) {
 	wait := func(what string, there func() bool) error {
@@ -196,7 +202,8 @@ func (l *watchLines) follow(s *benchService, channels, count int, begin func()) 
 		}
 		return nil
 	}
-	if err := wait("all channels were followed", func() bool { return l.begun >= channels }); err != nil {
+	ready := func() bool { return l.begun >= channels && l.open == 0 && time.Since(l.last) > pushedQuiet }
+	if err := wait("all channels were followed, and what there was was sealed", ready); err != nil {
 		return nil, err
 	}
 	begin()
