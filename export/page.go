@@ -22,6 +22,12 @@ import (
 //go:embed page.html
 var pageHTML string
 
+// headHTML begins every page that is written here: what it may load, its style, and
+// that it is a rehearsal.
+//
+//go:embed head.html
+var headHTML string
+
 //go:embed page.css
 var pageCSS string
 
@@ -40,7 +46,7 @@ func (w *writer) page(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t, err := template.New("page").Parse(pageHTML)
+	t, err := template.New("page").Parse(headHTML + pageHTML)
 	if err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
@@ -67,6 +73,9 @@ type pageView struct {
 	err      error // of reading an exhibit, while the template ran
 	pictures int64 // bytes shown so far
 }
+
+// Heading is the page's title as plain text.
+func (p *pageView) Heading() string { return p.Plain("page.title", "name", p.Name()) }
 
 // Say returns a sentence; pairs are the names and values of its places, as
 // [messages.Args] wants them. Plain is the same for attributes and the title,

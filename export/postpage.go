@@ -37,7 +37,7 @@ func PostPage(p *Post, languages ...string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("page of post %d: %w", p.ID, err)
 	}
-	t, err := template.New("post").Parse(postHTML)
+	t, err := template.New("post").Parse(headHTML + postHTML)
 	if err != nil {
 		return nil, fmt.Errorf("page of post %d: %w", p.ID, err)
 	}
