@@ -30,7 +30,7 @@ type elsewhere struct {
 }
 
 // maxDeaths is how many connections in a row may end before a question is given up.
-const maxDeaths = 3
+const maxDeaths = 6
 
 // errElsewhere is wrapped by the error for a data centre that was not reached, or
 // does not take the account's authorisation. It says nothing of the account.
