@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/canon"
+	"holdfast/export"
 	"holdfast/messages"
 )
 
@@ -44,7 +45,36 @@ func readMes(t *testing.T, training bool) map[string]string {
 	return files
 }
 
-// axe-core finds no fault in the page in any language, light and dark, on a
+// postPages writes the page of a post that has all there is, as evidence and as a
+// rehearsal, in each language.
+func postPages(t *testing.T, training bool) map[string]string {
+	p := onePost(t)
+	p.Training = training
+	line, err := canon.Marshal(map[string]any{"text": "حريق في الميناء a_very_long_word_without_any_place_to_break_" + strings.Repeat("x", 200) + "\n港口发生火灾 🔥"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Title = "حريق في الميناء"
+	p.Versions[2].Line = line
+	langs, err := messages.Languages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, l := range langs {
+		b, err := export.PostPage(p, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["post "+l] = filepath.Join(t.TempDir(), fmt.Sprintf("post-%s-%t.html", l, training))
+		if err := os.WriteFile(files["post "+l], b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// axe-core finds no fault in the pages in any language, light and dark, on a
 // telephone and on a desk, and nothing has to be scrolled sideways.
 func TestAxeFindsNoFault(t *testing.T) {
 	dir := os.Getenv("HOLDFAST_JUDGES")
@@ -71,6 +101,44 @@ func TestAxeFindsNoFault(t *testing.T) {
 		}
 	}
 	t.Logf("axe-core: %d runs", runs)
+}
+
+// The same of the page of a post, and that nothing in it is reordered.
+func TestAxeFindsNoFaultInPosts(t *testing.T) {
+	dir := os.Getenv("HOLDFAST_JUDGES")
+	if dir == "" {
+		t.Skip("set HOLDFAST_JUDGES to the folder of deploy/judges/install")
+	}
+	axe, err := os.ReadFile(filepath.Join(dir, "bin", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReader(t)
+	for lang, file := range postPages(t, true) {
+		for _, scheme := range []string{"light", "dark"} {
+			for _, width := range []int{375, 1280} {
+				name := fmt.Sprintf("%s %s %d", lang, scheme, width)
+				r.open(file, scheme, width)
+				r.overflow(name, width)
+				r.judge(name, string(axe))
+				if scheme == "dark" {
+					continue
+				}
+				var got struct {
+					Checked int
+					Kinds   map[string]int
+					Faults  []string
+				}
+				r.eval(&got, orderJS)
+				for _, f := range got.Faults {
+					t.Errorf("%s: %s", name, f)
+				}
+				if got.Checked < 20 || got.Kinds["digest"] < 2 || got.Kinds["time"] < 4 {
+					t.Errorf("%s: only %d were checked: %v", name, got.Checked, got.Kinds)
+				}
+			}
+		}
+	}
 }
 
 func (r *reader) overflow(name string, width int) {
