@@ -66,7 +66,12 @@ func (w *watchRun) secondViews(ctx context.Context, t pipeline.Task, o taskOptio
 	if w.site.base == "" || viewsMost(of) == 0 || !isTelegram(t.Source) || o.Part == partBackfill {
 		return nil, nil
 	}
+	seen := map[view]bool{} // an answer may show a post several times
 	for _, v := range viewsOf(of, channel, posts) {
+		if seen[v] {
+			continue
+		}
+		seen[v] = true
 		k, err := w.viewTask(ctx, t, of, v)
 		if err != nil {
 			return nil, err
