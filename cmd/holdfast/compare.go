@@ -84,7 +84,7 @@ func (c *cli) compare(ctx context.Context, n *node, name telegram.Name, channels
 			err = errors.Join(err, x.unread)
 			continue
 		}
-		if o.memo != nil && !x.fresh && x.missing == nil { // it was told when it was written
+		if o.memo != nil && !x.fresh && (x.missing == nil || x.missing.Capture != o.view) { // it was told when it was written, or came
 			continue
 		}
 		if !o.after || x.fields != nil || x.missing != nil {

@@ -26,6 +26,7 @@ type postsOptions struct {
 	after   bool // a capture: nothing is said of what has no other view
 
 	memo *comparedMemo // what was compared already, and is not told again; may be nil
+	view holdfast.ID   // with memo: the page that is new, which may be without the post
 }
 
 func (c *cli) postsCmd() *cobra.Command {

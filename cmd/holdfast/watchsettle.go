@@ -206,7 +206,7 @@ func (w *watchRun) accepted(s taken, id holdfast.ID) {
 	}
 	if post, ok := w.isView(s.Task.Source); ok && part == partView {
 		if s.Acquired.Outcome != collectors.Failed {
-			w.tell.view(id, k.Source, post)
+			w.tell.view(id, k.Source, post, false)
 		}
 		return
 	}

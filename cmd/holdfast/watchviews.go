@@ -181,7 +181,8 @@ func (w *watchRun) isView(s holdfast.Source) (post int64, ok bool) {
 // compareViews holds a page that was captured against the service's own record, once
 // the catalog knows both, and says what came of it. A crash before that leaves it to
 // the next start, which looks at the pages of the last day.
-func (t *teller) compareView(ctx context.Context, name telegram.Name) error {
+func (t *teller) compareView(ctx context.Context, v viewed) error {
+	name := v.name
 	var channels []catalog.Channel
 	for k, err := range t.n.cat.Channels(ctx, name.Channel) {
 		if err != nil {
@@ -194,15 +195,27 @@ func (t *teller) compareView(ctx context.Context, name telegram.Name) error {
 	}
 	t.out.Lock()
 	defer t.out.Unlock()
-	return t.c.compare(ctx, t.n, name, channels, postsOptions{compare: true, after: true, memo: t.memo})
+	return t.c.compare(ctx, t.n, name, channels, postsOptions{compare: true, after: true, memo: t.memo, view: v.told()})
 }
 
 // viewed is a page of one post that is to be compared.
 type viewed struct {
 	id    holdfast.ID
 	name  telegram.Name
+	again bool // it was accepted before this process began
 	next  time.Time
 	tries int
+}
+
+// told is the page of which it is to be said that the post is missing there; none
+// where the process before has said so. Unlike a comparison that is in no line of
+// custody, nothing tells what it came to: if it was killed just then, nobody is told,
+// and `posts --compare` says it.
+func (v viewed) told() holdfast.ID {
+	if v.again {
+		return ""
+	}
+	return v.id
 }
 
 // Of pages that cannot be compared yet: what they hold is on its way into a pack.
@@ -230,7 +243,7 @@ func (t *teller) compareViews(ctx context.Context) {
 			continue
 		}
 		if err == nil {
-			err = t.compareView(ctx, v.name)
+			err = t.compareView(ctx, v)
 		}
 		if err == nil {
 			continue
@@ -248,7 +261,7 @@ func (t *teller) compareViews(ctx context.Context) {
 }
 
 // view notes a page of one post that was accepted, to be compared.
-func (t *teller) view(id holdfast.ID, of holdfast.Source, post int64) {
+func (t *teller) view(id holdfast.ID, of holdfast.Source, post int64, again bool) {
 	name, err := telegram.ParseName(string(of))
 	if err != nil {
 		return
@@ -256,7 +269,7 @@ func (t *teller) view(id holdfast.ID, of holdfast.Source, post int64) {
 	name.Post = int(post)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.views = append(t.views, viewed{id: id, name: name})
+	t.views = append(t.views, viewed{id: id, name: name, again: again})
 }
 
 // countPages begins with what the last day has seen of a Case: pages of posts, which
@@ -271,7 +284,7 @@ func (w *watchRun) countPages(cp catalog.Capture, of *watched, views, others *[]
 			*views = append([]time.Time{cp.Started.Time}, *views...)
 		}
 		if name, err := telegram.ParseName(string(of.Source)); err == nil && name.Channel == a.Channel && cp.Outcome != string(collectors.Failed) {
-			w.tell.view(cp.ID, of.Source, a.Post)
+			w.tell.view(cp.ID, of.Source, a.Post, true)
 		}
 	case len(*others) < maxLinks:
 		*others = append([]time.Time{cp.Started.Time}, *others...)
