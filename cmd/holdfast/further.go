@@ -32,6 +32,11 @@ func placeOf(f collectors.Further, s holdfast.Source) int {
 // keyFile is what the keys of files begin with.
 const keyFile = "file/"
 
+// foundIn is how what a capture of a Source asks for is found.
+func foundIn(by holdfast.ID, of holdfast.Source) holdfast.Found {
+	return holdfast.Found{How: "named by another capture", Why: fmt.Sprintf("%s of %s names it", by, of)}
+}
+
 // channelIn is the channel that a Source of Telegram's is, or is a post of.
 func channelIn(s holdfast.Source) string {
 	channel, _, _ := strings.Cut(string(s), "/")
@@ -97,7 +102,7 @@ func (r *round) addFurther(ctx context.Context, t pipeline.Task, o taskOptions, 
 			id = derivedID("holdfast watch %s %s %s %s", queue.Queue, k.Watch, s, f.Key)
 		}
 		tasks = append(tasks, pipeline.Task{ID: id, Source: s, Case: t.Case, Agent: t.Agent, Options: b,
-			Found: holdfast.Found{How: "named by another capture", Why: fmt.Sprintf("%s of %s names it", t.Capture(), t.Source)}})
+			Found: foundIn(t.Capture(), t.Source)})
 	}
 	added, err := r.n.queue.AddTasks(ctx, tasks...)
 	if err != nil {

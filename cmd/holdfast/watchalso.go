@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/pipeline"
+	"holdfast/tme"
 )
 
 // adding lets captures of a watch that serves several Cases belong to the others
@@ -60,28 +62,69 @@ func (a *adding) flush(ctx context.Context) {
 
 // alsoRest adds what a crash left between the acceptance and the line.
 func (w *watchRun) alsoRest(ctx context.Context) error {
+	from := &captures{n: w.n}
 	for _, k := range w.list {
+		if len(k.Cases) < 2 {
+			continue
+		}
+		var own []holdfast.ID
+		for cp, err := range w.since(ctx, k, catalog.Query{Case: k.home()}) {
+			if err != nil {
+				return err
+			}
+			if w.isOf(ctx, from, k, cp) {
+				own = append(own, cp.ID)
+			}
+		}
 		for _, other := range k.Cases[1:] {
 			has := map[holdfast.ID]bool{}
-			for cp, err := range w.n.cat.Captures(ctx, catalog.Query{Member: other, Source: k.Source, Kind: holdfast.KindCapture}) {
+			for cp, err := range w.since(ctx, k, catalog.Query{Member: other}) {
 				if err != nil {
 					return err
 				}
 				has[cp.ID] = true
 			}
-			for cp, err := range w.n.cat.Captures(ctx, catalog.Query{Case: k.home(), Source: k.Source, Kind: holdfast.KindCapture}) {
-				if err != nil {
-					return err
-				}
-				if cp.Started.Before(k.Added.Time) {
-					break
-				}
-				if !has[cp.ID] {
-					w.also.add([]holdfast.ID{other}, w.n.set.Agent, cp.ID)
+			for _, id := range own {
+				if !has[id] {
+					w.also.add([]holdfast.ID{other}, w.n.set.Agent, id)
 				}
 			}
 		}
 	}
 	w.also.flush(ctx)
 	return nil
+}
+
+// since are the captures from when a source was first watched on, newest first.
+func (w *watchRun) since(ctx context.Context, k *watched, q catalog.Query) iter.Seq2[catalog.Capture, error] {
+	q.Kind = holdfast.KindCapture
+	return func(yield func(catalog.Capture, error) bool) {
+		for cp, err := range w.n.cat.Captures(ctx, q) {
+			if err == nil && cp.Started.Before(k.Added.Time) || !yield(cp, err) {
+				return
+			}
+		}
+	}
+}
+
+// isOf says whether a capture is one of the source itself, of a public page of it, or
+// of what an answer about it asked for: a file, comments. Not what somebody asked for
+// of one of its posts, nor the page of one, which is of the Case that names the egress.
+func (w *watchRun) isOf(ctx context.Context, from *captures, k *watched, cp catalog.Capture) bool {
+	if cp.Source == k.Source {
+		return true
+	}
+	if a, ok := tme.ParseAddress(string(cp.Source), w.site.hosts); ok {
+		return a.Post == 0 && "telegram:@"+a.Channel == string(k.Source)
+	}
+	if channelIn(cp.Source) != string(k.Source) {
+		return false
+	}
+	m, err := from.parsed(ctx, cp.ID)
+	if err != nil {
+		w.n.log.WarnContext(ctx, "not added to other cases: what asked for it cannot be read", "capture", cp.ID, "err", err)
+		return false
+	}
+	by, _ := linkFrom(m.Found)
+	return m.Found == foundIn(by, k.Source)
 }
