@@ -82,7 +82,7 @@ func (p publicPages) read(ctx context.Context, a *collectors.Acquired, w *pageWi
 		lacks(a, "posts-unread", "it came from elsewhere, or t.me shows no posts of this channel to who has no account")
 		return nil
 	case page.Missing:
-		a.Reasons = append(a.Reasons, collectors.Reason{Code: "post-not-found", Detail: "the page says: Post not found"})
+		a.Reasons = append(a.Reasons, collectors.Reason{Code: notFound, Detail: "the page says: Post not found"})
 		return nil
 	case len(page.Unread) > 0:
 		lacks(a, "posts-unread", strings.Join(page.Unread[:min(3, len(page.Unread))], "; "))

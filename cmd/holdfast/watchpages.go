@@ -213,7 +213,7 @@ func (w *watchRun) pageSweeps(ctx context.Context, now time.Time) error {
 			continue
 		}
 		asked++
-		look, missed, next, err := w.n.nextView(ctx, k, w.conf.Sweep, w.site, now)
+		v, next, err := w.n.nextView(ctx, k, w.conf.Sweep, w.site, now)
 		if errors.Is(err, catalog.ErrRebuild) {
 			k.sweepAt = now.Add(time.Minute)
 			continue
@@ -221,7 +221,7 @@ func (w *watchRun) pageSweeps(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if k.sweepAt = next; look.ID == 0 {
+		if k.sweepAt = next; v.ID == 0 {
 			continue
 		}
 		if !w.may(&w.views, viewsMost(&k.watch), &k.watch, k.home(), whatViews) {
@@ -229,28 +229,45 @@ func (w *watchRun) pageSweeps(ctx context.Context, now time.Time) error {
 			continue
 		}
 		k.sweepAt = now
-		if missed {
-			w.tell.say(map[string]any{"event": "post", "what": "not-shown", "source": k.Source, "channel": k.channel, "id": look.ID, "last_seen": look.At, "how": catalog.HowWeb, "seen": holdfast.At(k.page.at)},
-				"not shown post %d of %s  last seen %s; its own page is captured", look.ID, k.Source, look.At)
+		if k.first = 0; v.missed {
+			w.notShown(k, v.Look, k.page.at)
+		} else if v.first {
+			k.first, k.firstAt = v.ID, v.At
 		}
 		name, err := telegram.ParseName(string(k.Source))
 		if err != nil {
 			return err
 		}
-		if k.sweeping, err = w.addPage(ctx, k, partSweep, tme.PostPage(w.site.base, name.Channel, look.ID), pageWish{Alone: true}); err != nil {
+		if k.sweeping, err = w.addPage(ctx, k, partSweep, tme.PostPage(w.site.base, name.Channel, v.ID), pageWish{Alone: true}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// nextView picks the post whose own page is to be captured; missed says that it is not
-// among its neighbours any more. A page that had no such post is known by its capture
+// notFound is the reason of a page that says that there is no such post.
+const notFound = "post-not-found"
+
+// postLook is a post whose own page is to be captured.
+type postLook struct {
+	catalog.Look
+	missed bool // it is not among its neighbours any more
+	first  bool // no page of its own was captured since it was seen last
+}
+
+// notShown tells, once for each time that it was seen before, that a post is not there
+// where it was: among its neighbours, or on its own page.
+func (w *watchRun) notShown(k *watched, l catalog.Look, at time.Time) {
+	w.tell.say(map[string]any{"event": "post", "what": "not-shown", "source": k.Source, "channel": k.channel, "id": l.ID, "last_seen": l.At, "how": catalog.HowWeb, "seen": holdfast.At(at)},
+		"not shown post %d of %s  last seen %s; its own page is captured", l.ID, k.Source, l.At)
+}
+
+// nextView picks the post whose own page is to be captured. A page that had no such post is known by its capture
 // alone, so that counts as a look too. Without one, next is when to look again.
-func (n *node) nextView(ctx context.Context, k *watched, s catalog.Schedule, site publicSite, now time.Time) (post catalog.Look, missed bool, next time.Time, err error) {
+func (n *node) nextView(ctx context.Context, k *watched, s catalog.Schedule, site publicSite, now time.Time) (post postLook, next time.Time, err error) {
 	name, err := telegram.ParseName(string(k.Source))
 	if err != nil {
-		return post, false, next, err
+		return post, next, err
 	}
 	longest := time.Duration(0)
 	if len(s) > 0 {
@@ -260,7 +277,7 @@ func (n *node) nextView(ctx context.Context, k *watched, s catalog.Schedule, sit
 	since, seen := holdfast.At(now.Add(-longest-longest/sweepLate-24*time.Hour)), 0
 	for l, err := range n.cat.PageLooks(ctx, k.channel, since) {
 		if err != nil {
-			return post, false, next, err
+			return post, next, err
 		}
 		if seen++; seen > viewsAtOnce {
 			break
@@ -275,12 +292,13 @@ func (n *node) nextView(ctx context.Context, k *watched, s catalog.Schedule, sit
 		}
 		last, err := n.lastPage(ctx, tme.PostPage(site.base, name.Channel, l.ID))
 		if err != nil {
-			return post, false, next, err
+			return post, next, err
 		}
 		if missing && !last.After(l.At.Time) {
-			return l, true, now, nil
+			return postLook{l, true, true}, now, nil
 		}
-		if last.After(l.At.Time) {
+		first := !last.After(l.At.Time)
+		if !first {
 			l.At = holdfast.At(last)
 			if at, again = s.Next(l); !again || at.After(now) {
 				if again && at.Before(next) {
@@ -289,9 +307,9 @@ func (n *node) nextView(ctx context.Context, k *watched, s catalog.Schedule, sit
 				continue
 			}
 		}
-		return l, false, now, nil
+		return postLook{l, false, first}, now, nil
 	}
-	return post, false, next, nil
+	return post, next, nil
 }
 
 // pageOfWatch reads what an accepted page shows, as the catalog will; nil where it is
@@ -335,6 +353,9 @@ func (w *watchRun) cameByPage(k *watched, t *watchTask, last captured, now time.
 	switch {
 	case t.part == partSweep:
 		k.sweeping = false
+		if a, ok := tme.ParseAddress(string(last.source), w.site.hosts); ok && k.first != 0 && a.Post == k.first && slices.ContainsFunc(last.reasons, func(s string) bool { return strings.HasPrefix(s, notFound) }) {
+			w.notShown(k, catalog.Look{ID: k.first, At: k.firstAt}, now)
+		}
 		if last.outcome != collectors.Failed {
 			k.sweepAt = now
 		} else {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,5 +124,30 @@ func TestSameKind(t *testing.T) {
 	}
 	if before, other := sameKind(all[1:2], 0); before != 0 || other {
 		t.Errorf("of a page alone: %d %t", before, other)
+	}
+}
+
+// TestNotShownByItsPage guards a post whose own page the schedule has asked for before
+// the channel's page was looked at: that it is not there is told then, if that page is
+// the first since it was seen.
+func TestNotShownByItsPage(t *testing.T) {
+	var out bytes.Buffer
+	seen := holdfast.At(time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC))
+	w := &watchRun{tell: &teller{c: &cli{out: &out, errs: io.Discard, json: true}}}
+	w.site.hosts = []string{"t.me"}
+	page := func(first, post int64, reasons ...string) int {
+		t.Helper()
+		out.Reset()
+		k := &watched{watch: watch{Source: "telegram:@alpha"}, first: first, firstAt: seen}
+		w.cameByPage(k, &watchTask{part: partSweep}, captured{done: true, source: holdfast.Source(tme.PostPage(tme.Base, "alpha", post)), reasons: reasons}, time.Now())
+		return strings.Count(out.String(), fmt.Sprintf(`"id":%d,"last_seen":"%s"`, post, seen))
+	}
+	if page(24, 24, notFound+": the page says: Post not found") != 1 {
+		t.Errorf("not told: %s", out.String())
+	}
+	for name, n := range map[string]int{"one that was told": page(0, 24, notFound+": x"), "one that is there": page(24, 24), "another": page(24, 25, notFound+": x")} {
+		if n != 0 {
+			t.Errorf("%s is told", name)
+		}
 	}
 }

@@ -123,6 +123,8 @@ type watched struct {
 	looking bool // at its newest page
 	lookAt  time.Time
 	page    *pageLook // nil: not since this process began
+	first   int64     // the post whose own page is asked for, the first time since it was seen
+	firstAt holdfast.Time
 }
 
 // watchTask is a Task of a watch, as the queue has it.
