@@ -23,6 +23,12 @@
 // Create that says [ErrExists], and a Put of bytes that are there, make durable
 // what they found.
 //
+// # Kept from everybody
+//
+// A [Retainer] is a store that refuses to let bytes go before a time ([Retention]),
+// whoever asks, and while a legal hold lies on them. Retention is short and made
+// longer on schedule, so that what must be erased can lapse.
+//
 // # Rooms
 //
 // storage/file is the embedded store. storage/storagetest is the suite that every
