@@ -7,7 +7,7 @@
 // bytes learns their name, whoever asks for a name gets those bytes or an error.
 // Everything else (plans, packs, statements, tokens, tiles) is kept under a
 // write-once name ([Creator], [Reader], [Lister]): the first to create it wins,
-// and no later call changes or removes it. There is no delete.
+// and no later call changes or removes it. There is no delete in them.
 //
 // # Durable on return
 //
@@ -29,10 +29,26 @@
 // whoever asks, and while a legal hold lies on them. Retention is short and made
 // longer on schedule, so that what must be erased can lapse.
 //
+// # What was erased by order
+//
+// An [Eraser] alone takes bytes out. Before it does, a [Tombstone] lies in the store:
+// the tombstone of the name N is the write-once name `erased/N`, for an Object
+// `erased/objects/sha256/<2 hex>/<64 hex>`, because an Object's own folder takes no
+// other names. It says which Event ordered it and, for a pack, where the rest lies,
+// which is written before it. A name is erased at most once. So whatever a crash
+// leaves, every byte that nobody ordered to be erased can be found: by its name or,
+// where that is gone, by following the tombstones ([OpenPack]). Who folds the whole
+// store, and must not take in what a lock still keeps, loads all of them first
+// ([LoadTombstones]).
+//
+// A tombstone proves nothing: whoever can remove a file can write one. That an order
+// was given is what the sealed Event shows, and an audit holds one against the other.
+// A verifier of a Bundle reads none; there the Event's custody line stands.
+//
 // # Rooms
 //
 // storage/file is the embedded store. storage/storagetest is the suite that every
-// store passes. The package imports hashing and the standard library only.
+// store passes. The package imports hashing, canon and the standard library only.
 package storage
 
 import "errors"

@@ -77,6 +77,7 @@ func Test(t *testing.T, newStore func(t *testing.T) storage.Store) {
 		{"Names/ListOrder", testListOrder},
 		{"Names/ListStops", testListStops},
 		{"Durable/Reopen", testReopen},
+		{"Erase", testErase},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, newStore(t)) })
 	}
