@@ -21,7 +21,7 @@ const floors = `
 4 pipeline/sqlite collectors/web collectors/telegram collectors/received storage/file catalog/sqlite mirror scope
 3 pipeline preserve catalog export egress
 2 . storage collectors preserve/authority tl tme alert vault
-1 hashing warc canon rfc3161 messages preserve/public wholefile search
+1 hashing warc canon rfc3161 messages preserve/public wholefile search deploy/engines
 `
 
 // judges are separate programs over other people's libraries: they may import
