@@ -17,7 +17,6 @@ import (
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/storage"
-	"holdfast/storage/file"
 )
 
 // The rooms on floor 3 do not know each other; here one's words become the
@@ -74,9 +73,12 @@ type indexer struct {
 		catalog.Writer
 		catalog.Syncer
 	}
-	store *file.Store
-	log   *slog.Logger
-	told  *atomic.Int64 // counts up with each
+	store interface {
+		storage.Opener
+		storage.Reader
+	}
+	log  *slog.Logger
+	told *atomic.Int64 // counts up with each
 }
 
 func (x *indexer) Accepted(ctx context.Context, items []pipeline.Item) error {

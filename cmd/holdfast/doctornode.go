@@ -121,12 +121,14 @@ func (d *doctor) disk(ctx context.Context, n *node) {
 
 // queue checks the database and counts the Tasks that wait in it.
 func (d *doctor) queue(ctx context.Context, n *node) {
-	if err := n.queue.Check(ctx); err != nil {
-		d.check("queue", "", err)
-		return
-	}
-	if poison, err := n.queue.Poison(ctx); err != nil || poison > 0 {
-		d.check("poison", "", errors.Join(err, fmt.Errorf("%d messages could not be read and are in no Seal: the queue keeps their bytes, the plans name their positions; whoever asked for the captures must be told", poison)))
+	if q, ok := n.queue.(soundQueue); ok {
+		if err := q.Check(ctx); err != nil {
+			d.check("queue", "", err)
+			return
+		}
+		if poison, err := q.Poison(ctx); err != nil || poison > 0 {
+			d.check("poison", "", errors.Join(err, fmt.Errorf("%d messages could not be read and are in no Seal: the queue keeps their bytes, the plans name their positions; whoever asked for the captures must be told", poison)))
+		}
 	}
 	waiting, held, damaged := 0, 0, 0
 	now := time.Now()

@@ -13,8 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
-	catalogdb "holdfast/catalog/sqlite"
-	queuedb "holdfast/pipeline/sqlite"
 	"holdfast/preserve"
 	"holdfast/vault"
 )
@@ -150,18 +148,10 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 // makeParts makes what is always there once node.json is, so that a loss is
 // noticed.
 func (c *cli) makeParts(ctx context.Context) error {
-	cat, err := catalogdb.Create(ctx, filepath.Join(c.data, "catalog.db"), catalogdb.Options{})
-	if err != nil {
+	if err := makeCatalogFile(ctx, filepath.Join(c.data, fileCatalog)); err != nil {
 		return err
 	}
-	if err := cat.Close(); err != nil {
-		return err
-	}
-	q, err := queuedb.Open(ctx, filepath.Join(c.data, fileQueue), queuedb.Options{})
-	if err != nil {
-		return err
-	}
-	if err := q.Close(); err != nil {
+	if err := makeQueueFile(ctx, filepath.Join(c.data, fileQueue)); err != nil {
 		return err
 	}
 	return createJSON(filepath.Join(c.data, fileAuthorities), []authorityEntry{}) // empty: the public defaults

@@ -50,7 +50,7 @@ func TestMirrorPulled(t *testing.T) {
 		in = append(in, storage.Incoming{Digest: &d, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }})
 	}
 	for len(in) > 0 {
-		if _, err := n.store.Import(t.Context(), in[:storage.MaxImport]); err != nil {
+		if _, err := n.store.(storage.Importer).Import(t.Context(), in[:storage.MaxImport]); err != nil {
 			t.Fatal(err)
 		}
 		in = in[storage.MaxImport:]

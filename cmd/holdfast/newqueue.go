@@ -13,17 +13,19 @@ import (
 	"holdfast/catalog"
 	"holdfast/messages"
 	"holdfast/pipeline"
-	queuedb "holdfast/pipeline/sqlite"
-	"holdfast/storage/file"
+	"holdfast/storage"
 )
 
 // fileQueue holds the only copy of what is accepted and in no Seal yet.
 const fileQueue = "queue.db"
 
+// fileCatalog is the index; it may be lost.
+const fileCatalog = "catalog.db"
+
 // openQueue opens the node's queue. init makes it before node.json; so where it
 // is missing it was lost, and a new one in its place would hide that.
 func (n *node) openQueue(ctx context.Context) (err error) {
-	n.queue, err = queuedb.Open(ctx, n.path(fileQueue), queuedb.Options{Existing: true})
+	n.queue, err = n.openQueueFile(ctx)
 	if errors.Is(err, pipeline.ErrNoQueue) {
 		err = fmt.Errorf("%w: it held what was accepted and is in no Seal yet, and what waits to be captured. Put the newest copy of it back; if there is none, `holdfast init --new-queue` begins another and says what is lost", err)
 	}
@@ -83,11 +85,7 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	if err := n.keepQueue(); err != nil {
 		return err
 	}
-	q, err := queuedb.Open(ctx, n.path(fileQueue), queuedb.Options{})
-	if err != nil {
-		return err
-	}
-	return q.Close()
+	return makeQueueFile(ctx, n.path(fileQueue))
 }
 
 // keepQueue moves away what is left of the old queue: SQLite would delete a -wal
@@ -109,8 +107,10 @@ func (n *node) tellQueue(ctx context.Context, begun bool) error {
 	why := "the queue was lost before a Seal had taken what it held"
 	if !begun {
 		why = "an older copy of the queue was put back, which has it not, and no Seal had taken it"
-		if err := n.queue.AgeTasks(ctx); err != nil {
-			return err
+		if q, ok := n.queue.(copiedQueue); ok {
+			if err := q.AgeTasks(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if err := n.refresh(ctx); err != nil {
@@ -248,7 +248,7 @@ func (n *node) planned(ctx context.Context) (map[holdfast.ID]bool, error) {
 
 // deadPlans are those of which nothing is signed and whose packs are not whole.
 // With their queue gone nobody writes them any more.
-func deadPlans(ctx context.Context, store *file.Store) (map[string]bool, error) {
+func deadPlans(ctx context.Context, store storage.Store) (map[string]bool, error) {
 	dead := map[string]bool{}
 	open, err := unlogged(ctx, store)
 	for _, seal := range open {
@@ -259,7 +259,7 @@ func deadPlans(ctx context.Context, store *file.Store) (map[string]bool, error) 
 	return dead, err
 }
 
-func unpacked(ctx context.Context, store *file.Store, seal string) (bool, error) {
+func unpacked(ctx context.Context, store storage.Store, seal string) (bool, error) {
 	signed, err := store.OpenName(ctx, "seals/"+seal+"/statement.dsse.json")
 	if err == nil {
 		return false, signed.Close()

@@ -13,12 +13,9 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
-	catalogdb "holdfast/catalog/sqlite"
 	"holdfast/hashing"
 	"holdfast/pipeline"
-	queuedb "holdfast/pipeline/sqlite"
 	"holdfast/preserve"
-	"holdfast/storage/file"
 	"holdfast/vault"
 )
 
@@ -29,9 +26,9 @@ type node struct {
 	set    *settings
 	facts  pipeline.Facts
 	log    *slog.Logger
-	store  *file.Store
-	queue  *queuedb.Queue
-	cat    *catalogdb.Catalog
+	store  nodeStore
+	queue  nodeQueue
+	cat    nodeCatalog
 	outbox *pipeline.Outbox
 	keys   *keyring
 	trust  *preserve.Trust
@@ -54,7 +51,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
-	if n.cat, err = catalogdb.Open(ctx, n.path("catalog.db"), catalogdb.Options{Rebuilding: n.afterRebuild}); err != nil {
+	if n.cat, err = n.openCatalogFile(ctx); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -114,7 +111,7 @@ func (n *node) openParts(ctx context.Context, v *vault.Vault) (err error) {
 		return err
 	}
 	n.facts.Clock = n.knownClock()
-	if n.store, err = file.Open(n.path("store"), file.Options{Log: n.log}); err != nil {
+	if n.store, err = n.openStoreDir(); err != nil {
 		return err
 	}
 	if err := n.openQueue(ctx); err != nil {

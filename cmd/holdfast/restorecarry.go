@@ -14,7 +14,6 @@ import (
 	"holdfast/hashing"
 	"holdfast/preserve"
 	"holdfast/storage"
-	"holdfast/storage/file"
 )
 
 // fileCarry is in a restored node, or one with a new queue, until the Seals that
@@ -108,7 +107,7 @@ func (s *sealing) carrySeal(ctx context.Context, n *node, name string) (preserve
 	return o, err
 }
 
-func readPlan(ctx context.Context, store *file.Store, name string) (*holdfast.Plan, error) {
+func readPlan(ctx context.Context, store storage.Store, name string) (*holdfast.Plan, error) {
 	b, err := store.ReadName(ctx, name, holdfast.MaxDocument)
 	if err != nil {
 		return nil, err
@@ -121,7 +120,7 @@ func readPlan(ctx context.Context, store *file.Store, name string) (*holdfast.Pl
 }
 
 // unlogged lists the Seals that have a plan with captures, and no inclusion.
-func unlogged(ctx context.Context, store *file.Store) (open []string, err error) {
+func unlogged(ctx context.Context, store storage.Store) (open []string, err error) {
 	last := "" // the newest inclusion that went by; it comes before its plan
 	for e, err := range store.List(ctx, "seals/") {
 		seal, part, _ := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
@@ -145,7 +144,7 @@ func unlogged(ctx context.Context, store *file.Store) (open []string, err error)
 }
 
 // packedItems reads a plan's captures back from its packs, as the queue had them.
-func packedItems(ctx context.Context, store *file.Store, p *holdfast.Plan) ([]preserve.Item, error) {
+func packedItems(ctx context.Context, store storage.Store, p *holdfast.Plan) ([]preserve.Item, error) {
 	at := map[hashing.Digest]holdfast.Planned{}
 	for _, c := range p.Captures {
 		at[c.Manifest] = c
@@ -184,7 +183,7 @@ func packedItems(ctx context.Context, store *file.Store, p *holdfast.Plan) ([]pr
 // and as much again in Manifests.
 const maxPacked = 256 << 20
 
-func packed(ctx context.Context, store *file.Store, name string) (map[hashing.Digest][]byte, error) {
+func packed(ctx context.Context, store storage.Store, name string) (map[hashing.Digest][]byte, error) {
 	f, err := store.OpenName(ctx, name)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
+	"holdfast/storage"
 	"holdfast/storage/file"
 	"holdfast/wholefile"
 
@@ -319,7 +320,7 @@ func (r *restoring) queue(ctx context.Context) error {
 }
 
 // eachPlan yields the plans of a store that can be read.
-func eachPlan(ctx context.Context, s *file.Store, yield func(*holdfast.Plan) error) error {
+func eachPlan(ctx context.Context, s storage.Store, yield func(*holdfast.Plan) error) error {
 	for e, err := range s.List(ctx, "seals/") {
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 	"holdfast/hashing"
 	"holdfast/mirror"
 	"holdfast/preserve"
-	"holdfast/storage/file"
+	"holdfast/storage"
 )
 
 // verify takes up what the node has signed, instead of what lies there.
@@ -37,7 +37,7 @@ func (r *restoring) verify() error {
 // notBeyond refuses a store that has more than was signed: then the statement is
 // an older one, of when other authorities or keys were trusted. A run that was
 // cut short leaves no such store.
-func (r *restoring) notBeyond(ctx context.Context, from *file.Store) error {
+func (r *restoring) notBeyond(ctx context.Context, from storage.Store) error {
 	if r.signed == nil {
 		return nil
 	}

@@ -13,7 +13,6 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
-	catalogdb "holdfast/catalog/sqlite"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
@@ -166,7 +165,7 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		}
 		n.log.ErrorContext(ctx, "store", "problem", p.Name, "err", p.Err)
 	}
-	err = catalogdb.Rebuild(ctx, n.path("catalog.db"), catalogdb.Options{}, func(ctx context.Context, w catalog.Writer) error {
+	err = n.rebuildCatalog(ctx, func(ctx context.Context, w catalog.Writer) error {
 		f, err = catalog.Fold(ctx, n.store, w, judge{&preserve.Judge{Store: n.store, Trust: n.trust}}, catalog.Options{Problem: problem})
 		if err != nil {
 			return err
