@@ -39,7 +39,7 @@ type Capture struct {
 	Node     string
 	Training bool
 	Manifest hashing.Digest
-	Position int64 // smallest queue position at which it was seen
+	Position int64 // smallest place in the queue at which it was seen: partition<<40 | position
 
 	State  string    // Pending, Signed, Sealed
 	Reason string    // why it is not Sealed; "" if it is

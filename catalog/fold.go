@@ -99,6 +99,7 @@ func (f *folder) seal(seal string) error {
 	st := members(p)
 	missing := make(map[hashing.Digest]holdfast.Planned, len(p.Captures))
 	for _, c := range p.Captures {
+		c.Position = queuePlace(p, c)
 		missing[c.Manifest] = c
 	}
 	for _, k := range p.Packs {

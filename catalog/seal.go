@@ -54,10 +54,16 @@ func readPlan(ctx context.Context, s storage.Reader, seal string) (*holdfast.Pla
 	return p, nil
 }
 
+// queuePlace is the position of a planned capture as messages tell it: partition<<40 |
+// position, so that those of several partitions never meet in one number.
+func queuePlace(p *holdfast.Plan, c holdfast.Planned) int64 {
+	return int64(p.Partition)<<40 | c.Position
+}
+
 func members(p *holdfast.Plan) SealState {
 	st := SealState{Seal: p.Seal, State: Pending, Members: make([]Member, len(p.Captures))}
 	for i, c := range p.Captures {
-		st.Members[i] = Member{c.ID, c.Manifest, c.Position}
+		st.Members[i] = Member{c.ID, c.Manifest, queuePlace(p, c)}
 	}
 	return st
 }

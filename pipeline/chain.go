@@ -30,7 +30,7 @@ type chain struct {
 	sync     func(*os.File) error // of the file and of its folder
 
 	told   atomic.Int64 // lines that this handle knows to be published
-	lastAt atomic.Int64 // where in the queue the last of them lies
+	lastAt atomic.Int64 // the Place of the last of them
 
 	mu     sync.Mutex // held while the file's lock is held
 	size   int64      // bytes verified

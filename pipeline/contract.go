@@ -25,11 +25,15 @@ type Small struct {
 
 // Item is one capture of a batch.
 type Item struct {
-	Position int64
-	ID, Case holdfast.ID
-	Manifest []byte // canonical; never rebuilt from here on
-	Small    []Small
+	Partition int
+	Position  int64
+	ID, Case  holdfast.ID
+	Manifest  []byte // canonical; never rebuilt from here on
+	Small     []Small
 }
+
+// Place returns where the capture lies among the normalised messages.
+func (it Item) Place() Place { return At(it.Partition, it.Position) }
 
 // Batch is a contiguous run of one partition of normalised messages. Every
 // position from First to Last is in Items or in Skipped, both in order.

@@ -34,19 +34,15 @@ func (o *Outbox) Recover(ctx context.Context, planned func(context.Context) (map
 	if err != nil {
 		return fmt.Errorf("recover outbox: %w", err)
 	}
-	id, err := o.queue.Identity(ctx)
+	now, err := o.state(ctx)
 	if err != nil {
 		return fmt.Errorf("recover outbox: %w", err)
 	}
-	end, err := o.queue.End(ctx, 0)
-	if err != nil {
-		return fmt.Errorf("recover outbox: %w", err)
-	}
-	err = o.missing(marked, id, end)
+	err = o.missing(marked, now)
 	var known map[holdfast.ID]bool
 	for _, c := range o.list() {
 		m := c.mark()
-		if m.counts(id, end) {
+		if m.counts(now) {
 			if !c.published(m) {
 				err = errors.Join(err, o.publishAfter(ctx, c, m))
 			}
@@ -73,15 +69,11 @@ func (o *Outbox) Older(ctx context.Context) (bool, error) {
 		marks = append(marks, c.mark())
 	}
 	// Asked after the marks were read: another process may publish meanwhile.
-	id, err := o.queue.Identity(ctx)
-	var end int64
-	if err == nil {
-		end, err = o.queue.End(ctx, 0)
-	}
+	now, err := o.state(ctx)
 	if err != nil {
 		return false, fmt.Errorf("compare queue with custody marks: %w", err)
 	}
-	return slices.ContainsFunc(marks, func(m mark) bool { return m.position > end && m.counts(id, m.position) }), nil
+	return slices.ContainsFunc(marks, func(m mark) bool { return m.of(now.id) && !now.holds(m.place) }), nil
 }
 
 // publishOne publishes the line just appended, and those before it if their
@@ -116,7 +108,7 @@ func (o *Outbox) publishAfter(ctx context.Context, c *chain, m mark) error {
 	case last.Length < m.lines: // an older program's mark, which says no more
 		_, err = o.publishFrom(ctx, c, 0)
 	case last.Length == m.lines && m.size == 0: // the next start need not read it
-		o.setMark(ctx, c, last, m.position)
+		o.setMark(ctx, c, last, m.place)
 	}
 	return err
 }
@@ -126,7 +118,7 @@ func (o *Outbox) publishAfter(ctx context.Context, c *chain, m mark) error {
 func (o *Outbox) publishRest(ctx context.Context, c *chain, planned map[holdfast.ID]bool) error {
 	last, err := o.publish(ctx, c, func(n int64) bool { return !planned[holdfast.EventID(c.id, n)] }, false)
 	if err == nil {
-		o.setMark(ctx, c, last, c.lastAt.Load())
+		o.setMark(ctx, c, last, Place(c.lastAt.Load()))
 	}
 	return err
 }
@@ -173,7 +165,7 @@ func (o *Outbox) publish(ctx context.Context, c *chain, wanted func(n int64) boo
 func (o *Outbox) put(ctx context.Context, c *chain, out []Message) error {
 	at, err := o.queue.Publish(ctx, nil, out...)
 	if err == nil {
-		c.lastAt.Store(at[len(at)-1])
+		c.lastAt.Store(int64(at[len(at)-1]))
 	}
 	return err
 }
@@ -184,17 +176,17 @@ func (o *Outbox) send(ctx context.Context, c *chain, out []Message, last point) 
 	if err := o.put(ctx, c, out); err != nil {
 		return err
 	}
-	o.setMark(ctx, c, last, c.lastAt.Load())
+	o.setMark(ctx, c, last, Place(c.lastAt.Load()))
 	return nil
 }
 
 // setMark names the queue as this handle first met it: a queue that was given
 // another name since remembers that one.
-func (o *Outbox) setMark(ctx context.Context, c *chain, at point, position int64) {
+func (o *Outbox) setMark(ctx context.Context, c *chain, at point, place Place) {
 	c.told.Store(at.Length)
 	name, err := o.queueName(ctx)
 	if err == nil {
-		err = c.setMark(mark{lines: at.Length, position: position, queue: name, size: at.size, head: at.Head.Head})
+		err = c.setMark(mark{lines: at.Length, place: place, queue: name, size: at.size, head: at.Head.Head})
 	}
 	if err != nil {
 		o.log.WarnContext(ctx, "custody mark not written, lines will be published again", "chain", c.id, "error", err)
@@ -232,7 +224,7 @@ func (o *Outbox) event(line []byte, head holdfast.Head) (Message, error) {
 		Objects: []holdfast.Object{{Digest: hashing.Of(line), Name: "line.json", Role: "custody-line", Size: int64(len(line)), Type: "application/json"}}}
 	c.Manifest.Collection.Clock.Source = or(o.facts.Clock.Source, "node")
 	body, err := c.Encode()
-	return Message{ID: id, Body: body}, err
+	return Message{ID: id, Key: "holdfast:" + string(l.Chain), Body: body}, err
 }
 
 // EventSource returns the Source of a line's Event: holdfast:case/<case> for a

@@ -52,7 +52,7 @@ type Intake struct {
 // Accepted says where an accepted capture is.
 type Accepted struct {
 	ID       holdfast.ID
-	Position int64
+	Position Place // in "captured"
 }
 
 // Ready says whether a capture would be accepted now; ask before acquiring.
@@ -119,7 +119,7 @@ func (in *Intake) AcceptAll(ctx context.Context, steps []Step, move *Move) ([]Ac
 			if err != nil {
 				return fmt.Errorf("accept %s: %w: %w", source, ErrMessage, err)
 			}
-			messages[i] = Message{ID: c.Manifest.ID, Body: body}
+			messages[i] = Message{ID: c.Manifest.ID, Key: string(s.Task.Source), Body: body}
 			return nil
 		})
 	}

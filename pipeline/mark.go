@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +22,7 @@ type point struct {
 }
 
 // mark says up to which line a chain was published, and where the last of them
-// lies: in which queue, and at which position. That counts for a queue that has
+// lies: in which queue, and at which Place. That counts for a queue that has
 // that name, or had it, and that position; a new queue, or an older copy, has not.
 //
 // Size and head are what the file was up to that line; zero in the mark of an
@@ -29,14 +30,43 @@ type point struct {
 // for that. Whoever reads it compares the head: a mark can accuse a chain, and
 // never clears one, since every line is verified with it or without.
 type mark struct {
-	lines, position int64
-	queue           string
-	size            int64
-	head            hashing.Digest
+	lines int64
+	place Place
+	queue string
+	size  int64
+	head  hashing.Digest
 }
 
-func (m mark) counts(id Identity, end int64) bool {
-	return m.lines > 0 && m.position <= end && (m.queue == id.Queue || slices.Contains(id.Former, m.queue))
+// of reports whether the mark is of the queue, whatever it holds.
+func (m mark) of(id Identity) bool {
+	return m.lines > 0 && (m.queue == id.Queue || slices.Contains(id.Former, m.queue))
+}
+
+func (m mark) counts(now state) bool { return m.of(now.id) && now.holds(m.place) }
+
+// state is a queue as the marks are compared with it.
+type state struct {
+	id   Identity
+	ends []int64 // of each partition
+}
+
+// holds reports whether the queue has, or had, a message at p.
+func (s state) holds(p Place) bool {
+	return p.Partition() < len(s.ends) && p.Position() <= s.ends[p.Partition()]
+}
+
+// state asks the queue.
+func (o *Outbox) state(ctx context.Context) (s state, err error) {
+	if s.id, err = o.queue.Identity(ctx); err != nil {
+		return s, err
+	}
+	s.ends = make([]int64, s.id.Partitions)
+	for p := range s.ends {
+		if s.ends[p], err = o.queue.End(ctx, StageNormalise, p); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
 }
 
 const markEnd = ".published"
@@ -56,14 +86,14 @@ func readMark(name string) mark {
 	}
 	m := mark{queue: f[2]}
 	m.lines, err = strconv.ParseInt(f[0], 10, 64)
-	position, perr := strconv.ParseInt(f[1], 10, 64)
-	m.position, err = position, errors.Join(err, perr)
+	place, perr := strconv.ParseInt(f[1], 10, 64)
+	m.place, err = Place(place), errors.Join(err, perr)
 	if len(f) == 5 {
 		size, serr := strconv.ParseInt(f[3], 10, 64)
 		head, herr := hashing.ParseHex(f[4])
 		m.size, m.head, err = size, head, errors.Join(err, serr, herr)
 	}
-	if err != nil || m.lines < 0 || m.size < 0 {
+	if err != nil || m.lines < 0 || m.place < 0 || m.size < 0 {
 		return mark{}
 	}
 	return m
@@ -78,7 +108,7 @@ func (c *chain) setMark(m mark) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, m.lines, m.position, m.queue, m.size, m.head.Hex())
+	_, err = fmt.Fprintln(f, m.lines, int64(m.place), m.queue, m.size, m.head.Hex())
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), c.markName())
 	}
@@ -125,14 +155,14 @@ func (o *Outbox) marked() (stems []string, err error) {
 
 // missing returns an error for each chain of which this queue has lines, and whose
 // file is gone, or has none. Another chain would be begun in its place.
-func (o *Outbox) missing(marked []string, id Identity, end int64) (err error) {
+func (o *Outbox) missing(marked []string, now state) (err error) {
 	there := map[string]bool{}
 	for _, c := range o.list() {
 		there[string(c.id)] = true
 	}
 	for _, stem := range marked {
 		c := &chain{path: filepath.Join(o.dir, stem+".jsonl")}
-		if m := c.mark(); !there[stem] && m.size > 0 && m.counts(id, end) {
+		if m := c.mark(); !there[stem] && m.size > 0 && m.counts(now) {
 			err = errors.Join(err, fmt.Errorf("%w: %s is gone, and %d lines were published: %s", ErrChain, c.path, m.lines, c.whatNow()))
 		}
 	}

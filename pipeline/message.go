@@ -181,7 +181,7 @@ func (m Message) Item() (Item, error) {
 	if err != nil {
 		return Item{}, err
 	}
-	it := Item{Position: m.Position, ID: m.ID, Manifest: manifest, Small: make([]Small, 0, len(list)+1)}
+	it := Item{Partition: m.Partition, Position: m.Position, ID: m.ID, Manifest: manifest, Small: make([]Small, 0, len(list)+1)}
 	it.addSmall(list, rest)
 	if m.Note != nil {
 		if list, it.Manifest, rest, err = split(m.Note); err != nil {

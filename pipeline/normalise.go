@@ -45,7 +45,7 @@ func (n *Normalise) Run(ctx context.Context) error {
 func (n *Normalise) Drain(ctx context.Context) (int, error) { return n.run(ctx, Bounds{NoWait: true}) }
 
 func (n *Normalise) run(ctx context.Context, b Bounds) (total int, err error) {
-	for {
+	for lost := int64(-1); ; {
 		at, got, err := receive(ctx, n.Queue, StageNormalise, n.Partition, b)
 		if err != nil || len(got) == 0 {
 			return total, err
@@ -55,7 +55,10 @@ func (n *Normalise) run(ctx context.Context, b Bounds) (total int, err error) {
 			return total, err
 		}
 		ack := Ack{Stage: StageNormalise, Partition: n.Partition, From: at, To: at + int64(len(got))}
-		if err := n.Queue.Advance(ctx, ack, notes...); err != nil && !errors.Is(err, ErrStale) {
+		switch err := n.Queue.Advance(ctx, ack, notes...); {
+		case errors.Is(err, ErrStale) && at != lost: // overtaken; but a stage that does not move is somebody else's
+			lost = at
+		case err != nil:
 			return total, err
 		}
 		total += len(got)

@@ -103,7 +103,7 @@ func TestOutbox(t *testing.T) {
 // down is a queue that cannot be reached.
 type down struct{ pipeline.EventQueue }
 
-func (down) Publish(context.Context, *pipeline.Move, ...pipeline.Message) ([]int64, error) {
+func (down) Publish(context.Context, *pipeline.Move, ...pipeline.Message) ([]pipeline.Place, error) {
 	return nil, errCrash
 }
 

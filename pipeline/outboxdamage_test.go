@@ -252,4 +252,6 @@ type renamed struct {
 }
 
 func (r renamed) Identity(ctx context.Context) (pipeline.Identity, error) { return r.was.Identity(ctx) }
-func (r renamed) End(ctx context.Context, n int) (int64, error)           { return r.was.End(ctx, n) }
+func (r renamed) End(ctx context.Context, s pipeline.Stage, n int) (int64, error) {
+	return r.was.End(ctx, s, n)
+}

@@ -29,6 +29,11 @@ var (
 	// ErrNoQueue: there is no queue where one must be, or an empty file.
 	ErrNoQueue = errors.New("there is no queue")
 
+	// ErrUnavailable: the queue's servers were not reached, or cannot make
+	// anything durable now. Whether it was done is not known; doing it again is
+	// right. The embedded queue never says so.
+	ErrUnavailable = errors.New("queue is not available now")
+
 	// ErrMessage: a message is not of the form that [Captured.Encode] writes,
 	// or is larger than [MaxMessage].
 	ErrMessage = errors.New("malformed message")
@@ -36,9 +41,16 @@ var (
 
 // Message is one element of a partition. Positions begin at 1 and have no gaps.
 type Message struct {
-	Position int64       // set by the queue
-	ID       holdfast.ID // capture ID; of a result "" (results have no ID)
-	Body     []byte      // captured: see [Captured.Encode]; results: see [Outcome.Encode]
+	Partition int         // set by the queue
+	Position  int64       // set by the queue
+	ID        holdfast.ID // capture ID; of a result "" (results have no ID)
+
+	// Key says what stays in order: messages of one Key go to one partition. It
+	// is a Source, or of an Event its chain; "" is the ID. A result has none.
+	// Set by who publishes; a queue need not give it back.
+	Key string
+
+	Body []byte // captured: see [Captured.Encode]; results: see [Outcome.Encode]
 
 	// Note is what normalise added: nil before, and nil after if the draft in
 	// Body was the Manifest already; else the same form as Body, with the whole
@@ -87,20 +99,27 @@ type Bounds struct {
 // Publisher takes captures in.
 type Publisher interface {
 	// Publish makes the messages durable in "captured", in their order and at
-	// contiguous positions, and then moves the Task (move may be nil, and
-	// messages may be none). It returns the position of each. An ID that was
-	// published before keeps its first position and its first bytes: so a call
-	// whose answer was lost is simply made again.
+	// positions that are contiguous in each partition, and then moves the Task
+	// (move may be nil, and messages may be none). It returns the Place of each
+	// in "captured". A call whose answer was lost is simply made again: a queue
+	// that remembers IDs keeps the first position and the first bytes of each;
+	// another takes the ID in twice, and the second one is dropped behind it (see
+	// the package's "Acceptance").
 	//
-	// Errors: ErrLease (nothing was done), ErrMessage, ErrStopped. After an
-	// error of ctx it is not known whether it was done; doing it again is right.
+	// Errors: ErrLease (nothing was done), ErrMessage, ErrStopped, ErrUnavailable.
+	// ErrLease of a queue whose Tasks lie elsewhere may come when the messages are
+	// durable: they are then captures of a Task that somebody else holds. After
+	// ErrUnavailable and after an error of ctx it is not known whether it was done;
+	// doing it again is right.
 	// The queue may keep the messages: do not change their bytes any more.
 	// Safe for concurrent use: concurrent calls share one wait for the disk.
-	Publish(ctx context.Context, move *Move, messages ...Message) ([]int64, error)
+	Publish(ctx context.Context, move *Move, messages ...Message) ([]Place, error)
 }
 
 // Consumer is the queue as a stage sees it. One process at a time owns a stage
-// of a partition; who does not know that he lost it learns it from ErrStale.
+// of a partition (see [Sharer]); who does not know that he lost it learns it from
+// ErrStale. Positions are those of the messages that the stage reads: where
+// normalised messages lie apart, they have positions of their own.
 // Safe for concurrent use.
 type Consumer interface {
 	// Position returns the last position that the stage has done; 0 is none.
@@ -117,7 +136,9 @@ type Consumer interface {
 	// then moves the stage. For normalise, out holds Position and Note of those
 	// messages that got a Note (a position that has one keeps it: the first
 	// wins); for preserve, out holds results. ErrStale if the stage is not at
-	// a.From; then nothing was done.
+	// a.From, or is somebody else's; then the stage has not moved. What was
+	// written for it may be there twice in a queue that does not do both in one
+	// step, and is dropped behind it.
 	Advance(ctx context.Context, a Ack, out ...Message) error
 }
 
@@ -127,6 +148,21 @@ type Ack struct {
 	Partition int
 	From, To  int64
 	Poison    []int64 // positions whose payload is kept for inspection, whatever happens
+}
+
+// Sharer gives the partitions of a stage to the processes that ask for them, each
+// to one at a time.
+type Sharer interface {
+	// Share calls run for each partition that this process is given, at once, with
+	// a ctx that ends when it is taken away; run must then return soon, and what
+	// it returns then does not count. Share returns when ctx ends (with its cause),
+	// or with what the first run returned whose partition was not taken away; but
+	// after ErrStale or ErrUnavailable run is called again. Nobody else gets a partition before run has returned, unless this process shows no
+	// sign of life; what it does then is ErrStale.
+	//
+	// The embedded queue gives partition 0 to everybody who asks: there, files
+	// are locked by who calls it.
+	Share(ctx context.Context, s Stage, run func(ctx context.Context, partition int) error) error
 }
 
 // Announcer takes results that belong to no position: what the reconciler
@@ -146,8 +182,10 @@ type Identity struct {
 type Identifier interface {
 	Identity(ctx context.Context) (Identity, error)
 
-	// End returns the last position of a partition; 0 is none.
-	End(ctx context.Context, partition int) (int64, error)
+	// End returns the last position that there is in a partition of what the
+	// stage reads, or, where that is made of the same messages, will read once
+	// they are normalised; 0 is none.
+	End(ctx context.Context, s Stage, partition int) (int64, error)
 
 	// Redraw draws a new name if the queue is still called old. It is called
 	// when the store has a plan past the queue's end: then this queue is an

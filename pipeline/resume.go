@@ -74,7 +74,7 @@ func (r *runner) part(b Batch, plan *holdfast.Plan) Batch {
 // more reports whether the queue holds a message after last, and waits until it
 // is normalised.
 func (r *runner) more(ctx context.Context, last int64) (bool, error) {
-	end, err := r.Queue.End(ctx, r.Partition)
+	end, err := r.Queue.End(ctx, StagePreserve, r.Partition)
 	if err != nil || end <= last {
 		return false, err
 	}

@@ -33,7 +33,7 @@ type queue interface {
 	pipeline.Identifier
 }
 
-func (c crasher) Publish(ctx context.Context, m *pipeline.Move, msg ...pipeline.Message) ([]int64, error) {
+func (c crasher) Publish(ctx context.Context, m *pipeline.Move, msg ...pipeline.Message) ([]pipeline.Place, error) {
 	if err := c.at("before publish"); err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func life(t *testing.T, dir string, cat *catalog, accept chan holdfast.ID, odds 
 // idle reports whether every stage is at its end.
 func idle(q *sqlite.Queue) bool {
 	ctx := context.Background()
-	end, _ := q.End(ctx, 0)
+	end, _ := q.End(ctx, pipeline.StageNormalise, 0)
 	for _, s := range []pipeline.Stage{pipeline.StageNormalise, pipeline.StagePreserve, pipeline.StageIndex} {
 		if at, err := q.Position(ctx, s, 0); err != nil || at != end {
 			return false
@@ -373,7 +373,7 @@ func TestRestoredQueue(t *testing.T) {
 	if now.Queue == name.Queue || len(now.Former) != 1 {
 		t.Errorf("identity %+v", now)
 	}
-	end, _ := q.End(t.Context(), 0)
+	end, _ := q.End(t.Context(), pipeline.StageNormalise, 0)
 	at, err := q.Position(t.Context(), pipeline.StagePreserve, 0)
 	must(t, err)
 	if at != end {

@@ -99,7 +99,7 @@ const maxFacts = 1 << 15
 func accepted(ctx context.Context, items []pipeline.Item, to catalog.Writer, store storage.Opener, log *slog.Logger) error {
 	batch, facts := make([]catalog.Accepted, 0, len(items)), 0
 	for _, it := range items {
-		a, err := catalog.Read(it.Position, it.Manifest)
+		a, err := catalog.Read(int64(it.Place()), it.Manifest)
 		if err != nil {
 			log.ErrorContext(ctx, "message not indexed", "position", it.Position, "err", err)
 			continue

@@ -72,7 +72,7 @@ func TestAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What is preserved and indexed stays in the queue until it was looked at.
-	end, err := n.queue.End(ctx, 0)
+	end, err := n.queue.End(ctx, pipeline.StageAlerts, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestAlertsGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	say(1)
-	end, err := n.queue.End(ctx, 0)
+	end, err := n.queue.End(ctx, pipeline.StageAlerts, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func (m *mirroring) state(ctx context.Context, k *mirror.Copier) error {
 	if q.Planned, err = m.n.queue.Position(ctx, pipeline.StagePreserve, 0); err != nil {
 		return err
 	}
-	if q.End, err = m.n.queue.End(ctx, 0); err != nil {
+	if q.End, err = m.n.queue.End(ctx, pipeline.StagePreserve, 0); err != nil {
 		return err
 	}
 	m.mark.Queue = q

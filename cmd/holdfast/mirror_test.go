@@ -14,6 +14,7 @@ import (
 	"holdfast"
 	"holdfast/hashing"
 	"holdfast/mirror"
+	"holdfast/pipeline"
 	"holdfast/storage"
 	"holdfast/storage/file"
 )
@@ -95,7 +96,7 @@ func TestQueueOfMirror(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, err := n.queue.End(t.Context(), 0)
+	end, err := n.queue.End(t.Context(), pipeline.StagePreserve, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"holdfast"
 	"holdfast/mirror"
+	"holdfast/pipeline"
 	"holdfast/preserve"
 )
 
@@ -97,7 +98,7 @@ func (n *node) queueOf(ctx context.Context, m *mirror.Mark) error {
 	if err != nil || id.Queue != m.Queue.Name {
 		return err
 	}
-	end, err := n.queue.End(ctx, 0)
+	end, err := n.queue.End(ctx, pipeline.StagePreserve, 0)
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,8 @@ func (n *node) tellQueue(ctx context.Context, begun bool) error {
 
 // inQueue reports whether the queue of now holds a capture.
 func (n *node) inQueue(ctx context.Context, cp catalog.Capture) (bool, error) {
-	ms, err := n.queue.Receive(ctx, pipeline.StageNormalise, 0, cp.Position-1, pipeline.Bounds{Count: 1, NoWait: true})
+	at := pipeline.Place(cp.Position)
+	ms, err := n.queue.Receive(ctx, pipeline.StageNormalise, at.Partition(), at.Position()-1, pipeline.Bounds{Count: 1, NoWait: true})
 	if errors.Is(err, pipeline.ErrStale) {
 		return false, nil
 	}

@@ -110,7 +110,8 @@ func (s *captures) placed(ctx context.Context, seal string) map[hashing.Digest]c
 
 // queued reads a capture that no plan has taken yet.
 func (s *captures) queued(ctx context.Context, cp catalog.Capture) (pipeline.Item, error) {
-	ms, err := s.n.queue.Receive(ctx, pipeline.StageIndex, 0, cp.Position-1, pipeline.Bounds{Count: 1, NoWait: true})
+	at := pipeline.Place(cp.Position)
+	ms, err := s.n.queue.Receive(ctx, pipeline.StageIndex, at.Partition(), at.Position()-1, pipeline.Bounds{Count: 1, NoWait: true})
 	if err != nil && !errors.Is(err, pipeline.ErrStale) {
 		return pipeline.Item{}, err
 	}

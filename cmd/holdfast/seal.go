@@ -173,7 +173,7 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Drain(ctx); err != nil {
 			return err
 		}
-		end, err := n.queue.End(ctx, 0)
+		end, err := n.queue.End(ctx, pipeline.StagePreserve, 0)
 		if err != nil {
 			return err
 		}

@@ -209,7 +209,7 @@ func (c *cli) searched(ctx context.Context, n *node, f catalog.Found, lang strin
 			return err
 		}
 	}
-	end, err := n.queue.End(ctx, 0)
+	end, err := n.queue.End(ctx, pipeline.StageIndex, 0)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func messages(n int) []pipeline.Message {
 	return out
 }
 
-func publish(t testing.TB, q Queue, m ...pipeline.Message) []int64 {
+func publish(t testing.TB, q Queue, m ...pipeline.Message) []pipeline.Place {
 	t.Helper()
 	at, err := q.Publish(t.Context(), nil, m...)
 	must(t, err)
@@ -125,7 +125,7 @@ func (s suite) order(t *testing.T) {
 	for _, n := range []int{1, 3, 64, 65, 129} {
 		m := messages(n)
 		for i, at := range publish(t, q, m...) {
-			same(t, "position", at, int64(len(want))+1)
+			same(t, "position", at.Position(), int64(len(want))+1)
 			want = append(want, m[i].ID)
 		}
 	}
@@ -136,7 +136,7 @@ func (s suite) order(t *testing.T) {
 			t.Fatalf("position %d: other message", i+1)
 		}
 	}
-	end, err := q.End(t.Context(), 0)
+	end, err := q.End(t.Context(), pipeline.StageNormalise, 0)
 	must(t, err)
 	same(t, "end", end, int64(len(want)))
 }
@@ -173,7 +173,7 @@ func (s suite) twice(t *testing.T) {
 	mixed = append(mixed, mixed[0]) // the same new ID twice in one call
 	q = s.at(t, dir, nil)           // another handle knows it too
 	got := publish(t, q, mixed...)
-	if want := []int64{6, first[2], first[0], 6}; !slices.Equal(got, want) {
+	if want := []pipeline.Place{6, first[2], first[0], 6}; !slices.Equal(got, want) {
 		t.Fatalf("positions %v, want %v", got, want)
 	}
 	stored := all(t, q, pipeline.StageNormalise)
@@ -217,7 +217,7 @@ func (s suite) blocks(t *testing.T) {
 	}
 	other := s.at(t, dir, nil)
 	for _, from := range []Queue{q, other} { // woken by itself, and by others
-		end, _ := q.End(t.Context(), 0)
+		end, _ := q.End(t.Context(), pipeline.StageNormalise, 0)
 		got := make(chan int, 1)
 		go func() {
 			m, _ := q.Receive(t.Context(), pipeline.StageNormalise, 0, end, pipeline.Bounds{})
@@ -250,7 +250,7 @@ func (s suite) refused(t *testing.T) {
 				t.Fatalf("publish of a bad message: %v", err)
 			}
 		}
-		same(t, "position", publish(t, q, messages(1)...)[0], int64(i)+1)
+		same(t, "position", publish(t, q, messages(1)...)[0].Position(), int64(i)+1)
 	}
 	same(t, "messages", len(all(t, q, pipeline.StageNormalise)), 20)
 }
@@ -261,7 +261,7 @@ func (s suite) concurrent(t *testing.T) {
 	handles := []Queue{q, s.at(t, dir, nil)}
 	type ack struct {
 		id holdfast.ID
-		at int64
+		at pipeline.Place
 	}
 	acks := make(chan []ack)
 	for w := range 8 {
@@ -289,7 +289,7 @@ func (s suite) concurrent(t *testing.T) {
 			}
 		}()
 	}
-	at := map[int64]holdfast.ID{}
+	at := map[pipeline.Place]holdfast.ID{}
 	for range 8 {
 		for _, a := range <-acks {
 			if at[a.at] != "" {
@@ -300,7 +300,7 @@ func (s suite) concurrent(t *testing.T) {
 	}
 	got := all(t, q, pipeline.StageNormalise) // checks that there is no hole
 	for p, id := range at {
-		if p > int64(len(got)) || got[p-1].ID != id {
+		if p.Position() > int64(len(got)) || got[p-1].ID != id {
 			t.Fatalf("message acknowledged at %d is not there", p)
 		}
 	}

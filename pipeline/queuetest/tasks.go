@@ -131,7 +131,7 @@ func (s suite) lease(t *testing.T) {
 	must(t, err)
 	c.add(100 * time.Hour)
 	same(t, "done", len(take(t, q, w)), 0)
-	end, err := q.End(t.Context(), 0)
+	end, err := q.End(t.Context(), pipeline.StageNormalise, 0)
 	must(t, err)
 	same(t, "published", end, 0)
 }

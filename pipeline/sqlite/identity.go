@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"holdfast/pipeline"
@@ -36,12 +37,17 @@ func (q *Queue) Identity(ctx context.Context) (pipeline.Identity, error) {
 }
 
 // End implements pipeline.Identifier.
-func (q *Queue) End(ctx context.Context, partition int) (int64, error) {
-	if err := onlyZero(partition); err != nil {
-		return 0, err
+func (q *Queue) End(ctx context.Context, s pipeline.Stage, partition int) (int64, error) {
+	_, err := reads(s)
+	if err := errors.Join(err, onlyZero(partition)); err != nil {
+		return 0, fmt.Errorf("read end of queue: %w", err)
+	}
+	topic := "captured" // what is normalised has the same positions
+	if s == pipeline.StageResults {
+		topic = "results"
 	}
 	var p int64
-	if err := q.read.QueryRowContext(ctx, `SELECT position FROM ends WHERE topic = 'captured'`).Scan(&p); err != nil {
+	if err := q.read.QueryRowContext(ctx, `SELECT position FROM ends WHERE topic = ?`, topic).Scan(&p); err != nil {
 		return 0, fmt.Errorf("read end of queue: %w", explain(err))
 	}
 	return p, nil

@@ -10,7 +10,7 @@ import (
 )
 
 // Publish implements pipeline.Publisher: messages and Task in one transaction.
-func (q *Queue) Publish(ctx context.Context, move *pipeline.Move, messages ...pipeline.Message) ([]int64, error) {
+func (q *Queue) Publish(ctx context.Context, move *pipeline.Move, messages ...pipeline.Message) ([]pipeline.Place, error) {
 	p := &publication{messages: messages, ids: make([][]byte, len(messages)), at: make([]int64, len(messages))}
 	if err := p.check(); err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
@@ -30,7 +30,11 @@ func (q *Queue) Publish(ctx context.Context, move *pipeline.Move, messages ...pi
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
-	return p.at, nil
+	out := make([]pipeline.Place, len(p.at))
+	for i, at := range p.at {
+		out[i] = pipeline.At(0, at)
+	}
+	return out, nil
 }
 
 type publication struct {

@@ -167,7 +167,7 @@ func TestFull(t *testing.T) {
 	q.SetMaxPages(t.Context(), 1<<20)
 	at, err := q.Publish(t.Context(), nil, pipeline.Message{ID: holdfast.NewID(), Body: make([]byte, 10000)})
 	must(t, err)
-	if at[0] != int64(n)+1 {
+	if at[0] != pipeline.Place(n)+1 {
 		t.Fatalf("position %d after %d accepted", at[0], n)
 	}
 }

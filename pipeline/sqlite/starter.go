@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"holdfast/pipeline"
@@ -42,4 +43,21 @@ func (q *Queue) Started(ctx context.Context, s pipeline.Stage) (there bool, err 
 		return false, fmt.Errorf("look for stage %s: %w", s, explain(err))
 	}
 	return there, nil
+}
+
+// Share implements pipeline.Sharer: there is one partition, and everybody who asks
+// is given it; run begins anew where another process moved the stage.
+func (q *Queue) Share(ctx context.Context, s pipeline.Stage, run func(context.Context, int) error) error {
+	if _, err := reads(s); err != nil {
+		return fmt.Errorf("share: %w", err)
+	}
+	for {
+		err := run(ctx, 0)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !errors.Is(err, pipeline.ErrStale):
+			return err
+		}
+	}
 }
