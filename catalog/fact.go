@@ -176,7 +176,7 @@ func (k *Line) take(l *holdfast.Line) error {
 		if k.Name = name; !r.IsZero() { // a chain begun anew without one takes nothing back
 			k.Record = &r
 		}
-	case "changed":
+	case "changed", "held", "released":
 		_, r, err := parseRecord(l.X)
 		if err != nil {
 			return err

@@ -51,6 +51,8 @@ type Record struct {
 	Canary []string
 	// Comments lets what people answered to posts be captured.
 	Comments bool
+	// Hold forbids to erase what belongs to the Case, by whatever order.
+	Hold bool
 	// Newer are members that this program does not know, of a newer one: kept as
 	// they are. Who does not know what they say must not change the Record.
 	Newer map[string]json.RawMessage
@@ -62,6 +64,7 @@ type record struct {
 	Comments   bool          `json:"comments,omitempty"`
 	Depth      *int          `json:"depth,omitempty"`
 	Egress     string        `json:"egress,omitempty"`
+	Hold       bool          `json:"hold,omitempty"`
 	Keywords   []string      `json:"keywords,omitempty"`
 	LegalBasis string        `json:"legal_basis,omitempty"`
 	Mandate    string        `json:"mandate,omitempty"`
@@ -76,7 +79,7 @@ type record struct {
 // IsZero reports whether nothing is recorded.
 func (r Record) IsZero() bool {
 	return r.Reference == "" && r.Mandate == "" && r.LegalBasis == "" && r.Purpose == "" && r.Egress == "" &&
-		len(r.Sources) == 0 && len(r.Keywords) == 0 && len(r.Canary) == 0 && !r.Comments && r.Depth == nil && len(r.Newer) == 0 && r.Since.IsZero() && r.Until.IsZero()
+		len(r.Sources) == 0 && len(r.Keywords) == 0 && len(r.Canary) == 0 && !r.Comments && !r.Hold && r.Depth == nil && len(r.Newer) == 0 && r.Since.IsZero() && r.Until.IsZero()
 }
 
 // String is the Record as one line of JSON.
@@ -102,7 +105,7 @@ func (r Record) Encode(name string) (json.RawMessage, error) {
 }
 
 func (r Record) encode(name string) (json.RawMessage, error) {
-	x, err := canon.Marshal(record{r.Canary, r.Comments, r.Depth, r.Egress, r.Keywords, r.LegalBasis, r.Mandate, name, r.Purpose, r.Reference, r.Since, r.Sources, r.Until})
+	x, err := canon.Marshal(record{r.Canary, r.Comments, r.Depth, r.Egress, r.Hold, r.Keywords, r.LegalBasis, r.Mandate, name, r.Purpose, r.Reference, r.Since, r.Sources, r.Until})
 	if err != nil || len(r.Newer) == 0 {
 		return x, err
 	}
@@ -173,7 +176,7 @@ func newer(x json.RawMessage) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(x, &all); err != nil {
 		return nil, err
 	}
-	for _, known := range []string{"canary", "comments", "depth", "egress", "keywords", "legal_basis", "mandate", "name", "purpose", "reference", "since", "sources", "until"} {
+	for _, known := range []string{"canary", "comments", "depth", "egress", "hold", "keywords", "legal_basis", "mandate", "name", "purpose", "reference", "since", "sources", "until"} {
 		delete(all, known)
 	}
 	return all, nil
@@ -193,7 +196,7 @@ func parseRecord(x json.RawMessage) (name string, r Record, err error) {
 			return "", Record{}, fmt.Errorf("record of the case: %w: %w", holdfast.ErrForm, err)
 		}
 	}
-	r = Record{k.Reference, k.Mandate, k.LegalBasis, k.Purpose, k.Sources, k.Keywords, k.Depth, k.Since, k.Until, k.Egress, k.Canary, k.Comments, rest}
+	r = Record{k.Reference, k.Mandate, k.LegalBasis, k.Purpose, k.Sources, k.Keywords, k.Depth, k.Since, k.Until, k.Egress, k.Canary, k.Comments, k.Hold, rest}
 	if err := r.Check(); err != nil {
 		return "", Record{}, fmt.Errorf("record of the case: %w", err)
 	}

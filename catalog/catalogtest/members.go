@@ -21,11 +21,11 @@ func testRecord(t *testing.T, open Open) {
 	until := holdfast.At(w.clock.Add(time.Hour))
 	w.line(0, "changed", nil, map[string]any{"reference": "first"})
 	w.clock = w.clock.Add(-time.Minute)
-	w.line(0, "changed", nil, map[string]any{"canary": []string{"telegram:@own"}, "comments": true, "depth": 0, "egress": "direct", "keywords": []string{"k"}, "legal_basis": "l", "mandate": "m", "purpose": "p",
+	w.line(0, "held", nil, map[string]any{"canary": []string{"telegram:@own"}, "comments": true, "depth": 0, "egress": "direct", "hold": true, "keywords": []string{"k"}, "legal_basis": "l", "mandate": "m", "purpose": "p",
 		"reference": "second", "since": until, "sources": []string{"*.host"}, "until": until, "zz": "for later use"})
 	w.line(0, "opened", nil, map[string]any{"name": "again"})
 	w.line(1, "changed", nil, map[string]any{"reference": "taken back"})
-	w.line(1, "changed", nil, nil)
+	w.line(1, "released", nil, nil)
 	w.line(2, "changed", nil, map[string]any{"reference": "one chain"})
 	w.chains[2], w.lines[2] = w.id(), 0
 	w.clock = w.clock.Add(2 * time.Minute)
@@ -36,7 +36,7 @@ func testRecord(t *testing.T, open Open) {
 	}
 	depth := 0
 	want := map[int]catalog.Record{0: {Reference: "second", Mandate: "m", LegalBasis: "l", Purpose: "p", Sources: []string{"*.host"}, Keywords: []string{"k"},
-		Depth: &depth, Since: until, Until: until, Egress: "direct", Canary: []string{"telegram:@own"}, Comments: true, Newer: map[string]json.RawMessage{"zz": json.RawMessage(`"for later use"`)}}, 1: {}, 2: {Reference: "other chain"}}
+		Depth: &depth, Since: until, Until: until, Egress: "direct", Canary: []string{"telegram:@own"}, Comments: true, Hold: true, Newer: map[string]json.RawMessage{"zz": json.RawMessage(`"for later use"`)}}, 1: {}, 2: {Reference: "other chain"}}
 	for seed := range uint64(8) {
 		rand.New(rand.NewPCG(seed, 3)).Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
 		c := open(t, t.TempDir())

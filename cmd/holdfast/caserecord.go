@@ -206,7 +206,7 @@ func caseRow(cs catalog.Case) map[string]any {
 	return map[string]any{"case": cs.Name, "case_id": cs.ID, "opened": timeOrNil(cs.Opened), "captures": cs.Captures, "added": cs.Added, "chains": chains,
 		"record": map[string]any{"reference": r.Reference, "mandate": r.Mandate, "legal_basis": r.LegalBasis, "purpose": r.Purpose,
 			"sources": append([]string{}, r.Sources...), "keywords": append([]string{}, r.Keywords...), "canary": append([]string{}, r.Canary...), "comments": r.Comments, "depth": r.Depth,
-			"since": timeOrNil(r.Since), "until": timeOrNil(r.Until), "egress": r.Egress}}
+			"since": timeOrNil(r.Since), "until": timeOrNil(r.Until), "egress": r.Egress, "hold": r.Hold}}
 }
 
 // sayCase prints a Case as the catalog knows it by now, with its notes.
@@ -277,6 +277,9 @@ func describeCase(cs catalog.Case) string {
 	}
 	if r.Comments {
 		say("comments", "yes", "what people answered to posts is captured too")
+	}
+	if r.Hold {
+		say("hold", "yes", "nothing that belongs to it can be erased")
 	}
 	if newer := newerFields(r); newer != "" {
 		say("also", newer, "written by a newer holdfast; this one cannot read it, enforces none of it and edits nothing")
