@@ -70,7 +70,7 @@ type Outcome struct {
 }
 
 // void reports whether a Seal is disproved: no token helps it.
-func (o *Outcome) void() bool { return strings.HasPrefix(o.Reason, contradicted) }
+func (o *Outcome) void() bool { return strings.HasPrefix(o.Reason, ReasonContradicted) }
 
 // Store is what sealing needs of a store.
 type Store interface {

@@ -64,13 +64,13 @@ func (j *Judge) judge(ctx context.Context, p *holdfast.Plan) (Outcome, holdfast.
 	o.operators = r.Operators
 	switch missing := findings(r, holdfast.Absent); {
 	case r.Contradicted() && r.Logged && onlyPeriod(r):
-		o.State, o.Reason = StateSigned, contradicted+findings(r, holdfast.Contradicted)
+		o.State, o.Reason = StateSigned, ReasonContradicted+findings(r, holdfast.Contradicted)
 	case r.Contradicted():
-		o.Reason = contradicted + findings(r, holdfast.Contradicted)
+		o.Reason = ReasonContradicted + findings(r, holdfast.Contradicted)
 	case r.Newer:
 		o.Reason = "a part of it has a larger format version: use a newer holdfast"
 	case !covers(r.Statement, p):
-		o.Reason = contradicted + "the statement does not name the manifests of the plan"
+		o.Reason = ReasonContradicted + "the statement does not name the manifests of the plan"
 	case !r.Logged:
 		o.Reason = missing
 	case !r.Known:
@@ -83,8 +83,8 @@ func (j *Judge) judge(ctx context.Context, p *holdfast.Plan) (Outcome, holdfast.
 	return o, parts, nil
 }
 
-// contradicted begins the reason of a Seal that is disproved.
-const contradicted = "contradicted: "
+// ReasonContradicted begins the reason of a Seal that is disproved.
+const ReasonContradicted = "contradicted: "
 
 // onlyPeriod reports whether nothing speaks against a Seal but that its key had
 // ended at T: the key was compromised. The parts are whole, and no retry helps;

@@ -86,6 +86,11 @@ func (m *Mirror) Inclusion(ctx context.Context, index int64, tree holdfast.Tree,
 	return inclusion(ctx, m.tile, index, tree, leaf)
 }
 
+// Tile returns a tile of the mirror of width p (0: full), unverified.
+func (m *Mirror) Tile(ctx context.Context, level, index uint64, p uint8) ([]byte, error) {
+	return m.tile(ctx, level, index, p)
+}
+
 // tile reads a tile of width p (0: full). Where the partial one was never
 // mirrored because the log had grown on at once, any wider one begins with the
 // same hashes.

@@ -57,7 +57,7 @@ func (s *SignedBy) add(o Outcome) {
 		if o.T.After(s.Last) {
 			s.Last = o.T.Time
 		}
-	case strings.HasPrefix(o.Reason, contradicted):
+	case strings.HasPrefix(o.Reason, ReasonContradicted):
 		s.Void++
 	case len(s.Open) < maxOpen:
 		s.Open = append(s.Open, o.Seal)
