@@ -92,7 +92,7 @@ func TestS3(t *testing.T) {
 // denied: whoever gives no key is told so, in S3's words.
 func denied(t *testing.T, s *S3) {
 	t.Helper()
-	resp, err := s.client.Get(s.Endpoint + "/bucket/")
+	resp, err := s.client.Get(s.Endpoint + "/")
 	if err != nil {
 		t.Fatal(err)
 	}
