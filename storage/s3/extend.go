@@ -1,0 +1,193 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/hashing"
+	"holdfast/storage"
+)
+
+// Extender lengthens, on a schedule, for how long nobody can remove what lies in a
+// store: each pass gives all of it Options.Retention from then on. Several may run at
+// once; none can shorten what another has given. Every method may be called
+// concurrently.
+type Extender struct {
+	Store *Store
+	// Skip leaves out what an erasure order names, so that it lapses. Optional.
+	Skip func(storage.Key) bool
+	// Problem is told of what could not be kept, and why; the pass goes on. Optional;
+	// calls come side by side.
+	Problem func(k storage.Key, err error)
+
+	mu   sync.Mutex
+	last Passed
+}
+
+// Passed says what a pass did.
+type Passed struct {
+	Begun, Ended  time.Time
+	Kept          int64 // things that are kept now
+	Extended      int64 // those whose retention became longer
+	Skipped, Lost int64 // left out by Skip; could not be kept
+	// Least is the earliest time at which something that was not skipped can be
+	// removed: zero if that is now, or if nothing lies in the store.
+	Least time.Time
+}
+
+// State is how long all is kept still.
+type State struct {
+	Last  Passed        // the last pass that went through the whole store
+	Left  time.Duration // until Last.Least
+	Alert string        // why a person should look; empty: nothing is amiss
+}
+
+// State returns what the last pass found, as of now. There is an alert when less than
+// twice Options.Interval is left, when something could not be kept, and before the
+// first pass: what is not known is not well.
+func (e *Extender) State(now time.Time) State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	st := State{Last: e.last, Left: e.last.Least.Sub(now)}
+	twice := 2 * e.Store.o.Interval
+	switch {
+	case e.Store.o.Unlocked:
+		st.Left, st.Alert = 0, "the bucket has no object lock: nothing keeps what lies there"
+	case e.last.Ended.IsZero():
+		st.Left, st.Alert = 0, "no pass has gone through the store yet since this process began"
+	case e.last.Lost > 0:
+		st.Alert = fmt.Sprintf("%d of %d could not be kept for longer (see the log)", e.last.Lost, e.last.Lost+e.last.Kept)
+	case e.last.Kept == 0:
+		st.Left = e.Store.o.Retention // an empty store
+	case st.Left < twice:
+		st.Alert = fmt.Sprintf("the first lock ends in %v, which is less than twice the interval of %v: extending does not keep up", st.Left.Round(time.Second), e.Store.o.Interval)
+	}
+	return st
+}
+
+// Run makes a pass at once and then one each Options.Interval, until ctx is done. A
+// pass that fails is made again after a hundredth of the interval.
+func (e *Extender) Run(ctx context.Context) error {
+	for {
+		wait := e.Store.o.Interval
+		if _, err := e.Pass(ctx); err != nil && ctx.Err() == nil {
+			e.Store.o.Log.Error("extend the locks of the store", "error", err)
+			wait /= 100
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Pass goes through the whole store once. Its error says that it did not come to the
+// end; what could not be kept is counted in Passed.Lost and told to Problem.
+func (e *Extender) Pass(ctx context.Context) (Passed, error) {
+	if e.Store.o.Unlocked {
+		return Passed{}, fmt.Errorf("extend: %w", e.Store.lockable(ctx))
+	}
+	p := &pass{e: e, Passed: Passed{Begun: time.Now()}}
+	if err := p.run(ctx); err != nil {
+		return p.Passed, fmt.Errorf("extend: %w", err)
+	}
+	p.Ended = time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last = p.Passed
+	return p.Passed, nil
+}
+
+type pass struct {
+	e  *Extender
+	mu sync.Mutex
+	Passed
+}
+
+func (p *pass) run(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	err := p.e.Store.each(gctx, "", func(string) string { return "" }, func(f found) bool {
+		g.Go(func() error { return p.keep(gctx, f) })
+		return gctx.Err() == nil
+	})
+	if werr := g.Wait(); werr != nil {
+		return werr
+	}
+	return err
+}
+
+// keep extends one key. Only the end of ctx is an error.
+func (p *pass) keep(ctx context.Context, f found) error {
+	k := keyAt(f.rel)
+	if p.e.Skip != nil && f.rel != markerKey && p.e.Skip(k) {
+		p.count(func() { p.Skipped++ })
+		return nil
+	}
+	var got time.Time
+	err := f.check()
+	if err == nil {
+		got, err = p.one(ctx, f.rel)
+	}
+	if cerr := ctx.Err(); cerr != nil {
+		return cerr
+	}
+	if err != nil {
+		p.e.tell(k, err)
+		p.count(func() { p.Lost++ })
+		return nil
+	}
+	p.count(func() {
+		p.Kept++
+		if p.Least.IsZero() || got.Before(p.Least) {
+			p.Least = got
+		}
+	})
+	return nil
+}
+
+// one extends what has less than the whole retention left, but for what was given in
+// the same interval: a pass that is made again soon finds little to do.
+func (p *pass) one(ctx context.Context, rel string) (time.Time, error) {
+	s := p.e.Store
+	version, r, err := s.lockedAt(ctx, rel)
+	if err != nil {
+		return r.Until, err
+	}
+	if r.Until.Sub(p.Begun) > s.o.Retention-s.o.Interval/2 {
+		return r.Until, nil
+	}
+	until, err := s.lengthen(ctx, rel, version, p.Begun.Add(s.o.Retention))
+	if err == nil {
+		p.count(func() { p.Extended++ })
+	}
+	return until, err
+}
+
+func (p *pass) count(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
+func (e *Extender) tell(k storage.Key, err error) {
+	e.Store.o.Log.Error("could not be kept for longer", "key", k.String(), "error", err)
+	if e.Problem != nil {
+		e.Problem(k, err)
+	}
+}
+
+// keyAt is the Key of what lies under rel; of what is no Object's, its name.
+func keyAt(rel string) storage.Key {
+	if len(rel) >= 64 {
+		if d, err := hashing.ParseHex(rel[len(rel)-64:]); err == nil && objectKey(d) == rel {
+			return storage.Key{Digest: d}
+		}
+	}
+	return storage.Key{Name: rel}
+}
