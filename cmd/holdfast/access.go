@@ -20,11 +20,11 @@ import (
 
 // accessed writes who looked at a capture, before it is shown: what custody
 // cannot say is not shown. Looking at an Event is no access to what was captured.
-func (n *node) accessed(ctx context.Context, cp catalog.Capture, why string) error {
+func (n *node) accessed(ctx context.Context, cp catalog.Capture, who holdfast.Agent, why string) error {
 	if cp.Kind != holdfast.KindCapture {
 		return nil
 	}
-	_, err := n.outbox.Append(ctx, pipeline.Entry{Case: cp.Case, Action: "accessed", Agent: n.set.Agent, Objects: []string{string(cp.ID)}, Why: why})
+	_, err := n.outbox.Append(ctx, pipeline.Entry{Case: cp.Case, Action: "accessed", Agent: who, Objects: []string{string(cp.ID)}, Why: why})
 	if err != nil {
 		return fmt.Errorf("write that %s is looked at: %w", cp.ID, err)
 	}

@@ -28,6 +28,7 @@ type caseFacts struct {
 	n    *node
 	part *export.Part // optional
 	why  string
+	by   holdfast.Agent
 
 	main   holdfast.ID // the Case that is exported whole; "" if captures were named
 	guests []string    // captures of other Cases that are exported with it
@@ -36,7 +37,7 @@ type caseFacts struct {
 }
 
 func newCaseFacts(n *node, sel []export.Selection, o exportOptions) *caseFacts {
-	f := &caseFacts{n: n, why: o.why}
+	f := &caseFacts{n: n, why: o.why, by: o.by(n)}
 	if o.caseName != "" && len(sel) > 0 {
 		f.main = sel[0].Case
 	}

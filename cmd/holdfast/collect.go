@@ -51,6 +51,19 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 	if len(sources) == 0 {
 		return ids, nil
 	}
+	tasks, err := n.makeTasks(ctx, home, sources, o)
+	if err != nil {
+		return nil, err
+	}
+	added, err := n.queue.AddTasks(ctx, tasks...)
+	for _, id := range added {
+		ids = append(ids, wish{id: id})
+	}
+	return ids, err
+}
+
+// makeTasks settles what a call asks for, and refuses it before anything is accepted.
+func (n *node) makeTasks(ctx context.Context, home holdfast.ID, sources []holdfast.Source, o captureOptions) ([]pipeline.Task, error) {
 	broken, err := n.inScope(ctx, home, sources, o)
 	if err != nil {
 		return nil, err
@@ -85,11 +98,7 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 		}
 		tasks[i] = pipeline.Task{Source: s, Case: home, Agent: n.set.Agent, Found: holdfast.Found{How: "command", Why: o.note}, Options: opts}
 	}
-	added, err := n.queue.AddTasks(ctx, tasks...)
-	for _, id := range added {
-		ids = append(ids, wish{id: id})
-	}
-	return ids, err
+	return tasks, nil
 }
 
 // taskOptions settles what a Task keeps of the call.
@@ -228,7 +237,7 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 		}
 		r.again = append(r.again, w)
 		r.n.log.InfoContext(ctx, "goes on", "task", id, "why", later.Why)
-	case later != nil, waitsForAccount(err), errors.Is(err, egress.ErrNone), errors.Is(err, errDirect), errors.Is(err, errNoList), errors.Is(err, errOutside), errors.Is(err, errDamaged):
+	case later != nil, taskWaits(err):
 		r.waits = err
 		r.n.log.ErrorContext(ctx, "not captured", "task", id, "err", err)
 	case hopeless(err) != "":
@@ -237,6 +246,12 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 	default:
 		r.stopped = err
 	}
+}
+
+// taskWaits says whether an error is one Task's alone, which can go on once a person
+// has seen to it.
+func taskWaits(err error) bool {
+	return waitsForAccount(err) || errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
 }
 
 // request is what the Collector is asked for. What the Task was to go through,

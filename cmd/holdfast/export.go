@@ -33,6 +33,15 @@ type exportOptions struct {
 	pages        string        // of posts: yes or no
 	wait         time.Duration // for the seals of their pages
 	only         func(context.Context, *holdfast.Manifest) ([]export.SliceRef, bool, error)
+	agent        *holdfast.Agent // who exports; nil: the node's
+}
+
+// by is who exports.
+func (o exportOptions) by(n *node) holdfast.Agent {
+	if o.agent != nil {
+		return *o.agent
+	}
+	return n.set.Agent
 }
 
 func (c *cli) exportCmd() *cobra.Command {
@@ -187,7 +196,7 @@ func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at pla
 	}
 	return export.Options{
 		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: newCaseFacts(n, sel, o), Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
-		Certificates: n.certificates(), Agent: n.set.Agent, Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
+		Certificates: n.certificates(), Agent: o.by(n), Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
 		Why: o.why, Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log, Only: o.only,
 	}, nil
 }
@@ -306,7 +315,7 @@ func (f *caseFacts) exportingLine(ctx context.Context, home holdfast.ID, ids []h
 	if err != nil {
 		return err
 	}
-	h, err := f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exporting", Agent: f.n.set.Agent, Objects: objects, Why: f.why, X: raw})
+	h, err := f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exporting", Agent: f.by, Objects: objects, Why: f.why, X: raw})
 	if err == nil && f.begun[home] == 0 {
 		f.begun[home] = h.Length
 	}
@@ -328,7 +337,7 @@ func (f *caseFacts) finished(ctx context.Context, statement hashing.Digest) erro
 		}
 		raw, err := canon.Marshal(x)
 		if err == nil {
-			_, err = f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.n.set.Agent, X: raw})
+			_, err = f.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "exported", Agent: f.by, X: raw})
 		}
 		if err != nil {
 			return fmt.Errorf("say in the custody of case %s that it was exported: %w", home, err)

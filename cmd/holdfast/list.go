@@ -137,7 +137,7 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID, o showOptions) 
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}
-	if err := n.accessed(ctx, cp, o.why); err != nil {
+	if err := n.accessed(ctx, cp, n.set.Agent, o.why); err != nil {
 		return err
 	}
 	row, text := listed(cp, cs.Name), describe(cp, cs.Name, m)

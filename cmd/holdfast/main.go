@@ -138,5 +138,6 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.searchCmd(), c.alertCmd())
 	root.AddCommand(c.caseCmd(), c.noteCmd(), c.custodyCmd(), c.taskCmd())
 	root.AddCommand(c.holdCmd())
+	root.AddCommand(c.nodeCmd(), c.tokenCmd())
 	return root
 }

@@ -259,33 +259,49 @@ func (c *cli) watchAdd(ctx context.Context, n *node, rows []watchRow) error {
 	if err := errors.Join(bad...); err != nil {
 		return &exitError{exitUsage, fmt.Errorf("watch add: nothing was added: %w", err)}
 	}
-	var said []func()
-	err := n.changeWatches(ctx, func(list []*watch) ([]*watch, error) {
+	added, err := n.addWatches(ctx, all, n.set.Agent, nil)
+	for _, k := range added {
+		c.say(map[string]any{"event": k.event, "source": k.source, "cases": k.cases}, "%-9s %s", k.event, messages.Visible(string(k.source)))
+	}
+	return err
+}
+
+// watchAdded is what became of a row.
+type watchAdded struct {
+	event  string
+	source holdfast.Source
+	cases  []holdfast.ID
+}
+
+// addWatches adds all or none; may, if it is not nil, is asked before a watch that is
+// there already is changed.
+func (n *node) addWatches(ctx context.Context, all []wanted, by holdfast.Agent, may func(*watch, wanted) error) (added []watchAdded, err error) {
+	err = n.changeWatches(ctx, func(list []*watch) ([]*watch, error) {
 		for _, w := range all {
 			what, k := "changed", findWatch(list, w.Source)
 			if k == nil {
 				what, k = "added", &watch{ID: holdfast.NewID(), Source: w.Source, Added: holdfast.At(time.Now())}
 				list = append(list, k)
+			} else if may != nil {
+				if err := may(k, w); err != nil {
+					return nil, err
+				}
 			}
 			fresh, err := k.take(w)
 			if err != nil {
 				return nil, err
 			}
-			if err := n.watchLines(ctx, "watch-added", k, fresh, k.Note); err != nil {
+			if err := n.watchLines(ctx, by, "watch-added", k, fresh, k.Note); err != nil {
 				return nil, err
 			}
-			said = append(said, func() {
-				c.say(map[string]any{"event": what, "source": k.Source, "cases": k.Cases}, "%-9s %s", what, messages.Visible(string(k.Source)))
-			})
+			added = append(added, watchAdded{what, k.Source, k.Cases})
 		}
 		return list, nil
 	})
-	for _, f := range said {
-		if err == nil {
-			f()
-		}
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return added, nil
 }
 
 func (n *node) wantedWatch(ctx context.Context, r watchRow) (w wanted, err error) {
@@ -361,7 +377,7 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 // watchLines says in the custody of Cases what is watched for them, from when on.
 // The line comes first: a crash behind it leaves one more line of the same words
 // when the person does it again.
-func (n *node) watchLines(ctx context.Context, action string, w *watch, cases []holdfast.ID, why string) error {
+func (n *node) watchLines(ctx context.Context, by holdfast.Agent, action string, w *watch, cases []holdfast.ID, why string) error {
 	x, err := canon.Marshal(struct {
 		Source string `json:"source"`
 	}{string(w.Source)})
@@ -369,7 +385,7 @@ func (n *node) watchLines(ctx context.Context, action string, w *watch, cases []
 		return err
 	}
 	for _, id := range cases {
-		if _, err := n.outbox.Append(ctx, pipeline.Entry{Case: id, Action: action, Agent: n.set.Agent, Objects: []string{string(w.ID)}, Why: why, X: x}); err != nil {
+		if _, err := n.outbox.Append(ctx, pipeline.Entry{Case: id, Action: action, Agent: by, Objects: []string{string(w.ID)}, Why: why, X: x}); err != nil {
 			return fmt.Errorf("write custody line: %w", err)
 		}
 	}

@@ -360,7 +360,7 @@ func (c *cli) eachWatch(ctx context.Context, n *node, args []string, k watchChan
 			if w == nil || !k.do(w, holdfast.At(time.Now())) { // named twice
 				continue
 			}
-			if err := n.watchLines(ctx, k.action, w, w.Cases, k.why); err != nil {
+			if err := n.watchLines(ctx, n.set.Agent, k.action, w, w.Cases, k.why); err != nil {
 				return nil, err
 			}
 			if said = append(said, s); k.remove {

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/collectors"
+	"holdfast/pipeline"
+)
+
+// Pauses of a collectLoop.
+const (
+	loopTick  = 250 * time.Millisecond // between two looks at the Tasks
+	loopBusy  = 2 * time.Second        // before a Task that somebody else has is looked at again
+	loopWaits = 30 * time.Second       // before one that could not be tried, or all where nothing can be
+	maxWhys   = 10_000                 // reasons that are remembered
+)
+
+// collectLoop captures every Task that is due and that no watch owns, tabs at a time in
+// the browser and one at a time at Telegram's, until its context ends. Several may
+// work on one node, and other commands beside them: each Task is taken under a lease.
+// A kill at any instant loses nothing but what was not accepted yet, which is asked
+// for again.
+type collectLoop struct {
+	n    *node
+	r    *round
+	door *telegramDoor
+	web  *lazyWeb
+	came chan loopDone
+
+	mu   sync.Mutex
+	whys map[holdfast.ID]string // why a Task waits, or was given up
+}
+
+// loopDone is what came of a Task.
+type loopDone struct {
+	id       holdfast.ID
+	telegram bool
+	err      error
+	idle     bool // somebody else has it
+}
+
+// newCollectLoop starts no browser before a page is asked for.
+func newCollectLoop(n *node) *collectLoop {
+	l := &collectLoop{n: n, door: &telegramDoor{n: n}, web: &lazyWeb{n: n}, came: make(chan loopDone), whys: map[holdfast.ID]string{}}
+	l.r = &round{n: n, by: map[string]collectors.Collector{"http": l.web, "https": l.web, "telegram": l.door}, asked: func([]pipeline.Task) {},
+		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
+	return l
+}
+
+// run works until ctx ends; what is under way then ends by itself, since ctx ends it.
+func (l *collectLoop) run(ctx context.Context) error {
+	defer l.door.Close()
+	defer l.web.Close()
+	defer l.r.names.end(ctx)
+	var web, telegram int
+	busy, held, rest := map[holdfast.ID]bool{}, map[holdfast.ID]time.Time{}, time.Time{}
+	tick := time.NewTicker(loopTick)
+	defer tick.Stop()
+	scoped := time.Now()
+	for len(busy) > 0 || ctx.Err() == nil {
+		if now := time.Now(); ctx.Err() == nil && now.After(rest) && (web < tabs || telegram == 0) {
+			if now.Sub(scoped) > scopesLast {
+				l.r.scopes.forget()
+				scoped = now
+			}
+			due, err := l.due(ctx, now, busy, held, tabs-web, 1-telegram)
+			if err != nil && ctx.Err() == nil {
+				l.n.log.WarnContext(ctx, "tasks not listed", "err", err)
+				rest = now.Add(loopBusy)
+			}
+			for _, t := range due {
+				busy[t.ID] = true
+				if isTelegram(t.Source) {
+					telegram++
+				} else {
+					web++
+				}
+				go l.one(ctx, t)
+			}
+		}
+		done := ctx.Done()
+		if len(busy) > 0 {
+			done = nil
+		}
+		select {
+		case d := <-l.came:
+			delete(busy, d.id)
+			if d.telegram {
+				telegram--
+			} else {
+				web--
+			}
+			if hold, all := l.settle(ctx, d); all {
+				rest = time.Now().Add(hold)
+			} else if hold > 0 {
+				held[d.id] = time.Now().Add(hold)
+			}
+		case <-tick.C:
+		case <-done:
+		}
+	}
+	return ctx.Err()
+}
+
+// due are Tasks whose turn it is, as many as there is room for: those that are due
+// longest first.
+func (l *collectLoop) due(ctx context.Context, now time.Time, busy map[holdfast.ID]bool, held map[holdfast.ID]time.Time, web, telegram int) (due []pipeline.Task, err error) {
+	there := map[holdfast.ID]bool{}
+	var first []pipeline.Task
+	for t, err := range l.n.waiting(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		there[t.ID] = true
+		if busy[t.ID] || t.Damaged || isWatched(t) || t.Due.After(now) || t.Lease.Until.After(now) || held[t.ID].After(now) {
+			continue
+		}
+		first = append(first, t)
+	}
+	for id := range held {
+		if !there[id] || !held[id].After(now) {
+			delete(held, id)
+		}
+	}
+	for (web > 0 || telegram > 0) && len(first) > 0 {
+		at := -1
+		for i, t := range first {
+			room := web
+			if isTelegram(t.Source) {
+				room = telegram
+			}
+			if room > 0 && (at < 0 || t.Due.Before(first[at].Due)) {
+				at = i
+			}
+		}
+		if at < 0 {
+			break
+		}
+		if isTelegram(first[at].Source) {
+			telegram--
+		} else {
+			web--
+		}
+		due = append(due, first[at])
+		first = append(first[:at], first[at+1:]...)
+	}
+	return due, nil
+}
+
+func (l *collectLoop) one(ctx context.Context, t pipeline.Task) {
+	got, err := l.r.task(ctx, t.ID)
+	l.came <- loopDone{id: t.ID, telegram: isTelegram(t.Source), err: err, idle: err == nil && got == nil || errors.Is(err, pipeline.ErrLease)}
+}
+
+// settle says how long the Task is left alone, or all of them: what the next one would
+// meet too, as a full disk.
+func (l *collectLoop) settle(ctx context.Context, d loopDone) (hold time.Duration, all bool) {
+	l.r.takeAgain() // the next look at the Tasks finds them
+	later := (*collectors.Later)(nil)
+	switch {
+	case d.idle:
+		return loopBusy, false
+	case d.err == nil || ctx.Err() != nil:
+		l.why(d.id, "")
+		return 0, false
+	case errors.As(d.err, &later):
+		l.why(d.id, later.Why)
+		return 0, false // it has its time
+	case hopeless(d.err) != "":
+		l.why(d.id, hopeless(d.err))
+		l.n.log.ErrorContext(ctx, "not captured", "task", d.id, "err", d.err)
+		return 0, false
+	}
+	l.n.log.ErrorContext(ctx, "not captured", "task", d.id, "err", d.err)
+	if taskWaits(d.err) {
+		l.why(d.id, strings.TrimSpace(d.err.Error()))
+		return loopWaits, false
+	}
+	l.why(d.id, "the node cannot capture now; its log says why")
+	return loopWaits, true
+}
+
+// why remembers for a Task why it waits; "" forgets.
+func (l *collectLoop) why(id holdfast.ID, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if text == "" {
+		delete(l.whys, id)
+		return
+	}
+	if len(l.whys) >= maxWhys {
+		clear(l.whys)
+	}
+	l.whys[id] = text
+}
+
+// whyOf is why a Task waits or was given up, as far as this process knows.
+func (l *collectLoop) whyOf(id holdfast.ID) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.whys[id]
+}
