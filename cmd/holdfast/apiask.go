@@ -25,12 +25,12 @@ import (
 // it <id>.added once they are. A crash between the two leaves an ask whose Tasks are
 // added when it comes again, under the same IDs. They are swept after askAge.
 const (
-	dirAsks  = "asks"
-	askAge   = 30 * 24 * time.Hour
-	maxAsk   = 4 << 20
-	maxUndone  = 100 // asks that are told as not done
-	askSlack = 10 * time.Minute
-	maxKnown = 200_000 // captures of which it is remembered what asked for them
+	dirAsks   = "asks"
+	askAge    = 30 * 24 * time.Hour
+	maxAsk    = 4 << 20
+	maxUndone = 100 // asks that are told as not done
+	askSlack  = 10 * time.Minute
+	maxKnown  = 200_000 // captures of which it is remembered what asked for them
 )
 
 // ask is what is kept of one.
