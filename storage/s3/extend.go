@@ -112,7 +112,7 @@ type pass struct {
 func (p *pass) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	err := p.e.Store.each(gctx, "", func(string) string { return "" }, func(f found) bool {
+	err := p.e.Store.each(gctx, "", everything, func(f found) bool {
 		g.Go(func() error { return p.keep(gctx, f) })
 		return gctx.Err() == nil
 	})

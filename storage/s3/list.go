@@ -143,7 +143,7 @@ func checkName(f found, above []string) error {
 // Objects implements [storage.ObjectLister].
 func (s *Store) Objects(ctx context.Context) iter.Seq2[storage.ObjectEntry, error] {
 	return func(yield func(storage.ObjectEntry, error) bool) {
-		err := s.each(ctx, "objects/", func(string) string { return "" }, func(f found) bool {
+		err := s.each(ctx, "objects/", everything, func(f found) bool {
 			if f.rel == markerKey {
 				return true
 			}

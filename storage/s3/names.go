@@ -205,6 +205,13 @@ func (k *known) add(dirs []string) {
 	}
 }
 
+// forget is for an erasure, which may leave a folder without a name.
+func (k *known) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.m = nil
+}
+
 // note keeps the first foreign thing met, for Accept, and returns err.
 func (s *Store) note(err error) error {
 	if err != nil && errors.Is(err, storage.ErrForeign) {

@@ -139,4 +139,6 @@ var (
 	_ storage.Importer     = (*Store)(nil)
 	_ storage.Accepter     = (*Store)(nil)
 	_ storage.Retainer     = (*Store)(nil)
+	_ storage.Eraser       = (*Store)(nil)
+	_ storage.Inspector    = (*Store)(nil)
 )

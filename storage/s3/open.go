@@ -23,8 +23,8 @@ import (
 )
 
 // Store is an open handle on a part of a bucket. It implements storage.Store,
-// storage.ObjectLister, storage.Importer, storage.Accepter and storage.Retainer;
-// every method may be called concurrently.
+// storage.ObjectLister, storage.Importer, storage.Accepter, storage.Retainer,
+// storage.Eraser and storage.Inspector; every method may be called concurrently.
 type Store struct {
 	o     Options
 	read  minio.Core // asks again by itself: what it asks changes nothing

@@ -171,5 +171,5 @@ func (s *Store) readKey(ctx context.Context, rel string, limit int64) ([]byte, e
 	return data, nil
 }
 
-// gone is the error for a name that is not there.
+// gone is the error for what is not there.
 func gone(rel string) error { return &fs.PathError{Op: "open", Path: rel, Err: fs.ErrNotExist} }
