@@ -69,27 +69,54 @@ type copiedQueue interface {
 	AgeTasks(ctx context.Context) error
 }
 
-// openStoreDir opens the file store of a data directory.
-func (n *node) openStoreDir() (nodeStore, error) {
-	s, err := file.Open(n.path("store"), file.Options{Log: n.log})
+// queuePath is where an embedded queue lies.
+func (n *node) queuePath() string {
+	path, _ := local(n.set.engines().Queue, n.path(fileQueue))
+	return path
+}
+
+// openStore opens the store that node.json names, and no other.
+func (n *node) openStore(ctx context.Context) (nodeStore, error) {
+	e := n.set.engines()
+	path, ok := local(e.Store, n.path("store"))
+	if !ok {
+		return n.openBucket(ctx, e.Store, e.StoreID, false)
+	}
+	s, err := file.Open(path, file.Options{Log: n.log})
 	if err != nil {
 		return nil, err // not s: a nil *file.Store in an interface is no nil
 	}
 	return s, nil
 }
 
-// openQueueFile opens the queue of a data directory, which must be there.
-func (n *node) openQueueFile(ctx context.Context) (nodeQueue, error) {
-	q, err := queuedb.Open(ctx, n.path(fileQueue), queuedb.Options{Existing: true})
+// queueEngine opens the queue that node.json names, which must be there.
+func (n *node) queueEngine(ctx context.Context) (nodeQueue, error) {
+	e := n.set.engines()
+	path, ok := local(e.Queue, n.path(fileQueue))
+	if !ok {
+		return n.openBroker(ctx, e, true)
+	}
+	if err := n.mine(e.Queue, path); err != nil {
+		return nil, err
+	}
+	q, err := queuedb.Open(ctx, path, queuedb.Options{Existing: true})
 	if err != nil {
 		return nil, err
 	}
 	return q, nil
 }
 
-// openCatalogFile opens the catalog of a data directory.
-func (n *node) openCatalogFile(ctx context.Context) (nodeCatalog, error) {
-	c, err := catalogdb.Open(ctx, n.path(fileCatalog), catalogdb.Options{Rebuilding: n.afterRebuild})
+// openCatalog opens the catalog that node.json names.
+func (n *node) openCatalog(ctx context.Context) (nodeCatalog, error) {
+	e := n.set.engines()
+	path, ok := local(e.Catalog, n.path(fileCatalog))
+	if !ok {
+		return n.openDatabase(ctx, e, false)
+	}
+	if err := n.mine(e.Catalog, path); err != nil {
+		return nil, err
+	}
+	c, err := catalogdb.Open(ctx, path, catalogdb.Options{Rebuilding: n.afterRebuild})
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +126,15 @@ func (n *node) openCatalogFile(ctx context.Context) (nodeCatalog, error) {
 // rebuildCatalog empties the catalog, has fill bring every fact, and opens it to
 // questions again.
 func (n *node) rebuildCatalog(ctx context.Context, fill func(context.Context, catalog.Writer) error) error {
-	return catalogdb.Rebuild(ctx, n.path(fileCatalog), catalogdb.Options{}, fill)
+	e := n.set.engines()
+	path, ok := local(e.Catalog, n.path(fileCatalog))
+	if !ok {
+		return n.rebuildDatabase(ctx, e, fill)
+	}
+	if err := n.mine(e.Catalog, path); err != nil {
+		return err
+	}
+	return catalogdb.Rebuild(ctx, path, catalogdb.Options{}, fill)
 }
 
 // makeQueueFile makes an empty queue, or leaves the one that is there.

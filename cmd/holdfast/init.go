@@ -65,6 +65,7 @@ func (c *cli) initCmd() *cobra.Command {
 	cmd.Flags().BoolVar(&newLog, "new-log", false, "the log was lost or is an old copy: begin another, under a new name, that names the old one's last state")
 	cmd.Flags().BoolVar(&newQueue, "new-queue", false, "queue.db was lost and there is no copy: begin another, and say what is lost")
 	cmd.Flags().BoolVar(&o.encrypt, "encrypt-keys", false, "encrypt the private keys on the disk with a passphrase, from HOLDFAST_PASSPHRASE_FILE, HOLDFAST_PASSPHRASE or the terminal")
+	cmd.Flags().StringVar(&o.join, "join", "", "the id of the store that --store names, where another node has made it: this one works beside it")
 	cmd.Flags().StringVar(&o.agent.Pseudonym, "agent", "", "who works here: a pseudonym, since it stands in every bundle")
 	cmd.Flags().StringVar(&o.agent.Role, "role", "", "in which role: analyst, investigator, …")
 	cmd.Flags().StringVar(&o.agent.Office, "office", "", "for which office")
@@ -87,12 +88,16 @@ type initOptions struct {
 	label, key string
 	training   bool
 	encrypt    bool
+	join       string // the id of the store that others have made
 	agent      holdfast.Agent
 }
 
 // initNode makes the node if there is none, and opens it.
 func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
-	_, err := readSettings(c.data)
+	set, err := readSettings(c.data)
+	if err == nil {
+		err = set.sameEngines(c.asked)
+	}
 	if errors.Is(err, errNoNode) {
 		err = c.makeNode(ctx, o)
 	}
@@ -139,7 +144,7 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := c.makeParts(ctx); err != nil {
+	if err := c.makeParts(ctx, s, o.join); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(c.data, fileSettings), s)
@@ -147,11 +152,9 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 
 // makeParts makes what is always there once node.json is, so that a loss is
 // noticed.
-func (c *cli) makeParts(ctx context.Context) error {
-	if err := makeCatalogFile(ctx, filepath.Join(c.data, fileCatalog)); err != nil {
-		return err
-	}
-	if err := makeQueueFile(ctx, filepath.Join(c.data, fileQueue)); err != nil {
+func (c *cli) makeParts(ctx context.Context, s *settings, join string) error {
+	n := &node{dir: c.data, set: s, log: c.log()}
+	if err := n.makeEngines(ctx, c.asked, join); err != nil {
 		return err
 	}
 	return createJSON(filepath.Join(c.data, fileAuthorities), []authorityEntry{}) // empty: the public defaults

@@ -109,7 +109,7 @@ func TestKeyMadeIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(c.makeParts(ctx), writeJSON(filepath.Join(c.data, fileSettings), s)); err != nil {
+	if err := errors.Join(c.makeParts(ctx, s, ""), writeJSON(filepath.Join(c.data, fileSettings), s)); err != nil {
 		t.Fatal(err)
 	}
 	n, err := c.openStore(ctx)

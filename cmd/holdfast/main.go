@@ -127,6 +127,14 @@ func (c *cli) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.data, "data", defaultData(), "the node's directory (or HOLDFAST_DATA)")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "one JSON object per line on stdout")
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say on stderr what is being done")
+	for _, f := range c.asked.flags() {
+		root.PersistentFlags().StringVar(f.url, f.name, "", f.help)
+	}
+	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		c.asked.fromEnvironment()
+		c.asked, err = c.asked.checked()
+		return err
+	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w; `%s --help` shows how", err, cmd.CommandPath())
 	})

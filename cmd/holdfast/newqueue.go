@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"holdfast"
@@ -25,7 +26,7 @@ const fileCatalog = "catalog.db"
 // openQueue opens the node's queue. init makes it before node.json; so where it
 // is missing it was lost, and a new one in its place would hide that.
 func (n *node) openQueue(ctx context.Context) (err error) {
-	n.queue, err = n.openQueueFile(ctx)
+	n.queue, err = n.queueEngine(ctx)
 	if errors.Is(err, pipeline.ErrNoQueue) {
 		err = fmt.Errorf("%w: it held what was accepted and is in no Seal yet, and what waits to be captured. Put the newest copy of it back; if there is none, `holdfast init --new-queue` begins another and says what is lost", err)
 	}
@@ -48,8 +49,14 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 		return err
 	}
 	set, err := readSettings(c.data)
+	if err == nil {
+		err = set.sameEngines(c.asked)
+	}
 	if err != nil {
 		return err
+	}
+	if kind := kindOf(set.engines().Queue); kind == kindKafka {
+		return usageError("init --new-queue: this node's queue is shared by several (%s); a lost one is made again by its own means: docs/scale.md", set.engines().Queue)
 	}
 	n := &node{dir: c.data, set: set, log: c.log()}
 	for _, lock := range []string{"preserve.lock", fileCollecting} {
@@ -85,19 +92,20 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	if err := n.keepQueue(); err != nil {
 		return err
 	}
-	return makeQueueFile(ctx, n.path(fileQueue))
+	return makeQueueFile(ctx, n.queuePath())
 }
 
 // keepQueue moves away what is left of the old queue: SQLite would delete a -wal
 // without its database, and it may hold the last messages.
 func (n *node) keepQueue() error {
-	as := n.path("queue.lost-" + string(holdfast.NewID())[:8])
+	path := n.queuePath()
+	as := filepath.Join(filepath.Dir(path), "queue.lost-"+string(holdfast.NewID())[:8])
 	for _, end := range []string{"-wal", "-shm", ""} {
-		if err := os.Rename(n.path(fileQueue)+end, as+end); err != nil && !os.IsNotExist(err) {
+		if err := os.Rename(path+end, as+end); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("keep what is left of the queue: %w", err)
 		}
 	}
-	return syncPath(n.dir)
+	return syncPath(filepath.Dir(path))
 }
 
 // tellQueue names in custody what the lost queue held, as far as the catalog

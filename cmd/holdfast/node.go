@@ -51,7 +51,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
-	if n.cat, err = n.openCatalogFile(ctx); err != nil {
+	if n.cat, err = n.openCatalog(ctx); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -93,6 +93,9 @@ func (c *cli) openStore(ctx context.Context) (*node, error) {
 		return nil, err
 	}
 	set, err := readSettings(c.data)
+	if err == nil {
+		err = set.sameEngines(c.asked)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +114,7 @@ func (n *node) openParts(ctx context.Context, v *vault.Vault) (err error) {
 		return err
 	}
 	n.facts.Clock = n.knownClock()
-	if n.store, err = n.openStoreDir(); err != nil {
+	if n.store, err = n.openStore(ctx); err != nil {
 		return err
 	}
 	if err := n.openQueue(ctx); err != nil {

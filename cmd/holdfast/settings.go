@@ -76,6 +76,9 @@ type settings struct {
 	// Via is the egress that captures go through when neither --via nor the Case
 	// says which: a name of `holdfast egress list`. Default: the direct line.
 	Via string `json:"via,omitempty"`
+	// Engines are where queue, store and catalog lie, if not in the data directory.
+	// Written by init.
+	Engines *engines `json:"engines,omitempty"`
 	// NeverKeep is a file of digests; what matches one is never kept, besides
 	// what `capture --never-keep` names. Its absolute path.
 	NeverKeep string `json:"never_keep,omitempty"`
