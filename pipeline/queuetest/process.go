@@ -46,8 +46,11 @@ func child(open Open, what string, n int, dir string) error {
 		return err
 	}
 	defer q.Close()
-	if what == "consume" {
+	switch what {
+	case "consume":
 		return consume(ctx, q, int64(n))
+	case "work":
+		return work(ctx, q)
 	}
 	done := make(chan error)
 	for range 4 { // concurrent publishers in each process
@@ -102,12 +105,43 @@ func consume(ctx context.Context, q Queue, n int64) error {
 
 type process struct {
 	*exec.Cmd
-	out, err bytes.Buffer
+	out heard
+	err bytes.Buffer
+}
+
+// heard is what a child has printed; first is closed when there is something. The
+// buffer is not embedded: its ReadFrom would be taken in place of Write.
+type heard struct {
+	b     bytes.Buffer
+	first chan struct{}
+}
+
+func (h *heard) Write(b []byte) (int, error) {
+	if h.b.Len() == 0 {
+		close(h.first)
+	}
+	return h.b.Write(b)
+}
+
+// kill waits for a random instant after the child's first line, or for at most 20 s,
+// since it may have nothing to say.
+func (p *process) kill(t *testing.T, within time.Duration) {
+	t.Helper()
+	select {
+	case <-p.out.first:
+	case <-time.After(20 * time.Second):
+	}
+	time.Sleep(rand.N(within))
+	must(t, p.Process.Kill())
+	p.Wait()
+	if p.err.Len() > 0 {
+		t.Fatalf("child: %s", p.err.String())
+	}
 }
 
 func start(t *testing.T, what string, n int, dir string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(os.Args[0])}
+	p := &process{Cmd: exec.Command(os.Args[0]), out: heard{first: make(chan struct{})}}
 	p.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", role, what, n, dir))
 	p.Stdout, p.Stderr = &p.out, &p.err
 	must(t, p.Start())
@@ -117,7 +151,7 @@ func start(t *testing.T, what string, n int, dir string) *process {
 // acked parses whole lines only: the last one of a killed process may be torn.
 func (p *process) acked(t *testing.T, into map[holdfast.ID]int64) {
 	t.Helper()
-	whole := p.out.Bytes()[:bytes.LastIndexByte(p.out.Bytes(), '\n')+1]
+	whole := p.out.b.Bytes()[:bytes.LastIndexByte(p.out.b.Bytes(), '\n')+1]
 	for sc := bufio.NewScanner(bytes.NewReader(whole)); sc.Scan(); {
 		id, at, _ := strings.Cut(sc.Text(), " ")
 		n, err := strconv.ParseInt(at, 10, 64)
@@ -185,12 +219,7 @@ func (s suite) killed(t *testing.T) {
 	for range rounds {
 		a, b := start(t, "publish", 1<<30, dir), start(t, "publish", 1<<30, dir)
 		for _, p := range []*process{a, b} {
-			time.Sleep(30*time.Millisecond + rand.N(60*time.Millisecond))
-			must(t, p.Process.Kill())
-			p.Wait()
-			if p.err.Len() > 0 {
-				t.Fatalf("child: %s", p.err.String())
-			}
+			p.kill(t, 90*time.Millisecond)
 			p.acked(t, acked)
 		}
 		publish(t, q, messages(1)...) // whoever is left can go on at once

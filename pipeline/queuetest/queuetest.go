@@ -45,7 +45,7 @@ func Test(t *testing.T, open Open) {
 		{"Refused", s.refused}, {"Concurrent", s.concurrent}, {"Stages", s.stages}, {"Stale", s.stale}, {"Notes", s.notes},
 		{"Results", s.results}, {"Prune", s.prune}, {"Name", s.name},
 		{"Tasks", s.tasks}, {"Lease", s.lease}, {"StaleTask", s.staleTask}, {"ClockBack", s.clockBack}, {"MoveWithPublish", s.moveWithPublish}, {"TakenOnce", s.takenOnce},
-		{"Processes", s.processes}, {"Killed", s.killed},
+		{"Processes", s.processes}, {"Killed", s.killed}, {"TakersKilled", s.takersKilled},
 	} {
 		t.Run(c.name, c.run)
 	}

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -11,17 +10,6 @@ import (
 	"holdfast"
 	"holdfast/pipeline"
 )
-
-// fixed is the part of a Task that never changes. Sum is the CRC-32C of the
-// rest; what an earlier program wrote has none.
-type fixed struct {
-	Sum     int64           `json:"sum,omitempty"`
-	Source  holdfast.Source `json:"source"`
-	Case    holdfast.ID     `json:"case"`
-	Agent   holdfast.Agent  `json:"agent"`
-	Found   holdfast.Found  `json:"found"`
-	Options json.RawMessage `json:"options,omitempty"`
-}
 
 // AddTasks implements pipeline.TaskAdder.
 func (q *Queue) AddTasks(ctx context.Context, tasks ...pipeline.Task) ([]holdfast.ID, error) {
@@ -33,7 +21,7 @@ func (q *Queue) AddTasks(ctx context.Context, tasks ...pipeline.Task) ([]holdfas
 		if err := k.Check(); err != nil {
 			return nil, fmt.Errorf("add task: %w", err)
 		}
-		b, err := encodeFixed(fixed{Source: k.Source, Case: k.Case, Agent: k.Agent, Found: k.Found, Options: k.Options})
+		b, err := k.Fixed()
 		if err != nil {
 			return nil, fmt.Errorf("add task: %w", err)
 		}
@@ -52,26 +40,6 @@ func (q *Queue) AddTasks(ctx context.Context, tasks ...pipeline.Task) ([]holdfas
 		return nil, fmt.Errorf("add task: %w", err)
 	}
 	return ids, nil
-}
-
-func encodeFixed(f fixed) ([]byte, error) {
-	b, err := json.Marshal(f)
-	if err != nil {
-		return nil, err
-	}
-	f.Sum = sum(b)
-	return json.Marshal(f)
-}
-
-// decodeFixed reports whether b is what encodeFixed wrote.
-func decodeFixed(b []byte) (f fixed, ok bool) {
-	if json.Unmarshal(b, &f) != nil {
-		return f, false
-	}
-	rest := f
-	rest.Sum = 0
-	plain, err := json.Marshal(rest)
-	return f, err == nil && (f.Sum == 0 || sum(plain) == f.Sum)
 }
 
 func millis(t time.Time) int64 {
@@ -98,12 +66,7 @@ func scanTask(row interface{ Scan(...any) error }) (k pipeline.Task, seen int64,
 		return k, 0, err
 	}
 	k.ID, k.Due, k.Lease.Until, k.Step = holdfast.ID(id), moment(due), moment(until), uint64(step)
-	f, ok := decodeFixed(b)
-	k.Source, k.Case, k.Agent, k.Found, k.Options = f.Source, f.Case, f.Agent, f.Found, f.Options
-	if !ok || k.Check() != nil {
-		k = pipeline.Task{ID: k.ID, Due: k.Due, Lease: k.Lease, Damaged: true}
-	}
-	return k, seen, nil
+	return k.WithFixed(b), seen, nil
 }
 
 // Take implements pipeline.TaskTaker.
