@@ -174,6 +174,9 @@ func (s *Store) begin(ctx context.Context) ([]byte, error) {
 		if info.Err != nil {
 			return nil, fmt.Errorf("look whether it is empty: %w", explain(info.Err))
 		}
+		if info.Key == s.key(markerKey) { // somebody was faster
+			return s.readMarker(ctx)
+		}
 		return nil, fmt.Errorf("something that is no store lies there (%.200q): choose an empty bucket, or another prefix", info.Key)
 	}
 	var id [16]byte

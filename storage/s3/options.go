@@ -99,51 +99,58 @@ func set[T int | int64 | time.Duration](v *T, otherwise T) {
 
 // Parse reads `s3://bucket[/prefix]?endpoint=https://host[:port]` and, optional,
 // `region=NAME`, `lock=none` (Unlocked), `retention=720h` and `interval=168h`.
-// Keys are not in it: a URL is printed and kept.
+// Keys are not in it, because a URL is printed and kept; an error repeats none of it.
 func Parse(text string) (Options, error) {
-	u, err := url.Parse(text)
+	o, err := parse(text)
 	if err != nil {
-		return Options{}, fmt.Errorf("read store URL: it is none (s3://bucket/prefix?endpoint=https://host)") // not err: it repeats what may be secret
+		return Options{}, fmt.Errorf("read store URL: %w", err)
 	}
-	if u.User != nil {
-		return Options{}, fmt.Errorf("read store URL: no keys in a URL, which is printed and kept (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)")
+	return o, nil
+}
+
+func parse(text string) (o Options, err error) {
+	const form = "s3://bucket/prefix?endpoint=https://host"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return o, fmt.Errorf("it is none; its form is %s", form)
+	case u.User != nil:
+		return o, fmt.Errorf("no keys in a URL, which is printed and kept (set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)")
+	case u.Scheme != "s3" || u.Host == "" || u.Opaque != "" || u.Fragment != "":
+		return o, fmt.Errorf("it is not of the form %s", form)
 	}
-	if u.Scheme != "s3" || u.Host == "" || u.Opaque != "" || u.Fragment != "" {
-		return Options{}, fmt.Errorf("read store URL %q: not s3://bucket/prefix?endpoint=https://host", text)
-	}
-	o := Options{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/")}
+	o = Options{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/")}
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return Options{}, fmt.Errorf("read store URL %q: %w", text, err)
+		return o, fmt.Errorf("it is not of the form %s", form)
 	}
 	for name, values := range q {
-		if err := o.set(name, values); err != nil {
-			return Options{}, fmt.Errorf("read store URL %q: %w", text, err)
+		if len(values) != 1 || !o.set(name, values[0]) {
+			return o, fmt.Errorf("%.40q is given twice, not known or has no good value (endpoint=https://host, region=NAME, lock=none, retention=720h, interval=168h)", name)
 		}
 	}
 	return o, nil
 }
 
-func (o *Options) set(name string, values []string) (err error) {
-	v := values[0]
-	switch {
-	case len(values) != 1 || v == "":
-		return fmt.Errorf("%s is given %d times or is empty", name, len(values))
-	case name == "endpoint":
+func (o *Options) set(name, v string) bool {
+	var err error
+	switch name {
+	case "endpoint":
 		o.Endpoint = v
 		_, _, err = splitEndpoint(v)
-	case name == "region":
+	case "region":
 		o.Region = v
-	case name == "lock" && v == "none":
+	case "lock":
 		o.Unlocked = true
-	case name == "retention":
+		return v == "none"
+	case "retention":
 		o.Retention, err = time.ParseDuration(v)
-	case name == "interval":
+	case "interval":
 		o.Interval, err = time.ParseDuration(v)
 	default:
-		return fmt.Errorf("%s=%s is not known (endpoint, region, lock=none, retention, interval)", name, v)
+		return false
 	}
-	return err
+	return err == nil && v != ""
 }
 
 // splitEndpoint returns the host and whether it is asked over TLS.
@@ -153,7 +160,7 @@ func splitEndpoint(endpoint string) (host string, secure bool, err error) {
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", false, fmt.Errorf("endpoint %q is not https://host[:port]", endpoint)
+		return "", false, fmt.Errorf("the endpoint is not https://host[:port]")
 	}
 	return u.Host, u.Scheme == "https", nil
 }

@@ -134,6 +134,10 @@ func testFoldersAll(t *testing.T, s storage.Store) {
 		_, err := s.CreateAll(t.Context(), storage.Item{Name: "z/" + bad, Data: []byte("z")}, storage.Item{Name: bad, Data: []byte("y")})
 		wantErr(t, err, storage.ErrName)
 	}
+	for _, both := range [][2]string{{"n", "n/o"}, {"p/q/r", "p"}} { // the clash lies in the call itself
+		_, err := s.CreateAll(t.Context(), storage.Item{Name: both[0], Data: []byte("z")}, storage.Item{Name: both[1], Data: []byte("y")})
+		wantErr(t, err, storage.ErrName)
+	}
 	for e, err := range s.List(t.Context(), "") {
 		if err != nil || e.Size != 1 {
 			t.Errorf("%v, %v", e, err)
@@ -161,4 +165,51 @@ func testReadAtOnce(t *testing.T, s storage.Store) {
 		})
 	}
 	wg.Wait()
+}
+
+// testLarge: whatever a store does with many bytes, at the seams of it too, gives the
+// same bytes. The sizes are around those of which parts are made (5 MiB is the least
+// that S3 takes).
+func testLarge(t *testing.T, s storage.Store) {
+	const part = 5 << 20
+	all, _ := io.ReadAll(newNoise(2*part+part/2, nil))
+	for _, size := range []int{part - 1, part, part + 1, 2 * part, len(all)} {
+		b := all[:size]
+		d := hashing.Of(b)
+		if err := s.PutDigest(t.Context(), d, int64(size), iotest.HalfReader(bytes.NewReader(b))); err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		wantObject(t, s, d, b)
+		wantObject(t, s, put(t, s, b), b) // there already
+	}
+	create(t, s, "large.zip", string(all))
+	f, err := s.OpenName(t.Context(), "large.zip")
+	if err != nil || f.Size() != int64(len(all)) {
+		t.Fatalf("open name: %v", err)
+	}
+	defer f.Close()
+	got := make([]byte, 200_000)
+	for _, off := range []int{0, part - 100_000, 2*part - 1, len(all) - len(got)} {
+		if _, err := f.ReadAt(got, int64(off)); err != nil && err != io.EOF || !bytes.Equal(got, all[off:off+len(got)]) {
+			t.Errorf("at %d: wrong bytes, %v", off, err)
+		}
+	}
+	bad := bytes.Clone(all)
+	bad[part+1] ^= 1
+	wantErr(t, s.PutDigest(t.Context(), hashing.Of(all[:len(all)-1]), int64(len(all)-1), bytes.NewReader(bad[:len(all)-1])), hashing.ErrMismatch)
+	wantNoObject(t, s, hashing.Of(all[:len(all)-1]))
+}
+
+// testAccept: a store that nothing is wrong with takes more.
+func testAccept(t *testing.T, s storage.Store) {
+	a, ok := s.(storage.Accepter)
+	if !ok {
+		t.Skip("the store under test has no Accept")
+	}
+	if err := a.Accept(t.Context()); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantErr(t, a.Accept(ctx), context.Canceled)
 }

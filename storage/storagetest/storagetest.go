@@ -60,6 +60,7 @@ func Test(t *testing.T, newStore func(t *testing.T) storage.Store) {
 		{"Objects/OddReaders", testOddReaders},
 		{"Objects/Liars", testLiars},
 		{"Objects/Shorter", testShorter},
+		{"Objects/Large", testLarge},
 		{"Names/CreateOpenRead", testCreate},
 		{"Names/Missing", testMissingName},
 		{"Names/NeverOverwrites", testNeverOverwrites},
@@ -76,6 +77,10 @@ func Test(t *testing.T, newStore func(t *testing.T) storage.Store) {
 		{"Names/ReadAtOnce", testReadAtOnce},
 		{"Names/ListOrder", testListOrder},
 		{"Names/ListStops", testListStops},
+		{"Import/Files", testImport},
+		{"Import/Refuses", testImportRefuses},
+		{"Import/Stops", testImportStops},
+		{"Accept", testAccept},
 		{"Durable/Reopen", testReopen},
 		{"Erase", testErase},
 	} {
