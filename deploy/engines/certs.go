@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -69,4 +70,18 @@ func (c *certs) write(t testing.TB, dir, cert, key string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// trusting is the configuration of a client that trusts the certificate in a file; nil if
+// there is none.
+func trusting(t testing.TB, file string) *tls.Config {
+	t.Helper()
+	if file == "" {
+		return nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{RootCAs: (&certs{cert: data}).pool()}
 }

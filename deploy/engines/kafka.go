@@ -3,7 +3,6 @@ package engines
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -214,19 +213,7 @@ func (k *KafkaCluster) Client() *kafka.Client {
 }
 
 // TLS is what a client needs to trust the brokers; nil without TLS.
-func (k *KafkaCluster) TLS(t testing.TB) *tls.Config {
-	t.Helper()
-	if k.CA == "" {
-		return nil
-	}
-	data, err := os.ReadFile(k.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(data)
-	return &tls.Config{RootCAs: pool}
-}
+func (k *KafkaCluster) TLS(t testing.TB) *tls.Config { return trusting(t, k.CA) }
 
 // Kill ends broker i (0 is the first) at once.
 func (k *KafkaCluster) Kill(i int) { k.servers[i].end(syscall.SIGKILL) }

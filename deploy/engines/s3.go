@@ -3,7 +3,6 @@ package engines
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -103,19 +102,7 @@ func (s *S3) ready(ctx context.Context) error {
 }
 
 // TLS is what a client needs to trust the server; nil over plain HTTP.
-func (s *S3) TLS(t testing.TB) *tls.Config {
-	t.Helper()
-	if s.CA == "" {
-		return nil
-	}
-	data, err := os.ReadFile(s.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(data)
-	return &tls.Config{RootCAs: pool}
-}
+func (s *S3) TLS(t testing.TB) *tls.Config { return trusting(t, s.CA) }
 
 // Kill ends the server at once.
 func (s *S3) Kill() { s.s.end(syscall.SIGKILL) }
