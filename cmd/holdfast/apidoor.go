@@ -247,39 +247,29 @@ func ofToken(who api.Token, ids []holdfast.ID) []holdfast.ID {
 }
 
 // Watches implements api.WatchBook: the rows of `watch list --json`, without what is
-// not the token's.
+// not the token's, and the lines of `watch list`.
 func (d *apiDoor) Watches(ctx context.Context, who api.Token) (all api.Watches, err error) {
-	var out bytes.Buffer
-	if err := (&cli{out: &out, errs: io.Discard, json: true}).watchList(ctx, d.n); err != nil {
-		return all, err
-	}
 	all.Watches = []json.RawMessage{}
-	for line := range bytes.Lines(out.Bytes()) {
+	var bad error
+	err = d.n.eachWatch(ctx, func(w *watch, s standing, names map[holdfast.ID]string) {
+		own := *w
+		if own.Cases = ofToken(who, w.Cases); len(own.Cases) == 0 {
+			return
+		}
+		var raw, text bytes.Buffer
+		(&cli{out: &raw, errs: io.Discard, json: true}).sayWatch(&own, s, names)
+		(&cli{out: &text, errs: io.Discard}).sayWatch(&own, s, names)
 		var row map[string]json.RawMessage
-		var ids []holdfast.ID
-		var names []string
-		if err := errors.Join(json.Unmarshal(line, &row), json.Unmarshal(row["case_ids"], &ids), json.Unmarshal(row["cases"], &names)); err != nil {
-			return all, fmt.Errorf("read row of a watch: %w", err)
+		err := json.Unmarshal(raw.Bytes(), &row)
+		if err == nil {
+			delete(row, "account") // the node's own affair
+			row["text"], err = json.Marshal(strings.TrimSuffix(text.String(), "\n"))
 		}
-		own, called := []holdfast.ID{}, []string{}
-		for i, id := range ids {
-			if who.For(id) && i < len(names) {
-				own, called = append(own, id), append(called, names[i])
-			}
-		}
-		if len(own) == 0 {
-			continue
-		}
-		delete(row, "account") // the node's own affair
-		row["case_ids"], _ = json.Marshal(own)
-		row["cases"], _ = json.Marshal(called)
-		b, err := json.Marshal(row)
-		if err != nil {
-			return all, err
-		}
+		b, merr := json.Marshal(row)
+		bad = errors.Join(bad, err, merr)
 		all.Watches = append(all.Watches, b)
-	}
-	return all, nil
+	})
+	return all, errors.Join(err, bad)
 }
 
 // Bundle implements api.Bundles. The file has no name: a crash leaves nothing of it.

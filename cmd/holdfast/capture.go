@@ -49,6 +49,7 @@ type captureOptions struct {
 
 func (c *cli) captureCmd() *cobra.Command {
 	var o captureOptions
+	var r remote
 	cmd := command("capture URL… | telegram:@NAME… | - [--case NAME] [--export FILE] [--wait 30s] [--allow-private]", "Capture pages and Telegram channels and seal them",
 		"holdfast capture https://host/page --case 2026-017 --export 2026-017.zip", cobra.ArbitraryArgs, func(cmd *cobra.Command, args []string) error {
 			if err := resumeAlone(cmd, args, o); err != nil {
@@ -60,6 +61,11 @@ func (c *cli) captureCmd() *cobra.Command {
 			}
 			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o)); err != nil {
 				return &exitError{exitUsage, err}
+			}
+			if there, err := r.asked(cmd, "never-keep"); err != nil {
+				return err
+			} else if there {
+				return c.captureRemote(cmd, r, sources, o)
 			}
 			n, err := c.captureNode(cmd.Context())
 			if err != nil {
@@ -103,6 +109,7 @@ exit status: 2 usage or refused, nothing accepted
              3 something accepted is not sealed after --wait (a bundle asked for is written and says so)
              1 a last attempt failed (sealed as such)
              0 all captured and sealed`
+	r.flags(cmd)
 	cmd.Flags().StringVar(&o.caseName, "case", "", "the Case it belongs to; made if there is none of this name")
 	cmd.Flags().StringVar(&o.export, "export", "", "write a bundle of these captures to this file")
 	langFlag(cmd, &o.lang)

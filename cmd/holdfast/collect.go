@@ -352,5 +352,9 @@ func (c *cli) saySealed(n *node, id holdfast.ID) {
 	if err != nil {
 		cp = catalog.Capture{ID: id}
 	}
-	c.say(map[string]any{"event": "sealed", "id": id, "seal": cp.Seal, "not_after": holdfast.At(cp.T)}, "sealed    %s  not later than %s", id, holdfast.At(cp.T))
+	c.sayIsSealed(cp)
+}
+
+func (c *cli) sayIsSealed(cp catalog.Capture) {
+	c.say(map[string]any{"event": "sealed", "id": cp.ID, "seal": cp.Seal, "not_after": holdfast.At(cp.T)}, "sealed    %s  not later than %s", cp.ID, holdfast.At(cp.T))
 }

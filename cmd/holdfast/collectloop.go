@@ -169,7 +169,9 @@ func (l *collectLoop) settle(ctx context.Context, d loopDone) (hold time.Duratio
 		l.why(d.id, "")
 		return 0, false
 	case errors.As(d.err, &later):
-		l.why(d.id, later.Why)
+		if !later.Progress || time.Until(later.At) >= longPause { // else it goes on by itself, soon
+			l.why(d.id, later.Why)
+		}
 		return 0, false // it has its time
 	case hopeless(d.err) != "":
 		l.why(d.id, hopeless(d.err))

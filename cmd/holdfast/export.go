@@ -46,9 +46,17 @@ func (o exportOptions) by(n *node) holdfast.Agent {
 
 func (c *cli) exportCmd() *cobra.Command {
 	var o exportOptions
+	var r remote
 	cmd := command("export (--case NAME | CAPTURE… | telegram:@NAME/ID | telegram:@NAME --since --until) FILE [--size SIZE]", "Write a bundle that a stranger can check", "holdfast export --case 2026-017 2026-017.zip", cobra.MinimumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			ids, file := args[:len(args)-1], args[len(args)-1]
+			there, err := r.asked(cmd, "size")
+			if err != nil {
+				return err
+			}
+			if namesPosts(ids) && there {
+				return usageError("posts are exported on the node's own machine: over --server a case, or captures")
+			}
 			if namesPosts(ids) {
 				return c.exportPostsCmd(cmd, ids[0], file, o)
 			}
@@ -63,6 +71,9 @@ func (c *cli) exportCmd() *cobra.Command {
 			size, err := parseSize(o.size)
 			if err = errors.Join(err, checkLanguage(o.lang), checkReason("--why", o.why)); err != nil {
 				return err
+			}
+			if there {
+				return c.exportRemote(cmd.Context(), r, ids, file, o)
 			}
 			n, err := c.open(cmd.Context())
 			if err != nil {
@@ -82,6 +93,7 @@ func (c *cli) exportCmd() *cobra.Command {
 			return c.export(cmd.Context(), n, sel, at, file, o)
 		})
 	cmd.Long = exportLong
+	r.flags(cmd)
 	postExportFlags(cmd.Flags(), &o)
 	cmd.Flags().StringVar(&o.caseName, "case", "", "all captures of this Case")
 	cmd.Flags().BoolVar(&o.restricted, "restricted", false, "include restricted objects: requests with cookies and form fields")

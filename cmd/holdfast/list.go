@@ -17,10 +17,16 @@ import (
 
 func (c *cli) listCmd() *cobra.Command {
 	var caseName, state string
+	var r remote
 	cmd := command("list [--case NAME] [--state pending|signed|sealed]", "List captures, newest first", "holdfast list --case 2026-017 --json", cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			if state != "" && state != pipeline.StatePending && state != pipeline.StateSigned && state != pipeline.StateSealed {
 				return usageError("--state %.40q: it is pending, signed or sealed", state)
+			}
+			if there, err := r.asked(cmd); err != nil {
+				return err
+			} else if there {
+				return c.listRemote(cmd.Context(), r, caseName, state)
 			}
 			n, err := c.open(cmd.Context())
 			if err != nil {
@@ -29,6 +35,7 @@ func (c *cli) listCmd() *cobra.Command {
 			defer n.Close()
 			return c.list(cmd.Context(), n, caseName, state)
 		})
+	r.flags(cmd)
 	cmd.Flags().StringVar(&caseName, "case", "", "only of this Case")
 	cmd.Flags().StringVar(&state, "state", "", "only in this state")
 	return cmd
@@ -58,10 +65,13 @@ func (c *cli) list(ctx context.Context, n *node, caseName, state string) error {
 			}
 			names[cp.Case] = cs.Name
 		}
-		c.say(listed(cp, names[cp.Case]), "%s  %-7s  %s  %-16s  %s%s", cp.ID, cp.State, cp.Started, messages.Visible(names[cp.Case]),
-			messages.Visible(string(cp.Source)), why(cp))
+		c.sayListed(cp, names[cp.Case])
 	}
 	return nil
+}
+
+func (c *cli) sayListed(cp catalog.Capture, name string) {
+	c.say(listed(cp, name), "%s  %-7s  %s  %-16s  %s%s", cp.ID, cp.State, cp.Started, messages.Visible(name), messages.Visible(string(cp.Source)), why(cp))
 }
 
 func why(cp catalog.Capture) string {
@@ -95,6 +105,7 @@ type showOptions struct {
 
 func (c *cli) showCmd() *cobra.Command {
 	var o showOptions
+	var r remote
 	cmd := command("show CAPTURE [--open] [--why TEXT]", "Show one capture: its manifest and its state", "holdfast show 0f3c… --open", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
 		id, err := holdfast.ParseID(args[0])
 		if err != nil {
@@ -102,6 +113,11 @@ func (c *cli) showCmd() *cobra.Command {
 		}
 		if err := checkReason("--why", o.why); err != nil {
 			return err
+		}
+		if there, err := r.asked(cmd, "open"); err != nil {
+			return err
+		} else if there {
+			return c.showRemote(cmd.Context(), r, id, o)
 		}
 		n, err := c.open(cmd.Context())
 		if err != nil {
@@ -111,6 +127,7 @@ func (c *cli) showCmd() *cobra.Command {
 		return c.show(cmd.Context(), n, id, o)
 	})
 	cmd.Long = "That it was looked at, by whom and why, becomes a line of custody (`accessed`).\n--open copies the picture, or else the first object, checks its digest and hands\nthe copy to the desktop. It stays in the folder for temporary files."
+	r.flags(cmd)
 	cmd.Flags().BoolVar(&o.open, "open", false, "open the picture of the page, or else the first object, with the desktop's program")
 	cmd.Flags().StringVar(&o.why, "why", "", "why it is looked at, for the custody")
 	return cmd

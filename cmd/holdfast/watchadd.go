@@ -51,6 +51,7 @@ func (c *cli) watchCmd() *cobra.Command {
 func (c *cli) watchAddCmd() *cobra.Command {
 	var row watchRow
 	var list string
+	var r remote
 	cmd := command("add SOURCE --case NAME… | --list FILE.csv|-", "Watch a channel from now on, and capture its history", "holdfast watch add telegram:@name --case 2026-017", cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (list != "") {
@@ -64,6 +65,11 @@ func (c *cli) watchAddCmd() *cobra.Command {
 				if rows, err = c.watchCSV(list, row); err != nil {
 					return err
 				}
+			}
+			if there, err := r.asked(cmd); err != nil {
+				return err
+			} else if there {
+				return c.watchAddRemote(cmd.Context(), r, rows)
 			}
 			n, err := c.captureNode(cmd.Context())
 			if err != nil {
@@ -93,6 +99,7 @@ said here, by 'watch list' and by 'watch run'. Once an account is logged in the 
 itself is asked.
 
 exit status: 0 done  1 could not  2 usage, nothing was added`
+	r.flags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&row.cases, "case", nil, "a Case it belongs to; several times for several")
 	f.StringVar(&list, "list", "", "read many from a CSV; - is stdin")

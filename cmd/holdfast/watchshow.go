@@ -21,7 +21,15 @@ import (
 )
 
 func (c *cli) watchListCmd() *cobra.Command {
-	cmd := command("list", "List what is watched, and how it is", "holdfast watch list --json", cobra.NoArgs, c.withNode(c.watchList))
+	var r remote
+	cmd := command("list", "List what is watched, and how it is", "holdfast watch list --json", cobra.NoArgs, func(cmd *cobra.Command, args []string) error {
+		if there, err := r.asked(cmd); err != nil {
+			return err
+		} else if there {
+			return c.watchListRemote(cmd.Context(), r)
+		}
+		return c.withNode(c.watchList)(cmd, args)
+	})
 	cmd.Long = `  resolving  nobody has asked yet what channel it is
   history    it is followed, and its history is being captured
   followed   it is followed, and the history is there
@@ -39,6 +47,7 @@ else the channel is asked in turns, and what happens there stays unknown for as 
 the service's pause for each such channel: that is no real time. Then what the last
 'watch canary' has measured, and when. What is said to be silent has not posted for longer
 than is usual there.`
+	r.flags(cmd)
 	return cmd
 }
 
@@ -84,7 +93,10 @@ func isWatched(t pipeline.Task) bool {
 // resolvePace is how long one name takes to be asked for at the service's own pace.
 const resolvePace = 2 * time.Second
 
-func (c *cli) watchList(ctx context.Context, n *node) error {
+func (c *cli) watchList(ctx context.Context, n *node) error { return n.eachWatch(ctx, c.sayWatch) }
+
+// eachWatch tells of each watch how it is, with the names of all Cases.
+func (n *node) eachWatch(ctx context.Context, tell func(*watch, standing, map[holdfast.ID]string)) error {
 	list, err := n.watches()
 	if err != nil {
 		return err
@@ -132,7 +144,7 @@ func (c *cli) watchList(ctx context.Context, n *node) error {
 			s.Canary = &l
 		}
 		s.Untold = untold.of(w)
-		c.sayWatch(w, s, names)
+		tell(w, s, names)
 	}
 	return nil
 }
