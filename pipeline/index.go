@@ -14,7 +14,10 @@ import (
 //
 // A crash between the Indexer's return and the ack tells it the same again.
 type Index struct {
-	Queue     Consumer
+	Queue interface {
+		Consumer
+		Identifier
+	}
 	Partition int
 	Indexer   Indexer
 	Prune     Pruner       // Optional: frees payloads that are preserved and indexed.
@@ -60,18 +63,18 @@ func (x *Index) Drain(ctx context.Context) (total int, err error) {
 }
 
 // step reads results first and tells them last: a result is written after its
-// captures were normalised, so all of these are told before it. What is normalised
+// captures were normalised, so all of these are told before it. What comes
 // after the results were read is not waited for: on a busy node that has no end.
 func (x *Index) step(ctx context.Context) (n int, err error) {
 	from, results, err := receive(ctx, x.Queue, StageResults, x.Partition, Bounds{NoWait: true})
 	if err != nil {
 		return 0, err
 	}
-	normalised, err := x.Queue.Position(ctx, StageNormalise, x.Partition)
+	end, err := x.Queue.End(ctx, StageIndex, x.Partition)
 	if err != nil {
 		return 0, err
 	}
-	for at := int64(-1); at < normalised; {
+	for at := int64(-1); at < end; {
 		m, to, err := x.accepted(ctx)
 		if n += m; err != nil {
 			return n, err

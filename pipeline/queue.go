@@ -98,9 +98,9 @@ type Bounds struct {
 
 // Publisher takes captures in.
 type Publisher interface {
-	// Publish makes the messages durable in "captured", in their order and at
-	// positions that are contiguous in each partition, and then moves the Task
-	// (move may be nil, and messages may be none). It returns the Place of each
+	// Publish makes the messages durable in "captured", in their order in each
+	// partition, and then moves the Task (move may be nil, and messages may be
+	// none). It returns the Place of each
 	// in "captured". A call whose answer was lost is simply made again: a queue
 	// that remembers IDs keeps the first position and the first bytes of each;
 	// another takes the ID in twice, and the second one is dropped behind it (see

@@ -34,9 +34,21 @@ type Queue interface {
 // another process, opens the same queue.
 type Open func(ctx context.Context, dir string, now func() time.Time) (Queue, error)
 
-// Test runs the suite.
-func Test(t *testing.T, open Open) {
-	s := suite{open}
+// Kind is what queues may differ in.
+type Kind struct {
+	// Remembers: an ID that was published before keeps its first position and its
+	// first bytes, for good, and a poisoned message stays readable where it was. A
+	// queue that does not takes the ID in again, and drops the second one before
+	// it is normalised; poison it copies away.
+	Remembers bool
+}
+
+// Test runs the suite for a queue that remembers.
+func Test(t *testing.T, open Open) { TestKind(t, Kind{Remembers: true}, open) }
+
+// TestKind runs the suite.
+func TestKind(t *testing.T, kind Kind, open Open) {
+	s := suite{open, kind}
 	for _, c := range []struct {
 		name string
 		run  func(*testing.T)
@@ -51,7 +63,10 @@ func Test(t *testing.T, open Open) {
 	}
 }
 
-type suite struct{ open Open }
+type suite struct {
+	open Open
+	kind Kind
+}
 
 func (s suite) fresh(t *testing.T) (Queue, string) {
 	dir := t.TempDir()
@@ -173,6 +188,13 @@ func (s suite) twice(t *testing.T) {
 	mixed = append(mixed, mixed[0]) // the same new ID twice in one call
 	q = s.at(t, dir, nil)           // another handle knows it too
 	got := publish(t, q, mixed...)
+	if !s.kind.Remembers {
+		if got[0] != got[3] || got[0] == got[1] {
+			t.Fatalf("positions %v: the same new ID twice is one message", got)
+		}
+		s.onceNormalised(t, q, m, mixed[:1])
+		return
+	}
 	if want := []pipeline.Place{6, first[2], first[0], 6}; !slices.Equal(got, want) {
 		t.Fatalf("positions %v, want %v", got, want)
 	}
@@ -180,6 +202,24 @@ func (s suite) twice(t *testing.T) {
 	same(t, "messages", len(stored), 6)
 	if !bytes.Equal(stored[2].Body, m[2].Body) {
 		t.Fatal("the second bytes replaced the first")
+	}
+}
+
+// onceNormalised: what is normalised has each ID once, with the bytes that came first.
+func (s suite) onceNormalised(t *testing.T, q Queue, sets ...[]pipeline.Message) {
+	t.Helper()
+	end, err := q.End(t.Context(), pipeline.StageNormalise, 0)
+	must(t, err)
+	from, err := q.Position(t.Context(), pipeline.StageNormalise, 0)
+	must(t, err)
+	must(t, q.Advance(t.Context(), pipeline.Ack{Stage: pipeline.StageNormalise, From: from, To: end}))
+	want := slices.Concat(sets...)
+	stored := all(t, q, pipeline.StagePreserve)
+	same(t, "normalised messages", len(stored), len(want))
+	for i, m := range stored {
+		if m.ID != want[i].ID || !bytes.Equal(m.Body, want[i].Body) {
+			t.Fatalf("position %d is not the message that came first", i+1)
+		}
 	}
 }
 

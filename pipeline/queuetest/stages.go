@@ -120,17 +120,24 @@ func (s suite) prune(t *testing.T) {
 	same(t, "pruned", n, 4)
 	n, err = q.Prune(t.Context(), 0, pipeline.StagePreserve, pipeline.StageIndex)
 	must(t, err)
+	if !s.kind.Remembers {
+		n-- // the poisoned one too
+	}
 	same(t, "pruned", n, 1)
 	got, err := q.Receive(t.Context(), pipeline.StageNormalise, 0, 6, pipeline.Bounds{})
 	must(t, err)
 	same(t, "left", len(got), 4)
-	kept, err := q.Receive(t.Context(), pipeline.StageIndex, 0, 2, pipeline.Bounds{Count: 1})
-	must(t, err)
-	same(t, "poison is kept", kept[0].ID, m[2].ID)
+	if s.kind.Remembers {
+		kept, err := q.Receive(t.Context(), pipeline.StageIndex, 0, 2, pipeline.Bounds{Count: 1})
+		must(t, err)
+		same(t, "poison is kept", kept[0].ID, m[2].ID)
+	}
 	if _, err := q.Receive(t.Context(), pipeline.StageIndex, 0, 0, pipeline.Bounds{NoWait: true}); !errors.Is(err, pipeline.ErrStale) {
 		t.Fatalf("a hole that the stage has gone past: %v", err)
 	}
-	same(t, "an ID that was pruned", publish(t, q, m[0])[0], 1)
+	if s.kind.Remembers {
+		same(t, "an ID that was pruned", publish(t, q, m[0])[0], 1)
+	}
 	same(t, "next position", publish(t, q, messages(1)...)[0], 11)
 }
 

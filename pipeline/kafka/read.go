@@ -1,0 +1,207 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	kgo "github.com/segmentio/kafka-go"
+
+	"holdfast/pipeline"
+)
+
+// maxRun bounds the bytes that are kept of what a stage has read, ahead and behind.
+const maxRun = 32 << 20
+
+// poll is how long a broker holds a question back that it cannot answer yet.
+const poll = 500 * time.Millisecond
+
+// Receive implements pipeline.Consumer.
+func (q *Queue) Receive(ctx context.Context, s pipeline.Stage, partition int, after int64, b pipeline.Bounds) ([]pipeline.Message, error) {
+	topic, err := topicOf(s)
+	if err == nil {
+		err = q.known(partition)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	got, err := q.receive(ctx, topic, at{s, partition}, after, b)
+	if err != nil {
+		return nil, fmt.Errorf("receive for %s: %w", s, err)
+	}
+	out := make([]pipeline.Message, len(got))
+	for i, e := range got {
+		out[i] = e.Message
+	}
+	return out, nil
+}
+
+// receive waits for as long as ctx and Close let it; that brokers are away is told,
+// and waited out.
+func (q *Queue) receive(ctx context.Context, topic string, a at, after int64, b pipeline.Bounds) ([]entry, error) {
+	if b.Count <= 0 {
+		b.Count = pipeline.MaxBatch
+	}
+	if b.Bytes <= 0 {
+		b.Bytes = pipeline.MaxBytes
+	}
+	run := &q.hold(a).run
+	for {
+		if got := run.after(after, b); len(got) > 0 {
+			return got, nil
+		}
+		wait := poll
+		if b.NoWait {
+			wait = 0
+		}
+		got, err := q.fetch(ctx, topic, a.partition, after, wait)
+		switch {
+		case errors.Is(err, kgo.OffsetOutOfRange):
+			if err = q.gap(ctx, topic, a, after); err != nil {
+				return nil, err
+			}
+			if !b.NoWait {
+				err = sleep(ctx, poll) // past the end: the message may come
+			}
+		case errors.Is(err, pipeline.ErrUnavailable) && !b.NoWait:
+			err = nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		run.add(got)
+		if len(got) == 0 && b.NoWait {
+			return nil, nil
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// fetch returns what follows a position, in order and without a gap; nothing if
+// there is nothing within wait.
+func (q *Queue) fetch(ctx context.Context, topic string, partition int, after int64, wait time.Duration) (got []entry, err error) {
+	req := &kgo.FetchRequest{Topic: q.o.topic(topic), Partition: partition, Offset: after, MaxBytes: 4 << 20, MaxWait: time.Millisecond}
+	if wait > 0 {
+		req.MinBytes, req.MaxWait = 1, wait
+	}
+	err = q.try(ctx, attempt+wait, func(ctx context.Context) error {
+		res, err := q.read.Fetch(ctx, req)
+		if err != nil {
+			return err
+		}
+		got, err = entries(topic, partition, after, res)
+		return err
+	})
+	return got, err
+}
+
+func entries(topic string, partition int, after int64, res *kgo.FetchResponse) (got []entry, err error) {
+	if c, ok := res.Records.(io.Closer); ok {
+		defer c.Close()
+	}
+	if res.Error != nil {
+		return nil, res.Error
+	}
+	for size := 0; size < maxRun; { // a batch may unpack to much
+		r, err := res.Records.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return got, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: topic %s, partition %d, behind position %d: %w", pipeline.ErrForeign, topic, partition, after+int64(len(got)), err)
+		}
+		e, err := decode(topic, partition, r)
+		if err != nil {
+			return nil, err
+		}
+		if e.Position <= after { // batches are sent whole
+			continue
+		}
+		if want := after + int64(len(got)) + 1; e.Position != want {
+			return nil, fmt.Errorf("%w: topic %s, partition %d: position %d is gone, the next is %d: was the topic compacted, or written to in a transaction?", pipeline.ErrForeign, topic, partition, want, e.Position)
+		}
+		got, size = append(got, e), size+e.size()
+	}
+	return got, nil
+}
+
+// gap returns nil if position after is the end or behind it. What was pruned every
+// stage had done: so a stage that is behind it was moved by somebody else.
+func (q *Queue) gap(ctx context.Context, topic string, a at, after int64) error {
+	first, last, err := q.offsets(ctx, topic, a.partition)
+	if err != nil || after >= last || after >= first {
+		return err
+	}
+	done, err := q.committed(ctx, a)
+	switch {
+	case err != nil:
+		return err
+	case done >= first:
+		return fmt.Errorf("position %d was pruned: %w", after+1, pipeline.ErrStale)
+	}
+	return fmt.Errorf("%w: topic %s, partition %d: position %d is gone, the next is %d, and %s is at %d: a retention was set, or records were deleted", pipeline.ErrForeign, q.o.topic(topic), a.partition, after+1, first+1, a.stage, done)
+}
+
+// run is what was read last for a stage of a partition, so that reading ahead, and
+// Advance, need not ask again. Positions have no gap.
+type run struct {
+	mu   sync.Mutex
+	list []entry
+	size int
+}
+
+func (r *run) add(got []entry) {
+	if len(got) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.list); n > 0 && r.list[n-1].Position+1 != got[0].Position {
+		r.list, r.size = nil, 0
+	}
+	r.list = append(r.list, got...)
+	for _, e := range got {
+		r.size += e.size()
+	}
+	for r.size > maxRun && len(r.list) > len(got) {
+		r.size -= r.list[0].size()
+		r.list[0] = entry{} // for the collector
+		r.list = r.list[1:]
+	}
+}
+
+// after returns what follows a position, within the bounds.
+func (r *run) after(after int64, b pipeline.Bounds) []entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.list) == 0 || after+1 < r.list[0].Position || after >= r.list[len(r.list)-1].Position {
+		return nil
+	}
+	from := int(after + 1 - r.list[0].Position)
+	to, size := from, 0
+	for to < len(r.list) && to-from < b.Count {
+		if size += r.list[to].size(); size > b.Bytes && to > from {
+			break
+		}
+		to++
+	}
+	return append([]entry(nil), r.list[from:to]...)
+}
+
+// forget is called when the messages were pruned, or the partition was taken away.
+func (r *run) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list, r.size = nil, 0
+}
