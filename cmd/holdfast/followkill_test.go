@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,8 +48,8 @@ func TestFollowKilled(t *testing.T) {
 	w := newKillWorld(t)
 	w.must("telegram", "login", "--phone", "+"+s.Phone, "--code", s.Code)
 	w.must("watch", "add", "@harbour_news", "--case", "kill-a", "--links", "no")
-	for range 20 { // until it is followed: what happens from then on must be known
-		if w.must("watch", "run", "--for", "2s"); s.Asked("updates.getChannelDifference") > 0 {
+	for range 20 { // until it is followed, and what was there before is known: what happens from then on must be, too
+		if w.must("watch", "run", "--for", "2s"); s.Asked("updates.getChannelDifference") > 0 && strings.Count(w.must("posts", "@harbour_news", "--json"), "\n") == l.last {
 			break
 		}
 	}

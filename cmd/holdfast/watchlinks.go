@@ -101,7 +101,7 @@ func (w *watchRun) promote(ctx context.Context, t pipeline.Task, o taskOptions, 
 	w.mu.Lock()
 	k := w.list[o.Watch]
 	var of watch
-	channel := ""
+	channel, base := "", w.site.base
 	if k != nil {
 		of, channel = k.watch, k.channel
 	}
@@ -125,7 +125,7 @@ func (w *watchRun) promote(ctx context.Context, t pipeline.Task, o taskOptions, 
 			}
 			all = append(all, ts...)
 		}
-		ts, err := w.secondViews(ctx, t, o, &of, channel, b)
+		ts, err := w.secondViews(ctx, t, o, &of, channel, base, b)
 		if err != nil {
 			return err
 		}

@@ -91,10 +91,10 @@ type watchRun struct {
 	leveled time.Time            // when a channel was given to one that has less to do
 	inUse   map[string]time.Time // accounts that another process was found to have, since when
 
-	site    publicSite // where the public pages are
-	byPages bool       // no account can ask: they are looked at
+	byPages bool // no account can ask: the public pages are looked at
 
 	mu    sync.Mutex // the loop holds it but for its pauses; Tasks at work take it
+	site  publicSite // where the public pages are
 	list  map[holdfast.ID]*watched
 	fresh []pipeline.Task // that answers have asked for
 	also  adding

@@ -62,8 +62,8 @@ const gone = "gone"
 // shows new, edited, or gone, before that is accepted: a crash in between finds them
 // there. Of one content of a post the page is captured once, however often it is
 // seen: so a reaction asks for none, since the ID follows from watch, post and content.
-func (w *watchRun) secondViews(ctx context.Context, t pipeline.Task, o taskOptions, of *watch, channel string, posts []byte) (all []pipeline.Task, err error) {
-	if w.site.base == "" || viewsMost(of) == 0 || !isTelegram(t.Source) || o.Part == partBackfill {
+func (w *watchRun) secondViews(ctx context.Context, t pipeline.Task, o taskOptions, of *watch, channel, base string, posts []byte) (all []pipeline.Task, err error) {
+	if base == "" || viewsMost(of) == 0 || !isTelegram(t.Source) || o.Part == partBackfill {
 		return nil, nil
 	}
 	seen := map[view]bool{} // an answer may show a post several times
@@ -72,7 +72,7 @@ func (w *watchRun) secondViews(ctx context.Context, t pipeline.Task, o taskOptio
 			continue
 		}
 		seen[v] = true
-		k, err := w.viewTask(ctx, t, of, v)
+		k, err := w.viewTask(ctx, t, of, base, v)
 		if err != nil {
 			return nil, err
 		}
@@ -114,12 +114,12 @@ func viewsOf(of *watch, channel string, posts []byte) (all []view) {
 
 // viewTask is the Task for one page; nil where there is to be none: no Case names an
 // egress, none takes it, the day's pages are used up, or there is one already.
-func (w *watchRun) viewTask(ctx context.Context, t pipeline.Task, of *watch, v view) (*pipeline.Task, error) {
+func (w *watchRun) viewTask(ctx context.Context, t pipeline.Task, of *watch, base string, v view) (*pipeline.Task, error) {
 	name, err := telegram.ParseName(string(of.Source))
 	if err != nil {
 		return nil, err
 	}
-	s, err := parseURL(tme.PostPage(w.site.base, name.Channel, v.post), of.AllowPrivate)
+	s, err := parseURL(tme.PostPage(base, name.Channel, v.post), of.AllowPrivate)
 	if err != nil {
 		return nil, nil
 	}
