@@ -27,3 +27,7 @@
 // Both sides are text from outside: any bytes are taken, time and memory are linear
 // in them, and nothing here fails but [Parse], which says what it does not take.
 package search
+
+// Version is raised by every change of the words that a text, a handle or an address
+// folds to: what a catalog keeps of older ones no longer answers the questions of now.
+const Version = 1

@@ -1,11 +1,13 @@
 package sqlite
 
+import "holdfast/search"
+
 // applicationID marks the file as a holdfast catalog ("HFca"); schemaVersion is
-// raised by every change of schema, and of how package search folds. There are no migrations: an older catalog is
+// raised by every change of schema, and with search.Version. There are no migrations: an older catalog is
 // made again from the store.
 const (
 	applicationID = 0x48466361
-	schemaVersion = 7
+	schemaVersion = 6 + search.Version
 )
 
 // IDs and Digests are raw bytes, times of documents milliseconds since 1970,
