@@ -36,6 +36,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("Refused", refused)
 	t.Run("Rotten", rotten)
 	t.Run("LostAnswer", lostAnswer)
+	t.Run("Locks", locks)
 	t.Run("Restart", func(t *testing.T) { restart(t, p) })
 	t.Run("Gone", func(t *testing.T) { gone(t, p) }) // the last
 }
@@ -319,4 +320,31 @@ func gone(t *testing.T, p *engines.PG) {
 	if _, err := q.AddTasks(t.Context(), pipeline.Task{Source: "https://a/", Case: holdfast.NewID()}); !errors.Is(err, pipeline.ErrStopped) {
 		t.Errorf("after close: %v", err)
 	}
+}
+
+func locks(t *testing.T) {
+	name := schema(t.TempDir())
+	a, b := opened(t, postgres.Options{Schema: name}), opened(t, postgres.Options{Schema: name})
+	unlock, err := a.Lock(t.Context(), "x")
+	must(t, err)
+	if free, err := b.TryLock(t.Context(), "x"); free != nil || err != nil {
+		t.Fatalf("taken twice: %v", err)
+	}
+	for _, free := range []func() (func(), error){
+		func() (func(), error) { return b.TryLock(t.Context(), "y") },
+		func() (func(), error) { return opened(t, postgres.Options{}).TryLock(t.Context(), "x") }, // of another queue
+	} {
+		f, err := free()
+		must(t, err)
+		f()
+	}
+	short, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	defer cancel()
+	if _, err := b.Lock(short, "x"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("waited, and got %v", err)
+	}
+	time.AfterFunc(200*time.Millisecond, unlock)
+	unlock, err = b.Lock(t.Context(), "x")
+	must(t, err)
+	unlock()
 }
