@@ -215,7 +215,10 @@ func (d *telegramDoor) dial(ctx context.Context, via, account string) (*openLine
 	}()
 	select {
 	case at := <-up:
-		l.by = telegram.NewCollector(telegram.CollectorOptions{Line: at, Egress: o.Proxy.Label(), Version: version, Training: d.n.set.Training, Partial: d.n.path("partial"),
+		if err := d.n.sweepPartials(ctx); err != nil { // the next one does
+			d.n.log.WarnContext(ctx, "files on their way were not looked at", "err", err)
+		}
+		l.by = telegram.NewCollector(telegram.CollectorOptions{Line: at, Egress: o.Proxy.Label(), Version: version, Training: d.n.set.Training, Partial: d.n.path(partials),
 			Waits: waits, NoWaits: d.apart})
 		go d.forward(a.Name, at.Pushed(), l.done)
 		return l, nil

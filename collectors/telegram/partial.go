@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,16 @@ type partial struct {
 func partialDir(root, account string, f *File) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d\n%d\n%t\n%s\n%d", account, f.Channel, f.Post, f.ID, f.Photo, f.Thumb, f.Size))
 	return filepath.Join(root, hex.EncodeToString(sum[:16]))
+}
+
+// Partial is the name, in the folder that [CollectorOptions] names, of what has come of
+// the file that a Task's options want, or "" if they want none.
+func Partial(account string, options []byte) string {
+	var o Wish
+	if json.Unmarshal(options, &o) != nil || o.File == nil {
+		return ""
+	}
+	return partialDir("", account, o.File)
 }
 
 // openPartial takes up what there is, and sweeps what nobody has asked for in a
@@ -263,4 +274,4 @@ func (r *partReader) Read(to []byte) (int, error) {
 // Close implements io.Closer.
 func (r *partReader) Close() error { return r.f.Close() }
 
-func (p *partial) remove() { os.RemoveAll(p.dir) } // what stays is swept in a week
+func (p *partial) remove() { os.RemoveAll(p.dir) } // what stays is swept (cmd), or in a week
