@@ -45,7 +45,8 @@ func (n *Normalise) Run(ctx context.Context) error {
 func (n *Normalise) Drain(ctx context.Context) (int, error) { return n.run(ctx, Bounds{NoWait: true}) }
 
 func (n *Normalise) run(ctx context.Context, b Bounds) (total int, err error) {
-	for lost := int64(-1); ; {
+	var lost overtaken
+	for {
 		at, got, err := receive(ctx, n.Queue, StageNormalise, n.Partition, b)
 		if err != nil || len(got) == 0 {
 			return total, err
@@ -56,14 +57,38 @@ func (n *Normalise) run(ctx context.Context, b Bounds) (total int, err error) {
 		}
 		ack := Ack{Stage: StageNormalise, Partition: n.Partition, From: at, To: at + int64(len(got))}
 		switch err := n.Queue.Advance(ctx, ack, notes...); {
-		case errors.Is(err, ErrStale) && at != lost: // overtaken; but a stage that does not move is somebody else's
-			lost = at
+		case errors.Is(err, ErrStale) && lost.again(ctx, at):
 		case err != nil:
 			return total, err
 		}
 		total += len(got)
 	}
 }
+
+// overtaken is how often, and for how long, somebody else was faster at one position.
+type overtaken struct {
+	at    int64
+	since time.Time
+}
+
+// again reports whether it is to be tried again, after a moment where the stage has
+// not moved yet: who was faster may stand before his commit. One that does not move
+// for staleStage belongs to somebody else.
+func (o *overtaken) again(ctx context.Context, at int64) bool {
+	if now := time.Now(); o.since.IsZero() || at != o.at {
+		o.at, o.since = at, now
+		return true
+	} else if now.Sub(o.since) > staleStage {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(5 * time.Millisecond):
+	}
+	return true
+}
+
+const staleStage = 10 * time.Second
 
 // receive reads on from where a stage is. Where several processes run it, one
 // may wait at a position that the others go past and prune; it reads the

@@ -96,3 +96,30 @@ func TestShareEmbedded(t *testing.T) {
 		t.Error("a stage that nobody knows is shared")
 	}
 }
+
+// before is a queue whose other user was faster, and stands before his commit.
+type before struct {
+	pipeline.Consumer
+	times int
+}
+
+func (b *before) Advance(ctx context.Context, a pipeline.Ack, out ...pipeline.Message) error {
+	if b.times--; b.times >= 0 {
+		return pipeline.ErrStale
+	}
+	return b.Consumer.Advance(ctx, a, out...)
+}
+
+// TestNormaliseBesideAnother: who was overtaken reads the position again until it has
+// moved, and gives up for a stage alone that does not move.
+func TestNormaliseBesideAnother(t *testing.T) {
+	q := openQueue(t, t.TempDir())
+	id := holdfast.NewID()
+	_, err := q.Publish(t.Context(), nil, pipeline.Message{ID: id, Body: []byte(id)})
+	must(t, err)
+	n, err := (&pipeline.Normalise{Queue: &before{q, 5}}).Drain(t.Context())
+	must(t, err)
+	if at, err := q.Position(t.Context(), pipeline.StageNormalise, 0); n == 0 || at != 1 || err != nil {
+		t.Errorf("%d messages, at %d, %v", n, at, err)
+	}
+}
