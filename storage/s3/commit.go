@@ -86,8 +86,6 @@ func (s *Store) send(ctx context.Context, rel string, c content, token string) e
 	if len(c.parts) > 0 {
 		return s.sendParts(ctx, rel, c, token)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.patience(c.size))
-	defer cancel()
 	o := s.putOptions(token)
 	o.UserMetadata["x-amz-checksum-sha256"] = b64(c.digest)
 	body := io.NewSectionReader(c.r, 0, c.size)
@@ -118,12 +116,6 @@ func (s *Store) same(rel, got, want string) error {
 	return s.stop(fmt.Errorf("the server says that it has other bytes under %q than were sent: SHA-256 %.60q, want %q: %w: %w", rel, got, want, hashing.ErrMismatch, errLocal))
 }
 
-// patience is how long a request with a body may take: a line of 256 KiB/s is the
-// slowest that is waited for.
-func (s *Store) patience(size int64) time.Duration {
-	return s.o.Wait + time.Duration(size/(256<<10))*time.Second
-}
-
 func b64(d hashing.Digest) string { return base64.StdEncoding.EncodeToString(d[:]) }
 
 // sendParts makes an upload of parts. Each part is checked by its own digest, which
@@ -150,11 +142,9 @@ func (s *Store) sendParts(ctx context.Context, rel string, c content, token stri
 			return err
 		}
 	}
-	cctx, cancel := context.WithTimeout(ctx, s.patience(c.size)) // the server may copy all of it
-	defer cancel()
 	done := minio.PutObjectOptions{}
 	done.SetMatchETagExcept("*")
-	info, err := s.write.CompleteMultipartUpload(cctx, s.o.Bucket, key, upload, parts, done)
+	info, err := s.write.CompleteMultipartUpload(ctx, s.o.Bucket, key, upload, parts, done)
 	if err != nil {
 		return err
 	}
@@ -166,8 +156,6 @@ func (s *Store) sendPart(ctx context.Context, key, upload string, c content, i i
 	size := min(s.o.PartSize, c.size-at)
 	want := b64(c.parts[i])
 	part, err := backoff.Retry(ctx, func() (minio.ObjectPart, error) {
-		ctx, cancel := context.WithTimeout(ctx, s.patience(size))
-		defer cancel()
 		header := http.Header{}
 		header.Set("X-Amz-Checksum-Sha256", want)
 		p, err := s.write.PutObjectPart(ctx, s.o.Bucket, key, upload, i+1, io.NewSectionReader(c.r, at, size), size,

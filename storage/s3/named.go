@@ -127,9 +127,7 @@ func (n *named) fetch(at, size int64) ([]byte, error) {
 }
 
 func (n *named) fetchOnce(data []byte, at int64) error {
-	ctx, cancel := context.WithTimeout(n.ctx, n.s.o.Wait)
-	defer cancel()
-	rc, _, err := n.s.get(ctx, n.name, n.version, at, int64(len(data)))
+	rc, _, err := n.s.get(n.ctx, n.name, n.version, at, int64(len(data)))
 	if err != nil {
 		return err
 	}

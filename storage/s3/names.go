@@ -12,6 +12,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/hashing"
 	"holdfast/storage"
 )
 
@@ -212,9 +213,10 @@ func (k *known) forget() {
 	k.m = nil
 }
 
-// note keeps the first foreign thing met, for Accept, and returns err.
+// note keeps the first foreign thing met, for Accept, and returns err. Bytes that were
+// read wrong are not kept: the line may have changed them.
 func (s *Store) note(err error) error {
-	if err != nil && errors.Is(err, storage.ErrForeign) {
+	if err != nil && errors.Is(err, storage.ErrForeign) && !errors.Is(err, hashing.ErrMismatch) {
 		s.foreign.CompareAndSwap(nil, &err)
 	}
 	return err

@@ -105,15 +105,15 @@ func (s *Store) connect() (err error) {
 	t := s.o.Transport
 	if t == nil {
 		t = &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			MaxIdleConnsPerHost:   64,
-			IdleConnTimeout:       time.Minute,
-			TLSHandshakeTimeout:   10 * time.Second,
-			ResponseHeaderTimeout: s.o.Wait,
-			DisableCompression:    true,
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			MaxIdleConnsPerHost: 64,
+			IdleConnTimeout:     time.Minute,
+			TLSHandshakeTimeout: 10 * time.Second,
+			DisableCompression:  true,
 		}
 	}
+	t = patient{t, s.o.Wait}
 	client := func(tries int) (minio.Core, error) {
 		c, err := minio.NewCore(host, &minio.Options{
 			Creds:  credentials.NewStaticV4(s.o.AccessKey, s.o.SecretKey, s.o.SessionToken),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -49,8 +48,7 @@ func (s *Store) get(ctx context.Context, rel, version string, off, n int64) (io.
 	return rc, info, err
 }
 
-// body reads a key to its end, goes on where a line broke, and gives up when
-// nothing comes for Options.Wait.
+// body reads a key to its end, and goes on where the line broke or stood still.
 type body struct {
 	s            *Store
 	ctx          context.Context
@@ -107,8 +105,6 @@ func (b *body) some(p []byte) (int, error) {
 	if b.rc == nil {
 		return 0, io.ErrUnexpectedEOF
 	}
-	stall := time.AfterFunc(b.s.o.Wait, b.cancel)
-	defer stall.Stop()
 	return b.rc.Read(p)
 }
 
@@ -119,10 +115,6 @@ func (b *body) again(cause error) error {
 	if b.tries++; b.tries >= b.s.o.Tries || b.off > b.size {
 		return cause
 	}
-	b.cancel()
-	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(b.ctx))
-	stall := time.AfterFunc(b.s.o.Wait, b.cancel)
-	defer stall.Stop()
 	rc, _, err := b.s.get(b.ctx, b.rel, b.version, b.off, 0)
 	if err != nil {
 		return errors.Join(cause, explain(err))
