@@ -68,7 +68,7 @@ func checkCaseName(name string) error {
 // one name. The record is in the one line that opens it: a crash leaves all or
 // nothing.
 func (c *cli) caseNew(ctx context.Context, n *node, name string, r catalog.Record) error {
-	unlock, err := lockFile(ctx, n.path("cases.lock"))
+	unlock, err := n.officeLock(ctx, "cases.lock")
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (c *cli) caseEditCmd() *cobra.Command {
 // lock keeps two edits from taking each other's fields back.
 func (c *cli) caseEdit(cmd *cobra.Command, n *node, name string, f *recordFlags) error {
 	ctx := cmd.Context()
-	unlock, err := lockFile(ctx, n.path("cases.lock"))
+	unlock, err := n.officeLock(ctx, "cases.lock")
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type cli struct {
 	json    bool
 	verbose bool
 
-	asked engines // by --queue, --store and --catalog, or the environment
+	asked engineURLs // by --queue, --store and --catalog, or the environment
 
 	restoring bool         // this run is the restore that has not finished the node
 	keys      *vault.Vault // of data, once it is needed

@@ -204,6 +204,9 @@ func (n *node) unnamed(ctx context.Context) (few []catalog.Capture, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if !n.isMine(cp) {
+			continue
+		}
 		few = append(few, cp)
 	}
 	return few, nil
@@ -219,6 +222,9 @@ func (n *node) nameAll(ctx context.Context, single map[holdfast.ID]pipeline.Outs
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Unnamed: true}) {
 		if err != nil {
 			return err
+		}
+		if !n.isMine(cp) { // another node's to name: it may be about to
+			continue
 		}
 		if _, known := begun[cp.Case]; !known {
 			_, err := n.outbox.Head(ctx, cp.Case)

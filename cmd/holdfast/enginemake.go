@@ -15,8 +15,8 @@ import (
 // settings where it lies. It may be done again after a crash. Of the store it
 // remembers the id: a bucket that is emptied, or another under its name, is refused
 // from then on.
-func (n *node) makeEngines(ctx context.Context, asked engines, join string) error {
-	if asked != (engines{}) {
+func (n *node) makeEngines(ctx context.Context, asked engineURLs, join string) error {
+	if asked != (engineURLs{}) {
 		e := asked
 		n.set.Engines = &e
 	}
@@ -56,7 +56,7 @@ func (n *node) makeStore(ctx context.Context, url, join string) error {
 	return nil
 }
 
-func (n *node) makeCatalog(ctx context.Context, e engines) error {
+func (n *node) makeCatalog(ctx context.Context, e engineURLs) error {
 	path, ok := local(e.Catalog, n.path(fileCatalog))
 	if !ok {
 		c, err := n.openDatabase(ctx, n.set.engines(), true)
@@ -71,7 +71,7 @@ func (n *node) makeCatalog(ctx context.Context, e engines) error {
 	return makeCatalogFile(ctx, path)
 }
 
-func (n *node) makeQueue(ctx context.Context, e engines) error {
+func (n *node) makeQueue(ctx context.Context, e engineURLs) error {
 	path, ok := local(e.Queue, n.path(fileQueue))
 	if !ok {
 		q, err := n.openBroker(ctx, n.set.engines(), false)

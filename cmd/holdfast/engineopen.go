@@ -1,27 +1,87 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"strings"
 
 	"holdfast/catalog"
+	"holdfast/storage/s3"
+	"holdfast/wholefile"
 )
 
-// These rooms are not there yet; each says so.
-
+// openBucket opens a store in a bucket. With make there is none yet: one that is
+// there is another's, or is to be shared, and then its id must be given.
 func (n *node) openBucket(ctx context.Context, url, id string, make bool) (nodeStore, error) {
+	o, err := s3.Parse(url)
+	if err != nil {
+		return nil, usageError("--store: %w", err)
+	}
+	if o.AccessKey, o.SecretKey, o.SessionToken, err = bucketKeys(); err != nil {
+		return nil, err
+	}
+	o.ID, o.Spool, o.Log = id, n.path("upload"), n.log
+	s, err := s3.Open(ctx, o)
+	switch {
+	case make && err == nil:
+		is := s.ID()
+		s.Close()
+		return nil, fmt.Errorf("%s holds a store already, %s: if this node is to work beside those that made it, say `holdfast init --join %s` with the same URLs; else name another bucket or prefix", url, is, is)
+	case make:
+		o.Create = true
+		s, err = s3.Open(ctx, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// bucketKeys are those of the environment, or of a file with two lines.
+func bucketKeys() (access, secret, session string, err error) {
+	if name := os.Getenv("HOLDFAST_S3_KEYS_FILE"); name != "" {
+		b, err := wholefile.ReadSecret(name)
+		if err != nil {
+			return "", "", "", fmt.Errorf("read HOLDFAST_S3_KEYS_FILE: %w", err)
+		}
+		access, secret, ok := bytes.Cut(bytes.TrimSpace(b), []byte("\n"))
+		if !ok {
+			return "", "", "", errors.New("read HOLDFAST_S3_KEYS_FILE: two lines are wanted, the access key and the secret key")
+		}
+		return string(bytes.TrimSpace(access)), string(bytes.TrimSpace(secret)), "", nil
+	}
+	access, secret = os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
+	if access == "" || secret == "" {
+		return "", "", "", errors.New("open store: no keys for the bucket: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or HOLDFAST_S3_KEYS_FILE to a file of two lines that only you can read")
+	}
+	return access, secret, os.Getenv("AWS_SESSION_TOKEN"), nil
+}
+
+// secretOf is a secret of the environment: NAME, or the content of the file NAME_FILE.
+func secretOf(name string) (string, error) {
+	file := os.Getenv(name + "_FILE")
+	if file == "" {
+		return os.Getenv(name), nil
+	}
+	b, err := wholefile.ReadSecret(file)
+	if err != nil {
+		return "", fmt.Errorf("read %s_FILE: %w", name, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+func (n *node) openBroker(ctx context.Context, e engineURLs, existing bool) (nodeQueue, error) {
 	return nil, errNotYet
 }
 
-func (n *node) openBroker(ctx context.Context, e engines, existing bool) (nodeQueue, error) {
+func (n *node) openDatabase(ctx context.Context, e engineURLs, make bool) (nodeCatalog, error) {
 	return nil, errNotYet
 }
 
-func (n *node) openDatabase(ctx context.Context, e engines, make bool) (nodeCatalog, error) {
-	return nil, errNotYet
-}
-
-func (n *node) rebuildDatabase(ctx context.Context, e engines, fill func(context.Context, catalog.Writer) error) error {
+func (n *node) rebuildDatabase(ctx context.Context, e engineURLs, fill func(context.Context, catalog.Writer) error) error {
 	return errNotYet
 }
 

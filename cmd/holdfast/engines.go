@@ -12,7 +12,7 @@ import (
 	"holdfast/storage/file"
 )
 
-// The store, the queue and the catalog are engines: a node works with each by what
+// The store, the queue and the catalog are engineURLs: a node works with each by what
 // its contract says, and this file alone says which ones there are.
 
 // nodeStore is the store as a node works with it.
@@ -29,6 +29,7 @@ type nodeQueue interface {
 	pipeline.Consumer
 	pipeline.Announcer
 	pipeline.Identifier
+	pipeline.Sharer
 	pipeline.Pruner
 	pipeline.Starter
 	taskQueue

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// engines says where what grows of a node lies. Empty members lie in the data
+// engineURLs say where what grows of a node lies. Empty members lie in the data
 // directory. No secret is in any of them: they are printed, kept and mirrored.
-type engines struct {
+type engineURLs struct {
 	// Queue is sqlite:PATH, or kafka://HOST,HOST/PREFIX, whose Tasks lie in the
 	// database of Catalog.
 	Queue string `json:"queue,omitempty"`
@@ -23,7 +23,7 @@ type engines struct {
 	StoreID string `json:"store_id,omitempty"`
 }
 
-// The kinds of engines, by the scheme of their URL.
+// The kinds of engineURLs, by the scheme of their URL.
 const (
 	kindSQLite   = "sqlite"
 	kindKafka    = "kafka"
@@ -40,7 +40,7 @@ type engineFlag struct {
 	help  string
 }
 
-func (e *engines) flags() []engineFlag {
+func (e *engineURLs) flags() []engineFlag {
 	return []engineFlag{
 		{"queue", []string{kindSQLite, kindKafka}, &e.Queue, "where the queue lies, when `init` makes the node: sqlite:PATH or kafka://HOST,…/PREFIX (or HOLDFAST_QUEUE)"},
 		{"store", []string{kindFile, kindS3}, &e.Store, "where the store lies: file:PATH or s3://BUCKET/PREFIX?endpoint=URL (or HOLDFAST_STORE)"},
@@ -49,7 +49,7 @@ func (e *engines) flags() []engineFlag {
 }
 
 // fromEnvironment fills in what no flag names: HOLDFAST_QUEUE and so on.
-func (e *engines) fromEnvironment() {
+func (e *engineURLs) fromEnvironment() {
 	for _, f := range e.flags() {
 		if *f.url == "" {
 			*f.url = os.Getenv("HOLDFAST_" + strings.ToUpper(f.name))
@@ -59,7 +59,7 @@ func (e *engines) fromEnvironment() {
 
 // checked returns e with each URL in the one form in which it is recorded and
 // compared, or an error that says what is wrong with the first bad one.
-func (e engines) checked() (engines, error) {
+func (e engineURLs) checked() (engineURLs, error) {
 	for _, f := range e.flags() {
 		if *f.url == "" {
 			continue
@@ -152,8 +152,8 @@ var errSecretURL = errors.New("there is a password in it, and a URL is printed a
 
 // same refuses flags that name another engine than node.json: a mistyped URL would
 // look like a node that has lost everything.
-func (s *settings) sameEngines(asked engines) error {
-	has := engines{}
+func (s *settings) sameEngines(asked engineURLs) error {
+	has := engineURLs{}
 	if s.Engines != nil {
 		has = *s.Engines
 	}
@@ -172,9 +172,9 @@ func (s *settings) sameEngines(asked engines) error {
 }
 
 // engines are where the node's queue, store and catalog lie.
-func (s *settings) engines() engines {
+func (s *settings) engines() engineURLs {
 	if s.Engines == nil {
-		return engines{}
+		return engineURLs{}
 	}
 	return *s.Engines
 }

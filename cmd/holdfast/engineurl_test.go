@@ -25,17 +25,17 @@ func TestEngineURLs(t *testing.T) {
 		{catalog: "sqlite://x/y", want: "sqlite:PATH"},
 		{store: "s3:bucket", want: "no URL"},
 	} {
-		_, err := engines{Queue: c.queue, Store: c.store, Catalog: c.catalog}.checked()
+		_, err := engineURLs{Queue: c.queue, Store: c.store, Catalog: c.catalog}.checked()
 		var usage *exitError
 		if !errors.As(err, &usage) || usage.code != exitUsage || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: %v, want a usage error with %q and no secret", c, err, c.want)
 		}
 	}
-	good := engines{Queue: "kafka://b1:9092,b2:9092/p?single-broker=true", Store: "s3://bucket/p?endpoint=https://m:9000", Catalog: "postgres://u@db:5432/x?sslmode=verify-full"}
+	good := engineURLs{Queue: "kafka://b1:9092,b2:9092/p?single-broker=true", Store: "s3://bucket/p?endpoint=https://m:9000", Catalog: "postgres://u@db:5432/x?sslmode=verify-full"}
 	if got, err := good.checked(); err != nil || got != good {
 		t.Errorf("checked = %+v, %v", got, err)
 	}
-	got, err := engines{Queue: "sqlite:q.db", Store: "file:/s"}.checked()
+	got, err := engineURLs{Queue: "sqlite:q.db", Store: "file:/s"}.checked()
 	if err != nil || !strings.HasPrefix(got.Queue, "sqlite:/") || got.Store != "file:/s" {
 		t.Errorf("checked = %+v, %v: a path is recorded whole, since the next command runs elsewhere", got, err)
 	}
@@ -44,17 +44,17 @@ func TestEngineURLs(t *testing.T) {
 // TestOtherEngine: a URL that is not the node's would look like a node that has lost
 // everything.
 func TestOtherEngine(t *testing.T) {
-	embedded, scaled := &settings{}, &settings{Engines: &engines{Store: "s3://b/p", StoreID: "x"}}
-	if err := embedded.sameEngines(engines{}); err != nil {
+	embedded, scaled := &settings{}, &settings{Engines: &engineURLs{Store: "s3://b/p", StoreID: "x"}}
+	if err := embedded.sameEngines(engineURLs{}); err != nil {
 		t.Error(err)
 	}
-	if err := scaled.sameEngines(engines{Store: "s3://b/p"}); err != nil {
+	if err := scaled.sameEngines(engineURLs{Store: "s3://b/p"}); err != nil {
 		t.Error(err)
 	}
 	for _, c := range []struct {
 		s *settings
-		e engines
-	}{{embedded, engines{Store: "s3://b/p"}}, {scaled, engines{Store: "s3://b/q"}}, {scaled, engines{Queue: "kafka://b/p"}}} {
+		e engineURLs
+	}{{embedded, engineURLs{Store: "s3://b/p"}}, {scaled, engineURLs{Store: "s3://b/q"}}, {scaled, engineURLs{Queue: "kafka://b/p"}}} {
 		if err := c.s.sameEngines(c.e); err == nil || !strings.Contains(err.Error(), "holdfast move") {
 			t.Errorf("%+v: %v", c.e, err)
 		}

@@ -257,7 +257,7 @@ func unsealedText(n int) string {
 // they are sealed, and a rebuilt catalog knows them. The lock keeps two exports
 // from giving one number twice.
 func (f *caseFacts) Numbers(ctx context.Context, home holdfast.ID, ids []holdfast.ID) ([]string, error) {
-	unlock, err := lockFile(ctx, f.n.path("exhibits.lock"))
+	unlock, err := f.n.officeLock(ctx, "exhibits.lock")
 	if err != nil {
 		return nil, err
 	}

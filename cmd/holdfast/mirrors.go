@@ -94,6 +94,9 @@ func whatNow(path string, err error) string {
 // queueOf gives the queue a new name if the mirror knows later positions of it:
 // they are taken, by captures that this queue never held.
 func (n *node) queueOf(ctx context.Context, m *mirror.Mark) error {
+	if n.sharedQueue() { // no file, of which an old copy could have been put back
+		return nil
+	}
 	id, err := n.queue.Identity(ctx)
 	if err != nil || id.Queue != m.Queue.Name {
 		return err

@@ -145,7 +145,7 @@ func (n *node) tellQueue(ctx context.Context, begun bool) error {
 		if err != nil {
 			return err
 		}
-		if cp.Kind == holdfast.KindEvent || planned[cp.ID] || there {
+		if cp.Kind == holdfast.KindEvent || planned[cp.ID] || there || !n.sharedQueue() && !n.isMine(cp) {
 			continue // a custody line was published again from its chain
 		}
 		loss.captures = append(loss.captures, cp.ID)

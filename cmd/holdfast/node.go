@@ -29,7 +29,7 @@ type node struct {
 	store  nodeStore
 	queue  nodeQueue
 	cat    nodeCatalog
-	outbox *pipeline.Outbox
+	outbox *custody
 	keys   *keyring
 	trust  *preserve.Trust
 	index  *pipeline.Index
@@ -120,9 +120,11 @@ func (n *node) openParts(ctx context.Context, v *vault.Vault) (err error) {
 	if err := n.openQueue(ctx); err != nil {
 		return err
 	}
-	if n.outbox, err = pipeline.OpenOutbox(n.path("outbox"), n.facts, n.queue, n.log); err != nil {
+	outbox, err := pipeline.OpenOutbox(n.path("outbox"), n.facts, n.queue, n.log)
+	if err != nil {
 		return err
 	}
+	n.outbox = &custody{outbox, n}
 	if err := n.openKeys(ctx, v); err != nil {
 		return err
 	}
@@ -156,7 +158,7 @@ func (n *node) begin(ctx context.Context) error {
 	}
 	h, err := n.outbox.Head(ctx, n.set.Unfiled)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = n.openCase(ctx, n.set.Unfiled, "unfiled", catalog.Record{})
+		err = n.openCase(ctx, n.set.Unfiled, n.unfiledName(), catalog.Record{})
 	}
 	if err == nil && h.Length <= 1 {
 		err = n.event(ctx, "key-made", []string{n.keys.newest().id()})
@@ -232,6 +234,18 @@ func (n *node) openCase(ctx context.Context, id holdfast.ID, name string, r cata
 	return err
 }
 
+// unfiled is the name of the Case for what is filed nowhere.
+const unfiled = "unfiled"
+
+// unfiledName is what it is called: each node has one, and nodes that share a catalog
+// see those of the others.
+func (n *node) unfiledName() string {
+	if n.sharedCatalog() {
+		return unfiled + "-" + n.set.Name
+	}
+	return unfiled
+}
+
 // caseNamed finds a Case, or makes it. The lock keeps two processes from making
 // two Cases of one name; the index is drained first, so a Case that another
 // process has just made is seen.
@@ -239,13 +253,16 @@ func (n *node) caseNamed(ctx context.Context, name string) (holdfast.ID, error) 
 	if name == "" {
 		return n.set.Unfiled, nil
 	}
-	unlock, err := lockFile(ctx, n.path("cases.lock"))
+	unlock, err := n.officeLock(ctx, "cases.lock")
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
 	if err := n.refresh(ctx); err != nil {
 		return "", err
+	}
+	if name == unfiled { // each node has one
+		return n.set.Unfiled, nil
 	}
 	cs, err := n.cat.Case(ctx, name)
 	if err == nil {
@@ -266,7 +283,10 @@ func (n *node) caseNamed(ctx context.Context, name string) (holdfast.ID, error) 
 
 // refresh brings the catalog up to what the queue has.
 func (n *node) refresh(ctx context.Context) error {
-	if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Drain(ctx); err != nil {
+	if n.sharedQueue() {
+		return n.caughtUp(ctx)
+	}
+	if err := n.normaliseNow(ctx); err != nil {
 		return fmt.Errorf("normalise: %w", err)
 	}
 	_, err := n.index.Drain(ctx)

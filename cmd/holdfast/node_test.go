@@ -184,17 +184,19 @@ func TestSpoolRemoved(t *testing.T) {
 func TestPlanFrom(t *testing.T) {
 	const q = "0123456789abcdef"
 	seal := holdfast.SealID(q, 0, 77)
-	for name, want := range map[string]int64{
-		"seals/" + seal + "/plan.json":             77,
-		"cases/x/packs/" + seal + ".zip":           77,
-		"seals/" + seal:                            77,
-		"seals/fedcba9876543210-0-77/plan.json":    0,
-		"seals/0123456789abcdef-0-77/plan.json":    0,
-		"seals/0123456789abcdef-1-" + seal[19:]:    0,
-		"objects/sha256/00/" + q + "-not-a-number": 0,
+	for name, want := range map[string][2]int64{
+		"seals/" + seal + "/plan.json":             {0, 77},
+		"cases/x/packs/" + seal + ".zip":           {0, 77},
+		"seals/" + seal:                            {0, 77},
+		"seals/" + q + "-3-" + seal[19:]:           {3, 77},
+		"seals/" + q + "--3-" + seal[19:]:          {},
+		"seals/" + q + "-03-" + seal[19:]:          {},
+		"seals/fedcba9876543210-0-77/plan.json":    {},
+		"seals/0123456789abcdef-0-77/plan.json":    {},
+		"objects/sha256/00/" + q + "-not-a-number": {},
 	} {
-		if got := planFrom(name, q); got != want {
-			t.Errorf("planFrom(%s) = %d, want %d", name, got, want)
+		if p, first := planFrom(name, q); int64(p) != want[0] || first != want[1] {
+			t.Errorf("planFrom(%s) = %d, %d, want %d", name, p, first, want)
 		}
 	}
 }

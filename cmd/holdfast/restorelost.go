@@ -32,7 +32,7 @@ func (r *restoring) plans(ctx context.Context) (s restored, err error) {
 		return s, err
 	}
 	s = restored{planned: map[holdfast.ID]bool{}, first: max(q.Planned, 0) + 1, newest: q.Seal == ""}
-	if first := planFrom(q.Seal, q.Name); first > 0 {
+	if _, first := planFrom(q.Seal, q.Name); first > 0 {
 		s.first = min(s.first, first)
 	}
 	return s, eachPlan(ctx, r.store, func(p *holdfast.Plan) error {

@@ -143,22 +143,24 @@ func (c *cli) rebuildCmd() *cobra.Command {
 // nobody prunes the queue until it was read. A plan behind it is at work, or a crash has left it to the next who seals: its
 // packs may not be there yet, and its captures are in the queue.
 func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
-	unlock, err := lockFile(ctx, n.path(fileNoPrune))
+	unlock, err := n.officeLock(ctx, fileNoPrune)
 	if err != nil {
 		return f, err
 	}
 	defer unlock()
-	at, err := n.queue.Position(ctx, pipeline.StagePreserve, 0)
-	if err != nil {
-		return f, err
-	}
 	q, err := n.queue.Identity(ctx)
 	if err != nil {
 		return f, err
 	}
+	at := make([]int64, q.Partitions)
+	for p := range at {
+		if at[p], err = n.queue.Position(ctx, pipeline.StagePreserve, p); err != nil {
+			return f, err
+		}
+	}
 	open := int64(0)
 	problem := func(p catalog.Problem) {
-		if planFrom(p.Name, q.Queue) > at {
+		if part, from := planFrom(p.Name, q.Queue); part < len(at) && from > at[part] {
 			open++
 			n.log.DebugContext(ctx, "not carried out yet", "name", p.Name, "err", p.Err)
 			return
@@ -170,38 +172,44 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		if err != nil {
 			return err
 		}
-		if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Drain(ctx); err != nil {
+		if err := n.normaliseNow(ctx); err != nil {
 			return err
 		}
-		end, err := n.queue.End(ctx, pipeline.StagePreserve, 0)
-		if err != nil {
-			return err
+		for p := range at {
+			end, err := n.queue.End(ctx, pipeline.StagePreserve, p)
+			if err != nil {
+				return err
+			}
+			if err := n.queued(ctx, p, at[p], end, func(items []pipeline.Item) error { return accepted(ctx, items, w, n.store, n.log) }); err != nil {
+				return err
+			}
 		}
-		return n.queued(ctx, at, end, func(items []pipeline.Item) error { return accepted(ctx, items, w, n.store, n.log) })
+		return nil
 	})
 	f.Problems -= open
 	return f, err
 }
 
-// planFrom returns the first position of the plan of our queue that a file of
-// the store belongs to, or 0.
-func planFrom(name, queue string) int64 {
+// planFrom returns the partition and the first position of the plan of our queue
+// that a file of the store belongs to; position 0: of none.
+func planFrom(name, queue string) (partition int, first int64) {
 	for part := range strings.SplitSeq(name, "/") {
-		seal := strings.TrimSuffix(part, ".zip")
-		i := strings.LastIndexByte(seal, '-')
-		first, err := strconv.ParseInt(seal[i+1:], 10, 64)
-		if err == nil && seal == holdfast.SealID(queue, 0, first) {
-			return first
+		rest, ours := strings.CutPrefix(strings.TrimSuffix(part, ".zip"), queue+"-")
+		p, at, ok := strings.Cut(rest, "-")
+		partition, perr := strconv.Atoi(p)
+		first, err := strconv.ParseInt(at, 10, 64)
+		if ours && ok && perr == nil && err == nil && partition >= 0 && holdfast.SealID(queue, partition, first) == queue+"-"+rest {
+			return partition, first
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // pruner frees the queue, but not while a rebuild reads it.
 type pruner struct{ n *node }
 
 func (p pruner) Prune(ctx context.Context, limit int, stages ...pipeline.Stage) (int, error) {
-	unlock, err := tryLock(p.n.path(fileNoPrune))
+	unlock, err := p.n.tryOfficeLock(ctx, fileNoPrune)
 	if err != nil || unlock == nil {
 		return 0, err // the next one prunes it
 	}
@@ -219,9 +227,9 @@ func (p pruner) Prune(ctx context.Context, limit int, stages ...pipeline.Stage) 
 // queued yields what lies in the queue behind a position, up to another: what came
 // behind that is told to the new catalog by whoever sees it, and who waited for the
 // end of a queue that grows might wait for long.
-func (n *node) queued(ctx context.Context, at, end int64, yield func([]pipeline.Item) error) error {
+func (n *node) queued(ctx context.Context, partition int, at, end int64, yield func([]pipeline.Item) error) error {
 	for at < end {
-		ms, err := n.queue.Receive(ctx, pipeline.StagePreserve, 0, at, pipeline.Bounds{NoWait: true})
+		ms, err := n.queue.Receive(ctx, pipeline.StagePreserve, partition, at, pipeline.Bounds{NoWait: true})
 		if err != nil || len(ms) == 0 {
 			return err
 		}

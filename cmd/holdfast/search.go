@@ -209,15 +209,10 @@ func (c *cli) searched(ctx context.Context, n *node, f catalog.Found, lang strin
 			return err
 		}
 	}
-	end, err := n.queue.End(ctx, pipeline.StageIndex, 0)
+	waiting, err := n.behind(ctx, pipeline.StageIndex)
 	if err != nil {
 		return err
 	}
-	at, err := n.queue.Position(ctx, pipeline.StageIndex, 0)
-	if err != nil {
-		return err
-	}
-	waiting := max(end-at, 0)
 	line := fmt.Sprintf("%d texts", len(f.Hits))
 	if len(f.Objects) > 0 {
 		line = fmt.Sprintf("%d captures, %s", len(f.Objects), line)

@@ -78,7 +78,7 @@ type settings struct {
 	Via string `json:"via,omitempty"`
 	// Engines are where queue, store and catalog lie, if not in the data directory.
 	// Written by init.
-	Engines *engines `json:"engines,omitempty"`
+	Engines *engineURLs `json:"engines,omitempty"`
 	// NeverKeep is a file of digests; what matches one is never kept, besides
 	// what `capture --never-keep` names. Its absolute path.
 	NeverKeep string `json:"never_keep,omitempty"`
