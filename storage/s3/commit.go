@@ -78,8 +78,10 @@ func (s *Store) try(ctx context.Context, rel string, c content, token string) (t
 		return true, nil // somebody else's
 	case !missing(look):
 		return false, fmt.Errorf("%w; and whether it was created: %w", err, look)
+	case exists:
+		return false, s.note(foreign(rel, "the server says that it is there, and that it is not (a delete marker may lie over it)"))
 	}
-	return false, err // it is not there; if it was taken a moment ago, it is gone, and sent again
+	return false, err // it is not there
 }
 
 func (s *Store) send(ctx context.Context, rel string, c content, token string) error {

@@ -122,17 +122,27 @@ func (s *Store) fault(ctx context.Context, f found) (storage.Fault, error) {
 		return fault(storage.FaultDeleted, f.check().Error())
 	case f.versions > 1:
 		return fault(storage.FaultForeign, f.check().Error())
-	case s.o.Unlocked:
+	}
+	info, err := s.head(ctx, f.rel)
+	if missing(err) {
+		return storage.Fault{}, nil // lawfully erased meanwhile
+	}
+	if errors.Is(err, storage.ErrForeign) {
+		return fault(storage.FaultDeleted, err.Error())
+	}
+	if err != nil {
+		return storage.Fault{}, fmt.Errorf("%q: %w", f.rel, explain(err))
+	}
+	if info.UserMetadata[tokenHeader] == "" {
+		return fault(storage.FaultForeign, "no store has put it there (where it is named as a folder, MinIO lists nothing that lies in that)")
+	}
+	if s.o.Unlocked {
 		return storage.Fault{}, nil
 	}
-	_, r, err := s.lockedAt(ctx, f.rel)
+	r, err := retention(info)
 	switch soon := time.Now().Add(2 * s.o.Interval); {
-	case errors.Is(err, fs.ErrNotExist):
-		return storage.Fault{}, nil // lawfully erased meanwhile
-	case errors.Is(err, storage.ErrForeign):
-		return fault(storage.FaultDeleted, err.Error())
 	case err != nil:
-		return storage.Fault{}, fmt.Errorf("%q: %w", f.rel, err)
+		return fault(storage.FaultRetention, err.Error())
 	case r.Until.IsZero():
 		return fault(storage.FaultRetention, "no lock keeps it")
 	case r.Until.Before(soon):

@@ -34,11 +34,10 @@ func (f found) check() error {
 }
 
 // each visits what begins with prefix, by key, without what skip names, until visit
-// returns false. Everything is seen: older versions and delete markers too. Of a page
-// of 1,000 versions it holds one, and one key.
+// returns false. Everything is seen: older versions and delete markers too. It holds
+// two answers of 1,000 versions.
 func (s *Store) each(ctx context.Context, prefix string, skip func(rel string) (until string), visit func(found) bool) error {
-	after := ""
-	for {
+	for after := ""; ; {
 		next, err := s.eachAfter(ctx, prefix, after, skip, visit)
 		if err != nil || next == "" {
 			return err
@@ -52,9 +51,9 @@ func (s *Store) each(ctx context.Context, prefix string, skip func(rel string) (
 func (s *Store) eachAfter(ctx context.Context, prefix, after string, skip func(string) string, visit func(found) bool) (next string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	o := minio.ListObjectsOptions{Prefix: s.key(prefix), Recursive: true, WithVersions: true, StartAfter: after}
+	o := minio.ListObjectsOptions{Prefix: s.key(prefix), Recursive: true, WithVersions: true, StartAfter: after, MaxKeys: pageSize}
 	var f found
-	for info := range s.read.ListObjectsIter(ctx, s.o.Bucket, o) {
+	for info := range inOrder(s.read.ListObjectsIter(ctx, s.o.Bucket, o)) {
 		if info.Err != nil {
 			return "", explain(info.Err)
 		}
@@ -63,20 +62,12 @@ func (s *Store) eachAfter(ctx context.Context, prefix, after string, skip func(s
 			if f.rel != "" && !visit(f) {
 				return "", nil
 			}
-			f = found{rel: rel}
 			if until := skip(rel); until != "" {
 				return s.key(until), ctx.Err()
 			}
+			f = found{rel: rel}
 		}
-		switch {
-		case info.IsDeleteMarker:
-			f.markers++
-		case f.versions == 0:
-			f.size = info.Size
-			fallthrough
-		default:
-			f.versions++
-		}
+		f.add(info)
 	}
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -85,6 +76,17 @@ func (s *Store) eachAfter(ctx context.Context, prefix, after string, skip func(s
 		visit(f)
 	}
 	return "", nil
+}
+
+func (f *found) add(info minio.ObjectInfo) {
+	if info.IsDeleteMarker {
+		f.markers++
+		return
+	}
+	if f.versions == 0 {
+		f.size = info.Size
+	}
+	f.versions++
 }
 
 // List implements [storage.Lister].
