@@ -25,6 +25,8 @@ type cli struct {
 	json    bool
 	verbose bool
 
+	metrics, role string // of --metrics, and what the process is called there
+
 	asked engineURLs // by --queue, --store and --catalog, or the environment
 
 	restoring bool         // this run is the restore that has not finished the node

@@ -26,7 +26,10 @@ const fileCatalog = "catalog.db"
 // openQueue opens the node's queue. init makes it before node.json; so where it
 // is missing it was lost, and a new one in its place would hide that.
 func (n *node) openQueue(ctx context.Context) (err error) {
-	n.queue, err = n.queueEngine(ctx)
+	q, err := n.queueEngine(ctx)
+	if err == nil {
+		n.queue = n.metered(q)
+	}
 	if errors.Is(err, pipeline.ErrNoQueue) {
 		err = fmt.Errorf("%w: it held what was accepted and is in no Seal yet, and what waits to be captured. Put the newest copy of it back; if there is none, `holdfast init --new-queue` begins another and says what is lost", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/hashing"
+	"holdfast/metrics"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/vault"
@@ -36,8 +37,11 @@ type node struct {
 	told   atomic.Int64 // how often this process has told the catalog something
 	lists  listCache
 
-	loss    *queueLoss // of a queue that this process has replaced
-	offline bool       // this process asks no authority over the network
+	loss      *queueLoss       // of a queue that this process has replaced
+	meter     *metrics.Metrics // of --metrics; nil: nothing is counted
+	metricsAt string
+
+	offline bool // this process asks no authority over the network
 	clock   clockWatch
 }
 
@@ -100,6 +104,9 @@ func (c *cli) openStore(ctx context.Context) (*node, error) {
 		return nil, err
 	}
 	n := &node{dir: c.data, set: set, log: c.log()}
+	if c.metrics != "" {
+		n.metricsAt, n.meter = c.metrics, metrics.New(metrics.Options{Version: version, Node: set.Name, Role: c.role, Data: c.data})
+	}
 	if err := n.openParts(ctx, c.vault()); err != nil {
 		n.Close()
 		return nil, err

@@ -56,6 +56,7 @@ exit status: 0 stopped  1 could not  2 usage`
 	cmd.Flags().StringVar(&o.listen, "listen", "", "address, such as 127.0.0.1:8017")
 	cmd.Flags().StringVar(&o.cert, "tls-cert", "", "PEM file with the certificate and those above it")
 	cmd.Flags().StringVar(&o.key, "tls-key", "", "PEM file with its private key, that only you can read")
+	c.metricsFlag(cmd, "api")
 	cmd.Flags().BoolVar(&o.serveOnly, "serve-only", false, "capture and seal nothing: other processes do")
 	return cmd
 }
@@ -128,6 +129,10 @@ func (c *cli) nodeAPI(ctx context.Context, n *node, o apiOptions, certificate fu
 	door := &apiDoor{n: n, why: loop.whyOf, spool: spool}
 	g, gctx := errgroup.WithContext(ctx)
 	h := api.New(api.Options{Tokens: door, Cases: door, Custody: door, Asks: door, Captures: door, Watches: door, Bundles: door, Log: n.log, Stop: gctx.Done()})
+	if err := n.serveMetrics(gctx, nil); err != nil {
+		l.Close()
+		return err
+	}
 	g.Go(func() error { return api.Serve(gctx, l, h, certificate, n.log) })
 	if !o.serveOnly {
 		g.Go(func() error { return loop.run(gctx) })
