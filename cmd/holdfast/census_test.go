@@ -25,17 +25,29 @@ type census struct {
 // in a pack of the same Seal. A Seal must have all its parts.
 func countStore(t *testing.T, data string) census {
 	t.Helper()
-	c := census{plans: map[string]int{}}
+	c, wrong := storeCensus(data)
+	for _, err := range wrong {
+		t.Error(err)
+	}
+	if c.seals == 0 {
+		t.Fatalf("no seals in %s", data)
+	}
+	return c
+}
+
+// storeCensus is countStore with what is wrong, or not there yet.
+func storeCensus(data string) (c census, wrong []error) {
+	c = census{plans: map[string]int{}}
 	dirs, err := filepath.Glob(filepath.Join(data, "store", "seals", "*"))
-	if err != nil || len(dirs) == 0 {
-		t.Fatalf("no seals in %s: %v", data, err)
+	if err != nil {
+		return c, []error{err}
 	}
 	for _, dir := range dirs {
 		if err := c.seal(filepath.Join(data, "store"), dir); err != nil {
-			t.Errorf("seal %s: %v", filepath.Base(dir), err)
+			wrong = append(wrong, fmt.Errorf("seal %s: %w", filepath.Base(dir), err))
 		}
 	}
-	return c
+	return c, wrong
 }
 
 func (c *census) seal(store, dir string) error {

@@ -38,6 +38,14 @@ type FaultyS3 struct {
 	delay time.Duration
 	seen  int
 	done  int
+	write step
+}
+
+// step is what happens at one write.
+type step struct {
+	left    int // writes until then; 0 is never
+	carried bool
+	do      func()
 }
 
 // Faulty puts itself before a server that talks plain HTTP (MinIO).
@@ -73,6 +81,28 @@ func (f *FaultyS3) SetSlow(fault Fault, every int, delay time.Duration) {
 	f.fault, f.every, f.delay, f.seen, f.done = fault, max(1, every), delay, 0, 0
 }
 
+// AtWrite has do called at the n-th write from now on (1 is the next): once the server has
+// carried it out and before it is answered, or, if carried is false, before the server
+// hears of it. Only once: then it is forgotten.
+func (f *FaultyS3) AtWrite(n int, carried bool, do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.write = step{n, carried, do}
+}
+
+// reached is the step that this request has come to.
+func (f *FaultyS3) reached(method string) (s step) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.write.left == 0 || method != http.MethodPut && method != http.MethodPost {
+		return s
+	}
+	if f.write.left--; f.write.left == 0 {
+		s, f.write = f.write, step{}
+	}
+	return s
+}
+
 // Met is how many requests met the fault since it was set.
 func (f *FaultyS3) Met() int {
 	f.mu.Lock()
@@ -106,6 +136,13 @@ func (f *FaultyS3) meets(method string) (Fault, time.Duration) {
 }
 
 func (f *FaultyS3) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if s := f.reached(r.Method); s.do != nil {
+		if s.carried {
+			next.ServeHTTP(discard{http.Header{}}, r)
+		}
+		s.do()
+		panic(http.ErrAbortHandler) // who asked is not there any more
+	}
 	fault, delay := f.meets(r.Method)
 	switch fault {
 	case Refuse:

@@ -83,4 +83,20 @@ func TestFaulty(t *testing.T) {
 			t.Error(i, status)
 		}
 	}
+	f.Set(None, 1)
+	for _, carried := range []bool{false, true} {
+		wrote = nil
+		called := 0
+		f.AtWrite(2, carried, func() { called = len(wrote) + 1 })
+		for i, want := range []string{"", "no answer", ""} {
+			if answer, _ := ask("PUT", "new bytes"); answer != want {
+				t.Errorf("write %d: %q", i+1, answer)
+			}
+			_, _ = ask("GET", "")
+		}
+		before := map[bool]int{false: 1, true: 2}[carried]
+		if called != before+1 || len(wrote) != before+1 {
+			t.Errorf("carried %v: called after %d writes, %d in all", carried, called-1, len(wrote))
+		}
+	}
 }
