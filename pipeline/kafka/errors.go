@@ -59,7 +59,7 @@ func (q *Queue) try(ctx context.Context, limit time.Duration, f func(context.Con
 		switch {
 		case err == nil:
 			return struct{}{}, nil
-		case ctx.Err() != nil:
+		case over(ctx):
 			return struct{}{}, backoff.Permanent(context.Cause(ctx))
 		case !transient(err):
 			return struct{}{}, backoff.Permanent(err)
@@ -77,6 +77,15 @@ func (q *Queue) try(ctx context.Context, limit time.Duration, f func(context.Con
 		return fmt.Errorf("%w: %w", pipeline.ErrUnavailable, err)
 	}
 	return err
+}
+
+// over reports whether ctx has ended, or is about to: connections end with it, and
+// may do so a moment before.
+func over(ctx context.Context) bool {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < 5*time.Millisecond {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 // troubled tells once that brokers do not answer as they should; well ends it.

@@ -25,7 +25,6 @@ const brokers = "HOLDFAST_TEST_BROKERS"
 
 func TestMain(m *testing.M) {
 	queuetest.Main(open)
-	child()
 	os.Exit(m.Run())
 }
 

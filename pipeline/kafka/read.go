@@ -54,6 +54,9 @@ func (q *Queue) receive(ctx context.Context, topic string, a at, after int64, b 
 			return got, nil
 		}
 		wait := poll
+		if end, ok := ctx.Deadline(); ok { // who breaks off a question loses the connection
+			wait = min(wait, max(time.Until(end)-2*time.Millisecond, time.Millisecond))
+		}
 		if b.NoWait {
 			wait = 0
 		}

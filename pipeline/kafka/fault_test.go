@@ -1,0 +1,247 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	kgo "github.com/segmentio/kafka-go"
+
+	"holdfast"
+	"holdfast/deploy/engines"
+	"holdfast/pipeline"
+	"holdfast/pipeline/kafka"
+)
+
+// working runs both stages in this process until the test ends them.
+func (p place) working(t *testing.T, q *kafka.Queue) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.work(ctx, t, q) }()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("work: %v", err)
+		}
+	}
+}
+
+// TestBrokersDie: one of three is killed and comes back, then two are, while captures
+// are published and sealed. With one left nothing is accepted, and that is said; what
+// was accepted is sealed once.
+func TestBrokersDie(t *testing.T) {
+	c := engines.Kafka(t, 3)
+	t.Setenv(brokers, strings.Join(c.Brokers, ","))
+	p := place{t.TempDir()}
+	q := p.queue(t, 3)
+	stop := p.working(t, q)
+	accepted := publishing(t, q, 4, 5, 20*time.Millisecond)
+	further(t, q, 100)
+	c.Kill(0)
+	further(t, q, 200)
+	c.Start(t, 0)
+	further(t, q, 200)
+	must(t, q.Ping(t.Context()))
+
+	short := p.queue(t, 3, func(o *kafka.Options) { o.Patience = 3 * time.Second })
+	c.Kill(1)
+	c.Kill(2)
+	time.Sleep(time.Second)
+	if _, err := short.Publish(t.Context(), nil, captures(t, 20, 100)...); !errors.Is(err, pipeline.ErrUnavailable) {
+		t.Errorf("publish with one broker of three: %v", err)
+	}
+	if err := short.Ping(t.Context()); !errors.Is(err, pipeline.ErrUnavailable) {
+		t.Errorf("probe with one broker of three: %v", err)
+	}
+	c.Start(t, 1)
+	c.Start(t, 2)
+	further(t, q, 200)
+	all := accepted()
+	settled(t, q, 2*time.Minute)
+	must(t, short.Ping(t.Context()))
+	stop()
+	p.once(t, all)
+}
+
+// TestEverythingAgain: all messages are given again, to each stage: the publisher asks
+// twice, the groups forget how far they were, and somebody who does not know that he
+// lost normalise writes all of it beside the owner.
+func TestEverythingAgain(t *testing.T) {
+	t.Setenv(brokers, strings.Join(engines.Kafka(t, 1).Brokers, ","))
+	p := place{t.TempDir()}
+	q := p.queue(t, 2)
+	all := map[holdfast.ID]bool{}
+	var messages []pipeline.Message
+	for range 5 {
+		some := captures(t, 100, 300)
+		_, err := q.Publish(t.Context(), nil, some...)
+		must(t, err)
+		messages = append(messages, some...)
+		for _, m := range some {
+			all[m.ID] = true
+		}
+	}
+	stop := p.working(t, q)
+	settled(t, q, time.Minute)
+	stop()
+	before := p.once(t, all)
+
+	t.Run("Publish", func(t *testing.T) {
+		_, err := q.Publish(t.Context(), nil, messages...)
+		must(t, err)
+		stop := p.working(t, q)
+		settled(t, q, time.Minute)
+		stop()
+		if n := len(p.dead(t)); n != len(all) {
+			t.Errorf("%d of %d second messages are in the dead-letter topic", n, len(all))
+		}
+	})
+	t.Run("Offsets", func(t *testing.T) {
+		p.rewind(t, 2, pipeline.StageNormalise, pipeline.StagePreserve)
+		end, err := q.End(t.Context(), pipeline.StagePreserve, 0)
+		must(t, err)
+		stop := p.working(t, q)
+		settled(t, q, time.Minute)
+		stop()
+		if now, _ := q.End(t.Context(), pipeline.StagePreserve, 0); now != end {
+			t.Errorf("%d messages were normalised a second time", now-end)
+		}
+	})
+	t.Run("Beside", func(t *testing.T) {
+		p.beside(t, q, 2)
+		stop := p.working(t, q)
+		settled(t, q, time.Minute)
+		stop()
+		if s := p.seals(t); s.skipped["duplicate"] != len(all) {
+			t.Errorf("%d of %d second messages were skipped by a plan", s.skipped["duplicate"], len(all))
+		}
+	})
+	after := p.once(t, all)
+	if !maps.Equal(before.of, after.of) {
+		t.Error("a capture is in another Seal than before")
+	}
+}
+
+// rewind sets the groups back to the beginning.
+func (p place) rewind(t *testing.T, partitions int, stages ...pipeline.Stage) {
+	t.Helper()
+	client, prefix := p.raw(t)
+	for _, s := range stages {
+		topic := prefix + "." + map[pipeline.Stage]string{pipeline.StageNormalise: "captured", pipeline.StagePreserve: "normalised"}[s]
+		req := &kgo.OffsetCommitRequest{GroupID: prefix + "." + string(s), GenerationID: -1, Topics: map[string][]kgo.OffsetCommit{}}
+		for n := range partitions {
+			req.Topics[topic] = append(req.Topics[topic], kgo.OffsetCommit{Partition: n})
+		}
+		res, err := client.OffsetCommit(t.Context(), req)
+		must(t, err)
+		for _, r := range res.Topics[topic] {
+			must(t, r.Error)
+		}
+	}
+}
+
+// read returns all records of a partition.
+func (p place) read(t *testing.T, topic string, partition int) (out []kgo.Record) {
+	t.Helper()
+	client, prefix := p.raw(t)
+	ends, err := client.ListOffsets(t.Context(), &kgo.ListOffsetsRequest{Topics: map[string][]kgo.OffsetRequest{
+		prefix + "." + topic: {kgo.FirstOffsetOf(partition), kgo.LastOffsetOf(partition)}}})
+	must(t, err)
+	at := ends.Topics[prefix+"."+topic][0]
+	for from := at.FirstOffset; from < at.LastOffset; {
+		res, err := client.Fetch(t.Context(), &kgo.FetchRequest{Topic: prefix + "." + topic, Partition: partition, Offset: from, MinBytes: 1, MaxBytes: 4 << 20, MaxWait: time.Second})
+		must(t, err)
+		must(t, res.Error)
+		for {
+			r, err := res.Records.ReadRecord()
+			if err != nil {
+				break
+			}
+			if r.Offset < from {
+				continue
+			}
+			from = r.Offset + 1
+			key, err := kgo.ReadAll(r.Key)
+			must(t, err)
+			value, err := kgo.ReadAll(r.Value)
+			must(t, err)
+			out = append(out, kgo.Record{Offset: r.Offset, Key: kgo.NewBytes(key), Value: kgo.NewBytes(value), Headers: slices.Clone(r.Headers)})
+		}
+	}
+	return out
+}
+
+func (p place) dead(t *testing.T) []kgo.Record { return p.read(t, "dead", 0) }
+
+// beside writes all that is in normalised once more.
+func (p place) beside(t *testing.T, q *kafka.Queue, partitions int) {
+	t.Helper()
+	client, prefix := p.raw(t)
+	for n := range partitions {
+		res, err := client.Produce(t.Context(), &kgo.ProduceRequest{Topic: prefix + ".normalised", Partition: n, RequiredAcks: kgo.RequireAll,
+			Records: kgo.NewRecordReader(p.read(t, "normalised", n)...)})
+		must(t, err)
+		must(t, res.Error)
+	}
+}
+
+func header(r kgo.Record, name string) string {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// TestPoison: what is no message, what is of another form, and what is not what was
+// written, is copied to the dead-letter topic and skipped, and the partition goes on.
+func TestPoison(t *testing.T) {
+	t.Setenv(brokers, strings.Join(engines.Kafka(t, 1).Brokers, ","))
+	p := place{t.TempDir()}
+	q := p.queue(t, 1)
+	all := map[holdfast.ID]bool{}
+	put := func() {
+		m := capture(t, 100)
+		_, err := q.Publish(t.Context(), nil, m)
+		must(t, err)
+		all[m.ID] = true
+	}
+	put()
+	garbage := holdfast.NewID()
+	_, err := q.Publish(t.Context(), nil, pipeline.Message{ID: garbage, Body: []byte("of a format that nobody reads any more")})
+	must(t, err)
+	put()
+	client, prefix := p.raw(t)
+	good := capture(t, 100)
+	for _, r := range []kgo.Record{
+		{Value: kgo.NewBytes([]byte("from a stranger, without a header"))},
+		{Value: kgo.NewBytes(good.Body), Headers: []kgo.Header{{Key: "id", Value: []byte(good.ID)}, {Key: "sum", Value: []byte("none")}}},
+		{Value: nil, Headers: []kgo.Header{{Key: "id", Value: nil}, {Key: "body", Value: []byte("12345678")}}},
+	} {
+		res, err := client.Produce(t.Context(), &kgo.ProduceRequest{Topic: prefix + ".captured", RequiredAcks: kgo.RequireAll, Records: kgo.NewRecordReader(r)})
+		must(t, err)
+		must(t, res.Error)
+	}
+	put()
+	stop := p.working(t, q)
+	settled(t, q, time.Minute)
+	stop()
+	if s := p.once(t, all); s.skipped["poison"] != 4 || len(s.of) != len(all) {
+		t.Errorf("skipped %v, %d sealed", s.skipped, len(s.of))
+	}
+	dead := p.dead(t)
+	if len(dead) != 4 {
+		t.Fatalf("%d messages are in the dead-letter topic", len(dead))
+	}
+	value, _ := kgo.ReadAll(dead[0].Value)
+	if header(dead[0], "id") != string(garbage) || header(dead[0], "position") != "2" || header(dead[0], "stage") != "preserve" ||
+		header(dead[0], "partition") != "0" || header(dead[0], "reason") != "poison" || string(value) != "of a format that nobody reads any more" {
+		t.Errorf("the dead letter says %q of %q", dead[0].Headers, value)
+	}
+}
