@@ -3,8 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -60,7 +58,7 @@ type key struct {
 func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who map[agent]int64) error {
 	ids := make([]any, len(part))
 	for i, a := range part {
-		ids[i] = rawID(a.ID)
+		ids[i] = catalog.RawID(a.ID)
 	}
 	have, err := findKnown(ctx, tx, ids)
 	if err != nil {
@@ -107,12 +105,12 @@ func addCaptures(ctx context.Context, tx *sql.Tx, part []catalog.Accepted, who m
 		return err
 	}
 	for k, position := range again {
-		if _, err := tx.ExecContext(ctx, `UPDATE capture SET position = min(position, ?) WHERE id = ? AND manifest = ?`, position, rawID(k.id), k.manifest[:]); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE capture SET position = min(position, ?) WHERE id = ? AND manifest = ?`, position, catalog.RawID(k.id), k.manifest[:]); err != nil {
 			return err
 		}
 	}
 	for id := range touched {
-		if err := reshow(ctx, tx, rawID(id)); err != nil {
+		if err := reshow(ctx, tx, catalog.RawID(id)); err != nil {
 			return err
 		}
 	}
@@ -129,9 +127,9 @@ func appendRow(rows []any, c catalog.Capture, s sealing, who int64, shown, named
 	if s.seal != 0 {
 		seal = s.seal
 	}
-	return append(rows, rawID(c.ID), c.Manifest[:], shown, false, c.Position, s.state, seal,
-		c.Kind == holdfast.KindEvent, []byte(c.Source), sourceKey(c.Source), rawID(c.Case), c.Started.UnixMilli(), c.Ended.UnixMilli(),
-		outcomeRank(c.Outcome), who, c.Training, named, texts)
+	return append(rows, catalog.RawID(c.ID), c.Manifest[:], shown, false, c.Position, s.state, seal,
+		c.Kind == holdfast.KindEvent, []byte(c.Source), catalog.SourceKey(c.Source), catalog.RawID(c.Case), c.Started.UnixMilli(), c.Ended.UnixMilli(),
+		catalog.OutcomeRank(c.Outcome), who, c.Training, named, texts)
 }
 
 // agent is a row of who: there are few, so they are written once.
@@ -152,26 +150,6 @@ func findWho(ctx context.Context, tx *sql.Tx, known map[agent]int64, a agent) (n
 	return n, err
 }
 
-func outcomeRank(s string) int {
-	switch s {
-	case "complete":
-		return 0
-	case "partial":
-		return 1
-	}
-	return 2
-}
-
-func outcomeName(rank int64) string {
-	switch rank {
-	case 0:
-		return "complete"
-	case 1:
-		return "partial"
-	}
-	return "failed"
-}
-
 func findKnown(ctx context.Context, tx *sql.Tx, ids []any) (map[holdfast.ID]known, error) {
 	have := make(map[holdfast.ID]known, len(ids))
 	return have, each(ctx, tx, func(scan func(...any) error) error {
@@ -180,7 +158,7 @@ func findKnown(ctx context.Context, tx *sql.Tx, ids []any) (map[holdfast.ID]know
 		if err := scan(&raw, &d, &position); err != nil {
 			return err
 		}
-		id := textID(raw)
+		id := catalog.TextID(raw)
 		if have[id] == nil {
 			have[id] = make(known, 1)
 		}
@@ -198,7 +176,7 @@ func findSealings(ctx context.Context, tx *sql.Tx, ids []any) (map[key]sealing, 
 		if err := scan(&id, &d, &s.seal, &s.state, &s.position); err != nil {
 			return err
 		}
-		k := key{textID(id), digest(d)}
+		k := key{catalog.TextID(id), digest(d)}
 		if b, ok := best[k]; ok { // the best comes first
 			s = sealing{b.seal, b.state, min(b.position, s.position)}
 		}
@@ -214,18 +192,4 @@ func reshow(ctx context.Context, tx *sql.Tx, id []byte) error {
 	_, err := tx.ExecContext(ctx, `UPDATE capture SET twice = 1,
 		shown = (n = (SELECT n FROM capture WHERE id = ?1 ORDER BY position, manifest LIMIT 1)) WHERE id = ?1`, id)
 	return err
-}
-
-func rawID(id holdfast.ID) []byte {
-	b, _ := hex.DecodeString(string(id)) // catalog.Read and Plan.check have checked the form
-	return b
-}
-
-func textID(b []byte) holdfast.ID { return holdfast.ID(hex.EncodeToString(b)) }
-
-// sourceKey is what Sources are searched by: eight bytes of their hash, so that
-// the index stays small; the Source itself is compared after it.
-func sourceKey(s holdfast.Source) int64 {
-	d := hashing.Of([]byte(s))
-	return int64(binary.BigEndian.Uint64(d[:8]))
 }

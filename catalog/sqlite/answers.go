@@ -33,7 +33,7 @@ func (c *Catalog) Cases(ctx context.Context) iter.Seq2[catalog.Case, error] {
 func (c *Catalog) Case(ctx context.Context, nameOrID string) (catalog.Case, error) {
 	var got []catalog.Case
 	var err error
-	if id, perr := parseID(holdfast.ID(nameOrID)); perr == nil {
+	if id, perr := catalog.ParseID(holdfast.ID(nameOrID)); perr == nil {
 		got, err = c.cases(ctx, `id = ?`, id)
 	}
 	if err == nil && len(got) == 0 {
@@ -62,7 +62,7 @@ func (c *Catalog) cases(ctx context.Context, where string, args ...any) (out []c
 			if err == nil {
 				k.Record, err = readRecord(body)
 			}
-			k.ID, k.Name = textID(id), string(name)
+			k.ID, k.Name = catalog.TextID(id), string(name)
 			if opened.Valid {
 				k.Opened = fromMilli(opened.Int64)
 			}
@@ -74,7 +74,7 @@ func (c *Catalog) cases(ctx context.Context, where string, args ...any) (out []c
 			FROM home h WHERE `+where+` ORDER BY coalesce(name, x''), id`, args...)
 		for i := range out {
 			if err == nil {
-				out[i].Chains, err = chains(ctx, tx, rawID(out[i].ID))
+				out[i].Chains, err = chains(ctx, tx, catalog.RawID(out[i].ID))
 			}
 		}
 		return err
@@ -87,7 +87,7 @@ func chains(ctx context.Context, tx *sql.Tx, home []byte) (out []catalog.Chain, 
 		var id, node sql.RawBytes
 		var k catalog.Chain
 		err := scan(&id, &node, &k.Length)
-		k.ID, k.Node = textID(id), string(node)
+		k.ID, k.Node = catalog.TextID(id), string(node)
 		out = append(out, k)
 		return err
 	}, `SELECT id, node, length FROM chain WHERE home = ? ORDER BY id`, home)
@@ -97,7 +97,7 @@ func chains(ctx context.Context, tx *sql.Tx, home []byte) (out []catalog.Chain, 
 // Exhibits implements [catalog.Cases].
 func (c *Catalog) Exhibits(ctx context.Context, home holdfast.ID) iter.Seq2[catalog.Exhibit, error] {
 	return func(yield func(catalog.Exhibit, error) bool) {
-		raw, err := parseID(home)
+		raw, err := catalog.ParseID(home)
 		if err != nil {
 			yield(catalog.Exhibit{}, fmt.Errorf("list exhibits: %w", err))
 			return
@@ -117,7 +117,7 @@ func (c *Catalog) Exhibits(ctx context.Context, home holdfast.ID) iter.Seq2[cata
 			if len(got) < page {
 				return
 			}
-			last, from = n, rawID(got[len(got)-1].Capture)
+			last, from = n, catalog.RawID(got[len(got)-1].Capture)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func (c *Catalog) exhibits(ctx context.Context, home []byte, last int64, from []
 			var capture sql.RawBytes
 			var at int64
 			err := scan(&capture, &n, &at)
-			out = append(out, catalog.Exhibit{Case: textID(home), Capture: textID(capture), Number: numberText(n), Exported: fromMilli(at)})
+			out = append(out, catalog.Exhibit{Case: catalog.TextID(home), Capture: catalog.TextID(capture), Number: numberText(n), Exported: fromMilli(at)})
 			return err
 		}, `SELECT capture, number, at FROM exhibit WHERE home = ? AND (number, capture) > (?, ?) ORDER BY number, capture LIMIT ?`, home, last, from, page)
 	})

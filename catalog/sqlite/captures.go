@@ -19,36 +19,19 @@ const page = 256
 
 // Captures implements [catalog.Captures].
 func (c *Catalog) Captures(ctx context.Context, q catalog.Query) iter.Seq2[catalog.Capture, error] {
-	return func(yield func(catalog.Capture, error) bool) {
-		left := q.Limit
-		for {
-			want := page
-			if q.Limit > 0 {
-				want = min(page, left)
-			}
-			got, err := c.page(ctx, q, want)
-			if err != nil {
-				yield(catalog.Capture{}, fmt.Errorf("list captures: %w", err))
-				return
-			}
-			for _, k := range got {
-				if !yield(k, nil) {
-					return
-				}
-				q.After = k.Cursor()
-			}
-			left -= len(got)
-			if len(got) < want || q.Limit > 0 && left == 0 {
-				return
-			}
+	return catalog.PageCaptures(q, page, func(q catalog.Query, limit int) ([]catalog.Capture, error) {
+		got, err := c.page(ctx, q, limit)
+		if err != nil {
+			err = fmt.Errorf("list captures: %w", err)
 		}
-	}
+		return got, err
+	})
 }
 
 // Capture implements [catalog.Captures].
 func (c *Catalog) Capture(ctx context.Context, id holdfast.ID) (catalog.Capture, error) {
 	var got []catalog.Capture
-	raw, err := parseID(id)
+	raw, err := catalog.ParseID(id)
 	if err == nil {
 		got, err = c.captures(ctx, `c.id = ?`, []any{raw}, 1)
 	}
@@ -79,14 +62,14 @@ func conditions(q catalog.Query) (string, []any, error) {
 	and := func(cond string, a ...any) { where, args = append(where, cond), append(args, a...) }
 	and(`1`)
 	if q.Case != "" {
-		id, err := parseID(q.Case)
+		id, err := catalog.ParseID(q.Case)
 		if err != nil {
 			return "", nil, err
 		}
 		and(`c.home = ?`, id)
 	}
 	if q.Source != "" {
-		and(`c.skey = ? AND c.source = ?`, sourceKey(q.Source), []byte(q.Source))
+		and(`c.skey = ? AND c.source = ?`, catalog.SourceKey(q.Source), []byte(q.Source))
 	}
 	switch rank := catalog.Rank(q.State); {
 	case q.State == "":
@@ -110,7 +93,7 @@ func conditions(q catalog.Query) (string, []any, error) {
 		and(`c.event = 0 AND c.named = 0`)
 	}
 	if q.After.ID != "" {
-		id, err := parseID(q.After.ID)
+		id, err := catalog.ParseID(q.After.ID)
 		if err != nil {
 			return "", nil, err
 		}
@@ -152,14 +135,14 @@ func scanCapture(scan func(...any) error) (k catalog.Capture, twice bool, err er
 	var t, number sql.NullInt64
 	err = scan(&id, &manifest, &twice, &k.Position, &state, &event, &source, &home, &started, &ended, &outcome,
 		&office, &pseudonym, &role, &node, &k.Training, &seal, &reason, &t, &number, &unplaced)
-	k.ID, k.Case, k.Manifest = textID(id), textID(home), digest(manifest)
-	k.Kind, k.Source, k.Outcome, k.Node = holdfast.KindCapture, holdfast.Source(source), outcomeName(outcome), string(node)
+	k.ID, k.Case, k.Manifest = catalog.TextID(id), catalog.TextID(home), digest(manifest)
+	k.Kind, k.Source, k.Outcome, k.Node = holdfast.KindCapture, holdfast.Source(source), catalog.OutcomeName(outcome), string(node)
 	if event {
 		k.Kind = holdfast.KindEvent
 	}
 	k.Started, k.Ended = fromMilli(started), fromMilli(ended)
 	k.Agent = holdfast.Agent{Office: string(office), Pseudonym: string(pseudonym), Role: string(role)}
-	k.State, k.Seal, k.Reason, k.T = stateName(state), string(seal), string(reason), fromMicro(t.Int64)
+	k.State, k.Seal, k.Reason, k.T = catalog.StateName(state), string(seal), string(reason), fromMicro(t.Int64)
 	if k.Seal == "" {
 		k.Reason = catalog.ReasonQueued
 		if unplaced {
@@ -178,19 +161,12 @@ func conflicts(ctx context.Context, tx *sql.Tx, k catalog.Capture) (out []catalo
 		var x catalog.Conflict
 		var state int64
 		err := scan(&manifest, &x.Position, &state, &seal)
-		x.Manifest, x.State, x.Seal = digest(manifest), stateName(state), string(seal)
+		x.Manifest, x.State, x.Seal = digest(manifest), catalog.StateName(state), string(seal)
 		out = append(out, x)
 		return err
 	}, `SELECT c.manifest, c.position, c.state, s.id FROM capture c LEFT JOIN seal s ON s.n = c.seal
-		WHERE c.id = ? AND c.shown = 0 ORDER BY c.position, c.manifest`, rawID(k.ID))
+		WHERE c.id = ? AND c.shown = 0 ORDER BY c.position, c.manifest`, catalog.RawID(k.ID))
 	return out, err
-}
-
-func parseID(id holdfast.ID) ([]byte, error) {
-	if _, err := holdfast.ParseID(string(id)); err != nil {
-		return nil, err
-	}
-	return rawID(id), nil
 }
 
 func digest(b []byte) (d hashing.Digest) {
@@ -199,13 +175,3 @@ func digest(b []byte) (d hashing.Digest) {
 }
 
 func fromMilli(n int64) holdfast.Time { return holdfast.At(time.UnixMilli(n)) }
-
-func stateName(rank int64) string {
-	switch rank {
-	case 2:
-		return catalog.Sealed
-	case 1:
-		return catalog.Signed
-	}
-	return catalog.Pending
-}

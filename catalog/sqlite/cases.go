@@ -8,32 +8,21 @@ import (
 	"holdfast/catalog"
 )
 
-type chainKey struct{ home, chain holdfast.ID }
-
-type chainState struct {
-	length int64
-	node   string
-}
-
 // addCases writes what a batch says of Cases, chains and exhibits. Each row is
 // joined with what is there by a rule that does not know which came first.
 func addCases(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) error {
-	homes, chains := make(map[holdfast.ID]bool), make(map[chainKey]chainState)
+	homes := make(map[holdfast.ID]bool)
 	for _, a := range batch {
 		homes[a.Case] = true
-		grow(chains, chainKey{a.Case, a.Head.Chain}, a.Head.Length, a.Node)
-		if a.Line != nil {
-			grow(chains, chainKey{a.Case, a.Line.Chain}, a.Line.N, a.Node)
-		}
 	}
 	var rows []any
 	for id := range homes {
-		rows = append(rows, rawID(id))
+		rows = append(rows, catalog.RawID(id))
 	}
 	if err := insert(ctx, tx, `INSERT OR IGNORE INTO home (id)`, 1, rows); err != nil {
 		return err
 	}
-	if err := addChains(ctx, tx, chains); err != nil {
+	if err := addChains(ctx, tx, catalog.ChainHeads(batch)); err != nil {
 		return err
 	}
 	for _, a := range batch {
@@ -47,19 +36,10 @@ func addCases(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) error {
 	return nil
 }
 
-// grow keeps the greatest length and, should a chain ever be of two nodes, the
-// smaller name.
-func grow(chains map[chainKey]chainState, k chainKey, length int64, node string) {
-	if c, ok := chains[k]; ok {
-		length, node = max(c.length, length), min(c.node, node)
-	}
-	chains[k] = chainState{length, node}
-}
-
-func addChains(ctx context.Context, tx *sql.Tx, chains map[chainKey]chainState) error {
+func addChains(ctx context.Context, tx *sql.Tx, heads []catalog.ChainHead) error {
 	var rows []any
-	for k, c := range chains {
-		rows = append(rows, rawID(k.home), rawID(k.chain), []byte(c.node), c.length)
+	for _, h := range heads {
+		rows = append(rows, catalog.RawID(h.Case), catalog.RawID(h.Chain), []byte(h.Node), h.Length)
 	}
 	return upsert(ctx, tx, `INSERT INTO chain (home, id, node, length)`,
 		`ON CONFLICT (home, id) DO UPDATE SET length = max(length, excluded.length), node = min(node, excluded.node)`, 4, rows)
@@ -68,10 +48,10 @@ func addChains(ctx context.Context, tx *sql.Tx, chains map[chainKey]chainState) 
 // addLine keeps the earliest name of a Case and the earliest number of a
 // capture in it; chain and line decide between lines of one millisecond.
 func addLine(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Line) error {
-	at, chain := l.At.UnixMilli(), rawID(l.Chain)
+	at, chain := l.At.UnixMilli(), catalog.RawID(l.Chain)
 	if l.Name != "" {
 		_, err := tx.ExecContext(ctx, `UPDATE home SET name = ?2, opened = ?3, chain = ?4, line = ?5
-			WHERE id = ?1 AND (name IS NULL OR (opened, chain, line) > (?3, ?4, ?5))`, rawID(home), []byte(l.Name), at, chain, l.N)
+			WHERE id = ?1 AND (name IS NULL OR (opened, chain, line) > (?3, ?4, ?5))`, catalog.RawID(home), []byte(l.Name), at, chain, l.N)
 		if err != nil {
 			return err
 		}
@@ -84,7 +64,7 @@ func addLine(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Line)
 	}
 	var rows []any
 	for _, g := range l.Given {
-		rows = append(rows, rawID(home), rawID(g.Capture), number(g.Number), at, chain, l.N)
+		rows = append(rows, catalog.RawID(home), catalog.RawID(g.Capture), number(g.Number), at, chain, l.N)
 	}
 	return upsert(ctx, tx, `INSERT INTO exhibit (home, capture, number, at, chain, line)`,
 		`ON CONFLICT (home, capture) DO UPDATE SET number = excluded.number, at = excluded.at, chain = excluded.chain, line = excluded.line

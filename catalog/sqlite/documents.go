@@ -15,7 +15,7 @@ import (
 func appendDocuments(rows []any, a *catalog.Accepted, n int64) []any {
 	for i := range a.Documents {
 		d := &a.Documents[i]
-		rows = append(rows, []byte(d.Role), sourceKey(a.Source), n, d.Part, d.Digest[:], d.Size)
+		rows = append(rows, []byte(d.Role), catalog.SourceKey(a.Source), n, d.Part, d.Digest[:], d.Size)
 	}
 	return rows
 }
@@ -35,12 +35,12 @@ func (c *Catalog) Documents(ctx context.Context, s holdfast.Source, role string)
 				var started, state int64
 				d := catalog.Document{Role: role}
 				err := scan(&started, &id, &state, &d.Part, &body, &d.Size)
-				d.Sight = catalog.Sight{At: fromMilli(started), Capture: textID(id), State: stateName(state)}
+				d.Sight = catalog.Sight{At: fromMilli(started), Capture: catalog.TextID(id), State: catalog.StateName(state)}
 				d.Digest = digest(body)
 				all = append(all, d)
 				return err
 			}, `SELECT c.started, c.id, c.state, d.part, d.digest, d.size FROM document d JOIN capture c ON c.n = d.capture
-				WHERE d.role = ? AND d.skey = ? AND c.source = ? AND c.shown = 1 ORDER BY c.started, c.id, d.part`, []byte(role), sourceKey(s), []byte(s))
+				WHERE d.role = ? AND d.skey = ? AND c.source = ? AND c.shown = 1 ORDER BY c.started, c.id, d.part`, []byte(role), catalog.SourceKey(s), []byte(s))
 		})
 		if err != nil {
 			yield(catalog.Document{}, fmt.Errorf("list documents of %.200s: %w", s, err))
@@ -67,7 +67,7 @@ func (c *Catalog) Below(ctx context.Context, t catalog.Thread) iter.Seq2[catalog
 					return err
 				}, `SELECT DISTINCT s.channel, s.post FROM answer a JOIN capture c ON c.n = a.capture JOIN sight s ON s.channel = a.channel AND s.answer = a.n
 					WHERE a.over = ? AND a.below = ? AND a.below > 0 AND c.shown = 1 AND (s.channel, s.post) > (?, ?) ORDER BY s.channel, s.post LIMIT ?`,
-					channelNumber(t.Channel), t.Post, channel, post, page)
+					catalog.ChannelNumber(t.Channel), t.Post, channel, post, page)
 			})
 			if err != nil {
 				yield(catalog.Thread{}, fmt.Errorf("list what stands below post %d of channel %.40q: %w", t.Post, t.Channel, err))

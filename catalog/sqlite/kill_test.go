@@ -34,8 +34,8 @@ func indexForever(path string) int {
 	ctx := context.Background()
 	c, err := sqlite.Open(ctx, path, sqlite.Options{})
 	for i := 0; err == nil; i++ {
-		batch, st := load(i, killBatch)
-		if err = index(ctx, c, batch, st); err == nil {
+		batch, st := catalogtest.Load(i, killBatch)
+		if err = catalogtest.Index(ctx, c, batch, st); err == nil {
 			fmt.Println(i)
 		}
 	}

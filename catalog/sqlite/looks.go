@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 
 	"holdfast"
 	"holdfast/catalog"
@@ -23,29 +22,13 @@ func (c *Catalog) PageLooks(ctx context.Context, channel string, since holdfast.
 }
 
 func (c *Catalog) looksBy(ctx context.Context, channel string, since holdfast.Time, web bool) iter.Seq2[catalog.Look, error] {
-	return func(yield func(catalog.Look, error) bool) {
-		for below, older := int64(math.MaxInt64), 0; ; {
-			got, err := c.looks(ctx, channelNumber(channel), below, web)
-			if err != nil {
-				yield(catalog.Look{}, fmt.Errorf("look for posts of channel %.40q: %w", channel, err))
-				return
-			}
-			for _, l := range got {
-				if below = l.ID; l.Posted.Before(since.Time) {
-					if older++; older == catalog.MaxOlder {
-						return
-					}
-					continue
-				}
-				if older = 0; !yield(l, nil) {
-					return
-				}
-			}
-			if len(got) < page {
-				return
-			}
+	return catalog.PageLooks(since, page, func(below int64) ([]catalog.Look, error) {
+		got, err := c.looks(ctx, catalog.ChannelNumber(channel), below, web)
+		if err != nil {
+			err = fmt.Errorf("look for posts of channel %.40q: %w", channel, err)
 		}
-	}
+		return got, err
+	})
 }
 
 // looks reads a page. The joins are crossed so that the posts lead: they are read
@@ -74,7 +57,7 @@ func (c *Catalog) Newest(ctx context.Context, channel string) (at holdfast.Time,
 	var posted int64
 	err = c.view(ctx, func(tx *sql.Tx) error {
 		return tx.QueryRowContext(ctx, `SELECT s.posted FROM sight s CROSS JOIN answer a ON a.n = s.answer CROSS JOIN capture c ON c.n = a.capture
-			WHERE s.channel = ? AND s.posted IS NOT NULL AND c.shown = 1 ORDER BY s.post DESC LIMIT 1`, channelNumber(channel)).Scan(&posted)
+			WHERE s.channel = ? AND s.posted IS NOT NULL AND c.shown = 1 ORDER BY s.post DESC LIMIT 1`, catalog.ChannelNumber(channel)).Scan(&posted)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return at, nil

@@ -27,7 +27,7 @@ func addRecord(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Lin
 	_, err = tx.ExecContext(ctx, `INSERT INTO record (home, chain, line, at, body) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (home, chain) DO UPDATE SET line = excluded.line, at = excluded.at, body = excluded.body
 		WHERE (excluded.line, excluded.at, excluded.body) > (record.line, record.at, record.body)`,
-		rawID(home), rawID(l.Chain), l.N, l.At.UnixMilli(), append([]byte{}, body...))
+		catalog.RawID(home), catalog.RawID(l.Chain), l.N, l.At.UnixMilli(), append([]byte{}, body...))
 	return err
 }
 
@@ -36,10 +36,10 @@ func addRecord(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Lin
 func addMembers(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Line) error {
 	var named, added []any
 	for _, id := range l.Named {
-		named = append(named, rawID(id), rawID(home))
+		named = append(named, catalog.RawID(id), catalog.RawID(home))
 	}
 	for _, id := range l.Added {
-		added = append(added, rawID(home), rawID(id))
+		added = append(added, catalog.RawID(home), catalog.RawID(id))
 	}
 	if err := insert(ctx, tx, `INSERT OR IGNORE INTO added (home, capture)`, 2, added); err != nil {
 		return err
@@ -48,9 +48,9 @@ func addMembers(ctx context.Context, tx *sql.Tx, home holdfast.ID, l *catalog.Li
 		return err
 	}
 	for part := range slices.Chunk(l.Named, chunk) {
-		args := []any{rawID(home)}
+		args := []any{catalog.RawID(home)}
 		for _, id := range part {
-			args = append(args, rawID(id))
+			args = append(args, catalog.RawID(id))
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE capture SET named = 1 WHERE home = ? AND +named = 0 AND id IN (`+holes(len(part))+`)`, args...); err != nil {
 			return err
@@ -65,7 +65,7 @@ func findNamed(ctx context.Context, tx *sql.Tx, ids []any) (map[homeKey]bool, er
 	return named, each(ctx, tx, func(scan func(...any) error) error {
 		var home, id sql.RawBytes
 		err := scan(&home, &id)
-		named[homeKey{textID(home), textID(id)}] = true
+		named[homeKey{catalog.TextID(home), catalog.TextID(id)}] = true
 		return err
 	}, `SELECT home, capture FROM named WHERE capture IN (`+holes(len(ids))+`)`, ids...)
 }
@@ -73,7 +73,7 @@ func findNamed(ctx context.Context, tx *sql.Tx, ids []any) (map[homeKey]bool, er
 // members is a page of those that are at home in a Case or were added to it:
 // two pages, each by its own index, joined in the order of lists.
 func (c *Catalog) members(ctx context.Context, q catalog.Query, limit int) ([]catalog.Capture, error) {
-	raw, err := parseID(q.Member)
+	raw, err := catalog.ParseID(q.Member)
 	if err != nil {
 		return nil, err
 	}

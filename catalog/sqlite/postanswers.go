@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -68,29 +67,13 @@ func nextChannel(ctx context.Context, tx *sql.Tx, name string, after int64) (k c
 
 // Posts implements [catalog.Posts].
 func (c *Catalog) Posts(ctx context.Context, q catalog.PostQuery) iter.Seq2[catalog.Post, error] {
-	return func(yield func(catalog.Post, error) bool) {
-		after, to := q.After, int64(math.MaxInt64)
-		if q.Post != 0 {
-			after, to = max(after, q.Post-1), q.Post
+	return catalog.PagePosts(q, page, func(after, to int64) ([]int64, map[int64][]catalog.Fact, error) {
+		ids, facts, err := c.facts(ctx, catalog.ChannelNumber(q.Channel), after, to)
+		if err != nil {
+			err = fmt.Errorf("list posts of channel %.40q: %w", q.Channel, err)
 		}
-		for {
-			ids, facts, err := c.facts(ctx, channelNumber(q.Channel), after, to)
-			if err != nil {
-				yield(catalog.Post{}, fmt.Errorf("list posts of channel %.40q: %w", q.Channel, err))
-				return
-			}
-			for _, id := range ids {
-				p, ok := catalog.FoldPost(q.Channel, id, facts[id])
-				if (ok || q.Unseen && len(facts[id]) > 0) && !yield(p, nil) {
-					return
-				}
-			}
-			if len(ids) < page {
-				return
-			}
-			after = ids[len(ids)-1]
-		}
-	}
+		return ids, facts, err
+	})
 }
 
 // facts reads what is known of the next page of posts. A post that only a
@@ -125,7 +108,7 @@ func scanFact(scan func(...any) error) (id int64, f catalog.Fact, err error) {
 	var received, state int64
 	o := &f.Observed
 	err = scan(&id, &f.Kind, &o.Place, &content, &text, &service, &posted, &edited, &o.Views, &o.Forwards, &o.Reactions, &o.Replies, &poll, &received, &how, &capture, &state)
-	f.Sight = catalog.Sight{At: fromMilli(received), How: string(how), Capture: textID(capture), State: stateName(state)}
+	f.Sight = catalog.Sight{At: fromMilli(received), How: string(how), Capture: catalog.TextID(capture), State: catalog.StateName(state)}
 	if f.Kind != catalog.Seen {
 		f.Observed = catalog.Observed{}
 		return id, f, err
@@ -145,23 +128,13 @@ func scanFact(scan func(...any) error) (id int64, f catalog.Fact, err error) {
 
 // Answers implements [catalog.Posts].
 func (c *Catalog) Answers(ctx context.Context, channel string) iter.Seq2[catalog.Heard, error] {
-	return func(yield func(catalog.Heard, error) bool) {
-		received := int64(math.MinInt64)
-		for more := true; more; {
-			var all []catalog.Heard
-			var err error
-			all, received, more, err = c.answers(ctx, channelNumber(channel), received)
-			if err != nil {
-				yield(catalog.Heard{}, fmt.Errorf("list answers of channel %.40q: %w", channel, err))
-				return
-			}
-			for _, h := range all {
-				if !yield(h, nil) {
-					return
-				}
-			}
+	return catalog.Pages(int64(math.MinInt64), func(received int64) ([]catalog.Heard, int64, bool, error) {
+		all, at, more, err := c.answers(ctx, catalog.ChannelNumber(channel), received)
+		if err != nil {
+			err = fmt.Errorf("list answers of channel %.40q: %w", channel, err)
 		}
-	}
+		return all, at, more, err
+	})
 }
 
 // answers is the next page of them, sorted; a page ends with the last answer of a
@@ -201,9 +174,7 @@ func (c *Catalog) answers(ctx context.Context, channel, received int64) (all []c
 			all = append(all, r.h)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b catalog.Heard) int {
-		return cmp.Or(a.At.Compare(b.At.Time), cmp.Compare(a.Capture, b.Capture), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Posts, b.Posts), cmp.Compare(a.Gone, b.Gone))
-	})
+	catalog.SortHeard(all)
 	return all, at, len(rows) >= page, nil
 }
 
@@ -211,7 +182,7 @@ func scanHeard(scan func(...any) error, h *catalog.Heard, n *int64, shown *bool)
 	var how, capture sql.RawBytes
 	var received, flags, state int64
 	err := scan(n, &received, &how, &h.From, &h.To, &flags, &h.Posts, &h.Gone, &capture, &state, shown)
-	h.Sight = catalog.Sight{At: fromMilli(received), How: string(how), Capture: textID(capture), State: stateName(state)}
-	h.TooLong, h.Final = flags&1 != 0, flags&2 != 0
+	h.Sight = catalog.Sight{At: fromMilli(received), How: string(how), Capture: catalog.TextID(capture), State: catalog.StateName(state)}
+	h.SetFlags(flags)
 	return err
 }

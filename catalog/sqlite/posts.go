@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strconv"
 
 	"holdfast"
 	"holdfast/catalog"
@@ -26,7 +25,7 @@ func addAnswers(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted) (fres
 			}
 			fresh = append(fresh, &a.Answers[i])
 			x.Facts(func(id int64, k catalog.FactKind, o catalog.Observed) {
-				rows = append(rows, channelNumber(x.Channel), id, n, int(k), o.Place, o.Content[:], o.Text[:], o.Kind == "service", milli(o.Posted), milli(o.Edited),
+				rows = append(rows, catalog.ChannelNumber(x.Channel), id, n, int(k), o.Place, o.Content[:], o.Text[:], o.Kind == "service", milli(o.Posted), milli(o.Edited),
 					o.Views, o.Forwards, o.Reactions, o.Replies, []byte(o.Poll))
 			})
 			if len(rows) < 1<<16 {
@@ -49,8 +48,8 @@ func addSights(ctx context.Context, tx *sql.Tx, rows []any) error {
 func addAnswer(ctx context.Context, tx *sql.Tx, a catalog.Accepted, x catalog.Answer) (n int64, err error) {
 	err = tx.QueryRowContext(ctx, `INSERT INTO answer (capture, part, channel, title, received, how, reached, reaches, flags, shows, misses, over, below)
 		SELECT n, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM capture WHERE id = ? AND manifest = ? ON CONFLICT DO NOTHING RETURNING n`,
-		x.Part, channelNumber(x.Channel), []byte(x.Title), x.Received.UnixMilli(), []byte(x.How),
-		x.From, x.To, flags(x.Reach), len(x.Posts), len(x.Absent)+len(x.Deleted), channelNumber(x.Thread.Channel), x.Thread.Post, rawID(a.ID), a.Manifest[:]).Scan(&n)
+		x.Part, catalog.ChannelNumber(x.Channel), []byte(x.Title), x.Received.UnixMilli(), []byte(x.How),
+		x.From, x.To, x.Flags(), len(x.Posts), len(x.Absent)+len(x.Deleted), catalog.ChannelNumber(x.Thread.Channel), x.Thread.Post, catalog.RawID(a.ID), a.Manifest[:]).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
@@ -59,25 +58,9 @@ func addAnswer(ctx context.Context, tx *sql.Tx, a catalog.Accepted, x catalog.An
 	}
 	var rows []any
 	for _, name := range x.Names {
-		rows = append(rows, []byte(name), channelNumber(x.Channel), x.Received.UnixMilli(), n)
+		rows = append(rows, []byte(name), catalog.ChannelNumber(x.Channel), x.Received.UnixMilli(), n)
 	}
 	return n, insert(ctx, tx, `INSERT OR IGNORE INTO called (name, channel, received, answer)`, 4, rows)
-}
-
-func flags(r catalog.Reach) (n int64) {
-	if r.TooLong {
-		n |= 1
-	}
-	if r.Final {
-		n |= 2
-	}
-	return n
-}
-
-// channelNumber is that of a checked decimal.
-func channelNumber(s string) int64 {
-	n, _ := strconv.ParseInt(s, 10, 64)
-	return n
 }
 
 // milli is NULL for a time that nobody stated.

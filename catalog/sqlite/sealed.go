@@ -49,7 +49,7 @@ func addSeal(ctx context.Context, tx *sql.Tx, st catalog.SealState) error {
 	// In the order of the key, the rows of one page come together.
 	byID := slices.SortedStableFunc(slices.Values(st.Members), func(a, b catalog.Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	for _, m := range byID {
-		rows = append(rows, rawID(m.ID), m.Manifest[:], n, m.Position)
+		rows = append(rows, catalog.RawID(m.ID), m.Manifest[:], n, m.Position)
 	}
 	// A plan is write-once, so a row that is there says the same.
 	err = insert(ctx, tx, `INSERT OR IGNORE INTO member (id, manifest, seal, position)`, 4, rows)
@@ -79,7 +79,7 @@ func mergeSeal(ctx context.Context, tx *sql.Tx, st catalog.SealState) (n int64, 
 	if err != nil {
 		return 0, false, err
 	}
-	old := catalog.SealState{Seal: st.Seal, State: stateName(rank), Reason: string(reason), T: fromMicro(t), At: fromMicro(at)}
+	old := catalog.SealState{Seal: st.Seal, State: catalog.StateName(rank), Reason: string(reason), T: fromMicro(t), At: fromMicro(at)}
 	new := catalog.Merge(old, st)
 	_, err = tx.ExecContext(ctx, `UPDATE seal SET state = ?, reason = ?, t = ?, at = ?, placed = max(placed, ?) WHERE n = ?`,
 		catalog.Rank(new.State), []byte(new.Reason), micro(new.T), micro(new.At), placed, n)

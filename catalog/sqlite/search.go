@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -69,7 +68,7 @@ func newAsk(q catalog.TextQuery) (a ask, err error) {
 		case len(t.Words) == 0:
 			return a, errors.New("a term without words")
 		case t.Kind == search.Hash:
-			from, to, err := hashRange(t.Words[0])
+			from, to, err := catalog.HashRange(t.Words[0])
 			if err != nil {
 				return a, err
 			}
@@ -92,15 +91,15 @@ func newAsk(q catalog.TextQuery) (a ask, err error) {
 		return a, errors.New("nothing is asked for")
 	}
 	if q.Member != "" {
-		if a.member, err = parseID(q.Member); err != nil {
+		if a.member, err = catalog.ParseID(q.Member); err != nil {
 			return a, err
 		}
 	}
 	for _, k := range q.Channels {
-		a.channels = append(a.channels, channelNumber(k))
+		a.channels = append(a.channels, catalog.ChannelNumber(k))
 	}
 	for _, k := range q.Spoken {
-		a.spoken = append(a.spoken, channelNumber(k))
+		a.spoken = append(a.spoken, catalog.ChannelNumber(k))
 	}
 	if len(a.channels) > chunk || len(q.Sources) > chunk || len(a.spoken) > catalog.MaxSpoken {
 		return a, fmt.Errorf("%d channels and %d sources, at most %d; %d channels of a language, at most %d", len(a.channels), len(q.Sources), chunk, len(a.spoken), catalog.MaxSpoken)
@@ -123,18 +122,6 @@ func match(column string, t search.Term) string {
 		s += " *"
 	}
 	return s
-}
-
-func hashRange(digits string) (from, to []byte, err error) {
-	if len(digits) > 64 {
-		return nil, nil, fmt.Errorf("hash of %d digits", len(digits))
-	}
-	pad := strings.Repeat("0", 64-len(digits))
-	if from, err = hex.DecodeString(digits + pad); err != nil {
-		return nil, nil, err
-	}
-	to, err = hex.DecodeString(digits + strings.ReplaceAll(pad, "0", "f"))
-	return from, to, err
 }
 
 func (a ask) onlyHashes() bool {
@@ -303,7 +290,7 @@ func (a ask) seen(ctx context.Context, tx *sql.Tx, h *hitRow) error {
 		if channel != 0 {
 			s.Channel, s.Post = strconv.FormatInt(channel, 10), post
 		} else {
-			s.Capture = textID(id)
+			s.Capture = catalog.TextID(id)
 		}
 		h.Seen = append(h.Seen, s)
 		return err
@@ -363,7 +350,7 @@ func (c *Catalog) digestsOf(ctx context.Context, k catalog.Capture, hashes [][2]
 				out = append(out, catalog.Held{Digest: digest(d)})
 				return err
 			}, `SELECT o.digest FROM object o JOIN capture c ON c.n = o.capture WHERE o.digest BETWEEN ? AND ? AND c.id = ? AND c.manifest = ? ORDER BY o.digest`,
-				h[0], h[1], rawID(k.ID), k.Manifest[:])
+				h[0], h[1], catalog.RawID(k.ID), k.Manifest[:])
 			if err != nil {
 				return err
 			}

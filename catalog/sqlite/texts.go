@@ -10,39 +10,16 @@ import (
 	"holdfast/search"
 )
 
-// texts gathers what a batch has that is searched: each text and each address once,
-// and where they stand.
+// texts are those of a batch, and their rows: of each text and of each address.
 type texts struct {
-	text    map[hashing.Digest]*text
-	address map[string]int64
-	order   []hashing.Digest // of text, as they came: the order of rows means nothing, but it stays one
-	said    []any
-	page    []any
-	places  []place
-
-	languages *search.Languages
-}
-
-type text struct {
-	n           int64
-	title, body string
-	at          int64
-}
-
-// place is where a text stands, with the addresses that stand there.
-type place struct {
-	text                   hashing.Digest
-	channel, post, capture int64
-	addresses              []string
+	catalog.Gathered
+	text, address []int64
+	captures      []int64 // of the batch
 }
 
 // addTexts indexes the texts of answers that are new and of pages. All of it may be
 // there already, whichever call brought it.
 func addTexts(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted, fresh []*catalog.Answer) error {
-	t := texts{text: map[hashing.Digest]*text{}, address: map[string]int64{}, languages: search.NewLanguages()}
-	for _, x := range fresh {
-		t.answer(x)
-	}
 	var objects, documents []any
 	all := make([]int64, 0, len(batch)) // rows
 	for part := range slices.Chunk(batch, chunk) {
@@ -53,9 +30,6 @@ func addTexts(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted, fresh [
 		for i := range part {
 			a, n := &part[i], rows[key{part[i].ID, part[i].Manifest}]
 			objects, documents, all = appendObjects(objects, a, n), appendDocuments(documents, a, n), append(all, n)
-			if a.Page != nil {
-				t.add(a.Page.Digest(), a.Page.Title, a.Page.Text, a.Started.UnixMilli(), place{capture: n, addresses: a.Page.Addresses})
-			}
 		}
 	}
 	if err := insert(ctx, tx, `INSERT OR IGNORE INTO object (digest, capture)`, 2, objects); err != nil {
@@ -64,50 +38,25 @@ func addTexts(ctx context.Context, tx *sql.Tx, batch []catalog.Accepted, fresh [
 	if err := addDocuments(ctx, tx, documents); err != nil {
 		return err
 	}
+	t := texts{Gathered: catalog.Gather(batch, fresh), captures: all}
 	if err := t.write(ctx, tx); err != nil {
 		return err
 	}
 	return noteUnread(ctx, tx, batch, all)
 }
 
-func (t *texts) answer(x *catalog.Answer) {
-	channel := channelNumber(x.Channel)
-	for i, p := range x.Posts {
-		at := p.Posted
-		if at.IsZero() {
-			at = x.Received
-		}
-		s := x.Said[i]
-		if s.Text != "" || len(s.Links) > 0 {
-			t.add(p.Text, "", s.Text, at.UnixMilli(), place{channel: channel, post: p.ID, addresses: s.Links})
-		}
-	}
-}
-
-func (t *texts) add(d hashing.Digest, title, body string, at int64, p place) {
-	x := t.text[d]
-	if x == nil {
-		x = &text{title: title, body: body, at: at}
-		t.text[d] = x
-		t.order = append(t.order, d)
-	}
-	x.at = max(x.at, at)
-	p.text = d
-	t.places = append(t.places, p)
-}
-
 // rowsOf finds the rows that addCaptures has just seen to.
 func rowsOf(ctx context.Context, tx *sql.Tx, part []catalog.Accepted) (map[key]int64, error) {
 	ids := make([]any, len(part))
 	for i, a := range part {
-		ids[i] = rawID(a.ID)
+		ids[i] = catalog.RawID(a.ID)
 	}
 	rows := make(map[key]int64, len(part))
 	return rows, each(ctx, tx, func(scan func(...any) error) error {
 		var id, d sql.RawBytes
 		var n int64
 		err := scan(&id, &d, &n)
-		rows[key{textID(id), digest(d)}] = n
+		rows[key{catalog.TextID(id), digest(d)}] = n
 		return err
 	}, `SELECT id, manifest, n FROM capture WHERE id IN (`+holes(len(ids))+`)`, ids...)
 }
@@ -154,15 +103,16 @@ func (t *texts) write(ctx context.Context, tx *sql.Tx) error {
 		return err
 	}
 	var said, page, linked []any
-	for _, p := range t.places {
-		n := t.text[p.text].n
-		if p.capture == 0 {
-			said = append(said, n, p.channel, p.post)
+	for _, p := range t.Places {
+		n, capture := t.text[p.Text], int64(0)
+		if p.Capture < 0 {
+			said = append(said, n, p.Channel, p.Post)
 		} else {
-			page = append(page, p.capture, n)
+			capture = t.captures[p.Capture]
+			page = append(page, capture, n)
 		}
-		for _, a := range p.addresses {
-			linked = append(linked, t.address[a], n, p.channel, p.post, p.capture)
+		for _, a := range p.Addresses {
+			linked = append(linked, t.address[a], n, p.Channel, p.Post, capture)
 		}
 	}
 	if err := insert(ctx, tx, `INSERT OR IGNORE INTO said (text, channel, post)`, 3, said); err != nil {
@@ -174,56 +124,75 @@ func (t *texts) write(ctx context.Context, tx *sql.Tx) error {
 	return insert(ctx, tx, `INSERT OR IGNORE INTO linked (address, text, channel, post, capture)`, 5, linked)
 }
 
-// writeTexts gives every text its row. Numbers are drawn here: a transaction of
-// another writer waits.
-func (t *texts) writeTexts(ctx context.Context, tx *sql.Tx) error {
-	for part := range slices.Chunk(t.order, chunk) {
+// numbered draws the rows of what has these Digests: those that are there, and for
+// the rest, whose places it returns, the next ones. Another writer waits meanwhile.
+// What is there is told to have, with the number in that column.
+func numbered(ctx context.Context, tx *sql.Tx, table, column string, digests []hashing.Digest, have func(i int, v int64)) (rows []int64, missing []int, err error) {
+	rows = make([]int64, len(digests))
+	place := make(map[hashing.Digest]int, len(digests))
+	for i, d := range digests {
+		place[d] = i
+	}
+	for part := range slices.Chunk(digests, chunk) {
 		args := make([]any, len(part))
 		for i := range part {
 			args[i] = part[i][:]
 		}
-		var later []*text
 		err := each(ctx, tx, func(scan func(...any) error) error {
 			var d sql.RawBytes
-			var n, at int64
-			err := scan(&d, &n, &at)
-			x := t.text[digest(d)]
-			if x.n = n; x.at > at {
-				later = append(later, x)
-			}
+			var n, v int64
+			err := scan(&d, &n, &v)
+			i := place[digest(d)]
+			rows[i] = n
+			have(i, v)
 			return err
-		}, `SELECT digest, n, at FROM text WHERE digest IN (`+holes(len(args))+`)`, args...)
-		for _, x := range later {
-			if err == nil {
-				_, err = tx.ExecContext(ctx, `UPDATE text SET at = ? WHERE n = ?`, x.at, x.n)
-			}
-		}
-		if err == nil {
-			err = t.newTexts(ctx, tx, part)
-		}
+		}, `SELECT digest, n, `+column+` FROM `+table+` WHERE digest IN (`+holes(len(args))+`)`, args...)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
-	return nil
+	var last int64
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM `+table).Scan(&last); err != nil {
+		return nil, nil, err
+	}
+	for i := range rows {
+		if rows[i] == 0 {
+			last++
+			rows[i], missing = last, append(missing, i)
+		}
+	}
+	return rows, missing, nil
 }
 
-func (t *texts) newTexts(ctx context.Context, tx *sql.Tx, part []hashing.Digest) error {
-	last, err := lastRow(ctx, tx, `text`)
+// writeTexts gives every text its row.
+func (t *texts) writeTexts(ctx context.Context, tx *sql.Tx) error {
+	digests := make([]hashing.Digest, len(t.Texts))
+	for i := range t.Texts {
+		digests[i] = t.Texts[i].Digest
+	}
+	var later []int
+	var missing []int
+	var err error
+	t.text, missing, err = numbered(ctx, tx, `text`, `at`, digests, func(i int, at int64) {
+		if t.Texts[i].At.UnixMilli() > at {
+			later = append(later, i)
+		}
+	})
+	for _, i := range later {
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `UPDATE text SET at = ? WHERE n = ?`, t.Texts[i].At.UnixMilli(), t.text[i])
+		}
+	}
 	if err != nil {
 		return err
 	}
+	languages := search.NewLanguages()
 	var rows, words []any
-	for i := range part {
-		x := t.text[part[i]]
-		if x.n != 0 {
-			continue
-		}
-		last++
-		x.n = last
-		rows = append(rows, x.n, part[i][:], x.at, []byte(t.languages.Of(x.body)))
-		if body, handle := search.Index(x.title, x.body); body != "" {
-			words = append(words, x.n, body, handle)
+	for _, i := range missing {
+		x := &t.Texts[i]
+		rows = append(rows, t.text[i], x.Digest[:], x.At.UnixMilli(), []byte(languages.Of(x.Body)))
+		if body, handle := search.Index(x.Title, x.Body); body != "" {
+			words = append(words, t.text[i], body, handle)
 		}
 	}
 	if err := insert(ctx, tx, `INSERT OR FAIL INTO text (n, digest, at, lang)`, 4, rows); err != nil {
@@ -252,59 +221,24 @@ func insertWords(ctx context.Context, tx *sql.Tx, query string, width int, value
 	return nil
 }
 
-func lastRow(ctx context.Context, tx *sql.Tx, table string) (n int64, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT coalesce(max(n), 0) FROM `+table).Scan(&n)
-	return n, err
-}
-
+// writeAddresses gives every address its row.
 func (t *texts) writeAddresses(ctx context.Context, tx *sql.Tx) error {
-	byDigest := map[hashing.Digest]string{}
-	var order []hashing.Digest
-	for _, p := range t.places {
-		for _, a := range p.addresses {
-			if _, known := t.address[a]; !known {
-				t.address[a] = 0
-				d := hashing.Of([]byte(a))
-				byDigest[d], order = a, append(order, d)
-			}
-		}
+	digests := make([]hashing.Digest, len(t.Addresses))
+	for i := range t.Addresses {
+		digests[i] = t.Addresses[i].Digest
 	}
-	for part := range slices.Chunk(order, chunk) {
-		args := make([]any, len(part))
-		for i := range part {
-			args[i] = part[i][:]
-		}
-		err := each(ctx, tx, func(scan func(...any) error) error {
-			var d sql.RawBytes
-			var n int64
-			err := scan(&d, &n)
-			t.address[byDigest[digest(d)]] = n
-			return err
-		}, `SELECT digest, n FROM address WHERE digest IN (`+holes(len(args))+`)`, args...)
-		if err != nil {
-			return err
-		}
-		last, err := lastRow(ctx, tx, `address`)
-		if err != nil {
-			return err
-		}
-		var rows, words []any
-		for i := range part {
-			a := byDigest[part[i]]
-			if t.address[a] != 0 {
-				continue
-			}
-			last++
-			t.address[a] = last
-			rows = append(rows, last, part[i][:])
-			words = append(words, last, search.Address(a))
-		}
-		if err := insert(ctx, tx, `INSERT OR FAIL INTO address (n, digest)`, 2, rows); err != nil {
-			return err
-		}
-		if err := insertWords(ctx, tx, `INSERT INTO addresses (rowid, body) VALUES (?, ?)`, 2, words); err != nil {
-			return err
-		}
+	var missing []int
+	var err error
+	if t.address, missing, err = numbered(ctx, tx, `address`, `n`, digests, func(int, int64) {}); err != nil {
+		return err
 	}
-	return nil
+	var rows, words []any
+	for _, i := range missing {
+		rows = append(rows, t.address[i], digests[i][:])
+		words = append(words, t.address[i], search.Address(t.Addresses[i].Address))
+	}
+	if err := insert(ctx, tx, `INSERT OR FAIL INTO address (n, digest)`, 2, rows); err != nil {
+		return err
+	}
+	return insertWords(ctx, tx, `INSERT INTO addresses (rowid, body) VALUES (?, ?)`, 2, words)
 }

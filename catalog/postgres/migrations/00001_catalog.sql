@@ -194,7 +194,8 @@ CREATE TABLE text (
 	words  tsvector GENERATED ALWAYS AS (CASE WHEN wide THEN array_to_tsvector('{__}') ELSE array_to_tsvector(string_to_array(body, ' ')) END) STORED
 );
 CREATE INDEX text_newest ON text (at, digest);
-CREATE INDEX text_words ON text USING gin (words);
+-- What is new waits in a list of up to 8 MB, which each question reads too, and is sorted in at once.
+CREATE INDEX text_words ON text USING gin (words) WITH (gin_pending_list_limit = 8192);
 CREATE INDEX text_handle ON text USING gin (handle gin_trgm_ops);
 CREATE INDEX text_mute ON text (n) WHERE lang = '';
 CREATE TABLE said (
