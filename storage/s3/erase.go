@@ -64,8 +64,8 @@ func (s *Store) versionsOf(ctx context.Context, rel string) (one found, err erro
 }
 
 // Faults implements [storage.Inspector]. A lock that ends within twice
-// Options.Interval is one: the Extender should have made it longer. (So is what an
-// erasure order keeps it from extending; who asks knows which.)
+// Options.Interval is one, but for what has a tombstone: the Extender should have made
+// it longer.
 func (s *Store) Faults(ctx context.Context) iter.Seq2[storage.Fault, error] {
 	return func(yield func(storage.Fault, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -90,11 +90,15 @@ func (s *Store) Faults(ctx context.Context) iter.Seq2[storage.Fault, error] {
 }
 
 func (s *Store) inspect(ctx context.Context, faults chan<- storage.Fault) error {
+	ordered, err := s.ordered(ctx)
+	if err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	err := s.each(gctx, "", everything, func(f found) bool {
+	err = s.each(gctx, "", everything, func(f found) bool {
 		g.Go(func() error {
-			fault, err := s.fault(gctx, f)
+			fault, err := s.fault(gctx, f, f.lapses(ordered))
 			if err != nil || fault.Kind == "" {
 				return err
 			}
@@ -113,7 +117,7 @@ func (s *Store) inspect(ctx context.Context, faults chan<- storage.Fault) error 
 	return errors.Join(err, ctx.Err())
 }
 
-func (s *Store) fault(ctx context.Context, f found) (storage.Fault, error) {
+func (s *Store) fault(ctx context.Context, f found, lapses bool) (storage.Fault, error) {
 	fault := func(kind, detail string) (storage.Fault, error) {
 		return storage.Fault{Name: f.rel, Kind: kind, Detail: detail}, nil
 	}
@@ -136,7 +140,7 @@ func (s *Store) fault(ctx context.Context, f found) (storage.Fault, error) {
 	if info.UserMetadata[tokenHeader] == "" {
 		return fault(storage.FaultForeign, "no store has put it there (where it is named as a folder, MinIO lists nothing that lies in that)")
 	}
-	if s.o.Unlocked {
+	if s.o.Unlocked || lapses {
 		return storage.Fault{}, nil
 	}
 	r, err := retention(info)

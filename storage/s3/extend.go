@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,13 +14,12 @@ import (
 )
 
 // Extender lengthens, on a schedule, for how long nobody can remove what lies in a
-// store: each pass gives all of it Options.Retention from then on. Several may run at
-// once; none can shorten what another has given. Every method may be called
+// store: each pass gives all of it Options.Retention from then on, but for what has a
+// tombstone (storage.ErasedPrefix): that lapses, so that its erasure can run. Several
+// may run at once; none can shorten what another has given. Every method may be called
 // concurrently.
 type Extender struct {
 	Store *Store
-	// Skip leaves out what an erasure order names, so that it lapses. Optional.
-	Skip func(storage.Key) bool
 	// Problem is told of what could not be kept, and why; the pass goes on. Optional;
 	// calls come side by side.
 	Problem func(k storage.Key, err error)
@@ -33,7 +33,7 @@ type Passed struct {
 	Begun, Ended  time.Time
 	Kept          int64 // things that are kept now
 	Extended      int64 // those whose retention became longer
-	Skipped, Lost int64 // left out by Skip; could not be kept
+	Skipped, Lost int64 // left out, since it is to be erased; could not be kept
 	// Least is the earliest time at which something that was not skipped can be
 	// removed: zero if that is now, or if nothing lies in the store.
 	Least time.Time
@@ -104,15 +104,19 @@ func (e *Extender) Pass(ctx context.Context) (Passed, error) {
 }
 
 type pass struct {
-	e  *Extender
-	mu sync.Mutex
+	e       *Extender
+	ordered map[string]time.Time
+	mu      sync.Mutex
 	Passed
 }
 
-func (p *pass) run(ctx context.Context) error {
+func (p *pass) run(ctx context.Context) (err error) {
+	if p.ordered, err = p.e.Store.ordered(ctx); err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	err := p.e.Store.each(gctx, "", everything, func(f found) bool {
+	err = p.e.Store.each(gctx, "", everything, func(f found) bool {
 		g.Go(func() error { return p.keep(gctx, f) })
 		return gctx.Err() == nil
 	})
@@ -124,8 +128,7 @@ func (p *pass) run(ctx context.Context) error {
 
 // keep extends one key. Only the end of ctx is an error.
 func (p *pass) keep(ctx context.Context, f found) error {
-	k := keyAt(f.rel)
-	if p.e.Skip != nil && f.rel != markerKey && p.e.Skip(k) {
+	if f.lapses(p.ordered) {
 		p.count(func() { p.Skipped++ })
 		return nil
 	}
@@ -138,7 +141,7 @@ func (p *pass) keep(ctx context.Context, f found) error {
 		return cerr
 	}
 	if err != nil {
-		p.e.tell(k, err)
+		p.e.tell(keyAt(f.rel), err)
 		p.count(func() { p.Lost++ })
 		return nil
 	}
@@ -190,4 +193,22 @@ func keyAt(rel string) storage.Key {
 		}
 	}
 	return storage.Key{Name: rel}
+}
+
+// ordered are the names that have a tombstone, and since when.
+func (s *Store) ordered(ctx context.Context) (map[string]time.Time, error) {
+	names := map[string]time.Time{}
+	return names, s.each(ctx, storage.ErasedPrefix, everything, func(f found) bool {
+		if f.check() == nil {
+			names[strings.TrimPrefix(f.rel, storage.ErasedPrefix)] = f.modified
+		}
+		return true
+	})
+}
+
+// lapses: a tombstone names it. What was written again after that, because the same
+// bytes came once more, is kept. Both times are the server's, which may count seconds.
+func (f found) lapses(ordered map[string]time.Time) bool {
+	at, ok := ordered[f.rel]
+	return ok && f.modified.Before(at)
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -17,7 +18,8 @@ import (
 // found is all that a bucket has under one key.
 type found struct {
 	rel      string
-	size     int64 // of the newest version
+	size     int64     // of the newest version
+	modified time.Time // when that was written
 	versions int
 	markers  int // delete markers
 }
@@ -84,7 +86,7 @@ func (f *found) add(info minio.ObjectInfo) {
 		return
 	}
 	if f.versions == 0 {
-		f.size = info.Size
+		f.size, f.modified = info.Size, info.LastModified
 	}
 	f.versions++
 }

@@ -121,15 +121,20 @@ func testExtender(t *testing.T, server *engines.S3) {
 	o.Retention, o.Interval = 12*time.Second, 4*time.Second
 	s := open(t, o)
 	writeEach(t, s, "kept")
-	ordered := storage.Key{Name: "create/kept"}
+	ordered, again := storage.Key{Name: "create/kept"}, storage.Key{Name: "again"}
+	time.Sleep(1100 * time.Millisecond) // a server may count seconds
+	must(t, s.Create(t.Context(), storage.TombstoneName(ordered.Name), strings.NewReader("x")))
+	must(t, s.Create(t.Context(), storage.TombstoneName(again.Name), strings.NewReader("x")))
+	must(t, s.Create(t.Context(), again.Name, strings.NewReader("came once more")))
 	var told []string
-	e := &s3.Extender{Store: s, Skip: func(k storage.Key) bool { return k == ordered }, Problem: func(k storage.Key, err error) { told = append(told, k.String()) }}
+	e := &s3.Extender{Store: s, Problem: func(k storage.Key, err error) { told = append(told, k.String()) }}
 	if e.State(time.Now()).Alert == "" {
 		t.Error("no alert before the first pass")
 	}
 	first, err := e.Pass(t.Context())
 	must(t, err)
-	if first.Kept != objectsAndNames || first.Skipped != 1 || first.Lost != 0 {
+	const all = objectsAndNames + 3 // and the marker, but for what is to be erased
+	if first.Kept != all || first.Skipped != 1 || first.Lost != 0 {
 		t.Errorf("first pass: %+v", first)
 	}
 	now := time.Now()
@@ -142,7 +147,7 @@ func testExtender(t *testing.T, server *engines.S3) {
 	time.Sleep(4 * time.Second)
 	second, err := e.Pass(t.Context())
 	must(t, err)
-	if second.Extended != objectsAndNames || !second.Least.After(first.Least) || e.State(time.Now()).Alert != "" {
+	if second.Extended != all || !second.Least.After(first.Least) || e.State(time.Now()).Alert != "" {
 		t.Errorf("second pass: %+v, %+v", second, e.State(time.Now()))
 	}
 	third, err := e.Pass(t.Context())
@@ -168,8 +173,10 @@ func testExtender(t *testing.T, server *engines.S3) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	if err := s.Erase(t.Context(), storage.Key{Name: "all/1/kept"}); !errors.Is(err, storage.ErrLocked) {
-		t.Errorf("what was extended: %v", err)
+	for _, k := range []storage.Key{{Name: "all/1/kept"}, again} {
+		if err := s.Erase(t.Context(), k); !errors.Is(err, storage.ErrLocked) {
+			t.Errorf("what was extended: %v", err)
+		}
 	}
 }
 
@@ -270,6 +277,9 @@ func TestShortLocks(t *testing.T) {
 	must(t, p.raw.PutObjectRetention(t.Context(), p.bucket, p.key("governed"), minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &until}))
 	wantFaults(t, s, map[string]string{"short": storage.FaultRetention, "governed": storage.FaultRetention, "bare": storage.FaultRetention})
 	wantFaults(t, l, nil)
+	time.Sleep(1100 * time.Millisecond)
+	must(t, s.Create(t.Context(), storage.TombstoneName("short"), strings.NewReader("x")))
+	wantFaults(t, s, map[string]string{"governed": storage.FaultRetention, "bare": storage.FaultRetention})
 
 	// MinIO lists nothing below a key that is named as a folder.
 	p.put(t, "all", []byte("x"))
