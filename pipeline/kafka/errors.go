@@ -115,6 +115,8 @@ func explain(err error, o Options) error {
 	switch {
 	case errors.Is(err, kgo.SASLAuthenticationFailed):
 		return fmt.Errorf("the brokers refuse user %q with this password: give the right ones: %w", o.User, err)
+	case errors.Is(err, kgo.IllegalSASLState), errors.Is(err, kgo.UnsupportedSASLMechanism):
+		return fmt.Errorf("the brokers take no user here, or not by SCRAM-SHA-512: give none, or the address where they ask for one: %w", err)
 	case errors.Is(err, kgo.TopicAuthorizationFailed), errors.Is(err, kgo.GroupAuthorizationFailed), errors.Is(err, kgo.ClusterAuthorizationFailed):
 		return fmt.Errorf("user %q may not do this: it needs to read, write, describe and delete records of the topics %s.*, describe their settings, and read and describe the groups %s.*: %w", o.User, o.Prefix, o.Prefix, err)
 	case errors.As(err, &bad):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"holdfast/pipeline"
 )
@@ -33,12 +34,16 @@ func (q *Queue) Lag(ctx context.Context) (out []Lag, err error) {
 }
 
 // Ping asks each partition's leader for its end and each stage's group for its
-// positions, and returns an error if one does not answer, or if the last that was
-// to be written could not be: brokers that survive list all as if they lived.
+// positions, and returns an error if one does not answer, or if this handle could
+// not write a moment ago (Options.Patience): brokers that survive list all as if
+// they lived.
 func (q *Queue) Ping(ctx context.Context) error {
 	_, err := q.Lag(ctx)
 	q.mu.Lock()
 	trouble := q.unwritten
+	if time.Since(q.failed) > q.o.Patience {
+		trouble = nil // nobody knows: the next write shows it
+	}
 	q.mu.Unlock()
 	if err == nil && trouble != nil {
 		err = fmt.Errorf("%w: %w", pipeline.ErrUnavailable, trouble)

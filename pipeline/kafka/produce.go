@@ -234,7 +234,7 @@ func (q *Queue) request(ctx context.Context, topic string, partition int, some [
 			base = res.BaseOffset
 		}
 		q.mu.Lock()
-		q.unwritten = err
+		q.unwritten, q.failed = err, time.Now()
 		q.mu.Unlock()
 		return err
 	})

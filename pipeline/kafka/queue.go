@@ -28,8 +28,9 @@ type Queue struct {
 	close context.CancelFunc
 
 	mu        sync.Mutex
-	trouble   error // of the last attempt that failed, until one succeeds
-	unwritten error // of the last write that failed, until one succeeds
+	trouble   error     // of the last attempt that failed, until one succeeds
+	unwritten error     // of the last write, if it failed
+	failed    time.Time // when that was
 	lanes     []*lane
 	holds     map[at]*hold
 	pruned    time.Time
