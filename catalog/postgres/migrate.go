@@ -39,9 +39,21 @@ var errLost = fmt.Errorf("it has lost tables: %w", catalog.ErrRebuild)
 // tables are all that the migrations make.
 const tables = `meta ident who capture seal member pack ref home chain exhibit record named added answer called sight text said page address linked object document unread`
 
+// migrations are those of this program.
+func (o Options) migrations() (fs.FS, error) {
+	if o.steps != nil {
+		return o.steps, nil
+	}
+	return fs.Sub(migrations, "migrations")
+}
+
 // known is the newest schema that this program knows.
-func known() (int64, error) {
-	entries, err := fs.ReadDir(migrations, "migrations")
+func (o Options) known() (int64, error) {
+	steps, err := o.migrations()
+	if err != nil {
+		return 0, err
+	}
+	entries, err := fs.ReadDir(steps, ".")
 	if err != nil {
 		return 0, err
 	}
@@ -73,7 +85,7 @@ func check(ctx context.Context, db *pgxpool.Pool, o Options) error {
 }
 
 func checkMeta(ctx context.Context, db *pgxpool.Pool, o Options, lost bool) error {
-	newest, err := known()
+	newest, err := o.known()
 	if err != nil {
 		return err
 	}
@@ -115,17 +127,23 @@ func migrate(ctx context.Context, cfg *pgxpool.Config, o Options, complete bool)
 	db := stdlib.OpenDB(*cfg.ConnConfig)
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+o.Schema); err != nil {
+	var there bool // a database's operator may have made it, for a user who may not
+	if err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, o.Schema).Scan(&there); err != nil {
 		return err
+	}
+	if !there {
+		if _, err := db.ExecContext(ctx, `CREATE SCHEMA `+o.Schema); err != nil {
+			return err
+		}
 	}
 	if err := trigrams(ctx, db, o); err != nil {
 		return err
 	}
-	sub, err := fs.Sub(migrations, "migrations")
+	steps, err := o.migrations()
 	if err != nil {
 		return err
 	}
-	g, err := goose.NewProvider(goose.DialectPostgres, db, sub, goose.WithDisableGlobalRegistry(true), goose.WithTableName(versions), goose.WithSlog(slog.New(slog.DiscardHandler)))
+	g, err := goose.NewProvider(goose.DialectPostgres, db, steps, goose.WithDisableGlobalRegistry(true), goose.WithTableName(versions), goose.WithSlog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return err
 	}
@@ -158,12 +176,12 @@ func trigrams(ctx context.Context, db *sql.DB, o Options) error {
 
 // noTrigrams says what to do where the extension cannot be made.
 func noTrigrams(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch pg.Code {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		switch e.Code {
 		case codeForbidden:
 			return fmt.Errorf("the catalog needs PostgreSQL's extension pg_trgm, and this user may not make it: the database's owner does it once (CREATE EXTENSION pg_trgm WITH SCHEMA public): %w", err)
-		case codeNoFile, codeNoFeature, codeNoType:
+		case codeNoFile, codeNoFeature:
 			return fmt.Errorf("the catalog needs PostgreSQL's extension pg_trgm, which the server has not: its operator installs it (Debian: in postgresql-15 itself; elsewhere often postgresql-contrib): %w", err)
 		}
 	}
