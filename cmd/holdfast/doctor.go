@@ -77,6 +77,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.check("keys", "they open, sign, and are the policy's", d.keys(n))
 	d.place(n)
 	d.disk(ctx, n)
+	d.locks(ctx, n)
 	d.queue(ctx, n)
 	d.unsealed(ctx, n)
 	d.custody(ctx, n)

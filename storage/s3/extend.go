@@ -56,7 +56,7 @@ func (e *Extender) State(now time.Time) State {
 	twice := 2 * e.Store.o.Interval
 	switch {
 	case e.Store.o.Unlocked:
-		st.Left, st.Alert = 0, "the bucket has no object lock: nothing keeps what lies there"
+		st.Left, st.Alert = 0, noLock
 	case e.last.Ended.IsZero():
 		st.Left, st.Alert = 0, "no pass has gone through the store yet since this process began"
 	case e.last.Lost > 0:
@@ -64,9 +64,36 @@ func (e *Extender) State(now time.Time) State {
 	case e.last.Kept == 0:
 		st.Left = e.Store.o.Retention // an empty store
 	case st.Left < twice:
-		st.Alert = fmt.Sprintf("the first lock ends in %v, which is less than twice the interval of %v: extending does not keep up", st.Left.Round(time.Second), e.Store.o.Interval)
+		st.Alert = short(st.Left, e.Store.o.Interval)
 	}
 	return st
+}
+
+// Marked says until when the marker is kept, which each pass extends with all else: so
+// whoever opens a store learns at once whether passes are made. There is an alert when
+// less than twice Options.Interval is left, as of now.
+func (s *Store) Marked(ctx context.Context, now time.Time) (State, error) {
+	if s.o.Unlocked {
+		return State{Alert: noLock}, nil
+	}
+	_, r, err := s.lockedAt(ctx, markerKey)
+	if err != nil {
+		return State{}, fmt.Errorf("look for the lock of %s: %w", markerKey, err)
+	}
+	st := State{Left: r.Until.Sub(now)}
+	if st.Left < 2*s.o.Interval {
+		st.Alert = short(st.Left, s.o.Interval)
+	}
+	return st, nil
+}
+
+const noLock = "the bucket has no object lock: nothing keeps what lies there"
+
+func short(left, interval time.Duration) string {
+	if left <= 0 {
+		return "locks have ended: nothing keeps what lies in the bucket, and nothing extends it"
+	}
+	return fmt.Sprintf("the first lock ends in %v, which is less than twice the interval of %v: extending does not keep up", left.Round(time.Second), interval)
 }
 
 // Run makes a pass at once and then one each Options.Interval, until ctx is done. A

@@ -138,6 +138,11 @@ func testExtender(t *testing.T, server *engines.S3) {
 		t.Errorf("first pass: %+v", first)
 	}
 	now := time.Now()
+	for after, alert := range map[time.Duration]bool{0: false, 5 * time.Second: true, time.Minute: true} {
+		if st, err := s.Marked(t.Context(), now.Add(after)); err != nil || (st.Alert != "") != alert {
+			t.Errorf("the marker %v later: %+v, %v", after, st, err)
+		}
+	}
 	if st := e.State(now); st.Alert != "" || st.Left < 8*time.Second || st.Left > 13*time.Second {
 		t.Errorf("after a pass: %+v", st)
 	}

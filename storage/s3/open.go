@@ -238,6 +238,13 @@ func (s *Store) checkOnce(ctx context.Context, b []byte) error {
 // Open from then on.
 func (s *Store) ID() string { return s.id }
 
+// Locks reports whether what is written is kept from everybody: not where
+// Options.Unlocked took the bucket.
+func (s *Store) Locks() bool { return !s.o.Unlocked }
+
+// Interval is Options.Interval.
+func (s *Store) Interval() time.Duration { return s.o.Interval }
+
 // Close ends the handle: later writes are storage.ErrStopped. What others do in
 // the bucket is not touched.
 func (s *Store) Close() error {
