@@ -3,6 +3,7 @@ package holdfast
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 
 	"holdfast/canon"
 	"holdfast/hashing"
@@ -180,4 +181,22 @@ func (x *Export) check() error {
 		withheld[of] = true
 	}
 	return nil
+}
+
+// ErasedReason is why an Object is not in a Bundle that was erased by order: the
+// custody line that it names, which is there too, says of what and who ordered it.
+func ErasedReason(chain ID, n int64) string {
+	return fmt.Sprintf("erased by order, line %d of chain %s", n, chain)
+}
+
+// erases is what an `erasing` line names: captures, and Digests. One of another form
+// names less, and an Object that nobody names is not erased by order.
+func (l *Line) erases() map[string]bool {
+	var x struct{ Erased []string }
+	_ = json.Unmarshal(l.X, &x)
+	all := map[string]bool{}
+	for _, s := range append(x.Erased, l.Objects...) {
+		all[s] = true
+	}
+	return all
 }

@@ -120,11 +120,14 @@ func (v *verifier) objects(dir string, x Exhibit, m *Manifest) {
 		switch {
 		case e == nil && !withheld:
 			v.find("object-missing", Contradicted, Proven, subject+"/"+o.Name, "the manifest names it, and nothing says why it is not here")
-		case e == nil:
-			if w.Digest != o.Digest {
-				v.find("object-digest", Contradicted, Stated, subject+"/"+o.Name, "withheld under another digest")
-			}
+		case e == nil && w.Digest != o.Digest:
+			v.find("object-digest", Contradicted, Stated, subject+"/"+o.Name, "withheld under another digest")
+		case e == nil && !strings.HasPrefix(w.Reason, "erased by order"):
 			v.find("object-withheld", Note, Stated, subject+"/"+o.Name, "%s", w.Reason)
+		case e == nil && v.orders[w.Reason][string(m.ID)] && v.orders[w.Reason][o.Digest.String()]:
+			v.find("object-erased", Note, Stated, subject+"/"+o.Name, "%s", w.Reason)
+		case e == nil:
+			v.find("object-erased", Contradicted, Stated, subject+"/"+o.Name, "said to be erased by order, and no line of custody here says so")
 		case withheld:
 			v.find("object-digest", Contradicted, Stated, subject+"/"+o.Name, "stated as withheld, yet here")
 		case e.digest != o.Digest || e.size != o.Size:
@@ -287,10 +290,9 @@ func (v *verifier) shownSlice(subject, rest string, e *entry, m *Manifest) {
 
 // custody replays every chain and holds sealed heads and the export statement
 // against it.
-func (v *verifier) custody() {
+func (v *verifier) custody(lines []custodyLine, err error) {
 	at := map[ID][]hashing.Digest{} // h(0), h(1), …
 	last := ID("")
-	lines, err := v.custodyLines()
 	if err != nil {
 		if !v.isNewer(err) {
 			v.find("custody-form", Contradicted, Stated, "data/custody.jsonl", "%v", err)
@@ -382,6 +384,9 @@ func (v *verifier) custodyLines() (ls []custodyLine, err error) {
 			return nil, err
 		}
 		ls = append(ls, custodyLine{l.Chain, l.N, hashing.Of(row)})
+		if l.Action == "erasing" {
+			v.orders[ErasedReason(l.Chain, l.N)] = l.erases()
+		}
 	}
 	return ls, nil
 }

@@ -35,7 +35,7 @@ type VerifyOptions struct {
 // with the Bundle is a Finding. Memory grows with the number of entries, not with
 // their size; several cores hash at once.
 func Verify(ctx context.Context, r io.ReaderAt, size int64, p *Policy, o VerifyOptions) (*Report, error) {
-	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, counted: map[ID][]hashing.Digest{}, seals: map[string]*sealFacts{}, heads: map[ID][]anchor{}, captures: map[ID]hashing.Digest{}}
+	v := &verifier{report: &Report{}, bad: map[string]bool{}, withheld: map[string]WithheldObject{}, orders: map[string]map[string]bool{}, counted: map[ID][]hashing.Digest{}, seals: map[string]*sealFacts{}, heads: map[ID][]anchor{}, captures: map[ID]hashing.Digest{}}
 	pc := *p
 	pc.Nodes = slices.Clone(p.Nodes)
 	v.p = &pc
@@ -77,12 +77,13 @@ type verifier struct {
 	trees       []Tree
 	heads       map[ID][]anchor // that Manifests in a signed Seal name
 	captures    map[ID]hashing.Digest
-	withheld    map[string]WithheldObject // by exhibit/name
-	counted     map[ID][]hashing.Digest   // of each Case, as the exporter states
-	global      bool                      // a contradiction that concerns the whole file
-	bad         map[string]bool           // exhibits with a contradiction of their own
-	exportKnown bool                      // the exporter's key is in the Policy
-	newer       bool                      // a document has a larger version: no verdict but contradicted
+	withheld    map[string]WithheldObject  // by exhibit/name
+	orders      map[string]map[string]bool // of erasure: by the reason that names a line, what that says
+	counted     map[ID][]hashing.Digest    // of each Case, as the exporter states
+	global      bool                       // a contradiction that concerns the whole file
+	bad         map[string]bool            // exhibits with a contradiction of their own
+	exportKnown bool                       // the exporter's key is in the Policy
+	newer       bool                       // a document has a larger version: no verdict but contradicted
 }
 
 // isNewer notes that a document is for a newer program. Whoever only changed
@@ -131,6 +132,7 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 	for _, w := range v.x.Withheld {
 		v.withheld[w.Exhibit+"/"+w.Name] = w
 	}
+	lines, err := v.custodyLines()
 	if err := v.checkSeals(ctx); err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 		}
 		v.exhibit(e)
 	}
-	v.custody()
+	v.custody(lines, err)
 	v.consistency()
 	v.statedFacts()
 	return nil
@@ -181,11 +183,7 @@ func (v *verifier) hashAll(ctx context.Context, progress func(done, total int64)
 
 // unsigned are the files that no signature covers: the bag and the help.
 func unsigned(name string) bool {
-	switch name {
-	case ReadMe, "verify.sh", "bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt":
-		return true
-	}
-	return false
+	return slices.Contains([]string{ReadMe, "verify.sh", "bagit.txt", "bag-info.txt", "manifest-sha256.txt", "tagmanifest-sha256.txt"}, name)
 }
 
 // validBagInfo accepts what every bag validator reads in one way: UTF-8, one

@@ -18,7 +18,8 @@ import (
 
 // Erasing is the `x` of a custody line `erasing`; docs/bundle.md, section 5.
 type Erasing struct {
-	Erased []hashing.Digest `json:"erased"`
+	Erased []hashing.Digest `json:"erased"`       // sorted
+	Of     holdfast.ID      `json:"of,omitempty"` // the Event in another Case that this one repeats
 	Order  string           `json:"order"`
 }
 

@@ -21,6 +21,9 @@ const batch = 2048
 // judge. What cannot be read is a [Problem], and the walk goes on behind it; the
 // error is non-nil only if the store cannot be listed, w fails, or ctx ends.
 //
+// What was erased by order is no Problem: the rest of a pack is read where its
+// tombstone says that it lies.
+//
 // It only reads the store, so a crash leaves nothing there; what w took so far
 // is true, and the next Fold gives it again. Seals that are planned meanwhile may
 // be missed: the queue still holds them or what is said of them.
@@ -32,6 +35,10 @@ func Fold(ctx context.Context, s Store, w Writer, judge Judge, o Options) (Folde
 		o.Now = time.Now
 	}
 	f := folder{ctx: ctx, s: s, w: w, judge: judge, o: o}
+	var err error
+	if f.erased, err = storage.LoadTombstones(ctx, s, f.problem); err != nil {
+		return f.n, fmt.Errorf("fold store: %w", err)
+	}
 	if err := f.seals(); err != nil {
 		return f.n, fmt.Errorf("fold store: %w", err)
 	}
@@ -52,6 +59,7 @@ type folder struct {
 	sealed   []SealState
 	placed   int
 	posts    int
+	erased   *storage.Tombstones
 }
 
 func (f *folder) problem(name string, err error) {
@@ -175,6 +183,9 @@ func (f *folder) orphans() error {
 
 func (f *folder) orphan(name string) error {
 	home, seal, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(name, "cases/"), ".zip"), "/packs/")
+	if f.erased.Successor(name) {
+		return nil
+	}
 	if !ok || !holdfast.ValidSealID(seal) || name != holdfast.PackName(holdfast.ID(home), seal) {
 		return fmt.Errorf("not the name of a pack: %w", storage.ErrForeign)
 	}

@@ -13,13 +13,14 @@ import (
 // pack takes in the Manifests that lie in one pack, strikes them off missing,
 // and returns the places of all its entries. The error is the Writer's.
 func (f *folder) pack(k holdfast.Pack, missing map[hashing.Digest]holdfast.Planned) ([]Placed, error) {
-	file, err := f.s.OpenName(f.ctx, k.Name)
+	name := f.erased.Pack(k.Name) // not the old one, though a lock may still keep it
+	file, err := f.s.OpenName(f.ctx, name)
 	if err != nil {
 		f.problem(k.Name, err)
 		return nil, nil
 	}
 	defer file.Close()
-	placed, err := ReadPack(file, k.Name)
+	placed, err := ReadPack(file, name)
 	if err != nil {
 		f.problem(k.Name, err)
 		return nil, nil
@@ -92,6 +93,9 @@ func (f *folder) line(file storage.File, placed []Placed, a *Accepted) {
 // answers does the same for a capture of posts or of a page.
 func (f *folder) answers(file storage.File, placed []Placed, a *Accepted) {
 	for i, o := range a.PostsObjects() {
+		if f.erased.Has(string(a.ID), o.Digest) {
+			continue
+		}
 		b, err := f.bytes(file, placed, o.Digest, o.Size, MaxAnswerBytes)
 		if err == nil {
 			err = a.ReadPosts(i, b)
@@ -111,6 +115,9 @@ func (f *folder) answers(file storage.File, placed []Placed, a *Accepted) {
 func (f *folder) page(file storage.File, placed []Placed, a *Accepted, objects []Small) error {
 	var bodies [][]byte
 	for _, o := range objects {
+		if f.erased.Has(string(a.ID), o.Digest) {
+			return nil // without one of them nothing is read of the page
+		}
 		b, err := f.bytes(file, placed, o.Digest, o.Size, MaxPageText)
 		if err != nil {
 			return err

@@ -69,12 +69,12 @@ func members(p *holdfast.Plan) SealState {
 }
 
 func readPack(ctx context.Context, s storage.Reader, name string) ([]Placed, error) {
-	f, err := s.OpenName(ctx, name)
+	f, now, err := storage.OpenPack(ctx, s, name)
 	if err != nil {
 		return nil, fmt.Errorf("read pack: %w", err)
 	}
 	defer f.Close()
-	return ReadPack(f, name)
+	return ReadPack(f, now)
 }
 
 // find returns the place of d in a pack's sorted directory.

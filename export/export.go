@@ -151,6 +151,10 @@ type Options struct {
 	// reason other than "" withholds it, and is written into the statement.
 	Withhold func(m *holdfast.Manifest, o holdfast.Object) (reason string)
 
+	// Erased, optional, is asked for every Object: the reason of one that was erased by
+	// order ([holdfast.ErasedReason]), "" for all others.
+	Erased func(m *holdfast.Manifest, o holdfast.Object) (reason string)
+
 	// Slices, optional, are shown alone: every other Object of their Captures is
 	// withheld, whatever else is asked for.
 	Slices []SliceRef

@@ -89,6 +89,10 @@ func (w *writer) plan(ctx context.Context, m *holdfast.Manifest) (*shown, error)
 		return cmp.Or(strings.Compare(a.object.Name, b.object.Name), cmp.Compare(a.slice.Offset, b.slice.Offset))
 	})
 	for _, o := range m.Objects {
+		if why := w.Erased(m, o); why != "" {
+			p.withheld[o.Name] = why
+			continue
+		}
 		if p.withheld[o.Name] != "" {
 			continue
 		}
@@ -102,6 +106,10 @@ func (w *writer) plan(ctx context.Context, m *holdfast.Manifest) (*shown, error)
 			}
 		}
 	}
+	p.slices = slices.DeleteFunc(p.slices, func(s shownSlice) bool {
+		secret := m.Object(s.object.Name + secretSuffix)
+		return w.Erased(m, s.object) != "" || secret != nil && w.Erased(m, *secret) != ""
+	})
 	p.secrets(m)
 	return p, nil
 }

@@ -343,6 +343,7 @@ exporter() {
 ended() { awk -v k="$1" -v t="$2" '$1 == "key" && $3 == k && $5 != "-" && t + 0 >= $5 + 0 { f = 1 } END { exit !f }' "$W/policy"; }
 : >"$W/exhibits"
 : >"$W/withheld"
+: >"$W/gone"
 : >"$W/counted"
 : >"$W/newer"
 export_statement() {
@@ -397,7 +398,7 @@ export_statement() {
 	[ ! -s "$W/twice" ] || bad export-form 'an exhibit number is there twice'
 	awk '{ print $1, $2 }' "$W/exhibits" | sort -u | awk '{ print $1 }' | uniq -d >"$W/twice" || short
 	[ ! -s "$W/twice" ] || bad capture-twice 'one capture with two manifests'
-	sed "s/{\"digest\":\"sha256:/$NL&/g" "$x.payload" | some -oE "^\{\"digest\":\"sha256:$H\",\"exhibit\":\"[0-9-]+\",\"name\":\"[a-z0-9._-]+\",\"reason\":\"[^\"]" | awk -F'"' '{ print substr($4, 8), $8, $12 }' >"$W/withheld" && awk '{ print $2, $3 }' "$W/withheld" | sort | uniq -d >"$W/twice" || short
+	sed "s/{\"digest\":\"sha256:/$NL&/g" "$x.payload" | some -oE "^\{\"digest\":\"sha256:$H\",\"exhibit\":\"[0-9-]+\",\"name\":\"[a-z0-9._-]+\",\"reason\":\"[^\"]+" | awk -F'"' '{ r = "-"; if (index($16, "erased by order") == 1) { r = "?"; if ($16 ~ /^erased by order, line [1-9][0-9]* of chain [0-9a-f]+$/) { split($16, f, " "); r = f[5] ":" f[8] } } print substr($4, 8), $8, $12, r }' >"$W/withheld" && awk '{ print $2, $3 }' "$W/withheld" | sort | uniq -d >"$W/twice" || short
 	[ ! -s "$W/twice" ] || bad export-form 'an object is stated as withheld twice'
 	between "$x.payload" '"custody":[' ']' >"$W/custody.json" || bad export-form 'no custody heads'
 }
@@ -697,7 +698,7 @@ function upto(s, mark,  k) { k = index(s, mark); return k ? substr(s, 1, k - 1) 
 FILENAME == SUMS { sum[$2] = $1; next }
 FILENAME == NEWER { newer[$1] = 1; next }
 FILENAME == COUNTED { counted[$1, $2] = 1; next }
-FILENAME == WITHHELD { held[$1, $2, $3] = 1; heldname[$2, $3] = 1; next }
+FILENAME == WITHHELD { held[$1, $2, $3] = 1; heldname[$2, $3] = 1; erased[$2, $3] = $4; next }
 { exhibit($1, $2, $3, $4) }
 function subjects(seal,  f, d) {
 	if (loaded[seal]++) return
@@ -762,7 +763,8 @@ function exhibit(capture, digest, number, seal,  dir, got, line, more, rest, k, 
 		names[number, name] = 1
 		got = sum[dir name]
 		if (got == "") {
-			if ((h, number, name) in held) say("note", "object-withheld", "exhibit " number ": " name)
+			if ((h, number, name) in held && erased[number, name] != "-") print h, erased[number, name], number, name, capture >(W "/gone")
+			else if ((h, number, name) in held) say("note", "object-withheld", "exhibit " number ": " name)
 			else say("bad", "object-missing", "exhibit " number ": " name)
 		} else if (got != h) say("bad", "object-digest", "exhibit " number ": " name " is not what the manifest names")
 		else if ((number, name) in heldname) say("bad", "object-withheld", "exhibit " number ": " name " is there, though stated as withheld")
@@ -934,6 +936,36 @@ custody() {
 	sed -nE 's/^"chain":"([0-9a-f]{32})","head":"sha256:([0-9a-f]{64})","length":([0-9]+)},?$/\1 \2 \3/p' "$W/heads.lines" | sort >"$W/stated" || short
 	cmp -s "$W/ends" "$W/stated" || bad custody-head 'the export statement names another state of the chain'
 	ok custody "$(wc -l <"$W/chains" | tr -d ' ') lines"
+	erased
+}
+# erased: who says "erased by order" names the line of custody that does, of that
+# capture and that object. W/gone has "<digest> <n>:<chain> <exhibit> <name> <capture>".
+erased() {
+	local kind text
+	[ -s "$W/gone" ] || return 0
+	awk -v GONE="$W/gone" '
+		FILENAME == GONE { want[++m] = $0; split($0, f, " "); refs[f[2]] = 1; next }
+		substr($0, 1, 20) == "{\"action\":\"erasing\"," {
+			k = index($0, ",\"node\":\"")
+			head = substr($0, 1, k - 1)
+			if (!k || !match(head, /,"chain":"[0-9a-f]+","kind":"line","n":[0-9]+$/)) next
+			tail = substr(head, RSTART + 10)
+			ref = substr(tail, 53) ":" substr(tail, 1, 32)
+			if (!(ref in refs) || !(k = index($0, ",\"objects\":["))) next
+			caps = substr($0, k + 12)
+			caps = substr(caps, 1, index(caps, "],\"training\":"))
+			if (!(k = index($0, ",\"x\":{\"erased\":["))) next
+			list = substr($0, k + 16)
+			list = substr(list, 1, index(list, "]"))
+			for (i = 1; i <= m; i++) {
+				split(want[i], f, " ")
+				if (f[2] == ref && index(caps, "\"" f[5] "\"") && index(list, "\"sha256:" f[1] "\"")) found[i] = 1
+			}
+		}
+		END { for (i = 1; i <= m; i++) { split(want[i], f, " "); print (i in found ? "note" : "bad"), "exhibit " f[3] ": " f[4] } }' "$W/gone" data/custody.jsonl >"$W/erased" || die 'the lines of custody cannot be read'
+	while read -r kind text; do
+		if [ "$kind" = note ]; then note object-erased "$text was erased by order; the custody says by whose"; else bad object-erased "$text is said to be erased by order, and no line of custody says so"; fi
+	done <"$W/erased"
 }
 [ ! -f "$W/custody.json" ] || custody
 

@@ -165,19 +165,20 @@ func EachTombstone(ctx context.Context, s TombstoneStore, problem func(name stri
 // Tombstones are what a store's tombstones say, for whoever walks all of it.
 type Tombstones struct {
 	next   map[string]string // of packs
+	after  map[string]bool   // the values of next
 	erased map[string]map[hashing.Digest]bool
 }
 
 // LoadTombstones reads all of them, as [EachTombstone] does. It holds one entry for
 // each Object that was ever erased.
 func LoadTombstones(ctx context.Context, s TombstoneStore, problem func(name string, err error)) (*Tombstones, error) {
-	set := &Tombstones{next: map[string]string{}, erased: map[string]map[hashing.Digest]bool{}}
+	set := &Tombstones{next: map[string]string{}, after: map[string]bool{}, erased: map[string]map[hashing.Digest]bool{}}
 	return set, EachTombstone(ctx, s, problem, func(t *Tombstone) error { set.add(t); return nil })
 }
 
 func (s *Tombstones) add(t *Tombstone) {
 	if t.New != nil {
-		s.next[t.Name] = t.New.Name
+		s.next[t.Name], s.after[t.New.Name] = t.New.Name, true
 	}
 	for _, c := range t.Captures {
 		if s.erased[c] == nil {
@@ -188,9 +189,6 @@ func (s *Tombstones) add(t *Tombstone) {
 		}
 	}
 }
-
-// Empty reports that nothing was ever erased.
-func (s *Tombstones) Empty() bool { return len(s.next) == 0 && len(s.erased) == 0 }
 
 // Pack is the name under which a pack lies now.
 func (s *Tombstones) Pack(name string) string {
@@ -207,15 +205,8 @@ func (s *Tombstones) Pack(name string) string {
 // Has reports whether an Object of a capture was erased.
 func (s *Tombstones) Has(capture string, d hashing.Digest) bool { return s.erased[capture][d] }
 
-// Successors are the names that tombstones give, each under the name of the tombstone
-// that does.
-func (s *Tombstones) Successors() map[string]string {
-	m := make(map[string]string, len(s.next))
-	for old, now := range s.next {
-		m[now] = old
-	}
-	return m
-}
+// Successor reports whether a tombstone gives name as the rest of a pack.
+func (s *Tombstones) Successor(name string) bool { return s.after[name] }
 
 // SuccessorName is the name for what an order leaves of a pack.
 func SuccessorName(pack, event string) string {

@@ -34,6 +34,7 @@ type Options struct {
 // Catalog is an open handle; it implements catalog.Catalog. Every method may be
 // called concurrently, and by several processes.
 type Catalog struct {
+	path   string
 	write  *sql.DB // one connection, BEGIN IMMEDIATE, synchronous=NORMAL
 	syncer *sql.DB // one connection, synchronous=FULL
 	read   *sql.DB // query_only
@@ -181,7 +182,7 @@ func open(ctx context.Context, path string, o Options) (*Catalog, error) {
 	if o.Readers <= 0 {
 		o.Readers = 4
 	}
-	c := &Catalog{rebuilding: o.Rebuilding}
+	c := &Catalog{path: path, rebuilding: o.Rebuilding}
 	var errs [3]error
 	c.write, errs[0] = connect(path, o, "rw", 1, "_txlock=immediate", pragma("synchronous(NORMAL)"))
 	c.syncer, errs[1] = connect(path, o, "rw", 1, "_txlock=immediate", pragma("synchronous(FULL)"))

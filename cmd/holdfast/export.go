@@ -206,8 +206,13 @@ func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at pla
 	if !ok {
 		return none, fmt.Errorf("export: the seal key cannot sign a digest")
 	}
+	erased, err := n.erasedIn(sel)
+	if err != nil {
+		return none, err
+	}
 	return export.Options{
-		Cases: sel, Captures: &captures{n: n, at: at}, CaseFacts: newCaseFacts(n, sel, o), Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
+		Erased: func(m *holdfast.Manifest, o holdfast.Object) string { return erased[string(m.ID)][o.Digest] },
+		Cases:  sel, Captures: &captures{n: n, at: at}, CaseFacts: newCaseFacts(n, sel, o), Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
 		Certificates: n.certificates(), Agent: o.by(n), Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
 		Why: o.why, Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log, Only: o.only,
 	}, nil

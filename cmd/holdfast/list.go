@@ -11,6 +11,8 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/collectors/received"
+	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -157,17 +159,27 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID, o showOptions) 
 	if err := n.accessed(ctx, cp, n.set.Agent, o.why); err != nil {
 		return err
 	}
-	row, text := listed(cp, cs.Name), describe(cp, cs.Name, m)
-	row["manifest_json"] = json.RawMessage(raw)
-	giver, err := from.giverOf(ctx, m)
+	by, err := n.erasedBy(cp.Case)
 	if err != nil {
 		return fmt.Errorf("show %s: %w", id, err)
+	}
+	erased := by[string(cp.ID)]
+	row, text := listed(cp, cs.Name), describe(cp, cs.Name, m, erased)
+	row["manifest_json"], row["erased"] = json.RawMessage(raw), erasedRows(m, erased)
+	giver := ""
+	if o := m.Object(received.NameGiver); o != nil && erased[o.Digest] == "" {
+		if giver, err = from.giverOf(ctx, m); err != nil {
+			return fmt.Errorf("show %s: %w", id, err)
+		}
 	}
 	if giver != "" {
 		row["giver"] = giver
 		text += "\ngiver    " + messages.Visible(giver) + "  (restricted)"
 	}
 	if o.open {
+		if p := pictured(m); p != nil && erased[p.Digest] != "" {
+			return fmt.Errorf("show --open %s: %s: %s", id, p.Name, erased[p.Digest])
+		}
 		file, err := from.openCopy(ctx, m)
 		if err != nil {
 			return fmt.Errorf("show --open %s: %w", id, err)
@@ -179,7 +191,18 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID, o showOptions) 
 	return nil
 }
 
-func describe(cp catalog.Capture, caseName string, m *holdfast.Manifest) string {
+// erasedRows are the Objects that were erased by order, for --json.
+func erasedRows(m *holdfast.Manifest, erased map[hashing.Digest]string) []map[string]any {
+	rows := []map[string]any{}
+	for _, o := range m.Objects {
+		if why := erased[o.Digest]; why != "" {
+			rows = append(rows, map[string]any{"object": o.Name, "digest": o.Digest, "why": why})
+		}
+	}
+	return rows
+}
+
+func describe(cp catalog.Capture, caseName string, m *holdfast.Manifest, erased map[hashing.Digest]string) string {
 	s := fmt.Sprintf("capture  %s\nsource   %s\ncase     %s\nstate    %s%s\nstated   from %s to %s by the clock of %s\nmanifest %s\n", cp.ID, messages.Visible(string(cp.Source)),
 		messages.Visible(caseName), cp.State, why(cp), cp.Started, cp.Ended, cp.Node, cp.Manifest)
 	if !cp.T.IsZero() {
@@ -198,6 +221,9 @@ func describe(cp catalog.Capture, caseName string, m *holdfast.Manifest) string 
 		restricted := ""
 		if o.Restricted {
 			restricted = "  restricted"
+		}
+		if why := erased[o.Digest]; why != "" {
+			restricted += "  (" + why + ")"
 		}
 		s += fmt.Sprintf("object   %-22s %12d  %s%s\n", o.Name, o.Size, o.Digest, restricted)
 	}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"holdfast"
+	"holdfast/alert"
+	"holdfast/catalog"
+	"holdfast/hashing"
+	"holdfast/pipeline"
+)
+
+// scrubber is a database that can be written anew without what was deleted from it: a
+// deleted row's bytes stay in its file until then.
+type scrubber interface {
+	Scrub(ctx context.Context) error
+}
+
+// forget takes the bytes out of what else has them: the catalog with its search, the
+// queue's file, alerts, and what lies half received. All of it can be done again.
+func (e *erasure) forget(ctx context.Context, o *order) error {
+	if err := e.forgetCatalog(ctx, o); err != nil {
+		return fmt.Errorf("catalog: %w", err)
+	}
+	if _, err := (pruner{e.n}).Prune(ctx, 0, pipeline.StagePreserve, pipeline.StageIndex, pipeline.StageResults); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	if err := e.unqueued(ctx, o); err != nil {
+		return err
+	}
+	for name, s := range map[string]any{"queue": e.n.queue, "catalog": e.n.cat} {
+		if s, ok := s.(scrubber); ok {
+			if err := s.Scrub(ctx); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	if err := e.forgetAlerts(ctx, o); err != nil {
+		return err
+	}
+	if err := sweepSpools(e.n.dir); err != nil {
+		return err
+	}
+	return e.forgetPartial(o)
+}
+
+// forgetCatalog tells it where the packs lie now and, where what was erased is
+// searched, makes it again from the store: an index of words cannot be told to forget
+// one text.
+func (e *erasure) forgetCatalog(ctx context.Context, o *order) error {
+	again, batch := false, []catalog.SealState{}
+	for _, id := range o.captures {
+		cp, err := e.n.cat.Capture(ctx, holdfast.ID(id))
+		if err != nil {
+			return err
+		}
+		st, err := catalog.Locate(ctx, e.n.store, cp.Seal)
+		if err != nil {
+			return err
+		}
+		batch = append(batch, st)
+		raw, _, err := (&captures{n: e.n}).Manifest(ctx, cp.ID)
+		if err != nil {
+			return err
+		}
+		a, err := catalog.Read(cp.Position, raw)
+		if err != nil {
+			return err
+		}
+		for _, t := range append(a.PostsObjects(), a.PageObjects()...) {
+			again = again || o.has(t.Digest)
+		}
+	}
+	if err := e.n.cat.Sealed(ctx, batch); err != nil || !again {
+		return err
+	}
+	return e.n.rejudge(ctx)
+}
+
+func (o *order) has(d hashing.Digest) bool {
+	for _, k := range o.kept {
+		if k.digest == d {
+			return false
+		}
+	}
+	for _, x := range o.erased {
+		if x == d {
+			return true
+		}
+	}
+	return false
+}
+
+// unqueued refuses to call it done while the queue still has a message: whoever is
+// behind with it, such as the alerts, reads it first.
+func (e *erasure) unqueued(ctx context.Context, o *order) error {
+	id, err := e.n.queue.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range o.captures {
+		cp, err := e.n.cat.Capture(ctx, holdfast.ID(c))
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(cp.Seal, id.Queue+"-") {
+			continue
+		}
+		_, err = (&captures{n: e.n}).queued(ctx, cp)
+		if err == nil {
+			return fmt.Errorf("the queue still holds the message of capture %s: somebody is behind with reading it, such as the alerts; run it again", c)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *erasure) forgetAlerts(ctx context.Context, o *order) error {
+	path := e.n.path(alertsDB)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	a, err := alert.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.Forget(ctx, o.captures)
+}
+
+// forgetPartial removes what was received and is one of the Objects.
+func (e *erasure) forgetPartial(o *order) error {
+	var roots []string
+	for _, pattern := range []string{"partial", "spool-*"} {
+		found, err := filepath.Glob(e.n.path(pattern))
+		if err != nil {
+			return err
+		}
+		roots = append(roots, found...)
+	}
+	for _, root := range roots {
+		err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return unlessGone(err)
+			}
+			f, err := os.Open(name)
+			if err != nil {
+				return unlessGone(err)
+			}
+			defer f.Close()
+			sum, _, err := hashing.Copy(io.Discard, f)
+			if err == nil && o.has(sum) {
+				err = os.Remove(name)
+			}
+			return unlessGone(err)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
