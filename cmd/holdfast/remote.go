@@ -154,7 +154,7 @@ func (c *cli) showRemote(ctx context.Context, r remote, id holdfast.ID, o showOp
 	cp.Node = m.Collection.Node
 	shown := listed(cp, row.Case)
 	shown["manifest_json"] = json.RawMessage(raw)
-	c.say(shown, "%s", describe(cp, row.Case, m))
+	c.say(shown, "%s", describe(cp, row.Case, m, nil))
 	return nil
 }
 
