@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -94,7 +95,9 @@ func (q *Queue) position(ctx context.Context, a at, h *hold) (int64, error) {
 
 // committed reads the group's offset, which is the position of the last message
 // that is done. None is the beginning, and only while the beginning is there:
-// Kafka forgets the offsets of a group that nobody joins for some days.
+// Kafka forgets the offsets of a group that nobody joins for some days. One whose
+// message is not there any more, or another, is of a log that brokers have lost a
+// part of: then the stage begins again where the log does.
 func (q *Queue) committed(ctx context.Context, a at) (done int64, err error) {
 	topic, err := topicOf(a.stage)
 	if err != nil {
@@ -106,19 +109,32 @@ func (q *Queue) committed(ctx context.Context, a at) (done int64, err error) {
 			return 0, err
 		}
 	}
-	if done, err = q.offset(ctx, a, topic); err != nil || done >= 0 {
-		return max(done, begin), err
+	done, was, err := q.offset(ctx, a, topic)
+	if err != nil {
+		return 0, err
 	}
-	first, _, err := q.offsets(ctx, topic, a.partition)
-	if err == nil && first > begin {
+	first, last, err := q.offsets(ctx, topic, a.partition)
+	if err != nil {
+		return 0, err
+	}
+	if done >= 0 {
+		whole, err := q.still(ctx, a, topic, done, was, first, last)
+		if err != nil || whole {
+			return max(done, begin), err
+		}
+		q.o.Log.ErrorContext(ctx, "brokers have lost messages that they had acknowledged (did all of them lose their power?): the stage begins again where its topic does. What was accepted last and is in no Seal may be lost",
+			"stage", a.stage, "partition", a.partition, "done", done, "first", first+1, "last", last)
+		return max(first, min(begin, last)), nil
+	}
+	if first > begin {
 		err = fmt.Errorf("%w: Kafka has forgotten how far group %s was in partition %d, and the messages up to %d are pruned: set its offset with kafka-consumer-groups --reset-offsets (for %s to the end of its newest Seal in the store), and offsets.retention.minutes of the brokers to more than a stop can last",
 			pipeline.ErrForeign, q.o.group(a.stage), a.partition, first, a.stage)
 	}
 	return begin, err
 }
 
-// offset is what the group has committed, -1 for nothing.
-func (q *Queue) offset(ctx context.Context, a at, topic string) (done int64, err error) {
+// offset is what the group has committed, -1 for nothing, and the print of it.
+func (q *Queue) offset(ctx context.Context, a at, topic string) (done int64, print string, err error) {
 	err = q.try(ctx, attempt, func(ctx context.Context) error {
 		name := q.o.topic(topic)
 		r, err := q.read.OffsetFetch(ctx, &kgo.OffsetFetchRequest{GroupID: q.o.group(a.stage), Topics: map[string][]int{name: {a.partition}}})
@@ -130,13 +146,13 @@ func (q *Queue) offset(ctx context.Context, a at, topic string) (done int64, err
 		}
 		for _, p := range r.Topics[name] {
 			if p.Partition == a.partition {
-				done = p.CommittedOffset
+				done, print = p.CommittedOffset, p.Metadata
 				return p.Error
 			}
 		}
 		return kgo.Unknown
 	})
-	return done, err
+	return done, print, err
 }
 
 // Advance implements pipeline.Consumer: what the stage made, and then its position,
@@ -200,35 +216,42 @@ func (q *Queue) advance(ctx context.Context, a pipeline.Ack, out []pipeline.Mess
 	if done != a.From {
 		return fmt.Errorf("%w: it is at %d, not %d", pipeline.ErrStale, done, a.From)
 	}
-	if err := q.reaches(ctx, w, h, a.To); err != nil {
+	print, err := q.reaches(ctx, w, a.To)
+	if err != nil {
 		return err
 	}
 	switch a.Stage {
 	case pipeline.StageNormalise:
 		err = q.normalise(ctx, w, h, a, out)
+		print += h.wrote.print()
 	case pipeline.StagePreserve:
 		err = q.results(ctx, w, a, out)
 	}
 	if err != nil {
 		return err
 	}
-	return q.commit(ctx, w, h, g, a.To)
+	return q.commit(ctx, w, h, g, a.To, print)
 }
 
-// reaches refuses to go past what the stage may read.
-func (q *Queue) reaches(ctx context.Context, w at, h *hold, to int64) error {
-	if len(h.run.after(to-1, pipeline.Bounds{Count: 1})) > 0 {
-		return nil
-	}
+// reaches refuses to go past what the stage may read, and returns the print of what
+// it goes to; "" for nothing, or for what is pruned.
+func (q *Queue) reaches(ctx context.Context, w at, to int64) (print string, err error) {
 	topic, err := topicOf(w.stage)
-	if err != nil {
-		return err
+	if err != nil || to == 0 {
+		return "", err
+	}
+	got, err := q.receive(ctx, topic, w, to-1, pipeline.Bounds{Count: 1, NoWait: true})
+	if err == nil && len(got) > 0 {
+		return got[0].print(), nil
+	}
+	if err != nil && !errors.Is(err, pipeline.ErrStale) {
+		return "", err
 	}
 	_, last, err := q.offsets(ctx, topic, w.partition)
 	if err == nil && to > last {
 		err = fmt.Errorf("position %d is past the end %d", to, last)
 	}
-	return err
+	return "", err
 }
 
 // results says what is poison to the dead-letter topic, and what became of the rest.
@@ -265,13 +288,13 @@ func (q *Queue) bury(ctx context.Context, w at, e entry, reason string) error {
 
 // commit moves the stage. The broker refuses who is no longer a member of the group
 // in its present generation; and who names none, while there are members.
-func (q *Queue) commit(ctx context.Context, w at, h *hold, g *generation, to int64) error {
+func (q *Queue) commit(ctx context.Context, w at, h *hold, g *generation, to int64, print string) error {
 	topic, err := topicOf(w.stage)
 	if err != nil {
 		return err
 	}
 	req := &kgo.OffsetCommitRequest{GroupID: q.o.group(w.stage), GenerationID: -1,
-		Topics: map[string][]kgo.OffsetCommit{q.o.topic(topic): {{Partition: w.partition, Offset: to}}}}
+		Topics: map[string][]kgo.OffsetCommit{q.o.topic(topic): {{Partition: w.partition, Offset: to, Metadata: print}}}}
 	if g != nil {
 		req.GenerationID, req.MemberID = g.id, g.member
 	}

@@ -17,7 +17,12 @@
 //
 // A message is acknowledged when all in-sync replicas have it, at least two of
 // three, each in the memory of its broker. A broker that dies takes nothing with
-// it. The power of all brokers at once may: docs/scale.md says what then.
+// it. The power of all brokers at once may take the end of each log, and then gives
+// its positions to other messages. A commit therefore carries the ID and sum of the
+// message that it goes to: where that is not there any more, the stage begins again
+// where its topic does, which repeats, and passes nothing over; preserve then finds
+// plans that do not fit, and the queue gets another name. What was acknowledged,
+// not normalised or not sealed, and lost with the power, is lost: docs/scale.md.
 //
 // # Who owns a partition
 //

@@ -23,8 +23,9 @@ const (
 // wrote is what is in a partition of normalised. Nobody but the owner of normalise
 // writes there; but one that does not know that he lost it may.
 type wrote struct {
-	end  int64 // what is known of; 0: nothing was read yet
-	from int64 // up to this position of captured all is there, or was dropped
+	end  int64  // what is known of
+	last string // the print of the message there; "" if it is pruned
+	from int64  // up to this position of captured all is there, or was dropped
 	ids  map[holdfast.ID]bool
 	list []written // oldest first
 }
@@ -85,6 +86,7 @@ func (q *Queue) normalise(ctx context.Context, a at, h *hold, ack pipeline.Ack, 
 			return nil
 		}
 		h.wrote.end = where[i]
+		h.wrote.last = printOf(e.ID, records[i].value)
 	}
 	return nil
 }
@@ -134,7 +136,7 @@ func (q *Queue) remember(ctx context.Context, partition int, w *wrote) error {
 		}
 		for _, e := range got {
 			w.add(e.ID, e.from, time.Now())
-			from = e.Position
+			from, w.last = e.Position, e.print()
 		}
 	}
 	w.end = last

@@ -21,7 +21,7 @@ func (q *Queue) Lag(ctx context.Context) (out []Lag, err error) {
 	for _, s := range stages() {
 		for p := range q.partitions {
 			l := Lag{Stage: s, Partition: p}
-			if l.Done, err = q.committed(ctx, at{s, p}); err != nil {
+			if l.Done, err = q.behind(ctx, at{s, p}); err != nil {
 				return nil, fmt.Errorf("read lag of %s, partition %d: %w", s, p, err)
 			}
 			if l.End, err = q.End(ctx, s, p); err != nil {
@@ -31,6 +31,16 @@ func (q *Queue) Lag(ctx context.Context) (out []Lag, err error) {
 		}
 	}
 	return out, nil
+}
+
+// behind is committed, without a look at the messages.
+func (q *Queue) behind(ctx context.Context, a at) (int64, error) {
+	topic, err := topicOf(a.stage)
+	if err != nil {
+		return 0, err
+	}
+	done, _, err := q.offset(ctx, a, topic)
+	return max(done, 0), err
 }
 
 // Ping asks each partition's leader for its end and each stage's group for its

@@ -61,21 +61,18 @@ func (q *Queue) prune(ctx context.Context, p int, limit int64, stages []pipeline
 			done = min(done, at)
 		}
 	}
-	// Asked before the end: what it has done lies before that.
-	before, err := q.committed(ctx, at{pipeline.StageNormalise, p})
-	if err != nil {
-		return 0, err
-	}
 	first, last, err := q.offsets(ctx, normalised, p)
 	if err != nil {
 		return 0, err
 	}
 	to := min(done, first+limit, last)
 	if to > first {
-		if before, err = q.madeOf(ctx, p, to, last, before); err != nil {
+		made, err := q.fetch(ctx, normalised, p, to-1, 0)
+		if err != nil || len(made) == 0 {
 			return 0, err
 		}
-		if err := q.delete(ctx, captured, p, before); err != nil {
+		// What was made of captured up to there lies in front of it.
+		if err := q.delete(ctx, captured, p, made[0].from); err != nil {
 			return 0, err
 		}
 		if err := q.delete(ctx, normalised, p, to); err != nil {
@@ -84,19 +81,6 @@ func (q *Queue) prune(ctx context.Context, p int, limit int64, stages []pipeline
 		n = to - first
 	}
 	return n, q.delete(ctx, sealed, p, results)
-}
-
-// madeOf returns up to which position of captured all lies before position to of
-// normalised.
-func (q *Queue) madeOf(ctx context.Context, p int, to, last, before int64) (int64, error) {
-	if to >= last {
-		return before, nil
-	}
-	next, err := q.fetch(ctx, normalised, p, to, 0)
-	if err != nil || len(next) == 0 {
-		return 0, err
-	}
-	return min(before, next[0].from-1), nil
 }
 
 // delete forgets a partition up to a position.
