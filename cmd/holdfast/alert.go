@@ -129,6 +129,9 @@ func (c *cli) alertAdd(ctx context.Context, o alertOptions) error {
 	if o.dryRun {
 		return c.alertTry(ctx, n, &o.rule)
 	}
+	if err := n.alertsHere(); err != nil {
+		return err
+	}
 	o.rule.Added = holdfast.At(time.Now())
 	err = n.changeAlerts(ctx, func(rules []*alertRule) ([]*alertRule, error) {
 		if slices.ContainsFunc(rules, func(r *alertRule) bool { return r.Name == o.rule.Name }) {

@@ -121,7 +121,7 @@ func (d *doctor) disk(ctx context.Context, n *node) {
 
 // queue checks the database and counts the Tasks that wait in it.
 func (d *doctor) queue(ctx context.Context, n *node) {
-	if q, ok := n.queue.(soundQueue); ok {
+	if q, ok := n.engine.(soundQueue); ok {
 		if err := q.Check(ctx); err != nil {
 			d.check("queue", "", err)
 			return

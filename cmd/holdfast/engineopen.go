@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"holdfast/catalog"
+	catalogpg "holdfast/catalog/postgres"
+	"holdfast/pipeline/scaled"
 	"holdfast/storage/s3"
 	"holdfast/wholefile"
 )
@@ -73,16 +75,63 @@ func secretOf(name string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// openBroker opens a queue of Kafka and PostgreSQL: its Tasks lie in the catalog's
+// database. Without existing what is not there is made.
 func (n *node) openBroker(ctx context.Context, e engineURLs, existing bool) (nodeQueue, error) {
-	return nil, errNotYet
+	password, err := secretOf("HOLDFAST_KAFKA_PASSWORD")
+	if err != nil {
+		return nil, err
+	}
+	database, err := secretOf("HOLDFAST_PG_PASSWORD")
+	if err != nil {
+		return nil, err
+	}
+	q, err := scaled.Open(ctx, scaled.Options{URL: e.Queue, User: os.Getenv("HOLDFAST_KAFKA_USER"), Password: password,
+		Database: e.Catalog, DatabasePassword: database, Existing: existing, Log: n.log})
+	if errors.Is(err, scaled.ErrURL) {
+		return nil, usageError("--queue: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// database are the options of a catalog in PostgreSQL. It is of one store: that of
+// another has other captures in it.
+func (n *node) database(e engineURLs) (o catalogpg.Options, err error) {
+	o.Owner, o.Rebuilding = string(n.set.Unfiled), n.afterRebuild
+	switch {
+	case e.StoreID != "":
+		o.Owner = e.StoreID
+	case e.Store != "":
+		o.Owner = e.Store
+	}
+	o.Password, err = secretOf("HOLDFAST_PG_PASSWORD")
+	return o, err
 }
 
 func (n *node) openDatabase(ctx context.Context, e engineURLs, make bool) (nodeCatalog, error) {
-	return nil, errNotYet
+	o, err := n.database(e)
+	if err != nil {
+		return nil, err
+	}
+	open := catalogpg.Open
+	if make {
+		open = catalogpg.Create
+	}
+	c, err := open(ctx, e.Catalog, o)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (n *node) rebuildDatabase(ctx context.Context, e engineURLs, fill func(context.Context, catalog.Writer) error) error {
-	return errNotYet
+	o, err := n.database(e)
+	if err != nil {
+		return err
+	}
+	o.Rebuilding = nil
+	return catalogpg.Rebuild(ctx, e.Catalog, o, fill)
 }
-
-var errNotYet = errors.New("this program cannot open it yet: leave --queue, --store or --catalog away")

@@ -26,9 +26,9 @@ const fileCatalog = "catalog.db"
 // openQueue opens the node's queue. init makes it before node.json; so where it
 // is missing it was lost, and a new one in its place would hide that.
 func (n *node) openQueue(ctx context.Context) (err error) {
-	q, err := n.queueEngine(ctx)
+	n.engine, err = n.queueEngine(ctx)
 	if err == nil {
-		n.queue = n.metered(q)
+		n.queue = n.metered(n.engine)
 	}
 	if errors.Is(err, pipeline.ErrNoQueue) {
 		err = fmt.Errorf("%w: it held what was accepted and is in no Seal yet, and what waits to be captured. Put the newest copy of it back; if there is none, `holdfast init --new-queue` begins another and says what is lost", err)
@@ -118,7 +118,7 @@ func (n *node) tellQueue(ctx context.Context, begun bool) error {
 	why := "the queue was lost before a Seal had taken what it held"
 	if !begun {
 		why = "an older copy of the queue was put back, which has it not, and no Seal had taken it"
-		if q, ok := n.queue.(copiedQueue); ok {
+		if q, ok := n.engine.(copiedQueue); ok {
 			if err := q.AgeTasks(ctx); err != nil {
 				return err
 			}

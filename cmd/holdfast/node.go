@@ -28,7 +28,8 @@ type node struct {
 	facts  pipeline.Facts
 	log    *slog.Logger
 	store  nodeStore
-	queue  nodeQueue
+	queue  nodeQueue // engine, or what counts its calls
+	engine nodeQueue
 	cat    nodeCatalog
 	outbox *custody
 	keys   *keyring

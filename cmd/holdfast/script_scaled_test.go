@@ -27,7 +27,7 @@ func TestScaled(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatal("no scripts", err)
 	}
-	s := &scaled{t: t}
+	s := &office{t: t}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/scaled",
 		RequireExplicitExec: true,
@@ -49,18 +49,23 @@ func TestScaled(t *testing.T) {
 	})
 }
 
-// scaled are the servers, started once.
-type scaled struct {
+// office are the servers, started once.
+type office struct {
 	t     *testing.T
 	n     int
 	minio *engines.S3
+	pg    *engines.PG
+	kafka *engines.KafkaCluster
 }
 
-func (s *scaled) setup(e *testscript.Env) error {
+func (s *office) setup(e *testscript.Env) error {
 	if s.minio == nil {
-		s.minio = engines.MinIO(s.t)
+		s.minio, s.pg, s.kafka = engines.MinIO(s.t), engines.PostgreSQL(s.t), engines.Kafka(s.t, 1)
 	}
 	s.n++
+	e.Setenv("CATALOG", s.pg.Database(s.t, fmt.Sprintf("office%d", s.n)))
+	e.Setenv("PGPASSWORD", s.pg.Password)
+	e.Setenv("QUEUE", "kafka://"+strings.Join(s.kafka.Brokers, ",")+fmt.Sprintf("/office%d?single-broker=true&partitions=2", s.n))
 	bucket := fmt.Sprintf("holdfast-%d", s.n)
 	for _, b := range []string{bucket, bucket + "-other"} {
 		if err := s.bucket(b, true); err != nil {
@@ -78,7 +83,7 @@ func (s *scaled) setup(e *testscript.Env) error {
 	return nil
 }
 
-func (s *scaled) bucket(name string, lock bool) error {
+func (s *office) bucket(name string, lock bool) error {
 	u, err := url.Parse(s.minio.Endpoint)
 	if err != nil {
 		return err

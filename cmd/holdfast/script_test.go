@@ -39,6 +39,7 @@ func TestScript(t *testing.T) {
 			e.Setenv("HOLDFAST_DATA", filepath.Join(e.WorkDir, "node"))
 			e.Setenv("HOLDFAST_BROWSER", os.Getenv("HOLDFAST_BROWSER"))
 			e.Setenv("VERIFY_SH", filepath.Join(repo, "export", "verify.sh"))
+			e.Values[roleKey{}] = map[string]*exec.Cmd{}
 			e.Values[clockKey{}] = map[string]*http.Server{}
 			return err
 		},
@@ -50,7 +51,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: exportCommands(watchCommands(alertCommands(telegramCommands(keysCommands(judgeCommands(egressCommands(stampsCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
-			"setout": cmdSetOut, "flip": cmdFlip, "mkzip": cmdMkzip, "newer": cmdNewer,
+			"setout": cmdSetOut, "flip": cmdFlip, "mkzip": cmdMkzip, "newer": cmdNewer, "role": cmdRole,
 		})))))))),
 	})
 }

@@ -36,6 +36,10 @@ func newClient() *preserve.Client { return &preserve.Client{HTTP: &http.Client{}
 // work runs the stages until ctx ends: normalise and index in any case, preserve
 // and the reconciler whenever this process gets the lock.
 func (n *node) work(ctx context.Context) error {
+	if n.sharedQueue() { // the processes of `holdfast node` do it: to join them for a moment would stop all of them
+		<-ctx.Done()
+		return nil
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return (&pipeline.Normalise{Queue: n.queue, By: n.normalisers(), Log: n.log}).Run(gctx) })
 	g.Go(func() error { return n.index.Run(gctx) })
@@ -153,7 +157,13 @@ func (s *sealing) run(ctx context.Context, n *node) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.preserve(n).Run(ctx) })
+	g.Go(func() error {
+		return n.queue.Share(ctx, pipeline.StagePreserve, func(ctx context.Context, p int) error {
+			k := s.preserve(n)
+			k.Partition = p
+			return k.Run(ctx)
+		})
+	})
 	g.Go(func() error { return s.recon.Run(ctx) })
 	g.Go(func() error { return s.follow(ctx, n) })
 	g.Go(func() error { return n.watchKeys(ctx) })

@@ -51,7 +51,7 @@ func (n *node) officeLock(ctx context.Context, name string) (unlock func(), err 
 
 // locker is the engine that has this node's locks in common with others, or nil.
 func (n *node) locker() locker {
-	for _, e := range []any{n.queue, n.cat} {
+	for _, e := range []any{n.engine, n.cat} {
 		if l, ok := e.(locker); ok {
 			return l
 		}
