@@ -12,7 +12,7 @@ import (
 )
 
 func (c *cli) policyCmd() *cobra.Command {
-	return group("policy", "Whom this node trusts, for those who verify", "holdfast policy show", c.policyShowCmd(), c.policyExportCmd())
+	return group("policy", "Whom this node trusts, for those who verify", "holdfast policy show", c.policyShowCmd(), c.policyExportCmd(), c.policyJoinCmd())
 }
 
 func (c *cli) policyShowCmd() *cobra.Command {

@@ -28,6 +28,11 @@ func (n *node) openTrust() (*preserve.Trust, error) {
 func (n *node) readTrust() (*holdfast.Policy, []*x509.Certificate, error) {
 	p := &holdfast.Policy{Kind: "policy", Version: holdfast.Version, Training: n.set.Training, Quorum: n.set.quorum(),
 		Nodes: n.entries(), Authorities: []holdfast.Authority{}}
+	others, err := n.colleagues()
+	if err != nil {
+		return nil, nil, err
+	}
+	p.Nodes = append(p.Nodes, others...)
 	b, err := os.ReadFile(n.path(filePolicy))
 	if err == nil {
 		var was *holdfast.Policy
