@@ -138,10 +138,10 @@ type Accepter interface {
 type Importer interface {
 	// Import keeps at most MaxImport Objects and names, and returns how many bytes
 	// it wrote. Bytes that are not of their Digest wrap hashing.ErrMismatch and are
-	// not kept. They become visible in the order given, and on nil all of them are
-	// durable. A name that is taken must hold the same bytes, else the error wraps
-	// ErrExists. An error, a ctx that is done and a crash leave any first few of
-	// the files, each whole: Import again.
+	// not kept. A name becomes visible after all that was given before it, and on nil
+	// all of them are durable. A name that is taken must hold the same bytes, else the
+	// error wraps ErrExists. An error, a ctx that is done and a crash leave any first
+	// few of the files, each whole, and perhaps Objects behind them: Import again.
 	Import(ctx context.Context, in []Incoming) (int64, error)
 }
 

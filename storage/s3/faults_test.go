@@ -398,3 +398,29 @@ func TestSpool(t *testing.T) {
 	must(t, <-done)
 	must(t, s.Accept(t.Context()))
 }
+
+// TestImportLarge: more than the spool may hold comes in all the same, since what is
+// not at the head waits with its first bytes.
+func TestImportLarge(t *testing.T) {
+	p := newPlace(t, engines.MinIO(t), true)
+	o := p.options(t)
+	o.MaxSpool = 8 << 20
+	s := open(t, o)
+	var in []storage.Incoming
+	var size int64
+	for i := range 18 {
+		n := int64(3<<20 + i)
+		in, size = append(in, storage.Incoming{Name: fmt.Sprintf("n/%d", i), Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(io.LimitReader(zeros{}, n)), nil
+		}}), size+n
+	}
+	n, err := s.Import(t.Context(), in)
+	if err != nil || n != size {
+		t.Errorf("%d of %d bytes, %v", n, size, err)
+	}
+	must(t, s.Accept(t.Context()))
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

@@ -10,9 +10,9 @@ import (
 	"holdfast/storage"
 )
 
-// importers is how many files of one Import are spooled ahead of the one that is
-// written.
-const importers = 8
+// importers is how many files of one Import are on their way at once. Those behind the
+// first may fill half of the spool, however large they are, and wait then.
+const importers = 16
 
 // arrival is an Incoming in the spool, on its way or there.
 type arrival struct {
@@ -20,13 +20,15 @@ type arrival struct {
 	sp    *spool
 	c     content
 	taken bool
+	kept  bool // an Object is written at once
 	err   error
+	turn  chan struct{} // closed when all ahead of it are written
 	done  chan struct{}
 }
 
 // Import implements [storage.Importer]: files are read, hashed and looked for side by
-// side, and written one after the other, since that is their order. Each is durable
-// when it is written.
+// side. Objects are written at once, names one after the other, each when all ahead of
+// it is. Each is durable when it is written.
 func (s *Store) Import(ctx context.Context, in []storage.Incoming) (int64, error) {
 	n, err := s.takeIn(ctx, in)
 	if err != nil {
@@ -52,6 +54,7 @@ func (s *Store) takeIn(ctx context.Context, in []storage.Incoming) (total int64,
 		}
 	}()
 	for a := range ahead {
+		close(a.turn)
 		<-a.done
 		n, err := s.settle(ctx, a)
 		a.drop()
@@ -63,14 +66,13 @@ func (s *Store) takeIn(ctx context.Context, in []storage.Incoming) (total int64,
 	return total, ctx.Err()
 }
 
-// arrive spools the files, some ahead of whoever takes them from the channel, in
-// order.
+// arrive begins the files, some ahead of whoever takes them from the channel, in order.
 func (s *Store) arrive(ctx context.Context, in []storage.Incoming) <-chan *arrival {
 	ahead := make(chan *arrival, importers)
 	go func() {
 		defer close(ahead)
 		for i := range in {
-			a := &arrival{done: make(chan struct{})}
+			a := &arrival{turn: make(chan struct{}), done: make(chan struct{})}
 			select {
 			case ahead <- a:
 			case <-ctx.Done():
@@ -78,7 +80,9 @@ func (s *Store) arrive(ctx context.Context, in []storage.Incoming) <-chan *arriv
 			}
 			go func() {
 				defer close(a.done)
-				a.err = s.spoolIn(ctx, &in[i], a)
+				if a.err = s.spoolIn(ctx, &in[i], a); a.err == nil && in[i].Name == "" {
+					a.err = s.keepArrival(ctx, a)
+				}
 			}()
 		}
 	}()
@@ -90,9 +94,12 @@ func (s *Store) spoolIn(ctx context.Context, i *storage.Incoming, a *arrival) (e
 		return err
 	}
 	if i.Name != "" {
-		if a.taken, err = s.look(ctx, i.Name); err != nil {
-			return err
-		}
+		a.taken, err = s.look(ctx, i.Name)
+	} else {
+		a.taken, err = s.is(ctx, a.rel)
+	}
+	if err != nil {
+		return err
 	}
 	r, err := i.Open()
 	if err != nil {
@@ -102,7 +109,7 @@ func (s *Store) spoolIn(ctx context.Context, i *storage.Incoming, a *arrival) (e
 	if a.sp, err = s.spool(); err != nil {
 		return err
 	}
-	if _, err = io.CopyBuffer(a.sp, ctxReader{ctx, r}, make([]byte, 64<<10)); err != nil {
+	if _, err = io.CopyBuffer(a.sp, &turnReader{ctx: ctx, r: r, left: s.o.MaxSpool / (2 * importers), turn: a.turn}, make([]byte, 64<<10)); err != nil {
 		return err
 	}
 	a.c = a.sp.content()
@@ -110,6 +117,34 @@ func (s *Store) spoolIn(ctx context.Context, i *storage.Incoming, a *arrival) (e
 		return fmt.Errorf("bytes are %s, not %s: %w", a.c.digest, *i.Digest, hashing.ErrMismatch)
 	}
 	return nil
+}
+
+// turnReader reads left bytes and a little more, and the rest when it is its turn.
+type turnReader struct {
+	ctx  context.Context
+	r    io.Reader
+	left int64
+	turn <-chan struct{}
+}
+
+func (t *turnReader) Read(p []byte) (int, error) {
+	if t.left <= 0 {
+		select {
+		case <-t.turn:
+		case <-t.ctx.Done():
+		}
+	}
+	n, err := ctxReader{t.ctx, t.r}.Read(p)
+	t.left -= int64(n)
+	return n, err
+}
+
+func (s *Store) keepArrival(ctx context.Context, a *arrival) (err error) {
+	if !a.taken {
+		a.taken, err = s.commit(ctx, a.rel, a.c)
+		a.kept = err == nil
+	}
+	return err
 }
 
 func deref(d *hashing.Digest) (v hashing.Digest) {
@@ -130,18 +165,16 @@ func keyOf(k storage.Key) (string, error) {
 	return objectKey(k.Digest), nil
 }
 
-func (s *Store) settle(ctx context.Context, a *arrival) (int64, error) {
+func (s *Store) settle(ctx context.Context, a *arrival) (n int64, err error) {
 	if a.err != nil {
 		return 0, a.err
 	}
-	taken, err := a.taken, error(nil)
-	if !taken {
-		taken, err = s.settleNew(ctx, a)
+	if !a.taken && !a.kept {
+		if a.taken, err = s.commitName(ctx, a.rel, a.c); err != nil {
+			return 0, err
+		}
 	}
-	if err != nil {
-		return 0, err
-	}
-	if !taken {
+	if !a.taken {
 		return a.c.size, nil
 	}
 	err = s.compare(ctx, a.rel, "", a.c)
@@ -149,15 +182,6 @@ func (s *Store) settle(ctx context.Context, a *arrival) (int64, error) {
 		err = fmt.Errorf("it is there with other bytes: %w", storage.ErrExists)
 	}
 	return 0, err
-}
-
-func (s *Store) settleNew(ctx context.Context, a *arrival) (taken bool, err error) {
-	if a.rel == objectKey(a.c.digest) { // names have been looked for
-		if taken, err = s.is(ctx, a.rel); err != nil || taken {
-			return taken, err
-		}
-	}
-	return s.commitName(ctx, a.rel, a.c)
 }
 
 func (a *arrival) drop() {

@@ -3,10 +3,12 @@ package storagetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"testing"
+	"time"
 
 	"holdfast/hashing"
 	"holdfast/storage"
@@ -112,6 +114,40 @@ func testImportRefuses(t *testing.T, s storage.Store) {
 	}
 	if _, err := i.Import(t.Context(), make([]storage.Incoming, storage.MaxImport+1)); err == nil {
 		t.Error("more than MaxImport were taken")
+	}
+}
+
+// testImportOrder: a name is not seen before all that was given before it, so who
+// finds the last finds all.
+func testImportOrder(t *testing.T, s storage.Store) {
+	i := importer(t, s)
+	var in []storage.Incoming
+	for n := range 40 {
+		in = append(in, incoming("", fmt.Sprintf("object %d", n)), incoming(fmt.Sprintf("n/%d", n), fmt.Sprint(n)))
+	}
+	in[3].Open = func() (io.ReadCloser, error) { time.Sleep(50 * time.Millisecond); return incoming("x", "1").Open() }
+	done := make(chan error)
+	go func() { _, err := i.Import(t.Context(), in); done <- err }()
+	for ended := false; !ended; {
+		select {
+		case err := <-done:
+			if ended = true; err != nil {
+				t.Fatal(err)
+			}
+		default:
+		}
+		for n := 39; n >= 0; n-- {
+			if _, err := s.ReadName(t.Context(), fmt.Sprintf("n/%d", n), 9); errors.Is(err, fs.ErrNotExist) {
+				continue
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			for ; n >= 0; n-- {
+				wantName(t, s, fmt.Sprintf("n/%d", n), fmt.Sprint(n))
+				b := fmt.Sprintf("object %d", n)
+				wantObject(t, s, hashing.Of([]byte(b)), []byte(b))
+			}
+		}
 	}
 }
 

@@ -79,6 +79,7 @@ func Test(t *testing.T, newStore func(t *testing.T) storage.Store) {
 		{"Names/ListStops", testListStops},
 		{"Import/Files", testImport},
 		{"Import/Refuses", testImportRefuses},
+		{"Import/Order", testImportOrder},
 		{"Import/Stops", testImportStops},
 		{"Accept", testAccept},
 		{"Durable/Reopen", testReopen},
