@@ -122,7 +122,7 @@ func (c *call) body(v any) error {
 	}
 	b, err := io.ReadAll(c.r.Body)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return problem(http.StatusRequestTimeout, codeUnreadable, "the body did not come within %s: send it again", stall)
+		return problem(http.StatusRequestTimeout, codeUnreadable, "the body did not come within %s: send it again", c.stall)
 	}
 	if err != nil {
 		if errors.As(err, new(*http.MaxBytesError)) {

@@ -71,6 +71,8 @@ type Server struct {
 	methods []string      // that any address takes
 	strange *rate.Limiter // lines of the log about calls without a good token
 	bundles chan struct{} // exports that are written at once
+	stall   time.Duration // that a body or an answer may stand still
+	paths   []string      // "GET /v1/…"
 
 	mu    sync.Mutex
 	usage map[string]*usage // by token; only of those that are good
@@ -100,7 +102,7 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{Options: o, mux: http.NewServeMux(), methods: []string{http.MethodGet, http.MethodPost}, strange: rate.NewLimiter(1, 10), bundles: make(chan struct{}, exports), usage: map[string]*usage{}}
+	s := &Server{Options: o, mux: http.NewServeMux(), methods: []string{http.MethodGet, http.MethodPost}, strange: rate.NewLimiter(1, 10), bundles: make(chan struct{}, exports), stall: stall, usage: map[string]*usage{}}
 	for pattern, r := range map[string]route{
 		"POST /v1/captures":              {ScopeCapture, (*call).postCaptures},
 		"GET /v1/asks":                   {ScopeCapture, (*call).getAsks},
@@ -113,7 +115,9 @@ func New(o Options) *Server {
 		"GET /v1/bundle":                 {ScopeExport, (*call).getBundle},
 	} {
 		s.mux.Handle(pattern, s.guarded(pattern, r))
+		s.paths = append(s.paths, pattern)
 	}
+	s.paths = append(s.paths, "GET /v1/openapi.yaml")
 	s.mux.HandleFunc("GET /v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(openAPI) // the caller has gone
@@ -172,6 +176,9 @@ func (s *Server) noSuch(r *http.Request) error {
 	return p
 }
 
+// routes are the calls that are answered, sorted.
+func (s *Server) routes() []string { return slices.Sorted(slices.Values(s.paths)) }
+
 // route is what a pattern does, and the scope that it asks for.
 type route struct {
 	scope string
@@ -208,8 +215,8 @@ func (s *Server) guarded(pattern string, rt route) http.Handler {
 
 func (c *call) run(rt route) error {
 	ctl := http.NewResponseController(c.w)
-	_ = ctl.SetReadDeadline(time.Now().Add(stall)) // a recorder of a test has none
-	_ = ctl.SetWriteDeadline(time.Now().Add(stall))
+	_ = ctl.SetReadDeadline(time.Now().Add(c.stall)) // a recorder of a test has none
+	_ = ctl.SetWriteDeadline(time.Now().Add(c.stall + stall))
 	if err := c.open(); err != nil {
 		return err
 	}
