@@ -62,7 +62,7 @@ func (c *call) getBundle() error {
 	h.Set("Holdfast-Export", head)
 	c.w.WriteHeader(http.StatusOK)
 	for err == nil { // who reads nothing for so long is gone
-		_ = ctl.SetWriteDeadline(time.Now().Add(stall))
+		_ = ctl.SetWriteDeadline(time.Now().Add(c.stall))
 		_, err = io.CopyN(c.w, file, 256<<10)
 	}
 	if !errors.Is(err, io.EOF) {

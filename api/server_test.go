@@ -215,6 +215,45 @@ func slow(t *testing.T, srv *httptest.Server, method, path, token string) *http.
 	return r
 }
 
+// bigWorld is a node whose Bundle is larger than what any line holds unread.
+type bigWorld struct {
+	*world
+	file string
+}
+
+func (w bigWorld) Bundle(context.Context, Token, BundleAsk) (*os.File, hashing.Digest, Summary, error) {
+	f, err := os.Open(w.file)
+	return f, hashing.Digest{}, Summary{Bytes: 64 << 20}, err
+}
+
+// TestStandsStill guards the node against who asks for a Bundle and does not read it:
+// its connection, and its turn, are taken back.
+func TestStandsStill(t *testing.T) {
+	w := bigWorld{newWorld(ScopeExport), t.TempDir() + "/big"}
+	if err := os.WriteFile(w.file, make([]byte, 64<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{Tokens: w, Cases: w, Custody: w, Asks: w, Captures: w, Watches: w, Bundles: w})
+	s.stall = 300 * time.Millisecond
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	c, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /v1/bundle?case=c HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", w.text)
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil || !strings.Contains(line, "200") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	for until := time.Now().Add(20 * time.Second); len(s.bundles) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("it still has its turn")
+		}
+	}
+}
+
 // TestStrangers guards the door: who has no good token gets nothing and leaves no line
 // in Custody; who has one is kept to its scope, Cases and bounds, and each refusal is a
 // line.

@@ -440,6 +440,7 @@ func TestAskedAgain(t *testing.T) {
 	}
 	for _, k := range tasksLeft(t, n) {
 		_ = n.queue.Renew(ctx, k, time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 		if k, err := n.takeToDrop(ctx, k.ID); err == nil {
 			_, _ = n.queue.Publish(ctx, k.Finish())
 		}

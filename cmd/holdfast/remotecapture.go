@@ -19,7 +19,8 @@ import (
 // Pauses and bounds of follower asks.
 const (
 	followWait = 20 * time.Second // that one call waits for a change
-	followMany = 2 * time.Second  // likewise, where there are several asks to look at
+	followMany = time.Second      // between two rounds of looks, for each of several asks: each look is a line of custody there
+	followMost = 10 * time.Minute // at most
 	lastLook   = 3 * time.Second  // for the last one, after Ctrl-C
 )
 
@@ -126,19 +127,26 @@ func (f *follower) finish(ctx context.Context, o captureOptions, failed error) e
 func (f *follower) follow(ctx context.Context, done func() bool, until time.Time) error {
 	f.tell()
 	for !done() && ctx.Err() == nil {
-		wait := followWait
+		wait, pause := followWait, time.Duration(0)
 		if len(f.asks) > 1 {
-			wait = followMany
+			wait, pause = 0, min(time.Duration(len(f.asks))*followMany, followMost)
 		}
 		if !until.IsZero() {
 			left := time.Until(until)
 			if left <= 0 {
 				return nil
 			}
-			wait = min(wait, left.Truncate(time.Second)+time.Second)
+			wait, pause = min(wait, left.Truncate(time.Second)+time.Second), min(pause, left)
 		}
 		if err := f.look(ctx, wait); err != nil {
 			return err
+		}
+		if done() {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
 		}
 	}
 	return nil
@@ -146,12 +154,10 @@ func (f *follower) follow(ctx context.Context, done func() bool, until time.Time
 
 // look asks about each ask that may have changed, and tells what is new.
 func (f *follower) look(ctx context.Context, wait time.Duration) error {
-	looked := false
 	for _, k := range f.asks {
 		if k.Done && !slices.ContainsFunc(k.Captures, func(c api.Capture) bool { return c.State != catalog.Sealed }) {
 			continue
 		}
-		looked = true
 		a, tag, fresh, err := f.k.Asked(ctx, k.ID, k.tag, wait)
 		if err != nil {
 			return err
@@ -159,12 +165,6 @@ func (f *follower) look(ctx context.Context, wait time.Duration) error {
 		if k.tag = tag; fresh {
 			k.Asked = a
 			f.tell()
-		}
-	}
-	if !looked && wait > 0 {
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
 		}
 	}
 	return nil
