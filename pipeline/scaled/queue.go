@@ -63,10 +63,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
 	ko := kafka.Options{Brokers: p.brokers, Prefix: p.prefix, TLS: t, User: o.User, Password: o.Password, SingleBroker: p.single,
-		Names: d, Tasks: d, Stages: d, Session: o.Session, Patience: o.Patience, PruneEvery: o.PruneEvery, Log: o.Log,
-		Bind: func(ctx context.Context, cluster, prefix string, partitions int) error {
-			return d.Bind(ctx, postgres.Topics{Cluster: cluster, Prefix: prefix, Partitions: partitions})
-		}}
+		Names: d, Tasks: d, Stages: d, Session: o.Session, Patience: o.Patience, PruneEvery: o.PruneEvery, Log: o.Log}
 	k, err := topics(ctx, ko, d, p.partitions, o.Existing)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open queue: %w", err), d.Close())
@@ -92,7 +89,46 @@ func topics(ctx context.Context, o kafka.Options, d *desk, partitions int, exist
 			return nil, err
 		}
 	}
-	return kafka.Open(ctx, o)
+	var is postgres.Topics
+	o.Bind = func(ctx context.Context, cluster, prefix string, partitions int) error {
+		is = postgres.Topics{Cluster: cluster, Prefix: prefix, Partitions: partitions}
+		if bound.Partitions == 0 {
+			return nil
+		}
+		return d.Bind(ctx, is)
+	}
+	k, err := kafka.Open(ctx, o)
+	if err == nil && bound.Partitions == 0 {
+		err = bind(ctx, k, d, is)
+	}
+	if err != nil && k != nil {
+		k.Close()
+	}
+	return k, err
+}
+
+// bind binds a database that knows of no topics yet. Topics that hold messages had
+// another database, which knew their queue's names: under a new one, what is planned
+// and not acknowledged would be planned, and sealed, again.
+func bind(ctx context.Context, k *kafka.Queue, d *desk, is postgres.Topics) error {
+	for p := range is.Partitions {
+		end, err := k.End(ctx, pipeline.StageNormalise, p)
+		if err != nil {
+			return err
+		}
+		if end == 0 {
+			continue
+		}
+		bound, err := d.Bound(ctx) // by another process, meanwhile
+		if err == nil && bound.Partitions == 0 {
+			err = fmt.Errorf("%w: the topics %s.… hold messages, and the database knows nothing of them: give the database that was theirs, or restore its newest copy; or begin a queue with another prefix", pipeline.ErrForeign, is.Prefix)
+		}
+		if err != nil {
+			return err
+		}
+		break
+	}
+	return d.Bind(ctx, is)
 }
 
 // Identity implements pipeline.Identifier.

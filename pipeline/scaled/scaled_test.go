@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast"
 	"holdfast/deploy/engines"
 	"holdfast/pg"
 	"holdfast/pipeline"
@@ -65,6 +66,16 @@ func refused(t *testing.T, p *engines.PG) {
 	}
 	existing := func(o *scaled.Options) { o.Existing = true }
 	other := p.Database(t, "other")
+	used := func() error {
+		q, err := scaled.Open(t.Context(), options("refused"))
+		if err != nil {
+			return err
+		}
+		defer q.Close()
+		id := holdfast.NewID()
+		_, err = q.Publish(t.Context(), nil, pipeline.Message{ID: id, Body: queuetest.Body(id)})
+		return err
+	}
 	for _, c := range []struct {
 		what   string
 		change func(*scaled.Options)
@@ -76,6 +87,13 @@ func refused(t *testing.T, p *engines.PG) {
 		{"again", existing, nil, ""},
 		{"password", func(o *scaled.Options) { o.DatabasePassword = "wrong" }, pg.ErrRefused, "PGPASSWORD"},
 		{"other database", func(o *scaled.Options) { o.Database, o.Existing = other, true }, pipeline.ErrNoQueue, ""},
+		{"used", func(o *scaled.Options) {
+			if err := used(); err != nil {
+				t.Error(err)
+			}
+		}, nil, ""},
+		{"new database, topics that are not", func(o *scaled.Options) { o.Database = other }, pipeline.ErrForeign, "give the database that was theirs"},
+		{"the same again", func(o *scaled.Options) { o.Database = other }, pipeline.ErrForeign, "give the database that was theirs"},
 		{"two brokers wanted", func(o *scaled.Options) {
 			o.URL = strings.Replace(o.URL, "single-broker=true", "single-broker=false", 1)
 		}, nil, "single-broker=true"},
