@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/metrics"
 	"holdfast/storage/s3"
 )
 
@@ -92,6 +93,18 @@ func (n *node) lockLoop(ctx context.Context) error {
 		case <-time.After(s.Interval() / 10): // whoever makes the passes may die
 		}
 	}
+}
+
+// measureLocks has Prometheus told of them.
+func (n *node) measureLocks(m *metrics.Metrics) {
+	s := n.bucket()
+	if s == nil || !s.Locks() {
+		return
+	}
+	m.Locks(func(ctx context.Context) (time.Duration, bool, error) {
+		st, err := s.Marked(ctx, time.Now())
+		return st.Left, st.Alert != "", err
+	})
 }
 
 // locks looks whether passes are made.

@@ -81,6 +81,7 @@ func (c *cli) nodeRole(ctx context.Context, n *node, role string, o roleOptions)
 	}
 	if n.meter != nil {
 		n.meter.Backlog(n.backlog)
+		n.measureLocks(n.meter)
 	}
 	g, gctx := errgroup.WithContext(work)
 	for name, loop := range w.loops(role) {
@@ -124,12 +125,16 @@ func (w *worker) loops(role string) map[string]loop {
 		"normalise": n.normaliseLoop,
 		"preserve":  n.sealWhenFree,
 		"index":     n.indexLoop,
+		"locks":     n.lockLoop,
 	}
 	if role == "all" {
 		if !n.sharedQueue() {
 			all["alerts"] = n.alertLoop
 		}
 		return all
+	}
+	if role == "preserve" {
+		return map[string]loop{role: all[role], "locks": all["locks"]}
 	}
 	return map[string]loop{role: all[role]}
 }

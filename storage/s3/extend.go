@@ -104,6 +104,8 @@ func (e *Extender) Run(ctx context.Context) error {
 		if _, err := e.Pass(ctx); err != nil && ctx.Err() == nil {
 			e.Store.o.Log.Error("extend the locks of the store", "error", err)
 			wait /= 100
+		} else if st := e.State(time.Now()); err == nil && st.Alert != "" {
+			e.Store.o.Log.Error("locks of the store", "alert", st.Alert)
 		}
 		select {
 		case <-ctx.Done():
