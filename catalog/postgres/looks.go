@@ -33,8 +33,7 @@ func (c *Catalog) looksBy(ctx context.Context, channel string, since holdfast.Ti
 }
 
 // looks reads a page. The posts lead: they are read in the order of their index, and no
-// further than the page, which the fence of OFFSET 0 is for. Time and kind are one
-// number, so that they are of one fact.
+// further than the page. Time and kind are one number, so that they are of one fact.
 func (c *Catalog) looks(ctx context.Context, channel, below int64, web bool) (out []catalog.Look, err error) {
 	err = c.view(ctx, func(tx pgx.Tx) error {
 		out = nil
