@@ -37,7 +37,7 @@ func (v *verifier) exhibit(x Exhibit) {
 		v.find("manifest-form", Contradicted, Proven, subject, "%v", err)
 		return
 	}
-	r.Kind, r.Source, r.Started, r.Ended, r.Result = m.Kind, m.Source, m.Started, m.Ended, m.Completeness.Outcome
+	r.Kind, r.Source, r.Started, r.Ended, r.Result, r.Clock = m.Kind, m.Source, m.Started, m.Ended, m.Completeness.Outcome, m.Collection.Node
 	v.find("manifest-form", OK, Proven, subject, "capture %s of %s", m.ID, m.Source)
 	if e.digest != x.Manifest || m.ID != x.Capture {
 		v.find("manifest-digest", Contradicted, Stated, subject, "is %s, stated %s", e.digest, x.Manifest)

@@ -64,12 +64,13 @@ type ExhibitReport struct {
 	Capture ID
 	Kind    string // "" if the Manifest could not be read
 	Source  Source
-	Started Time // by the node's clock, stated
+	Started Time // by Clock, stated
 	Ended   Time
 	Result  string // complete, partial or failed
+	Clock   string // the node whose clock it is, by the Manifest
 	Seal    string // "" while pending
 	T       Time   // zero: no quorum
 	After   Time   // notBefore, zero: none
-	Node    string
-	Known   bool // the maker is in the Policy
+	Node    string // the maker, by the Seal
+	Known   bool   // the maker is in the Policy
 }

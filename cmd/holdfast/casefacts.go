@@ -102,7 +102,7 @@ func (f *caseFacts) exportingGuests(ctx context.Context, home holdfast.ID) error
 func (f *caseFacts) Custody(ctx context.Context, home holdfast.ID) iter.Seq2[export.CustodyRow, error] {
 	return func(yield func(export.CustodyRow, error) bool) {
 		stop := errors.New("stop")
-		err := f.n.outbox.Lines(home, func(line []byte, h holdfast.Head) error {
+		err := f.n.outbox.AllLines(ctx, home, func(line []byte, h holdfast.Head) error {
 			row, err := f.row(home, line, h)
 			if err != nil {
 				return err

@@ -217,7 +217,7 @@ func (c *cli) sayCase(ctx context.Context, n *node, id holdfast.ID) error {
 	}
 	row, text := caseRow(cs), describeCase(cs)
 	notes := []map[string]any{}
-	err = n.outbox.Lines(cs.ID, func(b []byte, _ holdfast.Head) error {
+	err = n.outbox.AllLines(ctx, cs.ID, func(b []byte, _ holdfast.Head) error {
 		var l holdfast.Line
 		if err := json.Unmarshal(b, &l); err != nil || l.Action != "noted" {
 			return err

@@ -181,7 +181,14 @@ func (n *node) nameRest(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := n.refresh(ctx); err != nil {
+	if n.sharedQueue() { // a line may be on its way to the catalog: then a later start looks
+		behind := (errBehind{})
+		if err := n.caughtUp(ctx, time.Second); errors.As(err, &behind) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	} else if err := n.refresh(ctx); err != nil {
 		return err
 	}
 	few, err := n.unnamed(ctx)

@@ -104,7 +104,7 @@ func (c *cli) custody(ctx context.Context, n *node, cs catalog.Case) error {
 // readChains reads the chains of a Case whole. Outbox.Lines checks them; a broken
 // one ends here with its error.
 func (n *node) readChains(ctx context.Context, home holdfast.ID, say func(*holdfast.Line)) (chains []*chainSeen, err error) {
-	err = n.outbox.Lines(home, func(b []byte, h holdfast.Head) error {
+	err = n.outbox.AllLines(ctx, home, func(b []byte, h holdfast.Head) error {
 		l, err := holdfast.ParseLine(b)
 		if err != nil {
 			return err

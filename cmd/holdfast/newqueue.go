@@ -176,7 +176,7 @@ func (n *node) tellQueue(ctx context.Context, begun bool) error {
 // inQueue reports whether the queue of now holds a capture.
 func (n *node) inQueue(ctx context.Context, cp catalog.Capture) (bool, error) {
 	at := pipeline.Place(cp.Position)
-	ms, err := n.queue.Receive(ctx, pipeline.StageNormalise, at.Partition(), at.Position()-1, pipeline.Bounds{Count: 1, NoWait: true})
+	ms, err := n.queue.Receive(ctx, pipeline.StageIndex, at.Partition(), at.Position()-1, pipeline.Bounds{Count: 1, NoWait: true})
 	if errors.Is(err, pipeline.ErrStale) {
 		return false, nil
 	}

@@ -292,7 +292,7 @@ func (n *node) caseNamed(ctx context.Context, name string) (holdfast.ID, error) 
 // refresh brings the catalog up to what the queue has.
 func (n *node) refresh(ctx context.Context) error {
 	if n.sharedQueue() {
-		return n.caughtUp(ctx)
+		return n.caughtUp(ctx, catchUpTime)
 	}
 	if err := n.normaliseNow(ctx); err != nil {
 		return fmt.Errorf("normalise: %w", err)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestScaled(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatal("no scripts", err)
 	}
-	s := &office{t: t}
+	s := &office{t: t, minio: engines.MinIO(t), pg: engines.PostgreSQL(t), kafka: engines.Kafka(t, 1)} // here: a script cannot skip
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/scaled",
 		RequireExplicitExec: true,
@@ -42,31 +43,28 @@ func TestScaled(t *testing.T) {
 			}
 			return err
 		},
-		Cmds: exportCommands(map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
 			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually,
-		}),
+		})),
 	})
 }
 
 // office are the servers, started once.
 type office struct {
 	t     *testing.T
-	n     int
+	n     int64
 	minio *engines.S3
 	pg    *engines.PG
 	kafka *engines.KafkaCluster
 }
 
 func (s *office) setup(e *testscript.Env) error {
-	if s.minio == nil {
-		s.minio, s.pg, s.kafka = engines.MinIO(s.t), engines.PostgreSQL(s.t), engines.Kafka(s.t, 1)
-	}
-	s.n++
-	e.Setenv("CATALOG", s.pg.Database(s.t, fmt.Sprintf("office%d", s.n)))
+	n := atomic.AddInt64(&s.n, 1) // scripts run side by side
+	e.Setenv("CATALOG", s.pg.Database(s.t, fmt.Sprintf("office%d", n)))
 	e.Setenv("PGPASSWORD", s.pg.Password)
-	e.Setenv("QUEUE", "kafka://"+strings.Join(s.kafka.Brokers, ",")+fmt.Sprintf("/office%d?single-broker=true&partitions=2", s.n))
-	bucket := fmt.Sprintf("holdfast-%d", s.n)
+	e.Setenv("QUEUE", "kafka://"+strings.Join(s.kafka.Brokers, ",")+fmt.Sprintf("/office%d?single-broker=true&partitions=2", n))
+	bucket := fmt.Sprintf("holdfast-%d", n)
 	for _, b := range []string{bucket, bucket + "-other"} {
 		if err := s.bucket(b, true); err != nil {
 			return err

@@ -134,7 +134,7 @@ func (n *node) isMine(cp catalog.Capture) bool {
 }
 
 // catchUpTime is how long a command waits for what other processes normalise and index.
-const catchUpTime = 20 * time.Second
+const catchUpTime = 10 * time.Second
 
 // errBehind says which role is not at work.
 type errBehind struct {
@@ -147,14 +147,15 @@ func (e errBehind) Error() string {
 }
 
 // caughtUp waits until the stages have done all that was accepted before it was called:
-// then the catalog knows it. Only processes of `holdfast node` do them.
-func (n *node) caughtUp(ctx context.Context) error {
+// then the catalog knows it. Only processes of `holdfast node` do them. Where nothing
+// moves for as long as patience the error is an errBehind.
+func (n *node) caughtUp(ctx context.Context, patience time.Duration) error {
 	id, err := n.queue.Identity(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range []pipeline.Stage{pipeline.StageNormalise, pipeline.StageIndex} {
-		if err := n.reached(ctx, s, id.Partitions); err != nil {
+		if err := n.reached(ctx, s, id.Partitions, patience); err != nil {
 			return err
 		}
 	}
@@ -162,7 +163,7 @@ func (n *node) caughtUp(ctx context.Context) error {
 }
 
 // reached waits until a stage is where its partitions end now.
-func (n *node) reached(ctx context.Context, s pipeline.Stage, partitions int) error {
+func (n *node) reached(ctx context.Context, s pipeline.Stage, partitions int, patience time.Duration) error {
 	ends := make([]int64, partitions)
 	for p := range ends {
 		var err error
@@ -186,7 +187,7 @@ func (n *node) reached(ctx context.Context, s pipeline.Stage, partitions int) er
 		if left != last {
 			moved, last = time.Now(), left
 		}
-		if time.Since(moved) > catchUpTime {
+		if time.Since(moved) > patience {
 			return errBehind{s, left}
 		}
 		select {
@@ -203,7 +204,7 @@ func (n *node) normaliseNow(ctx context.Context) error {
 	if n.sharedQueue() {
 		id, err := n.queue.Identity(ctx)
 		if err == nil {
-			err = n.reached(ctx, pipeline.StageNormalise, id.Partitions)
+			err = n.reached(ctx, pipeline.StageNormalise, id.Partitions, catchUpTime)
 		}
 		return err
 	}

@@ -180,7 +180,7 @@ func (c *check) stated(say say, e holdfast.ExhibitReport) string {
 	if key := "outcome." + e.Result; c.Has(key) {
 		outcome = messages.Said(c.Text(key, nil))
 	}
-	return say("report.stated.time", "from", e.Started.Time, "to", e.Ended.Time, "node", messages.Code(e.Node), "outcome", outcome)
+	return say("report.stated.time", "from", e.Started.Time, "to", e.Ended.Time, "node", messages.Code(e.Clock), "outcome", outcome)
 }
 
 // basis says whom the check trusted, line by line.
