@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"strings"
 
@@ -53,6 +54,7 @@ func (c *Copier) both(ctx context.Context, prefix string, each func(e storage.En
 
 func (c *Copier) extra(name string) {
 	switch {
+	case c.plan.gone[name] != "": // erased by order in the source
 	case c.After != nil && strings.HasPrefix(name, "seals/"):
 		c.plan.only = append(c.plan.only, name) // what else there is of its Seal tells
 	case !c.After.logged(name):
@@ -74,6 +76,13 @@ func (c *Copier) same(ctx context.Context, a, b storage.Entry) error {
 	y, err := nameDigest(ctx, c.To, a.Name)
 	if err == nil && x != y {
 		err = fmt.Errorf("%s, the copy has %s: one of them was changed", x, y)
+	}
+	return err
+}
+
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
 	return err
 }

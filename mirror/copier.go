@@ -40,12 +40,17 @@ type Copier struct {
 	Check   bool                         // read what both have, and compare digests
 	Told    func(files, bytes int64)     // Optional: progress, so far.
 	Problem func(name string, err error) // told of what is damaged, left out, or of one side alone; not called at once
-	After   *Afterwards                  // Optional: what the target's node has made itself.
+	// Ordered, optional, says whether a sealed order bears a tombstone of the source out;
+	// without it nothing leaves the target.
+	Ordered func(ctx context.Context, t *storage.Tombstone) error
+	After   *Afterwards // Optional: what the target's node has made itself.
 
 	ends  map[string]int64 // size of each log's newest checkpoint
 	plan  plan
 	files int64
 	bytes int64
+
+	erasedHere int64
 }
 
 // plan is what the target lacks, in the order of writing. Objects are not in it:
@@ -57,9 +62,12 @@ type plan struct {
 	points  []storage.Entry // checkpoints, by size
 	proofs  []storage.Entry // checkpoints and inclusions of Seals
 	digests map[string]hashing.Digest
-	kept    map[string]bool // Seals that the target has, or gets
-	waits   map[string]bool // queues of which a Seal is left to the next run, and all behind it
-	only    []string        // names below seals/ that only the target has, not judged yet
+	kept    map[string]bool      // Seals that the target has, or gets
+	waits   map[string]bool      // queues of which a Seal is left to the next run, and all behind it
+	tombs   []*storage.Tombstone // of the source
+	gone    map[string]string    // packs that were erased there, and where the rest lies
+	erased  []storage.Entry      // tombstones that the target lacks
+	only    []string             // names below seals/ that only the target has, not judged yet
 }
 
 // Afterwards says from which state of its log on a target has been a node of its
@@ -94,11 +102,14 @@ func (c *Copier) Look(ctx context.Context) error {
 	if err := c.lookLogs(ctx); err != nil {
 		return err
 	}
+	if err := c.lookErased(ctx); err != nil {
+		return err
+	}
 	if err := c.lookSeals(ctx); err != nil {
 		return err
 	}
 	return c.both(ctx, "cases/", func(e storage.Entry, there bool) error {
-		if !there && c.packWanted(e.Name) {
+		if !there && c.plan.gone[e.Name] == "" && c.packWanted(e.Name) {
 			c.plan.packs = append(c.plan.packs, e)
 		}
 		return nil
@@ -122,6 +133,9 @@ func (c *Copier) NewestSeal(queue string) (newest string) {
 
 // Copied is how much Run has written by now: Objects and names, and their bytes.
 func (c *Copier) Copied() (files, bytes int64) { return c.files, c.bytes }
+
+// Erased is how much has left the target.
+func (c *Copier) Erased() int64 { return c.erasedHere }
 
 // packWanted leaves out packs of Seals that are just being made.
 func (c *Copier) packWanted(name string) bool {

@@ -19,7 +19,15 @@
 //     copy short, a Seal that is there has its packs, and a checkpoint its tiles.
 //
 // A crash leaves the first part of that order, each file whole; what is left out
-// is taken by the next run. Nothing is replaced or removed, on either side.
+// is taken by the next run. Nothing is replaced on either side, and nothing is removed but
+// what was erased by order.
+//
+// # What was erased by order
+//
+// What is left of a pack, and the tombstones, are copied behind the packs and before the
+// plans. Last of all the target loses what the source has lost, if Ordered finds a sealed
+// order for it: a file that was removed and a tombstone that was forged take nothing out
+// of a copy.
 //
 // # What is compared
 //

@@ -82,7 +82,7 @@ func (c *Copier) Run(ctx context.Context) error {
 	if err := c.objects(ctx, l); err != nil {
 		return err
 	}
-	for _, step := range [][]storage.Entry{c.plan.packs, c.plan.parts, c.plan.tiles, c.plan.points, c.plan.proofs} {
+	for _, step := range [][]storage.Entry{c.plan.packs, c.plan.erased, c.plan.parts, c.plan.tiles, c.plan.points, c.plan.proofs} {
 		for _, e := range step {
 			in := storage.Incoming{Name: e.Name, Open: func() (io.ReadCloser, error) {
 				f, err := c.From.OpenName(ctx, e.Name)
@@ -99,7 +99,10 @@ func (c *Copier) Run(ctx context.Context) error {
 			}
 		}
 	}
-	return l.flush(ctx)
+	if err := l.flush(ctx); err != nil {
+		return err
+	}
+	return c.erase(ctx)
 }
 
 type sectioned struct {

@@ -143,10 +143,13 @@ func (c *Copier) whole(ctx context.Context, s *sealFiles) (bool, error) {
 	queue, _, _ := strings.Cut(s.id, "-")
 	_, signed := s.parts["statement.dsse.json"]
 	for _, k := range p.Packs {
-		f, err := c.From.OpenName(ctx, k.Name)
+		name := c.packNow(k.Name)
+		f, err := c.From.OpenName(ctx, name)
 		if err == nil {
 			f.Close()
-			c.plan.digests[k.Name] = k.Digest
+			if name == k.Name {
+				c.plan.digests[name] = k.Digest
+			}
 			continue
 		}
 		if signed || !errors.Is(err, fs.ErrNotExist) { // not just being made

@@ -52,8 +52,10 @@ func (k *naming) begin(n *node) error {
 		return nil
 	}
 	var err error
-	k.free, err = shareLock(k.n.path(fileCollecting))
-	return err
+	if k.free, err = shareLock(k.n.path(fileCollecting)); err != nil {
+		return err
+	}
+	return n.still()
 }
 
 // add takes an accepted capture. One outside its Case's scope gets a line of its

@@ -94,7 +94,7 @@ func (c *cli) erase(ctx context.Context, n *node, args []string, o eraseOptions)
 		return err
 	}
 	defer unlock()
-	if err := n.refresh(ctx); err != nil {
+	if err := errors.Join(n.still(), n.refresh(ctx)); err != nil {
 		return err
 	}
 	e := &erasure{c: c, n: n, eraser: eraser, wait: o.wait}

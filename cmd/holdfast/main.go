@@ -145,7 +145,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.postsCmd(), c.coverageCmd(), c.watchCmd())
 	root.AddCommand(c.searchCmd(), c.alertCmd())
 	root.AddCommand(c.caseCmd(), c.noteCmd(), c.custodyCmd(), c.taskCmd())
-	root.AddCommand(c.holdCmd(), c.auditCmd(), c.eraseCmd(), c.locksCmd())
+	root.AddCommand(c.holdCmd(), c.auditCmd(), c.eraseCmd(), c.moveCmd(), c.locksCmd())
 	root.AddCommand(c.nodeCmd(), c.tokenCmd())
 	return root
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/audit"
 	"holdfast/canon"
 	"holdfast/messages"
 	"holdfast/mirror"
@@ -135,13 +136,14 @@ func (c *cli) mirrorOnce(ctx context.Context, n *node, dir string, check bool) e
 	bar := c.progress("mirror")
 	defer bar.done()
 	k := &mirror.Copier{From: n.store, To: to, Check: check, Problem: m.problem, Told: func(_, done int64) { bar.bytes(done, -1) }}
+	k.Ordered = n.auditor(func(audit.Problem) {}).Ordered
 	if err := m.run(ctx, k); err != nil {
 		return m.explain(err)
 	}
 	bar.done()
 	took := time.Since(begun)
 	files, bytes := k.Copied()
-	c.say(map[string]any{"event": "mirrored", "to": dir, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "problems": m.all, "signed": m.unsigned == nil},
+	c.say(map[string]any{"event": "mirrored", "to": dir, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "erased": k.Erased(), "problems": m.all, "signed": m.unsigned == nil},
 		"mirrored  %s  %d files, %d bytes in %.1f s", messages.Visible(dir), files, bytes, took.Seconds())
 	if m.unsigned != nil {
 		fmt.Fprintf(c.errs, "holdfast: the mirror's settings are not signed, so a restore cannot check whom it would trust: %s\n", messages.Visible(m.unsigned.Error()))

@@ -184,7 +184,7 @@ func packedItems(ctx context.Context, store storage.Store, p *holdfast.Plan) ([]
 const maxPacked = 256 << 20
 
 func packed(ctx context.Context, store storage.Store, name string) (map[hashing.Digest][]byte, error) {
-	f, err := store.OpenName(ctx, name)
+	f, _, err := storage.OpenPack(ctx, store, name)
 	if err != nil {
 		return nil, err
 	}

@@ -76,6 +76,9 @@ func (n *node) startSealing(ctx context.Context, unlock func()) (*sealing, error
 }
 
 func (s *sealing) open(ctx context.Context, n *node) error {
+	if err := n.still(); err != nil {
+		return err
+	}
 	signer, err := n.sealSigner(ctx) // it may be long since n was opened
 	if err != nil {
 		return err
