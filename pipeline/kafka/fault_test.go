@@ -105,11 +105,15 @@ func TestEverythingAgain(t *testing.T) {
 		p.rewind(t, 2, pipeline.StageNormalise, pipeline.StagePreserve)
 		end, err := q.End(t.Context(), pipeline.StagePreserve, 0)
 		must(t, err)
+		buried := len(p.dead(t))
 		stop := p.working(t, q)
 		settled(t, q, time.Minute)
 		stop()
 		if now, _ := q.End(t.Context(), pipeline.StagePreserve, 0); now != end {
 			t.Errorf("%d messages were normalised a second time", now-end)
+		}
+		if n := len(p.dead(t)) - buried; n != len(all) { // those that were published twice
+			t.Errorf("%d messages that were only given again are in the dead-letter topic", n-len(all))
 		}
 	})
 	t.Run("Beside", func(t *testing.T) {
@@ -124,6 +128,53 @@ func TestEverythingAgain(t *testing.T) {
 	after := p.once(t, all)
 	if !maps.Equal(before.of, after.of) {
 		t.Error("a capture is in another Seal than before")
+	}
+}
+
+// TestOtherMessage: a stage whose last message is another one by now, or is not there,
+// begins again; so does normalise where what it wrote is another one.
+func TestOtherMessage(t *testing.T) {
+	t.Setenv(brokers, strings.Join(engines.Kafka(t, 1).Brokers, ","))
+	p := place{t.TempDir()}
+	q := p.queue(t, 1)
+	m := captures(t, 10, 100)
+	_, err := q.Publish(t.Context(), nil, m...)
+	must(t, err)
+	must(t, q.Advance(t.Context(), pipeline.Ack{Stage: pipeline.StageNormalise, To: 10}))
+	must(t, q.Advance(t.Context(), pipeline.Ack{Stage: pipeline.StagePreserve, To: 5}))
+	client, prefix := p.raw(t)
+	print := func(s pipeline.Stage, topic string) string {
+		res, err := client.OffsetFetch(t.Context(), &kgo.OffsetFetchRequest{GroupID: prefix + "." + string(s), Topics: map[string][]int{prefix + "." + topic: {0}}})
+		must(t, err)
+		return res.Topics[prefix+"."+topic][0].Metadata
+	}
+	read, wrote, _ := strings.Cut(print(pipeline.StageNormalise, "captured"), " ")
+	other := "00000000000000000000000000000000.00000000"
+	for _, c := range []struct {
+		what   string
+		stage  pipeline.Stage
+		topic  string
+		offset int64
+		print  string
+		want   int64
+	}{
+		{"as it was", pipeline.StagePreserve, "normalised", 5, print(pipeline.StagePreserve, "normalised"), 5},
+		{"by hand", pipeline.StagePreserve, "normalised", 4, "", 4},
+		{"another message", pipeline.StagePreserve, "normalised", 5, other, 0},
+		{"past the end", pipeline.StagePreserve, "normalised", 11, "", 0},
+		{"as it was", pipeline.StageNormalise, "captured", 10, read + " " + wrote, 10},
+		{"another was read", pipeline.StageNormalise, "captured", 10, other + " " + wrote, 0},
+		{"another was written", pipeline.StageNormalise, "captured", 10, read + " 10 " + other, 0},
+		{"what was written is gone", pipeline.StageNormalise, "captured", 10, read + " 11 " + other, 0},
+	} {
+		topic := prefix + "." + c.topic
+		res, err := client.OffsetCommit(t.Context(), &kgo.OffsetCommitRequest{GroupID: prefix + "." + string(c.stage), GenerationID: -1,
+			Topics: map[string][]kgo.OffsetCommit{topic: {{Offset: c.offset, Metadata: c.print}}}})
+		must(t, err)
+		must(t, res.Topics[topic][0].Error)
+		if at, err := q.Position(t.Context(), c.stage, 0); err != nil || at != c.want {
+			t.Errorf("%s, %s: at %d, not %d, %v", c.stage, c.what, at, c.want, err)
+		}
 	}
 }
 
