@@ -43,6 +43,20 @@ type Batch struct {
 	First, Last int64
 	Items       []Item
 	Skipped     []holdfast.Skipped
+	Poisoned    []Poisoned // those of Skipped that cannot be sealed
+}
+
+// Poisoned is a message that was accepted and cannot be sealed.
+type Poisoned struct {
+	Place Place       // among the normalised messages
+	ID    holdfast.ID // as the queue tells it; zeros where that is gone
+	Case  holdfast.ID // "" where the message does not say it, or may say it wrong
+	Err   error       // why
+}
+
+// poisoned says what can be said of a message that is no Item.
+func poisoned(m Message, it Item, err error) Poisoned {
+	return Poisoned{Place: At(m.Partition, m.Position), ID: m.ID, Case: it.Case, Err: err}
 }
 
 // Seal returns the Seal ID of the batch.

@@ -95,7 +95,13 @@ func (c *convoy) ack(k *carried, at int64) error {
 		out = append(out, Message{Body: body})
 	}
 	// It is sealed: that ctx ends now is no reason to forget it.
-	if err := c.p.Queue.Advance(context.WithoutCancel(c.ctx), a, out...); err != nil {
+	ctx := context.WithoutCancel(c.ctx)
+	if c.p.Poison != nil && len(k.batch.Poisoned) > 0 {
+		if err := c.p.Poison(ctx, k.batch.Poisoned); err != nil {
+			return fmt.Errorf("tell of what %s does not seal: %w", k.batch.Seal(), err)
+		}
+	}
+	if err := c.p.Queue.Advance(ctx, a, out...); err != nil {
 		return fmt.Errorf("publish result of %s: %w", k.batch.Seal(), err)
 	}
 	if c.p.Sealed != nil && len(out) > 0 {

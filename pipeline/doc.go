@@ -95,6 +95,7 @@
 // # What is not sealed
 //
 // A message that the queue can no longer give back whole, or that is not of its
-// form, is poison: it is skipped, the plan says so, its bytes are kept, and the
-// log says so. It cannot be sealed, and must not hold up all others.
+// form, is poison: it is skipped, the plan says so, its bytes are kept, the log says
+// so, and whoever runs the stage has a line of custody say so, which is sealed as
+// all are ([Preserve].Poison). It cannot be sealed, and must not hold up all others.
 package pipeline

@@ -33,7 +33,10 @@ type Preserve struct {
 	WindowNow func() time.Duration
 	Flight    int           // batches in flight; 0 means Flight
 	Sealed    func(Outcome) // Optional: told after each ack, in order.
-	Log       *slog.Logger  // Optional.
+	// Poison is told of what a batch could not seal, before the batch is acknowledged,
+	// and again after a crash. Its error stops the stage. Optional.
+	Poison func(context.Context, []Poisoned) error
+	Log    *slog.Logger // Optional.
 }
 
 // Run works until ctx ends or something fails, and returns that error. What was
@@ -180,6 +183,7 @@ func (r *runner) form(ctx context.Context, got []Message) Batch {
 		case err != nil:
 			orDiscard(r.Log).ErrorContext(ctx, "message is poison: it is kept in the queue and not sealed", "position", m.Position, "capture", m.ID, "error", err)
 			b.Skipped = append(b.Skipped, holdfast.Skipped{ID: m.ID, Position: m.Position, Reason: "poison"})
+			b.Poisoned = append(b.Poisoned, poisoned(m, it, err))
 		case r.mem.has(m.ID) || within[m.ID]:
 			b.Skipped = append(b.Skipped, holdfast.Skipped{ID: m.ID, Position: m.Position, Reason: "duplicate"})
 		default:

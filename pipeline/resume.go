@@ -41,6 +41,10 @@ func (r *runner) adopt(ctx context.Context, plan *holdfast.Plan) (Batch, error) 
 		for _, m := range got {
 			if s, ok := skipped[m.Position]; ok && s.ID == m.ID {
 				b.Skipped = append(b.Skipped, s)
+				if s.Reason == "poison" {
+					it, err := m.Item()
+					b.Poisoned = append(b.Poisoned, poisoned(m, it, err))
+				}
 			} else if len(captures) > 0 && captures[0].Position == m.Position && captures[0].ID == m.ID {
 				it, err := m.Item()
 				if err != nil {
