@@ -69,9 +69,9 @@ func (e *Extender) State(now time.Time) State {
 	return st
 }
 
-// Marked says until when the marker is kept, which each pass extends with all else: so
-// whoever opens a store learns at once whether passes are made. There is an alert when
-// less than twice Options.Interval is left, as of now.
+// Marked says until when the marker is kept, which a pass extends last of all, and only
+// where it lost nothing: so whoever opens a store learns at once whether whole passes
+// are made. There is an alert when less than twice Options.Interval is left, as of now.
 func (s *Store) Marked(ctx context.Context, now time.Time) (State, error) {
 	if s.o.Unlocked {
 		return State{Alert: noLock}, nil
@@ -96,21 +96,26 @@ func short(left, interval time.Duration) string {
 	return fmt.Sprintf("the first lock ends in %v, which is less than twice the interval of %v: extending does not keep up", left.Round(time.Second), interval)
 }
 
-// Run makes a pass at once and then one each Options.Interval, until ctx is done. A
-// pass that fails is made again after a hundredth of the interval.
+// Run makes a pass each Options.Interval, the first when the last one of any process is
+// that long ago, until ctx is done. A pass that fails is made again after a hundredth of
+// the interval.
 func (e *Extender) Run(ctx context.Context) error {
+	wait := time.Duration(0)
+	if st, err := e.Store.Marked(ctx, time.Now()); err == nil {
+		wait = max(0, st.Left-(e.Store.o.Retention-e.Store.o.Interval))
+	}
 	for {
-		wait := e.Store.o.Interval
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+		wait = e.Store.o.Interval
 		if _, err := e.Pass(ctx); err != nil && ctx.Err() == nil {
 			e.Store.o.Log.Error("extend the locks of the store", "error", err)
 			wait /= 100
 		} else if st := e.State(time.Now()); err == nil && st.Alert != "" {
 			e.Store.o.Log.Error("locks of the store", "alert", st.Alert)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
 		}
 	}
 }
@@ -152,11 +157,35 @@ func (p *pass) run(ctx context.Context) (err error) {
 	if werr := g.Wait(); werr != nil {
 		return werr
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return p.mark(ctx)
+}
+
+// mark extends the marker: a pass that came here went through all. Where something was
+// lost it is kept too, but for so short that the alert stays.
+func (p *pass) mark(ctx context.Context) error {
+	s := p.e.Store
+	until := p.Begun.Add(s.o.Retention)
+	if p.Lost > 0 {
+		until = p.Begun.Add(2*s.o.Interval - 2*time.Second)
+	}
+	version, r, err := s.lockedAt(ctx, markerKey)
+	if err == nil && r.Until.Before(until) {
+		_, err = s.lengthen(ctx, markerKey, version, until)
+	}
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", markerKey, err)
+	}
+	return nil
 }
 
 // keep extends one key. Only the end of ctx is an error.
 func (p *pass) keep(ctx context.Context, f found) error {
+	if f.rel == markerKey && f.check() == nil {
+		return nil // see mark
+	}
 	if f.lapses(p.ordered) {
 		p.count(func() { p.Skipped++ })
 		return nil

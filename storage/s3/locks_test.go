@@ -133,7 +133,7 @@ func testExtender(t *testing.T, server *engines.S3) {
 	}
 	first, err := e.Pass(t.Context())
 	must(t, err)
-	const all = objectsAndNames + 3 // and the marker, but for what is to be erased
+	const all = objectsAndNames - 1 + 3 // but for the marker and what is to be erased
 	if first.Kept != all || first.Skipped != 1 || first.Lost != 0 {
 		t.Errorf("first pass: %+v", first)
 	}
@@ -161,12 +161,21 @@ func testExtender(t *testing.T, server *engines.S3) {
 		t.Errorf("a pass at once again: %+v", third)
 	}
 
+	cut, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := e.Pass(cut); !errors.Is(err, context.Canceled) {
+		t.Errorf("a pass that is cut short: %v", err)
+	}
+	time.Sleep(2 * time.Second)
 	p.hide(t, "import/kept")
 	p.put(t, "all/2/kept", []byte("written over"))
 	_, err = e.Pass(t.Context())
 	must(t, err)
 	if st := e.State(time.Now()); st.Last.Lost != 2 || !strings.Contains(st.Alert, "2 of ") || len(told) != 2 {
 		t.Errorf("what cannot be kept: %+v, told %q", st, told)
+	}
+	if st, err := s.Marked(t.Context(), time.Now()); err != nil || st.Left > 10500*time.Millisecond || st.Left < 6*time.Second {
+		t.Errorf("a pass that lost something marks the store as kept: %+v, %v", st, err)
 	}
 	for { // what was left out lapses, and only that
 		err := s.Erase(t.Context(), ordered)
