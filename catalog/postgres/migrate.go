@@ -74,7 +74,7 @@ func check(ctx context.Context, db *pgxpool.Pool, o Options) error {
 	stranger := slices.ContainsFunc(have, func(t string) bool { return !slices.Contains(ours, t) })
 	lost := slices.ContainsFunc(ours, func(t string) bool { return !slices.Contains(have, t) })
 	switch {
-	case len(have) == 0:
+	case len(have) == 0 || len(have) == 1 && have[0] == versions: // goose makes its table first
 		return errBlank
 	case slices.Contains(have, "meta") && slices.Contains(have, versions):
 		return checkMeta(ctx, db, o, lost)
@@ -99,10 +99,12 @@ func checkMeta(ctx context.Context, db *pgxpool.Pool, o Options, lost bool) erro
 	switch {
 	case version > newest:
 		return fmt.Errorf("schema %d, this program knows %d: %w", version, newest, catalog.ErrNewer)
-	case err != nil: // a crash came between the schema and its first row
+	case err != nil:
 		return errLost
 	case name != program:
 		return foreign(o)
+	case folding == 0:
+		return errBlank
 	case folding > search.Version:
 		return fmt.Errorf("its words are of version %d, this program folds by %d: %w", folding, search.Version, catalog.ErrNewer)
 	case o.Owner != "" && owner != "" && owner != o.Owner:
@@ -150,7 +152,8 @@ func migrate(ctx context.Context, cfg *pgxpool.Config, o Options, complete bool)
 	if _, err := g.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema to this program's: %w", err)
 	}
-	_, err = db.ExecContext(ctx, `INSERT INTO meta (one, program, owner, folding, complete, rebuild) VALUES (1, $1, $2, $3, $4, '') ON CONFLICT DO NOTHING`, program, o.Owner, search.Version, complete)
+	// A crash before this leaves what is taken for none (errBlank), and has no facts.
+	_, err = db.ExecContext(ctx, `UPDATE meta SET owner = $1, folding = $2, complete = $3 WHERE folding = 0`, o.Owner, search.Version, complete)
 	return err
 }
 

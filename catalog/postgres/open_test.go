@@ -41,7 +41,7 @@ func raw(t *testing.T, pg *engines.PG, o postgres.Options, stmts ...string) {
 // filled makes a catalog of a small World.
 func filled(t *testing.T, pg *engines.PG) (o postgres.Options, w *catalogtest.World, dump string) {
 	t.Helper()
-	o, w = options(pg, t.TempDir()), catalogtest.New(1, 40, 16)
+	o, w = options(pg, t.TempDir()), catalogtest.New(1, 12, 8)
 	o.Owner = "a store"
 	c := create(t, pg, o)
 	if err := w.Straight(t).Give(t.Context(), c); err != nil {
@@ -81,7 +81,8 @@ func testRefuses(t *testing.T, server *engines.PG) {
 		"absent":        {other: func(o *postgres.Options) { o.Schema = "nothing_here" }, want: catalog.ErrRebuild, says: "holdfast rebuild", cured: true},
 		"newer":         {spoil: `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`, want: catalog.ErrNewer, says: "newer holdfast"},
 		"newer words":   {spoil: `UPDATE meta SET folding = 99`, want: catalog.ErrNewer, says: "newer holdfast"},
-		"older words":   {spoil: `UPDATE meta SET folding = 0`, want: catalog.ErrRebuild, says: "holdfast rebuild", cured: true},
+		"unfinished":    {spoil: `UPDATE meta SET folding = 0, complete = false`, want: catalog.ErrRebuild, says: "there is none", cured: true},
+		"older words":   {spoil: `UPDATE meta SET folding = -1`, want: catalog.ErrRebuild, says: "holdfast rebuild", cured: true},
 		"lost table":    {spoil: `DROP TABLE sight`, want: catalog.ErrRebuild, says: "lost tables", cured: true},
 		"lost meta":     {spoil: `DROP TABLE meta`, want: catalog.ErrRebuild, says: "lost tables", cured: true},
 		"empty meta":    {spoil: `DELETE FROM meta`, want: catalog.ErrRebuild, says: "lost tables", cured: true},
@@ -103,8 +104,12 @@ func testRefuses(t *testing.T, server *engines.PG) {
 			if err == nil || d.want != nil && !errors.Is(err, d.want) || d.want == nil && errors.Is(err, catalog.ErrRebuild) || !strings.Contains(err.Error(), d.says) {
 				t.Fatalf("open: %v, %v", c, err)
 			}
-			if c, err := postgres.Create(t.Context(), server.URL, o); err == nil && name != "absent" {
-				t.Fatalf("create: %v", c)
+			c, err = postgres.Create(t.Context(), server.URL, o)
+			if c != nil {
+				c.Close()
+			}
+			if (err == nil) != (name == "absent" || name == "unfinished") {
+				t.Fatalf("create: %v, %v", c, err)
 			}
 			err = postgres.Rebuild(t.Context(), server.URL, o, w.Straight(t).Give)
 			if !d.cured {

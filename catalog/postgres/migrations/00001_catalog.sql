@@ -7,10 +7,11 @@ CREATE TABLE meta (
 	one      integer PRIMARY KEY CHECK (one = 1),
 	program  text    NOT NULL, -- 'holdfast catalog'
 	owner    text    NOT NULL, -- whose store this is of; '' where nobody said
-	folding  integer NOT NULL, -- search.Version of all words
+	folding  integer NOT NULL, -- search.Version of all words; 0: it is being made
 	complete boolean NOT NULL,
 	rebuild  text    NOT NULL  -- random name of the last rebuild
 );
+INSERT INTO meta VALUES (1, 'holdfast catalog', '', 0, false, '');
 
 -- ident has a row for each capture ID that anything was said of. Who writes about an ID
 -- locks its row, so that writers about one ID come one after another.
