@@ -53,6 +53,7 @@ func (h *hold) take(g *generation) {
 	defer h.mu.Unlock()
 	if h.gen == g {
 		h.gen, h.known = nil, false
+		h.run.forget()
 	}
 }
 

@@ -13,8 +13,13 @@ import (
 	"holdfast/pipeline"
 )
 
-// maxRun bounds the bytes that are kept of what a stage has read, ahead and behind.
-const maxRun = 32 << 20
+// Of what was read, ahead and behind, a stage of a partition keeps at most maxRun
+// bytes, and all of them together about maxRuns: a process may own all partitions of
+// four stages. What is not kept is read again.
+const (
+	maxRun  = 32 << 20
+	maxRuns = 256 << 20
+)
 
 // poll is how long a broker holds a question back that it cannot answer yet.
 const poll = 500 * time.Millisecond
@@ -75,7 +80,7 @@ func (q *Queue) receive(ctx context.Context, topic string, a at, after int64, b 
 		if err != nil {
 			return nil, err
 		}
-		run.add(got)
+		run.add(got, max(min(maxRun, maxRuns/(4*q.partitions)), 1<<20))
 		if len(got) == 0 && b.NoWait {
 			return nil, nil
 		}
@@ -164,7 +169,7 @@ type run struct {
 	size int
 }
 
-func (r *run) add(got []entry) {
+func (r *run) add(got []entry, limit int) {
 	if len(got) == 0 {
 		return
 	}
@@ -177,7 +182,7 @@ func (r *run) add(got []entry) {
 	for _, e := range got {
 		r.size += e.size()
 	}
-	for r.size > maxRun && len(r.list) > len(got) {
+	for r.size > limit && len(r.list) > len(got) {
 		r.size -= r.list[0].size()
 		r.list[0] = entry{} // for the collector
 		r.list = r.list[1:]
