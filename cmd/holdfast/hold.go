@@ -32,7 +32,9 @@ func (c *cli) holdCmd() *cobra.Command {
 	cmd.Long = `A hold is a line of custody, and stands in the Case's record: it is sealed, and in
 every bundle of the Case. It protects every capture that belongs to the Case, those
 that were added to it and those still to come too: "holdfast erase" refuses them,
-whoever ordered it. What was erased before is not brought back.`
+whoever ordered it. What was erased before is not brought back. In a bucket each pack
+and Object of the Case gets the legal hold of S3 too; what is sealed later gets it
+from the next "hold" or "holdfast locks".`
 	cmd.Flags().StringVar(&reason, "reason", "", "who wants it and why, for the custody")
 	return cmd
 }
@@ -58,7 +60,11 @@ func (c *cli) hold(ctx context.Context, n *node, name string, on bool, reason st
 			return err
 		}
 	}
-	c.say(map[string]any{"event": "hold", "case": cs.Name, "case_id": cs.ID, "hold": on, "changed": cs.Record.Hold != on}, "hold     %s  %s", map[bool]string{true: "on", false: "off"}[on], messages.Visible(cs.Name))
+	keys, err := n.lockCase(ctx, cs, on)
+	if err != nil {
+		return err
+	}
+	c.say(map[string]any{"event": "hold", "locked": keys, "case": cs.Name, "case_id": cs.ID, "hold": on, "changed": cs.Record.Hold != on}, "hold     %s  %s", map[bool]string{true: "on", false: "off"}[on], messages.Visible(cs.Name))
 	return nil
 }
 

@@ -53,6 +53,9 @@ func (c *cli) locks(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
+	if err := n.lockHeld(ctx); err != nil {
+		return err
+	}
 	st := e.State(time.Now())
 	c.say(map[string]any{"event": "locks", "kept": p.Kept, "extended": p.Extended, "lapsing": p.Skipped, "lost": p.Lost, "earliest": stamp(p.Least), "alert": st.Alert},
 		"locks    %d kept, %d of them for longer now; %d to be erased; %d could not be kept; nothing can be removed before %s", p.Kept, p.Extended, p.Skipped, p.Lost, stamp(p.Least))

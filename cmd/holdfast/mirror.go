@@ -37,6 +37,10 @@ func (c *cli) mirrorCmd() *cobra.Command {
 			if (o.to == "") == (o.forget == "") || o.watch < 0 {
 				return usageError("give --to DIR or --forget DIR, one of them")
 			}
+			if kindOf(o.to) == kindS3 {
+				return usageError("--to: a mirror is a directory (DIR or file:DIR), which a restore reads; one in a bucket is not built: `holdfast move` takes the node's own store there, and a bucket's own replication, versions and locks included, copies that")
+			}
+			o.to = strings.TrimPrefix(o.to, kindFile+":")
 			n, err := c.open(cmd.Context())
 			if err != nil {
 				return err
