@@ -49,7 +49,7 @@ func New(o Options) *Metrics {
 		Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10, 20, 40, 60, 120, 300}})
 	m.up = m.desc("engine_up", "1: the engine (queue, store, catalog) answered and can do its work; 0: not.", "engine")
 	m.lag = m.desc("stage_lag", "Messages that a stage has before it, by partition. Absent where that cannot be read.", "stage", "partition")
-	m.due = m.desc("tasks_due", "Tasks that are due and that nobody holds.")
+	m.due = m.desc("tasks_due", "Tasks that are due and that nobody holds; of a shared queue counted up to 10,000.")
 	m.held = m.desc("tasks_held", "Tasks under a lease.")
 	m.oldest = m.desc("task_oldest_due_seconds", "Since when the Task is due that has been longest and that nobody holds.")
 	m.reg.MustRegister(m.sealSeconds, &asking{[]*prometheus.Desc{m.up}, m.ups},

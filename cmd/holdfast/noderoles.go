@@ -204,6 +204,21 @@ func (w *worker) ready() error {
 // backlog counts the Tasks that are due.
 func (n *node) backlog(ctx context.Context) (b metrics.Backlog, err error) {
 	now := time.Now()
+	count := func(t pipeline.Task) {
+		if b.Due++; !t.Due.IsZero() {
+			b.Oldest = max(b.Oldest, now.Sub(t.Due))
+		}
+	}
+	if q, ok := n.engine.(dueQueue); ok {
+		due, held, err := q.Waiting(ctx, maxDue)
+		for _, t := range due {
+			if !isWatched(t) {
+				count(t)
+			}
+		}
+		b.Held = held
+		return b, err
+	}
 	for t, err := range n.waiting(ctx) {
 		switch {
 		case err != nil:
@@ -211,14 +226,19 @@ func (n *node) backlog(ctx context.Context) (b metrics.Backlog, err error) {
 		case t.Lease.Until.After(now):
 			b.Held++
 		case !t.Due.After(now) && !isWatched(t):
-			b.Due++
-			if !t.Due.IsZero() {
-				b.Oldest = max(b.Oldest, now.Sub(t.Due))
-			}
+			count(t)
 		}
 	}
 	return b, nil
 }
+
+// dueQueue is a queue of so many Tasks that not all are read to count those that are due.
+type dueQueue interface {
+	Waiting(ctx context.Context, limit int) (due []pipeline.Task, held int64, err error)
+}
+
+// maxDue is how many due Tasks are counted at most.
+const maxDue = 10_000
 
 // alertsHere refuses what needs a queue of the node's own.
 func (n *node) alertsHere() error {

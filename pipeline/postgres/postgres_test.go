@@ -37,6 +37,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("Rotten", rotten)
 	t.Run("LostAnswer", lostAnswer)
 	t.Run("Locks", locks)
+	t.Run("Waiting", waiting)
 	t.Run("Restart", func(t *testing.T) { restart(t, p) })
 	t.Run("Gone", func(t *testing.T) { gone(t, p) }) // the last
 }
@@ -347,4 +348,23 @@ func locks(t *testing.T) {
 	unlock, err = b.Lock(t.Context(), "x")
 	must(t, err)
 	unlock()
+}
+
+func waiting(t *testing.T) {
+	q := opened(t, postgres.Options{})
+	at := func(d time.Duration) pipeline.Task {
+		return pipeline.Task{ID: holdfast.NewID(), Source: "https://a/", Case: holdfast.NewID(), Due: time.Now().Add(d)}
+	}
+	late, held, older, newer := at(time.Hour), at(-3*time.Hour), at(-2*time.Hour), at(-time.Hour)
+	_, err := q.AddTasks(t.Context(), late, held, newer, older)
+	must(t, err)
+	_, err = q.Take(t.Context(), pipeline.Want{IDs: []holdfast.ID{held.ID}})
+	must(t, err)
+	due, n, err := q.Waiting(t.Context(), 9)
+	if err != nil || n != 1 || len(due) != 2 || due[0].ID != older.ID || due[1].ID != newer.ID {
+		t.Fatalf("due %+v, %d held: %v", due, n, err)
+	}
+	if due, _, err = q.Waiting(t.Context(), 1); err != nil || len(due) != 1 {
+		t.Fatalf("due %+v: %v", due, err)
+	}
 }

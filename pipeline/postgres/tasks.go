@@ -210,3 +210,24 @@ func (q *Tasks) Tasks(ctx context.Context, after holdfast.ID, limit int) ([]pipe
 	}
 	return out, nil
 }
+
+// Waiting returns the Tasks that are due and that nobody holds, those due longest
+// first, at most limit of them, and how many are held. It takes none.
+func (q *Tasks) Waiting(ctx context.Context, limit int) (due []pipeline.Task, held int64, err error) {
+	err = q.do(ctx, true, func(t *tx) error {
+		due = due[:0]
+		now := t.now.UnixMilli()
+		got, err := collect(t, `SELECT `+taskColumns+` FROM tasks WHERE due <= $1 AND until <= $1 ORDER BY due, id LIMIT $2`, now, limit)
+		if err != nil {
+			return err
+		}
+		for _, k := range got {
+			due = append(due, k.Task)
+		}
+		return t.QueryRow(t.ctx, `SELECT count(*) FROM tasks WHERE until > $1`, now).Scan(&held)
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("count tasks: %w", err)
+	}
+	return due, held, nil
+}
