@@ -26,6 +26,7 @@ type Metrics struct {
 	sealSeconds                     prometheus.Histogram
 	lastSealed                      prometheus.Gauge
 	up, lag, due, held, oldest      *prometheus.Desc
+	lockLeft, lockAlert             *prometheus.Desc
 
 	mu     sync.Mutex
 	probes []*probe
@@ -52,6 +53,8 @@ func New(o Options) *Metrics {
 	m.due = m.desc("tasks_due", "Tasks that are due and that nobody holds; of a shared queue counted up to 10,000.")
 	m.held = m.desc("tasks_held", "Tasks under a lease.")
 	m.oldest = m.desc("task_oldest_due_seconds", "Since when the Task is due that has been longest and that nobody holds.")
+	m.lockLeft = m.desc("lock_left_seconds", "For how long nobody can remove what lies in the bucket, by its marker, which each pass keeps as all else.")
+	m.lockAlert = m.desc("lock_alert", "1: less than two intervals are left, so locks are not made longer as they should be; 0: all is well.")
 	m.reg.MustRegister(m.sealSeconds, &asking{[]*prometheus.Desc{m.up}, m.ups},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.named("data_free_bytes", "Free bytes where the node's directory lies; -1: not known.")}, func() float64 { return free(o.Data) }))
 	return m

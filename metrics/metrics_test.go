@@ -50,6 +50,7 @@ func TestShown(t *testing.T) {
 	m.Backlog(func(context.Context) (metrics.Backlog, error) {
 		return metrics.Backlog{Due: 4, Held: 1, Oldest: time.Minute}, nil
 	})
+	m.Locks(func(context.Context) (time.Duration, bool, error) { return time.Hour, false, nil })
 	var draining error
 	s := httptest.NewServer(m.Handler(func() error { return draining }))
 	defer s.Close()
