@@ -166,7 +166,7 @@ func (s *settings) sameEngines(asked engineURLs) error {
 		if where == "" {
 			where = "the one in the data directory"
 		}
-		return usageError("--%s (HOLDFAST_%s) is not the %s of this node, which is %s: leave it away; `holdfast move` takes a node to another", f.name, strings.ToUpper(f.name), f.name, where)
+		return usageError("--%s (HOLDFAST_%s) is not the %s of this node, which is %s: leave it away; `holdfast node move` takes a node to another queue or catalog, `holdfast move` to another store", f.name, strings.ToUpper(f.name), f.name, where)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func (c *cli) nodeCmd() *cobra.Command {
-	return group("node", "Work as a process of its own: a stage, all of them, or the API", "holdfast node all --metrics 127.0.0.1:9464", append(c.nodeRoleCmds(), c.nodeAPICmd())...)
+	return group("node", "Work as a process of its own: a stage, all of them, or the API", "holdfast node all --metrics 127.0.0.1:9464", append(c.nodeRoleCmds(), c.nodeAPICmd(), c.nodeMoveCmd())...)
 }
 
 // apiOptions are the flags of `node api`.

@@ -204,6 +204,9 @@ func (r *restoring) read(ctx context.Context) (err error) {
 	b, err := r.nodeFile(fileSettings)
 	if err == nil {
 		r.set, err = parseSettings(b)
+		if err == nil {
+			r.set.Engines = nil // the restored node has all in its directory
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("the mirror was never whole, and does not say whose it is: its store can be read, but no node be made of it: %w", err)
