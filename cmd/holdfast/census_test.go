@@ -19,6 +19,7 @@ type census struct {
 	seals    int
 	captures int
 	events   int
+	large    map[string]string // digest of an Object that is in no pack of its Seal → capture ID
 }
 
 // countStore reads every plan and finds each planned Manifest, by its digest,
@@ -37,7 +38,7 @@ func countStore(t *testing.T, data string) census {
 
 // storeCensus is countStore with what is wrong, or not there yet.
 func storeCensus(data string) (c census, wrong []error) {
-	c = census{plans: map[string]int{}}
+	c = census{plans: map[string]int{}, large: map[string]string{}}
 	dirs, err := filepath.Glob(filepath.Join(data, "store", "seals", "*"))
 	if err != nil {
 		return c, []error{err}
@@ -79,17 +80,25 @@ func (c *census) seal(store, dir string) error {
 	}
 	for _, m := range plan.Captures {
 		c.plans[m.ID]++
-		if err := c.manifest(m.ID, packed[strings.TrimPrefix(m.Manifest, "sha256:")]); err != nil {
+		if err := c.manifest(m.ID, strings.TrimPrefix(m.Manifest, "sha256:"), packed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *census) manifest(id string, b []byte) error {
-	var m struct{ ID, Kind string }
-	if err := json.Unmarshal(b, &m); err != nil || m.ID != id {
+func (c *census) manifest(id, digest string, packed map[string][]byte) error {
+	var m struct {
+		ID, Kind string
+		Objects  []struct{ Digest string }
+	}
+	if err := json.Unmarshal(packed[digest], &m); err != nil || m.ID != id {
 		return fmt.Errorf("manifest of %s: it is of %q: %v", id, m.ID, err)
+	}
+	for _, o := range m.Objects {
+		if hex := strings.TrimPrefix(o.Digest, "sha256:"); packed[hex] == nil {
+			c.large[hex] = id
+		}
 	}
 	if m.Kind == "event" {
 		c.events++

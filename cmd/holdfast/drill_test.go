@@ -446,14 +446,15 @@ func (d *drill) states() map[string]string {
 // count fetches what the bucket holds, past the faults, and counts plans and Manifests.
 func (d *drill) count() (census, []error) {
 	d.t.Helper()
-	to := filepath.Join(d.dir, "counted", "store")
+	to, kept := filepath.Join(d.dir, "counted", "store"), map[string]bool{}
 	b := d.bucket()
 	for o := range b.ListObjects(d.t.Context(), drillBucket, minio.ListObjectsOptions{Prefix: drillPrefix + "/", Recursive: true}) {
 		if o.Err != nil {
 			d.t.Fatal(o.Err)
 		}
 		name := strings.TrimPrefix(o.Key, drillPrefix+"/")
-		if strings.HasPrefix(name, "objects/") {
+		if hex, ok := strings.CutPrefix(name, "objects/sha256/"); ok {
+			kept[hex[strings.IndexByte(hex, '/')+1:]] = true
 			continue
 		}
 		file := filepath.Join(to, filepath.FromSlash(name))
@@ -464,7 +465,13 @@ func (d *drill) count() (census, []error) {
 			d.t.Fatal(err)
 		}
 	}
-	return storeCensus(filepath.Dir(to))
+	c, wrong := storeCensus(filepath.Dir(to))
+	for hex, id := range c.large {
+		if !kept[hex] {
+			wrong = append(wrong, fmt.Errorf("object %s of capture %s is not in the bucket", hex, id))
+		}
+	}
+	return c, wrong
 }
 
 // rebuilt: the catalog says what a fold over the store says.

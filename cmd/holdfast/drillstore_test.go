@@ -29,6 +29,9 @@ func (d *drill) under(faults []fault) {
 			d.more(20, 2*time.Minute)
 			c := d.settle(3 * time.Minute)
 			d.rebuilt()
+			if said := d.lastHalt.Swap(nil); said != nil {
+				t.Logf("the last that could not said: %.600s", *said)
+			}
 			t.Logf("%v; %d captures accepted meanwhile, %d halts; the store has %d Seals with %d captures and %d events",
 				time.Since(began).Round(time.Second), d.accepted.count()-before, d.halted.Load()-halts, c.seals, c.captures, c.events)
 		})
@@ -48,7 +51,9 @@ var storeFaults = []fault{
 	{"none", func(*drill) {}},
 	{"store refuses", storeMeets(servers.Refuse, 1)},
 	{"store refuses now and then", storeMeets(servers.Refuse, 4)},
-	{"store answers 500", storeMeets(servers.Broken, 3)},
+	{"store answers 500", storeMeets(servers.Broken, 1)},
+	{"store answers 500 to writes", storeMeets(servers.Writes500, 1)},
+	{"store answers 500 now and then", storeMeets(servers.Broken, 3)},
 	{"store loses answers", storeMeets(servers.LostAnswer, 3)},
 	{"store gives wrong bytes", storeMeets(servers.WrongBytes, 3)},
 	{"store cuts answers", storeMeets(servers.Cut, 3)},

@@ -22,6 +22,7 @@ const (
 	Refuse     Fault = "refuse"      // the connection is closed without an answer; the server heard nothing
 	Slow       Fault = "slow"        // each request waits for Delay first
 	Broken     Fault = "500"         // InternalError; the server heard nothing
+	Writes500  Fault = "writes 500"  // as Broken, to writes alone: whoever only asks sees nothing
 	Full       Fault = "full"        // a write: XMinioStorageFull, 507
 	LostAnswer Fault = "lost answer" // a write is carried out and the connection closed instead of an answer
 	WrongBytes Fault = "wrong bytes" // a read: one byte in the middle is another, with the same headers
@@ -118,7 +119,7 @@ func (f *FaultyS3) meets(method string) (Fault, time.Duration) {
 	switch f.fault {
 	case None:
 		return None, 0
-	case Full, LostAnswer:
+	case Writes500, Full, LostAnswer:
 		if !write {
 			return None, 0
 		}
@@ -147,7 +148,7 @@ func (f *FaultyS3) serve(w http.ResponseWriter, r *http.Request, next http.Handl
 	switch fault {
 	case Refuse:
 		panic(http.ErrAbortHandler)
-	case Broken:
+	case Broken, Writes500:
 		refuse(w, r, http.StatusInternalServerError, "InternalError", "We encountered an internal error, please try again.")
 		return
 	case Full:

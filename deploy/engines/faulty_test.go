@@ -50,6 +50,8 @@ func TestFaulty(t *testing.T) {
 		{Refuse, "PUT", "no answer", 0, 1, false},
 		{Broken, "GET", "InternalError", 500, 1, false},
 		{Broken, "PUT", "InternalError", 500, 1, false},
+		{Writes500, "GET", "what was kept", 200, 0, false},
+		{Writes500, "PUT", "InternalError", 500, 1, false},
 		{Full, "GET", "what was kept", 200, 0, false},
 		{Full, "PUT", "XMinioStorageFull", 507, 1, false},
 		{LostAnswer, "PUT", "no answer", 0, 1, true},
