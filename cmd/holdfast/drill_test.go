@@ -130,6 +130,12 @@ func (d *drill) begin(nodes int) {
 	for i := range nodes {
 		d.addNode(i, urls)
 	}
+	for i := range nodes {
+		for k := range i { // what one has sealed counts with the other
+			d.join(i, k)
+			d.join(k, i)
+		}
+	}
 	t.Cleanup(d.keep)
 }
 
@@ -173,7 +179,7 @@ func (d *drill) addNode(i int, tsa [2]string) {
 	args := []string{"init", "--training", "--label", fmt.Sprintf("drill-%d", i),
 		"--store", "s3://" + drillBucket + "/" + drillPrefix + "?endpoint=" + url.QueryEscape(d.s3.Endpoint) + "&region=" + d.s3.Region}
 	if d.kafka != nil {
-		args = append(args, "--queue", "kafka://"+strings.Join(d.kafka.Brokers, ",")+"/"+drillPrefix, "--catalog", d.pg.URL)
+		args = append(args, "--queue", "kafka://"+strings.Join(d.kafka.Brokers, ",")+"/"+drillPrefix+"?partitions=2", "--catalog", d.pg.URL)
 	}
 	if i > 0 {
 		args = append(args, "--join", d.storeID())
@@ -182,6 +188,13 @@ func (d *drill) addNode(i int, tsa [2]string) {
 	for k, name := range []string{"alpha", "beta"} {
 		d.must(i, "authority", "add", name, tsa[k], "--operator", "TRAINING "+name, "--roots", filepath.Join(d.dir, name, "roots.pem"))
 	}
+}
+
+// join has node i trust node k.
+func (d *drill) join(i, k int) {
+	file := filepath.Join(d.dir, fmt.Sprintf("policy-%d-%d.json", i, k))
+	d.must(k, "policy", "export", file)
+	d.must(i, "policy", "join", file)
 }
 
 // storeID is what the first node has written down of the store.

@@ -111,11 +111,15 @@ func storeKilled(d *drill) {
 // the store, one after the other, until one gets through all that it had to write.
 func sealingKilled(d *drill) {
 	d.quiet()
+	var others []*process
 	for _, p := range d.roles { // else another seals
-		p.drain()
+		if p.name == "preserve" {
+			p.drain()
+		} else {
+			others = append(others, p)
+		}
 	}
-	nodes := len(d.roles)
-	d.roles = nil
+	d.roles = others
 	kills := 0
 	for n := 1; ; n++ {
 		more := d.start("accepter", 0, "accepter", d.data[0], "drill-a")
@@ -138,8 +142,10 @@ func sealingKilled(d *drill) {
 			break
 		}
 	}
-	for i := range nodes {
-		d.role(i, "all")
+	if d.kafka != nil {
+		for i := range d.data {
+			d.role(i, "preserve")
+		}
 	}
 	d.accepts(0, "drill-a")
 }
@@ -149,7 +155,7 @@ func (d *drill) sealer() *process {
 	if d.kafka == nil {
 		return d.start("seal", 0, d.bin, "seal", "--wait", "1m")
 	}
-	return d.start("seal", 0, d.bin, "node", "all")
+	return d.start("preserve", 0, d.bin, "node", "preserve")
 }
 
 // allSealed: nothing that the catalog knows is open.
