@@ -156,8 +156,9 @@ type Sharer interface {
 	// Share calls run for each partition that this process is given, at once, with
 	// a ctx that ends when it is taken away; run must then return soon, and what
 	// it returns then does not count. Share returns when ctx ends (with its cause),
-	// or with what the first run returned whose partition was not taken away; but
-	// after ErrStale or ErrUnavailable run is called again. Nobody else gets a partition before run has returned, unless this process shows no
+	// with nil if a run did, or with an error of run where it ends with one for every
+	// partition that this process has; after ErrStale or ErrUnavailable, and while
+	// other partitions go on, run is called again. Nobody else gets a partition before run has returned, unless this process shows no
 	// sign of life; what it does then is ErrStale.
 	//
 	// The embedded queue gives partition 0 to everybody who asks: there, files

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -248,6 +249,50 @@ func header(r kgo.Record, name string) string {
 		}
 	}
 	return ""
+}
+
+// TestOneFails: a partition that cannot go on is tried again and takes no other away;
+// where all fail, Share says so.
+func TestOneFails(t *testing.T) {
+	t.Setenv(brokers, strings.Join(engines.Kafka(t, 1).Brokers, ","))
+	q := place{t.TempDir()}.queue(t, 2)
+	bad, all := errors.New("contradicted"), make(chan struct{})
+	var zero, one atomic.Int32
+	ended := make(chan error, 1)
+	go func() {
+		ended <- q.Share(t.Context(), pipeline.StagePreserve, func(ctx context.Context, partition int) error {
+			if partition == 0 {
+				zero.Add(1)
+				return bad
+			}
+			one.Add(1)
+			select {
+			case <-all:
+				return bad
+			case <-ctx.Done():
+				return nil
+			}
+		})
+	}()
+	for end := time.Now().Add(30 * time.Second); zero.Load() < 4 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	}
+	select {
+	case err := <-ended:
+		t.Fatalf("one of two fails, and share ended: %v", err)
+	default:
+	}
+	if zero.Load() < 4 || one.Load() != 1 {
+		t.Errorf("the one that fails was tried %d times, the other begun %d times", zero.Load(), one.Load())
+	}
+	close(all)
+	select {
+	case err := <-ended:
+		if err != bad {
+			t.Errorf("share ended with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("all fail, and share goes on")
+	}
 }
 
 // TestPoison: what is no message, what is of another form, and what is not what was

@@ -32,7 +32,7 @@ func (q *Queue) Share(ctx context.Context, s pipeline.Stage, run func(ctx contex
 	if err != nil {
 		return fmt.Errorf("share %s: %w", s, err)
 	}
-	m := &member{q: q, stage: s, run: run, ended: cancel, topic: q.o.topic(topic)}
+	m := &member{q: q, stage: s, run: run, ended: cancel, topic: q.o.topic(topic), failing: map[int]error{}}
 	defer m.at.Wait()
 	defer g.Close() // waits for the runs
 	for {
@@ -40,7 +40,7 @@ func (q *Queue) Share(ctx context.Context, s pipeline.Stage, run func(ctx contex
 		switch {
 		case ctx.Err() != nil:
 			if cause := context.Cause(ctx); !errors.Is(cause, errDone) {
-				return m.result(cause)
+				return cause
 			}
 			return nil
 		case errors.Is(err, kgo.SASLAuthenticationFailed), errors.Is(err, kgo.GroupAuthorizationFailed), errors.Is(err, kgo.TopicAuthorizationFailed):
@@ -65,20 +65,41 @@ type member struct {
 	ended context.CancelCauseFunc
 
 	at sync.WaitGroup
+
+	mu      sync.Mutex
+	held    int           // partitions
+	failing map[int]error // those of them whose run has ended with an error, and again soon
 }
 
-func (m *member) result(cause error) error { return cause }
+// fails reports whether every partition fails. Where others go on, one that does is
+// tried again and holds none of them up: to leave the group for its sake would take
+// all away, each time, on all nodes.
+func (m *member) fails(partition int, err error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failing[partition] = err
+	return len(m.failing) == m.held
+}
+
+func (m *member) works(partition int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.failing, partition)
+}
 
 func (m *member) begin(ctx context.Context, gen *kgo.Generation) {
 	var all []int
 	for _, p := range gen.Assignments[m.topic] {
-		all = append(all, p.ID)
+		if m.q.known(p.ID) == nil { // else partitions were added: nothing is ever published there
+			all = append(all, p.ID)
+		}
 	}
+	m.mu.Lock()
+	m.held = len(all)
+	clear(m.failing)
+	m.mu.Unlock()
 	m.q.o.Log.InfoContext(ctx, "partitions are given", "stage", m.stage, "partitions", all, "generation", gen.ID)
 	for _, p := range all {
-		if m.q.known(p) != nil {
-			continue // partitions were added: nothing is ever published there
-		}
 		m.at.Add(1)
 		gen.Start(func(over context.Context) {
 			defer m.at.Done()
@@ -107,22 +128,31 @@ func (m *member) hold(ctx, over context.Context, gen *kgo.Generation, partition 
 	h.run.forget()
 	h.give(g)
 	defer h.take(g)
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 30*time.Second) {
+		begun := time.Now()
+		lasts := time.AfterFunc(10*time.Second, func() { m.works(partition) })
 		err := m.run(ctx, partition)
+		lasts.Stop()
+		again := errors.Is(err, pipeline.ErrStale) || errors.Is(err, pipeline.ErrUnavailable)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case errors.Is(err, pipeline.ErrStale), errors.Is(err, pipeline.ErrUnavailable):
-			m.q.o.Log.WarnContext(ctx, "it is begun again", "stage", m.stage, "partition", partition, "err", err)
-			h.give(g) // ask for the position again
-			if sleep(ctx, pause) != nil {
-				return
-			}
 		case err == nil:
 			m.ended(errDone)
 			return
-		default:
+		case again:
+			m.q.o.Log.WarnContext(ctx, "it is begun again", "stage", m.stage, "partition", partition, "err", err)
+		case m.fails(partition, err):
 			m.ended(err)
+			return
+		default:
+			m.q.o.Log.ErrorContext(ctx, "a partition stands still; it is tried again, and the others go on", "stage", m.stage, "partition", partition, "err", err)
+		}
+		if time.Since(begun) > time.Minute {
+			pause = 100 * time.Millisecond
+		}
+		h.give(g) // ask for the position again
+		if sleep(ctx, pause) != nil {
 			return
 		}
 	}
