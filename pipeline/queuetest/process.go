@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -105,8 +106,16 @@ func consume(ctx context.Context, q Queue, n int64) error {
 
 type process struct {
 	*exec.Cmd
-	out heard
-	err bytes.Buffer
+	out    heard
+	err    bytes.Buffer
+	exited chan struct{} // closed when it has ended, with ended
+	ended  error
+}
+
+// Wait may be called more than once.
+func (p *process) Wait() error {
+	<-p.exited
+	return p.ended
 }
 
 // heard is what a child has printed; first is closed when there is something. The
@@ -129,10 +138,13 @@ func (p *process) kill(t *testing.T, within time.Duration) {
 	t.Helper()
 	select {
 	case <-p.out.first:
+	case <-p.exited:
 	case <-time.After(20 * time.Second):
 	}
 	time.Sleep(rand.N(within))
-	must(t, p.Process.Kill())
+	if err := p.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
+		must(t, err)
+	}
 	p.Wait()
 	if p.err.Len() > 0 {
 		t.Fatalf("child: %s", p.err.String())
@@ -141,10 +153,14 @@ func (p *process) kill(t *testing.T, within time.Duration) {
 
 func start(t *testing.T, what string, n int, dir string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(os.Args[0]), out: heard{first: make(chan struct{})}}
+	p := &process{Cmd: exec.Command(os.Args[0]), out: heard{first: make(chan struct{})}, exited: make(chan struct{})}
 	p.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", role, what, n, dir))
 	p.Stdout, p.Stderr = &p.out, &p.err
 	must(t, p.Start())
+	go func() {
+		defer close(p.exited)
+		p.ended = p.Cmd.Wait()
+	}()
 	return p
 }
 
