@@ -36,8 +36,12 @@ type Store interface {
 	storage.ObjectLister
 }
 
-// Log is one log whose mirror lies in the store.
-type Log struct{ Origin, VKey string }
+// Log is one log whose mirror lies in the store, or may: another node's, which works on
+// the same store or does not.
+type Log struct {
+	Origin, VKey string
+	Other        bool
+}
 
 // State is how far an audit is. Its members are for who keeps it in a file.
 type State struct {

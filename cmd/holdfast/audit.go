@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,10 +158,10 @@ func (n *node) auditor(problem func(audit.Problem)) *audit.Auditor {
 			return err == nil && cp.State == pipeline.StateSealed
 		}}
 	for _, p := range n.trust.Policy().Nodes {
-		if p.Name == n.set.Name || n.set.node().IsFormer(p.Name) {
-			a.Logs = append(a.Logs, audit.Log{Origin: p.Log.Origin, VKey: p.Log.Key})
-		}
+		mine := p.Name == n.set.Name || n.set.node().IsFormer(p.Name)
+		a.Logs = append(a.Logs, audit.Log{Origin: p.Log.Origin, VKey: p.Log.Key, Other: !mine})
 	}
+	slices.SortFunc(a.Logs, func(x, y audit.Log) int { return strings.Compare(x.Origin, y.Origin) }) // who goes on goes by their names
 	return a
 }
 
