@@ -121,33 +121,32 @@ func testImportRefuses(t *testing.T, s storage.Store) {
 // finds the last finds all.
 func testImportOrder(t *testing.T, s storage.Store) {
 	i := importer(t, s)
+	name := func(n int) string { return fmt.Sprintf("n/%02d", n) }
 	var in []storage.Incoming
-	for n := range 40 {
-		in = append(in, incoming("", fmt.Sprintf("object %d", n)), incoming(fmt.Sprintf("n/%d", n), fmt.Sprint(n)))
+	for n := range 20 {
+		in = append(in, incoming("", "object of "+name(n)), incoming(name(n), "x"))
 	}
-	in[3].Open = func() (io.ReadCloser, error) { time.Sleep(50 * time.Millisecond); return incoming("x", "1").Open() }
+	gate, begun := make(chan struct{}), make(chan struct{})
+	open := in[5].Open // of name(2)
+	in[5].Open = func() (io.ReadCloser, error) { close(begun); <-gate; return open() }
 	done := make(chan error)
 	go func() { _, err := i.Import(t.Context(), in); done <- err }()
-	for ended := false; !ended; {
-		select {
-		case err := <-done:
-			if ended = true; err != nil {
-				t.Fatal(err)
-			}
-		default:
-		}
-		for n := 39; n >= 0; n-- {
-			if _, err := s.ReadName(t.Context(), fmt.Sprintf("n/%d", n), 9); errors.Is(err, fs.ErrNotExist) {
-				continue
-			} else if err != nil {
-				t.Fatal(err)
-			}
-			for ; n >= 0; n-- {
-				wantName(t, s, fmt.Sprintf("n/%d", n), fmt.Sprint(n))
-				b := fmt.Sprintf("object %d", n)
-				wantObject(t, s, hashing.Of([]byte(b)), []byte(b))
+	<-begun
+	for range 10 {
+		time.Sleep(20 * time.Millisecond)
+		for n := 2; n < 20; n++ {
+			if _, err := s.ReadName(t.Context(), name(n), 9); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s is there before %s: %v", name(n), name(2), err)
 			}
 		}
+	}
+	close(gate)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		wantName(t, s, name(n), "x")
+		wantObject(t, s, hashing.Of([]byte("object of "+name(n))), []byte("object of "+name(n)))
 	}
 }
 
