@@ -14,9 +14,8 @@ import (
 // accepted capture is in exactly one Seal with its quorum, by plans and Manifests counted
 // in the bucket, and the catalog equals what a fold over the store gives.
 //
-// Not brought in here yet: two of three brokers gone, authorities down, a partition that
-// changes hands in mid-batch, everything delivered twice, processes killed at random, and
-// the faults of the store beside a scaled queue (TestDrillStore has those on an embedded one).
+// Not brought in here yet: two of three brokers gone, a partition that changes hands in
+// mid-batch, everything delivered twice, processes killed at random, and the faults of the store beside a scaled queue (TestDrillStore has those on an embedded one).
 func TestDrill(t *testing.T) {
 	d := newDrill(t, 2)
 	d.work()
@@ -37,6 +36,7 @@ var faults = []fault{
 	{"broker killed and restarted", brokerKilled},
 	{"leader moved", leaderMoved},
 	{"database killed and restarted", databaseKilled},
+	{"authorities down", authoritiesDown},
 }
 
 // leader is the broker (0 is the first) that leads a partition.
@@ -80,5 +80,26 @@ func databaseKilled(d *drill) {
 		time.Sleep(3 * time.Second)
 		d.pg.Restart(d.t)
 		d.more(5, time.Minute)
+	}
+}
+
+// authoritiesDown: what is accepted is signed, in the log and acknowledged, and told as
+// signed; it is sealed when they are there again. No partition stands still meanwhile.
+func authoritiesDown(d *drill) {
+	for _, a := range d.tsa {
+		a.down.Store(true)
+	}
+	d.more(30, time.Minute)
+	d.until("captures are told as signed", 2*time.Minute, func() bool {
+		signed := 0
+		for _, s := range d.states() {
+			if s == "signed" {
+				signed++
+			}
+		}
+		return signed >= 20
+	})
+	for _, a := range d.tsa {
+		a.down.Store(false)
 	}
 }
