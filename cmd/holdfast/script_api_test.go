@@ -34,7 +34,12 @@ func cmdDoor(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd := exec.Command("holdfast", append([]string{"node", "api", "-v", "--listen", "127.0.0.1:0"}, args[2:]...)...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = append(os.Environ(), "HOLDFAST_DATA="+ts.Getenv("HOLDFAST_DATA"), "HOLDFAST_BROWSER="+ts.Getenv("HOLDFAST_BROWSER"))
+	cmd.Env = os.Environ()
+	for _, k := range []string{"HOLDFAST_DATA", "HOLDFAST_BROWSER", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD"} {
+		if v := ts.Getenv(k); v != "" {
+			cmd.Env = append(cmd.Env, k+"="+v)
+		}
+	}
 	log, err := os.OpenFile(ts.MkAbs("door.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
 	cmd.Stderr = log

@@ -43,10 +43,11 @@ func TestScaled(t *testing.T) {
 			}
 			return err
 		},
-		Cmds: judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
+		Condition: func(cond string) (bool, error) { return cond == "chromium" && chromium() != "", nil },
+		Cmds: apiCommands(judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
 			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually,
-		})),
+		}))),
 	})
 }
 
