@@ -15,7 +15,8 @@ import (
 // in the bucket, and the catalog equals what a fold over the store gives.
 //
 // Not brought in here yet: two of three brokers gone, a partition that changes hands in
-// mid-batch, everything delivered twice, processes killed at random, and the faults of the store beside a scaled queue (TestDrillStore has those on an embedded one).
+// mid-batch, everything delivered twice, processes killed at random, and the faults of the
+// store beside a scaled queue (TestDrillStore has those on an embedded one).
 func TestDrill(t *testing.T) {
 	d := newDrill(t, 2)
 	d.work()
