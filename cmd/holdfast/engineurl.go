@@ -42,7 +42,7 @@ type engineFlag struct {
 
 func (e *engineURLs) flags() []engineFlag {
 	return []engineFlag{
-		{"queue", []string{kindSQLite, kindKafka}, &e.Queue, "where the queue lies, when `init` makes the node: sqlite:PATH or kafka://HOST,…/PREFIX (or HOLDFAST_QUEUE)"},
+		{"queue", []string{kindSQLite, kindKafka}, &e.Queue, "where the queue lies, when init makes the node: sqlite:PATH or kafka://HOST,…/PREFIX (or HOLDFAST_QUEUE)"},
 		{"store", []string{kindFile, kindS3}, &e.Store, "where the store lies: file:PATH or s3://BUCKET/PREFIX?endpoint=URL (or HOLDFAST_STORE)"},
 		{"catalog", []string{kindSQLite, kindPostgres}, &e.Catalog, "where the catalog lies: sqlite:PATH or postgres://USER@HOST/DATABASE (or HOLDFAST_CATALOG)"},
 	}

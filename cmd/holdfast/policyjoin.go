@@ -17,7 +17,8 @@ import (
 )
 
 // fileColleagues holds the Policy entries of the other nodes of the office, as a person
-// has given them. Lost, their Seals are shown as signed, and `policy join` is said again.
+// has given them. Lost, a rebuilt catalog shows their Seals as pending, with the reason, and
+// `policy join` is said again.
 const fileColleagues = "colleagues.json"
 
 func (c *cli) policyJoinCmd() *cobra.Command {
