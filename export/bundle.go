@@ -47,9 +47,6 @@ func write(ctx context.Context, dst Target, o Options, dry bool) (*Summary, erro
 		seals: make(map[string]*seal), nodes: make(map[string]*holdfast.PolicyNode), certs: make(map[hashing.Digest]*x509.Certificate),
 		tsas: make(map[hashing.Digest]tsa), trees: make(map[string]map[int64]hashing.Digest),
 	}
-	if w.Erased == nil {
-		w.Erased = func(*holdfast.Manifest, holdfast.Object) string { return "" }
-	}
 	w.zip.done, w.zip.maxList = o.Progress, o.maxExport
 	w.anchors = anchors(o.Policy, o.Certificates)
 	for _, step := range []func(context.Context) error{

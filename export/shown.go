@@ -89,7 +89,7 @@ func (w *writer) plan(ctx context.Context, m *holdfast.Manifest) (*shown, error)
 		return cmp.Or(strings.Compare(a.object.Name, b.object.Name), cmp.Compare(a.slice.Offset, b.slice.Offset))
 	})
 	for _, o := range m.Objects {
-		if why := w.Erased(m, o); why != "" {
+		if why := w.erased(m, o); why != "" {
 			p.withheld[o.Name] = why
 			continue
 		}
@@ -108,7 +108,7 @@ func (w *writer) plan(ctx context.Context, m *holdfast.Manifest) (*shown, error)
 	}
 	p.slices = slices.DeleteFunc(p.slices, func(s shownSlice) bool {
 		secret := m.Object(s.object.Name + secretSuffix)
-		return w.Erased(m, s.object) != "" || secret != nil && w.Erased(m, *secret) != ""
+		return w.erased(m, s.object) != "" || secret != nil && w.erased(m, *secret) != ""
 	})
 	p.secrets(m)
 	return p, nil
@@ -208,4 +208,12 @@ func (w *writer) secret(ctx context.Context, m *holdfast.Manifest, of holdfast.O
 		return nil, fmt.Errorf("read secret of %s: %w", of.Name, err)
 	}
 	return secret.Bytes(), nil
+}
+
+// erased asks Options.Erased, where there is one.
+func (w *writer) erased(m *holdfast.Manifest, o holdfast.Object) string {
+	if w.Erased == nil {
+		return ""
+	}
+	return w.Erased(m, o)
 }

@@ -150,6 +150,27 @@ func (s *server) signal(sig syscall.Signal) {
 	}
 }
 
+// pause stops the server, and returns when each of its threads stands: until then one
+// may still answer.
+func (s *server) pause() {
+	s.signal(syscall.SIGSTOP)
+	for begun := time.Now(); !s.stands() && time.Since(begun) < 5*time.Second; {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (s *server) stands() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	for _, name := range threads {
+		b, err := os.ReadFile(name)
+		_, state, ok := strings.Cut(string(b), ") ") // behind the program's name
+		if err == nil && ok && !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
+}
+
 // await asks until the server answers, it ends, or two minutes are over.
 func (s *server) await(ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)

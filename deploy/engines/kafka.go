@@ -222,7 +222,7 @@ func (k *KafkaCluster) Kill(i int) { k.servers[i].end(syscall.SIGKILL) }
 func (k *KafkaCluster) Stop(i int) { k.servers[i].end(syscall.SIGTERM) }
 
 // Pause makes broker i hang, with the connections that it has.
-func (k *KafkaCluster) Pause(i int) { k.servers[i].signal(syscall.SIGSTOP) }
+func (k *KafkaCluster) Pause(i int) { k.servers[i].pause() }
 
 // Resume ends Pause.
 func (k *KafkaCluster) Resume(i int) { k.servers[i].signal(syscall.SIGCONT) }

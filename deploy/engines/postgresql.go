@@ -87,7 +87,7 @@ func (p *PG) Kill() { p.s.end(syscall.SIGQUIT) }
 func (p *PG) Stop() { p.s.end(syscall.SIGINT) }
 
 // Pause makes the server hang (its first process: who is connected still has his own).
-func (p *PG) Pause() { p.s.signal(syscall.SIGSTOP) }
+func (p *PG) Pause() { p.s.pause() }
 
 // Resume ends Pause.
 func (p *PG) Resume() { p.s.signal(syscall.SIGCONT) }

@@ -108,7 +108,7 @@ func (s *S3) TLS(t testing.TB) *tls.Config { return trusting(t, s.CA) }
 func (s *S3) Kill() { s.s.end(syscall.SIGKILL) }
 
 // Pause makes the server hang, with the connections that it has.
-func (s *S3) Pause() { s.s.signal(syscall.SIGSTOP) }
+func (s *S3) Pause() { s.s.pause() }
 
 // Resume ends Pause.
 func (s *S3) Resume() { s.s.signal(syscall.SIGCONT) }
