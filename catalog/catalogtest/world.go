@@ -26,6 +26,7 @@ type World struct {
 	lines    []int64
 	exhibits []int
 	clock    time.Time
+	pageAt   holdfast.Time // of the newest page
 	channels []*channel
 	said     []saying
 	spoken   uint64
