@@ -55,7 +55,7 @@ type QuorumOptions struct {
 	// Optional, default 1 s.
 	Pause time.Duration
 	// Retry and MaxRetry bound the back-off of an authority that failed.
-	// Optional, defaults 1 s and 5 min.
+	// Optional, defaults 1 s and 1 min.
 	Retry, MaxRetry time.Duration
 	Log             *slog.Logger // Optional.
 }
@@ -78,6 +78,7 @@ type Quorum struct {
 	closed bool
 	asked  []Authority
 	turns  map[string]*turn // before each public authority
+	back   chan struct{}    // has one once an authority that was down has answered
 }
 
 // outage is what is remembered of an authority that failed last time.
@@ -99,7 +100,7 @@ func NewQuorum(o QuorumOptions) (*Quorum, error) {
 		o.Retry = time.Second
 	}
 	if o.MaxRetry == 0 {
-		o.MaxRetry = 5 * time.Minute
+		o.MaxRetry = time.Minute
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -107,7 +108,7 @@ func NewQuorum(o QuorumOptions) (*Quorum, error) {
 	if o.Pause == 0 {
 		o.Pause = time.Second
 	}
-	q := &Quorum{o: o, down: make(map[string]*outage), turns: make(map[string]*turn), asked: o.Authorities}
+	q := &Quorum{o: o, down: make(map[string]*outage), turns: make(map[string]*turn), asked: o.Authorities, back: make(chan struct{}, 1)}
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 	q.newest = q.readNewest()
 	return q, nil
@@ -378,7 +379,10 @@ func (q *Quorum) note(name string, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if err == nil {
-		delete(q.down, name)
+		if q.down[name] != nil {
+			delete(q.down, name)
+			signal(q.back)
+		}
 		return
 	}
 	o := q.down[name]
@@ -388,6 +392,19 @@ func (q *Quorum) note(name string, err error) {
 		q.down[name] = o
 	}
 	o.why, o.next = reason(name, err), time.Now().Add(o.wait.NextBackOff())
+}
+
+// due is when the first authority that is down may be asked again, of those that may be
+// after the given time, and whether there is one.
+func (q *Quorum) due(after time.Time) (at time.Time, down bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, a := range q.asked {
+		if o := q.down[a.Name]; o != nil && o.next.After(after) && (!down || o.next.Before(at)) {
+			at, down = o.next, true
+		}
+	}
+	return at, down
 }
 
 // reason says why an authority's token is missing, with its name once.

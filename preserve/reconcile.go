@@ -77,10 +77,7 @@ func (r *Reconciler) Wake() {
 }
 
 func (r *Reconciler) stir() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	signal(r.wake)
 }
 
 func (r *Reconciler) init() {
@@ -90,7 +87,8 @@ func (r *Reconciler) init() {
 }
 
 // Run reconciles until ctx is done, and returns its error. Passes that help
-// nothing come ever more rarely.
+// nothing come ever more rarely, but for one at once when an authority that was down
+// answers again: it is asked within its own back-off ([QuorumOptions]).
 func (r *Reconciler) Run(ctx context.Context) error {
 	r.mu.Lock()
 	r.init()
@@ -113,12 +111,51 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		if len(p.Sealed) > 0 {
 			wait.Reset()
 		}
+		if err := r.idle(ctx, wait.NextBackOff(), p.Signed); err != nil {
+			return err
+		}
+	}
+}
+
+// idle waits for the next pass. One of the Seals without a quorum asks each time that an
+// authority which is down may be asked again, however long ago the passes began to help
+// nothing: where captures no longer flow nobody else would. The first answer after an
+// outage ends the wait.
+func (r *Reconciler) idle(ctx context.Context, d time.Duration, signed []string) error {
+	over := time.After(d)
+	var asked time.Time // for whom the Seal had no question, the next pass has
+	for {
+		var ask <-chan time.Time
+		at, down := r.Quorum.due(asked)
+		if down && len(signed) > 0 {
+			ask = time.After(time.Until(at))
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-r.wake:
-		case <-time.After(wait.NextBackOff()):
+			return nil
+		case <-r.Quorum.back:
+			return nil
+		case <-over:
+			return nil
+		case <-ask:
+			asked = at
+			var p Pass
+			if err := r.step(ctx, signed[0], &p); err != nil {
+				return err
+			}
+			if len(p.Signed) == 0 {
+				return nil
+			}
 		}
+	}
+}
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -129,28 +166,36 @@ func (r *Reconciler) Pass(ctx context.Context) (p Pass, err error) {
 	seals := slices.Sorted(maps.Keys(r.todo))
 	r.mu.Unlock()
 	for _, seal := range seals {
-		o, err := r.one(ctx, seal)
-		if err != nil && ctx.Err() != nil {
+		if err := r.step(ctx, seal, &p); err != nil {
 			return p, err
-		}
-		switch {
-		case err != nil:
-			p.Bad = append(p.Bad, seal)
-			r.logger().ErrorContext(ctx, "seal not reconciled", "seal", seal, "err", err)
-		case o.State == StateSealed:
-			p.Sealed = append(p.Sealed, seal)
-			r.done(seal)
-		case o.State == StateSigned && o.void(): // published as that; nothing helps
-			r.done(seal)
-		case o.State == StateSigned:
-			p.Signed = append(p.Signed, seal)
-		case o.Seal == "": // every position was skipped: there is nothing to seal
-			r.done(seal)
-		default:
-			p.Unfinished = append(p.Unfinished, seal)
 		}
 	}
 	return p, nil
+}
+
+// step looks at one Seal. An error means that ctx is done.
+func (r *Reconciler) step(ctx context.Context, seal string, p *Pass) error {
+	o, err := r.one(ctx, seal)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	switch {
+	case err != nil:
+		p.Bad = append(p.Bad, seal)
+		r.logger().ErrorContext(ctx, "seal not reconciled", "seal", seal, "err", err)
+	case o.State == StateSealed:
+		p.Sealed = append(p.Sealed, seal)
+		r.done(seal)
+	case o.State == StateSigned && o.void(): // published as that; nothing helps
+		r.done(seal)
+	case o.State == StateSigned:
+		p.Signed = append(p.Signed, seal)
+	case o.Seal == "": // every position was skipped: there is nothing to seal
+		r.done(seal)
+	default:
+		p.Unfinished = append(p.Unfinished, seal)
+	}
+	return nil
 }
 
 func (r *Reconciler) done(seal string) {

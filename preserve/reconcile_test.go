@@ -79,6 +79,38 @@ func TestReconcilerFindsSignedSeals(t *testing.T) {
 	}
 }
 
+// After an outage, and with nothing flowing that would ask, the first answer has all that
+// waits sealed, however rare the passes had become. A second authority that is back later
+// counts in the same way.
+func TestReconcilerSealsWhenAnAuthorityIsBack(t *testing.T) {
+	t.Parallel()
+	alpha, beta := sealtest.NewAuthority(t, "alpha", sealtest.ServerError), sealtest.NewAuthority(t, "beta", sealtest.ServerError)
+	n := sealtest.NewNode(t, sealtest.NodeOptions{Authorities: []*sealtest.Authority{alpha, beta}})
+	signed := []string{sign(t, n, 0), sign(t, n, 2), sign(t, n, 4)}
+	r, published := reconciler(n)
+	r.Retry, r.MaxRetry = time.Hour, time.Hour
+	for _, s := range signed {
+		r.Add(s)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	time.Sleep(500 * time.Millisecond) // the passes that were asked for are over
+	alpha.SetMode()
+	time.Sleep(500 * time.Millisecond)
+	alpha.SetMode(sealtest.ServerError)
+	beta.SetMode()
+	for end := time.Now().Add(20 * time.Second); len(published()) < len(signed) && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if got := published(); len(got) != len(signed) {
+		t.Errorf("published %d of %d", len(got), len(signed))
+	}
+}
+
 func TestReconcilerRepeatsWhatWasNotPublished(t *testing.T) {
 	t.Parallel()
 	n, away := down(t)
