@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path"
@@ -127,7 +129,7 @@ func cmdTSA(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs("tsa-" + name)
 	var line string
 	var err error
-	for range 3 { // an address that was let go of may have become a stranger's for a moment
+	for range 3 { // where a system has one loopback address, it may be a stranger's for a moment
 		if line, err = serveTSA(ts, name, addr, dir, pidFile, args[2:]); err == nil {
 			break
 		}
@@ -172,8 +174,14 @@ func stopProcess(ts *testscript.TestScript, pidFile string) {
 	ts.Fatalf("process %d does not end on an interrupt", pid)
 }
 
+// freeAddress is one that stays free while nobody listens there: on a loopback address of
+// its own, as ports of 127.0.0.1 that were let go of become those of other tests' servers.
 func freeAddress(ts *testscript.TestScript) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ip := netip.AddrFrom4([4]byte{127, 1 + byte(rand.IntN(250)), byte(rand.IntN(256)), 1 + byte(rand.IntN(250))})
+	l, err := net.Listen("tcp", netip.AddrPortFrom(ip, 0).String())
+	if err != nil { // a system with 127.0.0.1 alone
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	ts.Check(err)
 	defer l.Close()
 	return l.Addr().String()
