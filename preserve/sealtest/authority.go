@@ -99,6 +99,9 @@ func NewAuthority(t testing.TB, operator string, modes ...Mode) *Authority {
 	return a
 }
 
+// Handler answers as the server does, for tests that carry HTTP in the process.
+func (a *Authority) Handler() http.Handler { return http.HandlerFunc(a.serve) }
+
 // SetMode replaces all modes from the next request on; none: right again.
 func (a *Authority) SetMode(modes ...Mode) {
 	a.mu.Lock()

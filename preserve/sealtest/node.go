@@ -1,6 +1,7 @@
 package sealtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -32,6 +33,9 @@ type NodeOptions struct {
 	Store       func(preserve.Store) preserve.Store // wraps the node's store, to make writes fail
 	Unpinned    bool                                // the Policy begins without authorities
 	Offline     bool                                // no authority is asked
+	HTTP        http.RoundTripper                   // carries the questions; default: the network
+	Retry       time.Duration                       // first back-off of an authority that failed; default 20 ms
+	MaxRetry    time.Duration                       // and its longest; default 100 ms
 }
 
 // Node is everything that seals, in one directory, as a training node: store,
@@ -155,9 +159,9 @@ func (n *Node) wire() error {
 	n.Quorum, err = preserve.NewQuorum(preserve.QuorumOptions{
 		Authorities: asked,
 		Own:         &preserve.Authority{Name: preserve.OwnName, Operator: "sealtest", Roots: []*x509.Certificate{own.Root()}, Issue: own.Issue},
-		Client:      &preserve.Client{HTTP: &http.Client{}, Timeout: n.o.Wait},
+		Client:      &preserve.Client{HTTP: &http.Client{Transport: n.o.HTTP}, Timeout: n.o.Wait},
 		Trust:       n.Trust, Store: n.Store, Wait: n.o.Wait, Offline: n.o.Offline, Newest: filepath.Join(n.Dir, "newest.tst"),
-		Retry: 20 * time.Millisecond, MaxRetry: 100 * time.Millisecond, Clock: n.tellClock,
+		Retry: cmp.Or(n.o.Retry, 20*time.Millisecond), MaxRetry: cmp.Or(n.o.MaxRetry, 100*time.Millisecond), Clock: n.tellClock,
 	})
 	if err != nil {
 		return err
