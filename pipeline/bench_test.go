@@ -18,6 +18,8 @@ func (nothing) Find(context.Context, string, int, int64) (*holdfast.Plan, error)
 
 func (nothing) Newest(context.Context, string, int, int) ([]*holdfast.Plan, error) { return nil, nil }
 
+func (nothing) Unfinished(context.Context, string, int) ([]*holdfast.Plan, error) { return nil, nil }
+
 func (nothing) Plan(_ context.Context, b pipeline.Batch) (*holdfast.Plan, error) {
 	p := &holdfast.Plan{First: b.First, Last: b.Last, Seal: b.Seal(), Planned: holdfast.At(time.Now())}
 	for _, it := range b.Items {

@@ -76,6 +76,10 @@ type Planner interface {
 	// Newest returns the plans of a partition, newest first, until count of
 	// them and all of the last hour are there.
 	Newest(ctx context.Context, queue string, partition, count int) ([]*holdfast.Plan, error)
+
+	// Unfinished returns the plans of a partition that have captures and no proof
+	// of inclusion, oldest first.
+	Unfinished(ctx context.Context, queue string, partition int) ([]*holdfast.Plan, error)
 }
 
 // Carrier carries plans out. Carry is called for several batches at once.

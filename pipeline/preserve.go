@@ -23,6 +23,7 @@ type Preserve struct {
 	Queue interface {
 		Consumer
 		Identifier
+		Announcer
 	}
 	Plans     Planner
 	Carrier   Carrier
@@ -105,7 +106,10 @@ func (r *runner) start(ctx context.Context) (err error) {
 	if r.at, err = r.Queue.Position(ctx, StagePreserve, r.Partition); err != nil {
 		return err
 	}
-	return r.remember(ctx)
+	if err = r.remember(ctx); err != nil {
+		return err
+	}
+	return r.finish(ctx)
 }
 
 // remember loads the IDs of the newest plans, of former names first.

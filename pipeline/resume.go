@@ -99,5 +99,8 @@ func (r *runner) redraw(ctx context.Context) error {
 	}
 	orDiscard(r.Log).WarnContext(ctx, "the store holds plans that this queue does not know: it is an older copy and gets a new name", "old", r.id.Queue, "new", id.Queue)
 	r.id, r.lapsed = id, false
-	return r.remember(ctx)
+	if err = r.remember(ctx); err != nil {
+		return err
+	}
+	return r.finish(ctx)
 }

@@ -124,6 +124,20 @@ func (s *sealer) Newest(ctx context.Context, queue string, partition, count int)
 	return out, nil
 }
 
+func (s *sealer) Unfinished(ctx context.Context, queue string, partition int) (out []*holdfast.Plan, err error) {
+	all, err := s.Newest(ctx, queue, partition, 0)
+	for _, p := range slices.Backward(all) {
+		_, err := s.store.ReadName(ctx, "seals/"+p.Seal+"/proof", holdfast.MaxDocument)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err != nil && len(p.Captures) > 0 {
+			out = append(out, p)
+		}
+	}
+	return out, err
+}
+
 func (s *sealer) Plan(ctx context.Context, b pipeline.Batch) (*holdfast.Plan, error) {
 	s.mu.Lock()
 	s.plans = append(s.plans, planned{time.Now(), b})

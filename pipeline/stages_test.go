@@ -31,6 +31,7 @@ type queue interface {
 	pipeline.Publisher
 	pipeline.Consumer
 	pipeline.Identifier
+	pipeline.Announcer
 }
 
 func (c crasher) Publish(ctx context.Context, m *pipeline.Move, msg ...pipeline.Message) ([]pipeline.Place, error) {

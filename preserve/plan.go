@@ -157,6 +157,49 @@ func choose(p *holdfast.Plan, items []Item) ([]item, error) {
 	return chosen, nil
 }
 
+// Unfinished returns the plans of a partition that have captures and whose Seals have no
+// proof of inclusion, oldest first. It lists the names of all the partition's Seals.
+func Unfinished(ctx context.Context, store PartReader, queue string, partition int) ([]*holdfast.Plan, error) {
+	prefix := fmt.Sprintf("seals/%s-%d-", queue, partition)
+	var plans []*holdfast.Plan
+	names, of := make(map[string]bool), ""
+	last := func() error {
+		if !names[partPlan] || included(names) {
+			return nil
+		}
+		p, err := readPlan(ctx, store, of)
+		if err == nil && len(p.Captures) > 0 {
+			plans = append(plans, p)
+		}
+		return err
+	}
+	for e, err := range store.List(ctx, prefix) { // sorted, so what is of one Seal comes together
+		if err != nil {
+			return nil, fmt.Errorf("list seals of queue %s: %w", queue, err)
+		}
+		seal, part, _ := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
+		if seal != of {
+			if err := last(); err != nil {
+				return nil, err
+			}
+			clear(names)
+			of = seal
+		}
+		names[part] = true
+	}
+	return plans, last()
+}
+
+// included reports whether the parts of a Seal have its place in a log.
+func included(names map[string]bool) bool {
+	for part := range names {
+		if strings.HasPrefix(part, "inclusion/") && wanted(part, names) {
+			return true
+		}
+	}
+	return false
+}
+
 // Newest returns the plans of a partition, newest first, until count of them
 // and all of the last hour are there. It lists the names of all Seals.
 func Newest(ctx context.Context, store PartReader, queue string, partition, count int) ([]*holdfast.Plan, error) {

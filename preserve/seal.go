@@ -229,10 +229,8 @@ func (s *Sealer) samePack(ctx context.Context, planned holdfast.Pack) error {
 
 // logged puts the signature into the log, unless a proof is there already.
 func (s *Sealer) logged(ctx context.Context, seal string, names map[string]bool, st *signed) error {
-	for part := range names {
-		if strings.HasPrefix(part, "inclusion/") && wanted(part, names) {
-			return nil
-		}
+	if included(names) {
+		return nil
 	}
 	e, err := s.o.Tlog.Append(ctx, st.envelope.Leaf(st.spki))
 	if err != nil {

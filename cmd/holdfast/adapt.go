@@ -38,6 +38,10 @@ func (p *planner) Newest(ctx context.Context, queue string, partition, count int
 	return preserve.Newest(ctx, p.store, queue, partition, count)
 }
 
+func (p *planner) Unfinished(ctx context.Context, queue string, partition int) ([]*holdfast.Plan, error) {
+	return preserve.Unfinished(ctx, p.store, queue, partition)
+}
+
 type carrier struct{ sealer *preserve.Sealer }
 
 func (c *carrier) Carry(ctx context.Context, p *holdfast.Plan, b pipeline.Batch) (pipeline.Outcome, error) {

@@ -144,6 +144,10 @@ func (p parts) Newest(ctx context.Context, queue string, partition, count int) (
 	return preserve.Newest(ctx, p.store, queue, partition, count)
 }
 
+func (p parts) Unfinished(ctx context.Context, queue string, partition int) ([]*holdfast.Plan, error) {
+	return preserve.Unfinished(ctx, p.store, queue, partition)
+}
+
 func (p parts) Carry(ctx context.Context, plan *holdfast.Plan, b pipeline.Batch) (pipeline.Outcome, error) {
 	if err := p.know(); err != nil {
 		return pipeline.Outcome{}, err

@@ -1,0 +1,93 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"holdfast"
+)
+
+// finish carries out what was planned under former names of the queue and never came to
+// its inclusion. Nobody else does: who looks for a plan looks under the present name. And
+// what such a plan holds is skipped from now on as sealed already, so it must be. The
+// messages are there, since preserve has not moved past them, but their positions may be
+// others by now (brokers that lost the end of a log): they are found by their IDs.
+//
+// It runs before anything is planned under the present name, and a crash leaves the stage
+// where it is: so it runs again. Several may do it at once, as they may carry any plan out.
+func (r *runner) finish(ctx context.Context) error {
+	for i := len(r.id.Former) - 1; i >= 0; i-- {
+		plans, err := r.Plans.Unfinished(ctx, r.id.Former[i], r.Partition)
+		if err != nil {
+			return err
+		}
+		for _, p := range plans {
+			if err := r.finishOne(ctx, p); err != nil {
+				return fmt.Errorf("finish plan %s, of a former name of the queue: %w", p.Seal, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
+	b, err := r.find(ctx, p)
+	if err != nil {
+		return err
+	}
+	if len(b.Items) == 0 { // the copy of a queue that was put back is older: its node knows what is lost
+		orDiscard(r.Log).WarnContext(ctx, "a plan of a former name of the queue is not carried out: the queue has nothing of it any more", "seal", p.Seal, "captures", len(p.Captures))
+		return nil
+	}
+	o, err := r.Carrier.Carry(ctx, p, b)
+	if err != nil {
+		return err
+	}
+	body, err := o.Encode()
+	if err != nil {
+		return err
+	}
+	if err := r.Queue.Announce(context.WithoutCancel(ctx), Message{Body: body}); err != nil {
+		return err
+	}
+	r.mem.add(p, p.Planned.Time)
+	if r.Sealed != nil {
+		r.Sealed(o)
+	}
+	return nil
+}
+
+// find makes the batch of a plan of the messages that have its IDs, each at the position
+// that the plan gives it. It reads what preserve has before it, as far as need be.
+func (r *runner) find(ctx context.Context, p *holdfast.Plan) (Batch, error) {
+	b := Batch{Queue: p.Queue, Partition: p.Partition, First: p.First, Last: p.Last, Skipped: p.Skipped}
+	items := make(map[holdfast.ID]Item, len(p.Captures))
+	for _, c := range p.Captures {
+		items[c.ID] = Item{}
+	}
+	for at, left := r.at, len(p.Captures); left > 0; {
+		got, err := r.Queue.Receive(ctx, StagePreserve, r.Partition, at, Bounds{NoWait: true})
+		if err != nil {
+			return b, err
+		}
+		if len(got) == 0 {
+			break
+		}
+		for _, m := range got {
+			at = m.Position
+			if it, ok := items[m.ID]; !ok || it.Manifest != nil {
+				continue
+			}
+			if it, err := m.Item(); err == nil {
+				items[m.ID], left = it, left-1
+			}
+		}
+	}
+	for _, c := range p.Captures {
+		if it := items[c.ID]; it.Manifest != nil {
+			it.Position = c.Position
+			b.Items = append(b.Items, it)
+		}
+	}
+	return b, nil
+}
