@@ -74,9 +74,21 @@ func (q *Queue) try(ctx context.Context, limit time.Duration, f func(context.Con
 	case context.Cause(ctx) != nil:
 		return context.Cause(ctx)
 	case transient(err):
-		return fmt.Errorf("%w: %w", pipeline.ErrUnavailable, err)
+		return fmt.Errorf("%w: %s: %w", pipeline.ErrUnavailable, lacks(err), err)
 	}
 	return err
+}
+
+// lacks says what a queue that cannot do it now lacks, for who has to see to it: by
+// itself Kafka says no more than that a time is over, or a connection refused.
+func lacks(err error) string {
+	switch {
+	case errors.Is(err, kgo.NotEnoughReplicas), errors.Is(err, kgo.NotEnoughReplicasAfterAppend), errors.Is(err, kgo.RequestTimedOut):
+		return "too few brokers are up to have what is written, bring back those that are down"
+	case errors.Is(err, protocol.ErrNoLeader), errors.Is(err, kgo.LeaderNotAvailable), errors.Is(err, kgo.BrokerNotAvailable):
+		return "too few brokers are up for a partition to have a leader, bring back those that are down"
+	}
+	return "a broker that is needed does not answer, bring back those that are down"
 }
 
 // over reports whether ctx has ended, or is about to: connections end with it, and

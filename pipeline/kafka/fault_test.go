@@ -53,7 +53,7 @@ func TestBrokersDie(t *testing.T) {
 	c.Kill(1)
 	c.Kill(2)
 	time.Sleep(time.Second)
-	if _, err := short.Publish(t.Context(), nil, captures(t, 20, 100)...); !errors.Is(err, pipeline.ErrUnavailable) {
+	if _, err := short.Publish(t.Context(), nil, captures(t, 20, 100)...); !errors.Is(err, pipeline.ErrUnavailable) || !strings.Contains(err.Error(), "bring back those that are down") {
 		t.Errorf("publish with one broker of three: %v", err)
 	}
 	if err := short.Ping(t.Context()); !errors.Is(err, pipeline.ErrUnavailable) {
