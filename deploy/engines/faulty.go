@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,14 +40,16 @@ type FaultyS3 struct {
 	delay time.Duration
 	seen  int
 	done  int
-	write step
+	next  step
 }
 
-// step is what happens at one write.
+// step is what happens at one request.
 type step struct {
-	left    int // writes until then; 0 is never
+	left    int // of those that match, until then; 0 is never
+	match   func(*http.Request) bool
 	carried bool
-	do      func()
+	answer  bool // else who asked is told nothing
+	do      func(*http.Request)
 }
 
 // Faulty puts itself before a server that talks plain HTTP (MinIO).
@@ -88,18 +91,29 @@ func (f *FaultyS3) SetSlow(fault Fault, every int, delay time.Duration) {
 func (f *FaultyS3) AtWrite(n int, carried bool, do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.write = step{n, carried, do}
+	f.next = step{left: n, match: writes, carried: carried, do: func(*http.Request) { do() }}
+}
+
+func writes(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
+
+// AtName has do called at the next write of a key that ends so, once the server has
+// carried it out and before it is answered. The answer then goes to who asked, if he
+// is there to read it. Only once, as AtWrite, whose place it takes.
+func (f *FaultyS3) AtName(suffix string, do func(*http.Request)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next = step{left: 1, match: func(r *http.Request) bool { return writes(r) && strings.HasSuffix(r.URL.Path, suffix) }, carried: true, answer: true, do: do}
 }
 
 // reached is the step that this request has come to.
-func (f *FaultyS3) reached(method string) (s step) {
+func (f *FaultyS3) reached(r *http.Request) (s step) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.write.left == 0 || method != http.MethodPut && method != http.MethodPost {
+	if f.next.left == 0 || !f.next.match(r) {
 		return s
 	}
-	if f.write.left--; f.write.left == 0 {
-		s, f.write = f.write, step{}
+	if f.next.left--; f.next.left == 0 {
+		s, f.next = f.next, step{}
 	}
 	return s
 }
@@ -137,11 +151,16 @@ func (f *FaultyS3) meets(method string) (Fault, time.Duration) {
 }
 
 func (f *FaultyS3) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if s := f.reached(r.Method); s.do != nil {
-		if s.carried {
+	if s := f.reached(r); s.do != nil {
+		switch {
+		case s.answer: // it is short, so it leaves when this function is left
+			next.ServeHTTP(w, r)
+			s.do(r)
+			return
+		case s.carried:
 			next.ServeHTTP(discard{http.Header{}}, r)
 		}
-		s.do()
+		s.do(r)
 		panic(http.ErrAbortHandler) // who asked is not there any more
 	}
 	fault, delay := f.meets(r.Method)

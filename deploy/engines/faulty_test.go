@@ -101,4 +101,12 @@ func TestFaulty(t *testing.T) {
 			t.Errorf("carried %v: called after %d writes, %d in all", carried, called-1, len(wrote))
 		}
 	}
+	wrote = nil
+	f.AtName("/k", func(r *http.Request) { wrote = append(wrote, r.RemoteAddr) })
+	if answer, status := ask("PUT", "new bytes"); answer != "" || status != 200 || len(wrote) != 2 || wrote[0] != "new bytes" || !strings.HasPrefix(wrote[1], "127.0.0.1:") {
+		t.Errorf("a write of that name: %q, %d, written %q", answer, status, wrote)
+	}
+	if _, status := ask("PUT", "more"); status != 200 || len(wrote) != 3 {
+		t.Errorf("the one behind it: %d, written %q", status, wrote)
+	}
 }
