@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 type world struct {
 	token  Token
 	text   string
+	mu     sync.Mutex // a Server's callers may come at once
 	calls  []Call
 	failed error
 	hold   chan struct{} // a Bundle waits for it
@@ -51,6 +53,8 @@ func (w *world) Case(_ context.Context, name string) (holdfast.ID, error) {
 }
 
 func (w *world) Called(_ context.Context, c Call) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.calls = append(w.calls, c)
 	return w.failed
 }
@@ -310,7 +314,7 @@ func TestStrangers(t *testing.T) {
 		"well":         {status: 202},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := *full
+			w := &world{token: full.token, text: full.text, failed: full.failed, hold: full.hold}
 			srv := httptest.NewServer(w.server())
 			defer srv.Close()
 			if k.method == "" {
@@ -328,7 +332,7 @@ func TestStrangers(t *testing.T) {
 				r.Body, r.ContentLength = io.NopCloser(strings.NewReader(k.body)), int64(len(k.body))
 			}
 			if k.change != nil {
-				k.change(r, &w)
+				k.change(r, w)
 			}
 			got, err := http.DefaultTransport.RoundTrip(r)
 			if err != nil {

@@ -226,9 +226,17 @@ func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+	if len(got) < need {
+		for name := range hope {
+			why = append(why, name+": "+onItsWay)
+		}
+	}
 	slices.Sort(why)
 	return why, nil
 }
+
+// onItsWay is said of who could not have made a quorum any more; its token becomes a part later.
+const onItsWay = "its answer is on its way, and was not waited for"
 
 // reach counts the operators that have answered or may still.
 func reach(got map[string]bool, hope map[string]string) int {
