@@ -54,7 +54,7 @@ func (q *Tasks) once(ctx context.Context, lazy, again bool, f func(*tx) error) e
 		if err != nil {
 			return err
 		}
-		return f(&tx{ctx: limited, now: now, again: again, Tx: p})
+		return f(&tx{ctx: limited, now: now, ahead: apart(now, q.o.Mine()), again: again, Tx: p})
 	})
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: no answer in %v: %w", pg.ErrUnavailable, attempt, err)
@@ -70,4 +70,35 @@ func (q *Tasks) now(ctx context.Context, p pgx.Tx) (time.Time, error) {
 	var t time.Time
 	err := p.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&t)
 	return t, err
+}
+
+// clocksAgree is how far two clocks may be apart, an answer's way included, and still
+// count as one: then times stay as they were given, to the millisecond.
+const clocksAgree = 2 * time.Second
+
+func apart(server, mine time.Time) time.Duration {
+	if d := server.Sub(mine.Round(0)).Truncate(time.Millisecond); d.Abs() > clocksAgree {
+		return d
+	}
+	return 0
+}
+
+// theirs is a moment of the caller's clock by the server's: "in ten seconds" is in ten
+// seconds, whatever hour either of them believes it is.
+func (t *tx) theirs(at time.Time) int64 {
+	if at.IsZero() {
+		return 0
+	}
+	return at.Add(t.ahead).UnixMilli()
+}
+
+// ours is the way back.
+func (t *tx) ours(k pipeline.Task) pipeline.Task {
+	if !k.Due.IsZero() {
+		k.Due = k.Due.Add(-t.ahead)
+	}
+	if !k.Lease.Until.IsZero() {
+		k.Lease.Until = k.Lease.Until.Add(-t.ahead)
+	}
+	return k
 }

@@ -13,8 +13,12 @@
 //
 // # The clock
 //
-// Leases are measured by the server's clock, which all nodes share; theirs may
-// differ. A step of that clock is met as pipeline.TaskTaker says.
+// Leases and due times are measured by the server's clock, which all nodes share;
+// theirs may differ. A step of that clock is met as pipeline.TaskTaker says. Callers
+// speak in their own time: where theirs is more than two seconds from the server's,
+// what they give is taken as so long from now, and what they are given is said as they
+// would say it. Else a node that is an hour behind would wait for an hour for leases
+// that have run out, and one that is ahead would put a second's pause off for an hour.
 //
 // # Durability
 //

@@ -78,7 +78,7 @@ func settle(t *tx, m *pipeline.Move) (int64, error) {
 		return t.count(`DELETE FROM tasks WHERE id = $1 AND token = $2`, string(m.Task), m.Token)
 	}
 	return t.count(`UPDATE tasks SET due = $1, token = token + 1, until = 0, seen = 0, step = $2, attempt = $3, cursor = $4 WHERE id = $5 AND token = $6`,
-		millis(m.Due), int64(m.Step), int64(m.Attempt), m.Cursor, string(m.Task), m.Token)
+		t.theirs(m.Due), int64(m.Step), int64(m.Attempt), m.Cursor, string(m.Task), m.Token)
 }
 
 // made reports whether the attempt whose answer was lost made the move: the token

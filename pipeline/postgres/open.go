@@ -38,6 +38,10 @@ type Options struct {
 
 	// Now is the clock of leases. Optional: the server's.
 	Now func() time.Time
+
+	// Mine is this process's own clock, in whose time callers speak. Optional:
+	// time.Now, and Now where that is given.
+	Mine func() time.Time
 }
 
 // Tasks is an open handle. Every method may be called concurrently.
@@ -53,6 +57,12 @@ type Tasks struct {
 func Open(ctx context.Context, o Options) (*Tasks, error) {
 	if o.Patience <= 0 {
 		o.Patience = 30 * time.Second
+	}
+	if o.Mine == nil {
+		o.Mine = time.Now
+		if o.Now != nil {
+			o.Mine = o.Now
+		}
 	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -110,7 +120,8 @@ func (q *Tasks) Ping(ctx context.Context) error {
 type tx struct {
 	ctx   context.Context
 	now   time.Time
-	again bool // an earlier attempt may have been committed
+	ahead time.Duration // of the caller's clock that the server's is; 0 where they agree
+	again bool          // an earlier attempt may have been committed
 	pgx.Tx
 }
 

@@ -38,6 +38,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("LostAnswer", lostAnswer)
 	t.Run("Locks", locks)
 	t.Run("Waiting", waiting)
+	t.Run("ClocksApart", clocksApart)
 	t.Run("Restart", func(t *testing.T) { restart(t, p) })
 	t.Run("Gone", func(t *testing.T) { gone(t, p) }) // the last
 }

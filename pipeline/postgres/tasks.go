@@ -17,9 +17,10 @@ const rows = 500
 
 // columns are the fields of Tasks, each as one array.
 type columns struct {
-	id, scheme         []string
-	due, step, attempt []int64
-	fixed, cursor      [][]byte
+	id, scheme    []string
+	due           []time.Time
+	step, attempt []int64
+	fixed, cursor [][]byte
 }
 
 // AddTasks implements pipeline.TaskAdder.
@@ -59,22 +60,19 @@ func (c *columns) add(k pipeline.Task) error {
 	}
 	scheme, _, _ := strings.Cut(string(k.Source), ":")
 	c.id, c.scheme = append(c.id, string(k.ID)), append(c.scheme, scheme)
-	c.due, c.step, c.attempt = append(c.due, millis(k.Due)), append(c.step, int64(k.Step)), append(c.attempt, int64(k.Attempt))
+	c.due, c.step, c.attempt = append(c.due, k.Due), append(c.step, int64(k.Step)), append(c.attempt, int64(k.Attempt))
 	c.fixed, c.cursor = append(c.fixed, b), append(c.cursor, k.Cursor)
 	return nil
 }
 
 func (c *columns) insert(t *tx, from, to int) error {
+	due := make([]int64, to-from)
+	for i := range due {
+		due[i] = t.theirs(c.due[from+i])
+	}
 	return t.exec(`INSERT INTO tasks (id, scheme, due, step, attempt, fixed, cursor)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[]) ON CONFLICT (id) DO NOTHING`,
-		c.id[from:to], c.scheme[from:to], c.due[from:to], c.step[from:to], c.attempt[from:to], c.fixed[from:to], c.cursor[from:to])
-}
-
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
+		c.id[from:to], c.scheme[from:to], due, c.step[from:to], c.attempt[from:to], c.fixed[from:to], c.cursor[from:to])
 }
 
 func moment(ms int64) time.Time {
@@ -125,6 +123,7 @@ func take(t *tx, w pipeline.Want) ([]pipeline.Task, error) {
 	}
 	var out []pipeline.Task
 	var was, is []string
+	until := t.now.Add(w.Lease).Truncate(time.Millisecond).UTC()
 	for _, k := range there {
 		was = append(was, string(k.ID))
 		// A lease that ran out long ago: what was published under this ID may
@@ -133,11 +132,11 @@ func take(t *tx, w pipeline.Want) ([]pipeline.Task, error) {
 		if silent := t.now.Sub(moment(k.seen)).Abs(); k.seen != 0 && silent > pipeline.StaleTask {
 			k.ID = holdfast.NewID()
 		}
-		k.Lease = pipeline.Lease{Token: k.Lease.Token + 1, Until: t.now.Add(w.Lease).Truncate(time.Millisecond).UTC()}
-		is, out = append(is, string(k.ID)), append(out, k.Task)
+		k.Lease = pipeline.Lease{Token: k.Lease.Token + 1, Until: until}
+		is, out = append(is, string(k.ID)), append(out, t.ours(k.Task))
 	}
 	return out, t.exec(`UPDATE tasks SET id = n.new, token = token + 1, until = $3, seen = $4 FROM unnest($1::text[], $2::text[]) AS n (old, new) WHERE id = n.old`,
-		was, is, out[0].Lease.Until.UnixMilli(), t.now.UnixMilli())
+		was, is, until.UnixMilli(), t.now.UnixMilli())
 }
 
 // sound is due without Damaged Tasks, unless they were asked for by ID: each one
@@ -196,17 +195,17 @@ func collect(t *tx, query string, args ...any) ([]found, error) {
 
 // Tasks implements pipeline.TaskLister.
 func (q *Tasks) Tasks(ctx context.Context, after holdfast.ID, limit int) ([]pipeline.Task, error) {
-	var got []found
-	err := q.do(ctx, true, func(t *tx) (err error) {
-		got, err = collect(t, `SELECT `+taskColumns+` FROM tasks WHERE id > $1 ORDER BY id LIMIT $2`, string(after), limit)
+	var out []pipeline.Task
+	err := q.do(ctx, true, func(t *tx) error {
+		got, err := collect(t, `SELECT `+taskColumns+` FROM tasks WHERE id > $1 ORDER BY id LIMIT $2`, string(after), limit)
+		out = make([]pipeline.Task, 0, len(got))
+		for _, k := range got {
+			out = append(out, t.ours(k.Task))
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
-	}
-	out := make([]pipeline.Task, 0, len(got))
-	for _, k := range got {
-		out = append(out, k.Task)
 	}
 	return out, nil
 }
@@ -222,7 +221,7 @@ func (q *Tasks) Waiting(ctx context.Context, limit int) (due []pipeline.Task, he
 			return err
 		}
 		for _, k := range got {
-			due = append(due, k.Task)
+			due = append(due, t.ours(k.Task))
 		}
 		return t.QueryRow(t.ctx, `SELECT count(*) FROM tasks WHERE until > $1`, now).Scan(&held)
 	})
