@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"holdfast/storage"
@@ -31,13 +32,13 @@ func (s *Store) accept(ctx context.Context) error {
 	if e := s.foreign.Load(); e != nil {
 		return *e
 	}
-	if time.Since(time.Unix(0, s.full.Load())) < fullFor {
+	if s.full.within(fullFor) {
 		return fmt.Errorf("the object store said that it is full (add disks or raise the bucket's quota; what is accepted is still sealed when there is room): %w", storage.ErrFull)
 	}
 	if s.spooled.Load() > s.o.MaxSpool/2 {
 		return fmt.Errorf("%d MB wait to be written to the object store, of %d MB that may (it is slow, or away): %w", s.spooled.Load()>>20, s.o.MaxSpool>>20, storage.ErrFull)
 	}
-	if time.Since(time.Unix(0, s.probed.Load())) < probeEvery {
+	if s.probed.within(probeEvery) {
 		return nil
 	}
 	return s.Probe(ctx)
@@ -58,6 +59,23 @@ func (s *Store) Probe(ctx context.Context) error {
 	if got, err := parseMarker(b); err != nil || got != id {
 		return s.stop(fmt.Errorf("probe: another store, %q, lies there now: %w", got, errors.Join(err, storage.ErrForeign)))
 	}
-	s.probed.Store(time.Now().UnixNano())
+	s.probed.set()
 	return nil
+}
+
+// moment is when something last was, by a clock that nobody sets: one that was set back
+// by an hour would have a store be full for an hour, and its marker not be looked at.
+type moment struct{ at atomic.Pointer[time.Time] }
+
+func (m *moment) set() {
+	now := time.Now()
+	m.at.Store(&now)
+}
+
+func (m *moment) forget() { m.at.Store(nil) }
+
+// within reports whether it was less than d ago.
+func (m *moment) within(d time.Duration) bool {
+	at := m.at.Load()
+	return at != nil && time.Since(*at) < d
 }

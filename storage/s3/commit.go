@@ -204,9 +204,9 @@ func (s *Store) stop(err error) error {
 func (s *Store) heed(err error) error {
 	switch {
 	case err == nil:
-		s.full.Store(0)
+		s.full.forget()
 	case errors.Is(err, storage.ErrFull):
-		s.full.Store(time.Now().UnixNano())
+		s.full.set()
 	}
 	return err
 }

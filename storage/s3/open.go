@@ -33,8 +33,8 @@ type Store struct {
 
 	folders known // names that are folders
 	spooled atomic.Int64
-	probed  atomic.Int64 // when the marker was last seen, Unix nanoseconds
-	full    atomic.Int64 // when the server last said that it is full
+	probed  moment // when the marker was last seen
+	full    moment // when the server last said that it is full
 	stopped atomic.Pointer[error]
 	foreign atomic.Pointer[error] // the first foreign thing met
 }
@@ -205,7 +205,7 @@ func (s *Store) checkMarker(b []byte) (err error) {
 	if s.o.ID != "" && s.id != s.o.ID {
 		return fmt.Errorf("another store lies there: %s, and this node's is %s (check the endpoint, the bucket and the prefix): %w", s.id, s.o.ID, storage.ErrForeign)
 	}
-	s.probed.Store(time.Now().UnixNano())
+	s.probed.set()
 	return nil
 }
 
