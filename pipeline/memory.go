@@ -20,23 +20,25 @@ type memory struct {
 }
 
 type remembered struct {
-	planned time.Time
-	ids     []holdfast.ID
+	at  time.Time // when it was added, by a clock that nobody sets
+	ids []holdfast.ID
 }
 
 func newMemory() *memory { return &memory{seen: map[holdfast.ID]int{}} }
 
 func (m *memory) has(id holdfast.ID) bool { return m.seen[id] > 0 }
 
-// add remembers a plan and forgets what is older than both limits.
+// add remembers a plan and forgets what is older than both limits. Its age counts from
+// here on: what a plan says was the clock of whichever node made it, and now may be
+// another's, or the same clock after a jump; an hour would then be over at once.
 func (m *memory) add(p *holdfast.Plan, now time.Time) {
-	r := remembered{planned: p.Planned.Time, ids: make([]holdfast.ID, len(p.Captures))}
+	r := remembered{at: now, ids: make([]holdfast.ID, len(p.Captures))}
 	for i, c := range p.Captures {
 		r.ids[i] = c.ID
 		m.seen[c.ID]++
 	}
 	m.plans = append(m.plans, r)
-	for len(m.plans) > memoryPlans && now.Sub(m.plans[0].planned) > memoryTime {
+	for len(m.plans) > memoryPlans && now.Sub(m.plans[0].at) > memoryTime {
 		for _, id := range m.plans[0].ids {
 			if m.seen[id]--; m.seen[id] == 0 {
 				delete(m.seen, id)

@@ -201,7 +201,9 @@ func included(names map[string]bool) bool {
 }
 
 // Newest returns the plans of a partition, newest first, until count of them
-// and all of the last hour are there. It lists the names of all Seals.
+// and all of the last hour are there. It lists the names of all Seals. The hour is
+// that before now or before the newest plan, whichever begins earlier: nothing was
+// planned while the stage stood still, and a clock may have jumped since.
 func Newest(ctx context.Context, store PartReader, queue string, partition, count int) ([]*holdfast.Plan, error) {
 	prefix := fmt.Sprintf("seals/%s-%d-", queue, partition)
 	var seals []string // sorted, because List is
@@ -214,13 +216,16 @@ func Newest(ctx context.Context, store PartReader, queue string, partition, coun
 		}
 	}
 	var plans []*holdfast.Plan
-	hourAgo := time.Now().Add(-time.Hour)
+	from := time.Now()
 	for i := len(seals) - 1; i >= 0; i-- {
 		p, err := readPlan(ctx, store, seals[i])
 		if err != nil {
 			return nil, err
 		}
-		if len(plans) >= count && p.Planned.Before(hourAgo) {
+		if len(plans) == 0 && p.Planned.Before(from) {
+			from = p.Planned.Time
+		}
+		if len(plans) >= count && p.Planned.Before(from.Add(-time.Hour)) {
 			break
 		}
 		plans = append(plans, p)

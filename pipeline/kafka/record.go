@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	kgo "github.com/segmentio/kafka-go"
 
@@ -26,7 +27,8 @@ const (
 type entry struct {
 	pipeline.Message
 	key  []byte
-	from int64 // of a normalised one: its position in captured
+	from int64     // of a normalised one: its position in captured
+	at   time.Time // when it was written, by the clock of who did
 }
 
 func (e entry) size() int { return len(e.Body) + len(e.Note) }
@@ -85,7 +87,7 @@ func deadRecord(s pipeline.Stage, partition int, e entry, reason string) record 
 
 // decode reads a record of a topic.
 func decode(topic string, partition int, r *kgo.Record) (e entry, err error) {
-	e.Partition, e.Position = partition, r.Offset+1
+	e.Partition, e.Position, e.at = partition, r.Offset+1, r.Time
 	if e.key, err = bytesOf(r.Key); err != nil {
 		return e, err
 	}
