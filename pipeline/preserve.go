@@ -34,6 +34,11 @@ type Preserve struct {
 	WindowNow func() time.Duration
 	Flight    int           // batches in flight; 0 means Flight
 	Sealed    func(Outcome) // Optional: told after each ack, in order.
+	// Known returns those of the captures that are in a Seal already, however long ago,
+	// as far as can be told now. It is asked about what is in none of the plans that are
+	// remembered; where it fails, those are all that is gone by. Nil where the queue keeps
+	// each ID once, for ever.
+	Known func(context.Context, []holdfast.ID) (map[holdfast.ID]bool, error)
 	// Poison is told of what a batch could not seal, before the batch is acknowledged,
 	// and again after a crash. Its error stops the stage. Optional.
 	Poison func(context.Context, []Poisoned) error
@@ -180,6 +185,7 @@ func (r *runner) fresh(ctx context.Context) (Batch, *holdfast.Plan, error) {
 // before, is skipped and said.
 func (r *runner) form(ctx context.Context, got []Message) Batch {
 	b := Batch{Queue: r.id.Queue, Partition: r.Partition, First: got[0].Position, Last: got[len(got)-1].Position}
+	known := r.known(ctx, got)
 	within := make(map[holdfast.ID]bool, len(got))
 	for _, m := range got {
 		it, err := m.Item()
@@ -188,7 +194,7 @@ func (r *runner) form(ctx context.Context, got []Message) Batch {
 			orDiscard(r.Log).ErrorContext(ctx, "message is poison: it is kept in the queue and not sealed", "position", m.Position, "capture", m.ID, "error", err)
 			b.Skipped = append(b.Skipped, holdfast.Skipped{ID: m.ID, Position: m.Position, Reason: "poison"})
 			b.Poisoned = append(b.Poisoned, poisoned(m, it, err))
-		case r.mem.has(m.ID) || within[m.ID]:
+		case r.mem.has(m.ID) || within[m.ID] || known[m.ID]:
 			b.Skipped = append(b.Skipped, holdfast.Skipped{ID: m.ID, Position: m.Position, Reason: "duplicate"})
 		default:
 			within[m.ID] = true
@@ -196,6 +202,25 @@ func (r *runner) form(ctx context.Context, got []Message) Batch {
 		}
 	}
 	return b
+}
+
+// known are those of the messages that Known knows. What is published again may be
+// much older than what the memory holds: a line of custody of a node that was off for a
+// weekend, a Task that was put off under the ID of a capture that its last holder had
+// published before he died, a process that was stopped before its write.
+func (r *runner) known(ctx context.Context, got []Message) map[holdfast.ID]bool {
+	if r.Known == nil {
+		return nil
+	}
+	ids := make([]holdfast.ID, len(got))
+	for i, m := range got {
+		ids[i] = m.ID
+	}
+	known, err := r.Known(ctx, ids)
+	if err != nil {
+		orDiscard(r.Log).WarnContext(ctx, "what was sealed more than an hour ago is not known now: of what is published again only that of the last hour is", "error", err)
+	}
+	return known
 }
 
 // matches reports whether the plan is of exactly this batch.

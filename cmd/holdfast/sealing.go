@@ -208,6 +208,7 @@ func (s *sealing) preserve(n *node) *pipeline.Preserve {
 		return pipeline.WindowOwn
 	}
 	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, WindowNow: window, Log: n.log, Poison: n.tellPoison,
+		Known: n.knownSealed(),
 		Sealed: func(o pipeline.Outcome) {
 			if o.State == pipeline.StateSigned {
 				s.recon.Add(o.Seal)
