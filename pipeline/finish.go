@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"holdfast"
 )
@@ -50,7 +51,7 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 	if err := r.Queue.Announce(context.WithoutCancel(ctx), Message{Body: body}); err != nil {
 		return err
 	}
-	r.mem.add(p, p.Planned.Time)
+	r.mem.add(p, time.Now())
 	if r.Sealed != nil {
 		r.Sealed(o)
 	}
