@@ -59,7 +59,9 @@
 // Because each plan begins where the one before it ended, and positions have no
 // gaps, each position is in exactly one plan. Because the queue keeps an ID once,
 // or preserve skips the second one (it remembers the IDs of the last 64 plans or
-// of the last hour, whichever reaches further), each ID is too.
+// of the last hour, whichever reaches further, and asks of what is older: see
+// [Preserve].Known), each ID is too. That hour is no clock's: it begins before the
+// newest plan where none came since, and ends by monotonic time.
 //
 // # Carrying out
 //
