@@ -23,6 +23,7 @@ import (
 //
 //	go test -run TestGolden -update .   good/ of the real command; needs a browser
 //	go test -run TestTwins  -update .   the rest of good/, and bad/
+//	go test -run TestErasedTwins -update .   of these, erased.zip and its twins alone
 //	go test -run TestFlips  -update .   flips.txt
 //	go test -run TestProof  -update .   the tables of docs/proof.md; needs HOLDFAST_JUDGES
 var update = flag.Bool("update", false, "write testdata/bundles and the tables of docs/proof.md anew")
@@ -52,6 +53,7 @@ var goods = []struct {
 	{"key-retired-since", "the seal key's time has ended since", holdfast.VerdictProven},
 	{"many-tokens", "64 tokens in one Seal", holdfast.VerdictProven},
 	{"slim", "page, with the two unsigned texts compressed: the base of the twins", holdfast.VerdictProven},
+	{"erased", "an object that was erased by order; the base of the twins that say so of others", holdfast.VerdictProven},
 	{"deflated", "page, but compressed by an ordinary ZIP program", holdfast.VerdictProven},
 }
 

@@ -142,6 +142,12 @@ func writeTwins(t *testing.T) {
 	for _, w := range slices.Concat(outsiders(), c.liars(), c.unproven()) {
 		rows = append(rows, c.forms(w)...)
 	}
+	writeTwinRows(t, rows)
+	writeErased(t)
+}
+
+func writeTwinRows(t testing.TB, rows []twinRow) {
+	t.Helper()
 	slices.SortFunc(rows, func(a, b twinRow) int { return strings.Compare(a.File, b.File) })
 	b, err := json.MarshalIndent(rows, "", " ")
 	if err != nil {

@@ -167,8 +167,8 @@ func (w *world) SignDigest(_ context.Context, d hashing.Digest) ([]byte, error) 
 	return holdfast.LowS(sig)
 }
 
-func (w *world) line(action string, x json.RawMessage) {
-	l := holdfast.Line{Action: action, At: holdfast.At(w.now), Case: w.home, Chain: w.chain, N: w.head.Length + 1, Node: w.node.Name, Training: true, Why: "test", X: x}
+func (w *world) line(action string, x json.RawMessage, objects ...string) {
+	l := holdfast.Line{Action: action, At: holdfast.At(w.now), Case: w.home, Chain: w.chain, N: w.head.Length + 1, Node: w.node.Name, Objects: objects, Training: true, Why: "test", X: x}
 	b := must(l.Encode())
 	w.lines = append(w.lines, b)
 	w.head = holdfast.Head{Chain: w.chain, Head: holdfast.Next(w.head.Head, hashing.Of(b)), Length: l.N}
