@@ -124,7 +124,7 @@ func (q *Queue) remember(ctx context.Context, partition int, w *wrote) error {
 	from := w.end
 	if w.ids == nil || from < first || from > last {
 		*w = wrote{ids: map[holdfast.ID]bool{}}
-		if from, err = q.hourBefore(ctx, partition, last); err != nil {
+		if from, err = q.hourBefore(ctx, partition, first, last); err != nil {
 			return err
 		}
 		from = max(first, min(from, last-1), last-memoryCount, 0) // one at least: it says how far captured is done
@@ -149,9 +149,9 @@ func (q *Queue) remember(ctx context.Context, partition int, w *wrote) error {
 // hourBefore returns the offset where the last hour begins: that before now, or before
 // the last message, whichever is earlier. Nothing was written while the stage stood still,
 // and this machine's clock may be ahead of that of who wrote.
-func (q *Queue) hourBefore(ctx context.Context, partition int, last int64) (from int64, err error) {
+func (q *Queue) hourBefore(ctx context.Context, partition int, first, last int64) (from int64, err error) {
 	now := time.Now()
-	if last > 0 {
+	if last > first { // else all is pruned
 		newest, err := q.fetch(ctx, normalised, partition, last-1, 0)
 		if err != nil {
 			return 0, fmt.Errorf("read what was normalised: %w", err)
