@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 
@@ -85,8 +86,9 @@ func (q *Queue) create(ctx context.Context, partitions int) error {
 	return q.appeared(ctx)
 }
 
-// appeared waits until the brokers name a leader of each partition: they tell each
-// other of new topics a moment after they have made them.
+// appeared waits until the brokers name a leader of each partition, and each of them
+// knows the topics: they tell each other of new ones a moment after they have made them,
+// and whoever asks one that was not told yet would hear that there is no queue.
 func (q *Queue) appeared(ctx context.Context) error {
 	return q.try(ctx, attempt, func(ctx context.Context) error {
 		m, err := q.metadata(ctx)
@@ -105,8 +107,28 @@ func (q *Queue) appeared(ctx context.Context) error {
 				err = kgo.LeaderNotAvailable
 			}
 		}
+		for _, b := range m.Brokers {
+			err = errors.Join(err, q.knows(ctx, b))
+		}
 		return err
 	})
+}
+
+// knows returns an error that is transient while a broker does not know the topics. One
+// that does not answer has told nobody that they are not there.
+func (q *Queue) knows(ctx context.Context, b kgo.Broker) error {
+	c, err := q.dialer.DialContext(ctx, "tcp", net.JoinHostPort(b.Host, strconv.Itoa(b.Port)))
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	if end, ok := ctx.Deadline(); ok {
+		_ = c.SetDeadline(end)
+	}
+	if _, err := c.ReadPartitions(q.topics()...); errors.Is(err, kgo.UnknownTopicOrPartition) || errors.Is(err, kgo.LeaderNotAvailable) {
+		return kgo.LeaderNotAvailable
+	}
+	return nil
 }
 
 func (q *Queue) topics() (all []string) {
