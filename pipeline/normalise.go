@@ -98,7 +98,7 @@ func receive(ctx context.Context, q Consumer, s Stage, partition int, b Bounds) 
 		if from, err = q.Position(ctx, s, partition); err != nil {
 			return 0, nil, err
 		}
-		if got, err = q.Receive(ctx, s, partition, from, b); !errors.Is(err, ErrStale) {
+		if got, err = q.Receive(ctx, s, partition, from, b); !errors.Is(err, ErrStale) || ctx.Err() != nil {
 			return from, got, err
 		}
 	}

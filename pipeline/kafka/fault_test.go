@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -129,6 +130,31 @@ func TestEverythingAgain(t *testing.T) {
 	after := p.once(t, all)
 	if !maps.Equal(before.of, after.of) {
 		t.Error("a capture is in another Seal than before")
+	}
+}
+
+// TestReceiveEnds: who waits for a message and is ended because brokers were away (a batch
+// before it could not be acknowledged) is ended, and does not wait for the brokers.
+func TestReceiveEnds(t *testing.T) {
+	t.Setenv(brokers, strings.Join(engines.Kafka(t, 1).Brokers, ","))
+	q := place{t.TempDir()}.queue(t, 1)
+	why := fmt.Errorf("publish result: %w", pipeline.ErrUnavailable)
+	for _, when := range []time.Duration{0, time.Second} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer time.AfterFunc(when, func() { cancel(why) }).Stop()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := q.Receive(ctx, pipeline.StagePreserve, 0, 0, pipeline.Bounds{})
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, why) {
+				t.Errorf("ended by %v", err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("it waits on")
+		}
 	}
 }
 

@@ -67,6 +67,8 @@ func (q *Queue) receive(ctx context.Context, topic string, a at, after int64, b 
 		}
 		got, err := q.fetch(ctx, topic, a.partition, after, wait)
 		switch {
+		case ctx.Err() != nil: // whatever its cause is: it may be that brokers were away, and then is no reason to wait on
+			return nil, context.Cause(ctx)
 		case errors.Is(err, kgo.OffsetOutOfRange):
 			if err = q.gap(ctx, topic, a, after); err != nil {
 				return nil, err
