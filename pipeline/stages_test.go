@@ -460,3 +460,40 @@ func TestRestoredQueueAtItsEnd(t *testing.T) {
 		t.Errorf("the last batch is %s with %d captures", b.Seal(), len(b.Items))
 	}
 }
+
+// pieces is a queue that tells less in one call than there is.
+type pieces struct{ queue }
+
+func (p pieces) Receive(ctx context.Context, s pipeline.Stage, partition int, after int64, b pipeline.Bounds) ([]pipeline.Message, error) {
+	if s == pipeline.StagePreserve {
+		b.Count = min(b.Count, 400)
+	}
+	return p.queue.Receive(ctx, s, partition, after, b)
+}
+
+// TestWindowTakesAlong: a batch that closes because the last one is long ago has what was
+// there already, and does not wait for it; it asks for it once.
+func TestWindowTakesAlong(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		q, store := openQueue(t, dir), openStore(t, dir)
+		s := newSealer(store)
+		publish(t, q, 1000)
+		_, err := (&pipeline.Normalise{Queue: q}).Drain(t.Context())
+		must(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		begin := time.Now()
+		wg.Go(func() { (&pipeline.Preserve{Queue: pieces{q}, Plans: s, Carrier: s}).Run(ctx) })
+		time.Sleep(time.Minute)
+		cancel()
+		wg.Wait()
+		if len(s.plans) != 2 || len(s.plans[0].batch.Items) != 800 || s.plans[0].when.Sub(begin) > time.Second {
+			t.Errorf("%d batches", len(s.plans))
+			for _, p := range s.plans {
+				t.Errorf("%d captures after %v, want 800 at once", len(p.batch.Items), p.when.Sub(begin))
+			}
+		}
+		q.Close()
+	})
+}

@@ -7,10 +7,10 @@ import (
 )
 
 // collect waits for the first message, and for more as long as the window says.
-func (r *runner) collect(ctx context.Context) ([]Message, error) {
-	var got []Message
-	for size := 0; len(got) < MaxBatch && size < MaxBytes; {
-		more, err := r.receive(ctx, r.at+int64(len(got)), Bounds{Count: MaxBatch - len(got), Bytes: MaxBytes - size}, len(got) > 0)
+func (r *runner) collect(ctx context.Context) (got []Message, err error) {
+	for size, last := 0, false; !last && len(got) < MaxBatch && size < MaxBytes; {
+		var more []Message
+		more, last, err = r.receive(ctx, r.at+int64(len(got)), Bounds{Count: MaxBatch - len(got), Bytes: MaxBytes - size}, len(got) > 0)
 		if err != nil {
 			return nil, err
 		}
@@ -34,29 +34,33 @@ func (r *runner) collect(ctx context.Context) ([]Message, error) {
 	return got, nil
 }
 
-// receive is Receive that ends with the window, once there is something.
-func (r *runner) receive(ctx context.Context, after int64, b Bounds, some bool) ([]Message, error) {
-	if r.drain {
-		b.NoWait = true
-		return r.Queue.Receive(ctx, StagePreserve, r.Partition, after, b)
-	}
-	if !some {
-		return r.Queue.Receive(ctx, StagePreserve, r.Partition, after, b)
+// receive is Receive that ends with the window, once there is something. What is there
+// when the window has ended costs no wait and is taken along, in one last call: where
+// more comes than is sealed a batch is then full, and each Seal costs the same.
+func (r *runner) receive(ctx context.Context, after int64, b Bounds, some bool) (got []Message, last bool, err error) {
+	if r.drain || !some {
+		b.NoWait = r.drain
+		got, err = r.Queue.Receive(ctx, StagePreserve, r.Partition, after, b)
+		return got, false, err
 	}
 	if r.WindowNow != nil {
 		r.window.length = r.WindowNow()
 	}
 	left := r.window.left()
 	if left <= 0 {
-		return nil, nil
+		b.NoWait = true
+		if got, err = r.Queue.Receive(ctx, StagePreserve, r.Partition, after, b); ctx.Err() == nil {
+			err = nil // what was received before is a batch all the same
+		}
+		return got, true, err
 	}
 	limited, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	got, err := r.Queue.Receive(limited, StagePreserve, r.Partition, after, b)
+	got, err = r.Queue.Receive(limited, StagePreserve, r.Partition, after, b)
 	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
-		return nil, nil
+		return nil, true, nil
 	}
-	return got, err
+	return got, false, err
 }
 
 // window says when a batch closes: at once if the last one closed longer than

@@ -130,7 +130,7 @@ func (q *Queue) remember(ctx context.Context, partition int, w *wrote) error {
 		from = max(first, min(from, last-1), last-memoryCount, 0) // one at least: it says how far captured is done
 	}
 	for from < last {
-		got, err := q.fetch(ctx, normalised, partition, from, 0)
+		got, _, err := q.fetch(ctx, normalised, partition, from, 0)
 		if err != nil {
 			return fmt.Errorf("read what was normalised: %w", err)
 		}

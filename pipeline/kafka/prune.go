@@ -67,7 +67,7 @@ func (q *Queue) prune(ctx context.Context, p int, limit int64, stages []pipeline
 	}
 	to := min(done, first+limit, last)
 	if to > first {
-		made, err := q.fetch(ctx, normalised, p, to-1, 0)
+		made, _, err := q.fetch(ctx, normalised, p, to-1, 0)
 		if err != nil || len(made) == 0 {
 			return 0, err
 		}

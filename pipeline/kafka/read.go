@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,8 +55,12 @@ func (q *Queue) receive(ctx context.Context, topic string, a at, after int64, b 
 		b.Bytes = pipeline.MaxBytes
 	}
 	run := &q.hold(a).run
+	limit := max(min(maxRun, maxRuns/(4*q.partitions)), 1<<20)
 	for {
-		if got := run.after(after, b); len(got) > 0 {
+		if got, more := run.after(after, b); len(got) > 0 {
+			if more {
+				got = q.topUp(ctx, topic, a, after, b, got, limit)
+			}
 			return got, nil
 		}
 		wait := poll
@@ -65,7 +70,7 @@ func (q *Queue) receive(ctx context.Context, topic string, a at, after int64, b 
 		if b.NoWait {
 			wait = 0
 		}
-		got, err := q.fetch(ctx, topic, a.partition, after, wait)
+		got, end, err := q.fetch(ctx, topic, a.partition, after, wait)
 		switch {
 		case ctx.Err() != nil: // whatever its cause is: it may be that brokers were away, and then is no reason to wait on
 			return nil, context.Cause(ctx)
@@ -82,11 +87,36 @@ func (q *Queue) receive(ctx context.Context, topic string, a at, after int64, b 
 		if err != nil {
 			return nil, err
 		}
-		run.add(got, max(min(maxRun, maxRuns/(4*q.partitions)), 1<<20))
+		run.add(got, end, limit)
 		if len(got) == 0 && b.NoWait {
 			return nil, nil
 		}
 	}
+}
+
+// topUps is how often more is fetched for one call. 16 MiB are four answers.
+const topUps = 4
+
+// topUp adds to got, which follows after, what lies behind it at the broker already: a
+// stage pays for each batch, and a full one costs hardly more than a part of one. Where
+// that fails, who asks next is told.
+func (q *Queue) topUp(ctx context.Context, topic string, a at, after int64, b pipeline.Bounds, got []entry, limit int) []entry {
+	run := &q.hold(a).run
+	for range topUps {
+		next, end, err := q.fetch(ctx, topic, a.partition, got[len(got)-1].Position, 0)
+		if err != nil || len(next) == 0 {
+			return got
+		}
+		run.add(next, end, limit)
+		all, more := run.after(after, b)
+		if len(all) <= len(got) { // the run has no room for both
+			return got
+		}
+		if got = all; !more {
+			return got
+		}
+	}
+	return got
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -99,8 +129,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // fetch returns what follows a position, in order and without a gap; nothing if
-// there is nothing within wait.
-func (q *Queue) fetch(ctx context.Context, topic string, partition int, after int64, wait time.Duration) (got []entry, err error) {
+// there is nothing within wait. end is the last position that there was.
+func (q *Queue) fetch(ctx context.Context, topic string, partition int, after int64, wait time.Duration) (got []entry, end int64, err error) {
 	req := &kgo.FetchRequest{Topic: q.o.topic(topic), Partition: partition, Offset: after, MaxBytes: 4 << 20, MaxWait: time.Millisecond}
 	if wait > 0 {
 		req.MinBytes, req.MaxWait = 1, wait
@@ -110,10 +140,11 @@ func (q *Queue) fetch(ctx context.Context, topic string, partition int, after in
 		if err != nil {
 			return err
 		}
+		end = res.HighWatermark
 		got, err = entries(topic, partition, after, res)
 		return err
 	})
-	return got, err
+	return got, end, err
 }
 
 func entries(topic string, partition int, after int64, res *kgo.FetchResponse) (got []entry, err error) {
@@ -169,14 +200,16 @@ type run struct {
 	mu   sync.Mutex
 	list []entry
 	size int
+	end  int64 // the last position that there was when list was read
 }
 
-func (r *run) add(got []entry, limit int) {
+func (r *run) add(got []entry, end int64, limit int) {
 	if len(got) == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.end = end
 	if n := len(r.list); n > 0 && r.list[n-1].Position+1 != got[0].Position {
 		r.list, r.size = nil, 0
 	}
@@ -191,22 +224,23 @@ func (r *run) add(got []entry, limit int) {
 	}
 }
 
-// after returns what follows a position, within the bounds.
-func (r *run) after(after int64, b pipeline.Bounds) []entry {
+// after returns what follows a position, within the bounds; and whether more than that is
+// at the broker which the bounds have room for.
+func (r *run) after(after int64, b pipeline.Bounds) (got []entry, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.list) == 0 || after+1 < r.list[0].Position || after >= r.list[len(r.list)-1].Position {
-		return nil
+		return nil, false
 	}
 	from := int(after + 1 - r.list[0].Position)
 	to, size := from, 0
 	for to < len(r.list) && to-from < b.Count {
 		if size += r.list[to].size(); size > b.Bytes && to > from {
-			break
+			return slices.Clone(r.list[from:to]), false
 		}
 		to++
 	}
-	return append([]entry(nil), r.list[from:to]...)
+	return slices.Clone(r.list[from:to]), to-from < b.Count && size < b.Bytes && r.end > r.list[to-1].Position
 }
 
 // forget is called when the messages were pruned, or the partition was taken away.

@@ -60,7 +60,7 @@ func (q *Queue) same(ctx context.Context, topic string, partition int, position 
 	if print == "" || position <= first {
 		return true, nil
 	}
-	got, err := q.fetch(ctx, topic, partition, position-1, 0)
+	got, _, err := q.fetch(ctx, topic, partition, position-1, 0)
 	if err != nil {
 		return false, err
 	}
