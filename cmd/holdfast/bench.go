@@ -26,7 +26,8 @@ import (
 
 func (c *cli) benchCmd() *cobra.Command {
 	var count int
-	cmd := command("bench [hash|seal|verify|telegram|answers|history|posts|watched]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
+	scaled := scaledBench{}
+	cmd := command("bench [hash|seal|verify|telegram|answers|history|posts|watched|scaled]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			if count < 1 || count > 1_000_000 {
 				return usageError("--messages %d: 1 to 1,000,000", count)
@@ -35,7 +36,8 @@ func (c *cli) benchCmd() *cobra.Command {
 				"answers": func(context.Context) error { return c.benchAnswers(count) },
 				"history": func(ctx context.Context) error { return c.benchHistory(ctx, 2*count) },
 				"posts":   func(ctx context.Context) error { return c.benchPosts(ctx, 2*count) },
-				"watched": func(ctx context.Context) error { return c.benchPushed(ctx, max(1, count/20), max(1, count/100)) }}
+				"watched": func(ctx context.Context) error { return c.benchPushed(ctx, max(1, count/20), max(1, count/100)) },
+				"scaled":  func(ctx context.Context) error { return c.benchScaled(ctx, scaled) }}
 			telegram := []string{"answers", "history", "posts", "watched"}
 			names := append([]string{"hash", "seal", "verify"}, telegram...)
 			if len(args) == 1 {
@@ -46,7 +48,7 @@ func (c *cli) benchCmd() *cobra.Command {
 			}
 			for _, name := range names {
 				if benches[name] == nil {
-					return usageError("bench %.40q: it is hash, seal, verify, telegram, or a part of it: answers, history, posts, watched", name)
+					return usageError("bench %.40q: it is hash, seal, verify, scaled, telegram, or a part of it: answers, history, posts, watched", name)
 				}
 				if err := benches[name](cmd.Context()); err != nil {
 					return fmt.Errorf("bench %s: %w", name, err)
@@ -61,9 +63,20 @@ telegram (answers, history, posts, watched): a channel's history, what becomes o
 watched, against a service in another process of this program. Such a figure says
 loopback: on the real network the service's limits decide, and they are kept.
 
+scaled: captures from accepted to sealed on the engines that --queue, --store and
+--catalog name (what is not named lies in a directory of its own), a node for each
+number of partitions of kafka://; and how much processor time this process and each
+engine that runs on this machine used. It writes beside what lies there, under a name of
+its own, and what it wrote in a bucket stays as long as its lock: name a bucket, a
+database and a prefix that are for that. Without scaled it is not run.
+
 exit status: 0 done  1 could not  2 usage`
 	cmd.AddCommand(c.benchServiceCmd())
 	cmd.Flags().IntVar(&count, "messages", benchMessages, "of telegram: how many messages the channel has; 1 channel is watched for every 20")
+	cmd.Flags().IntVar(&scaled.captures, "captures", 20*holdfast.MaxSubjects, "of scaled: how many")
+	cmd.Flags().IntVar(&scaled.size, "size", 1000, "of scaled: bytes of each")
+	cmd.Flags().IntSliceVar(&scaled.partitions, "partitions", []int{1, 2, 4}, "of scaled: of the queue, one node for each")
+	cmd.Flags().BoolVar(&scaled.index, "index", false, "of scaled: keep the catalog meanwhile")
 	return cmd
 }
 
@@ -115,8 +128,14 @@ func (c *cli) benchHash(ctx context.Context) error {
 
 // benchNode is a training node with two authorities in this process.
 func (c *cli) benchNode(ctx context.Context, dir string) (*node, error) {
-	sub := &cli{in: c.in, out: io.Discard, errs: c.errs, data: filepath.Join(dir, "node")}
-	n, err := sub.initNode(ctx, initOptions{label: "bench", training: true})
+	return c.benchNodeAt(ctx, dir, engineURLs{}, "")
+}
+
+// benchNodeAt is one that works with these engines; join is the id of their store, if it
+// is there.
+func (c *cli) benchNodeAt(ctx context.Context, dir string, at engineURLs, join string) (*node, error) {
+	sub := &cli{in: c.in, out: io.Discard, errs: c.errs, data: filepath.Join(dir, "node"), asked: at}
+	n, err := sub.initNode(ctx, initOptions{label: "bench", training: true, join: join})
 	if err != nil {
 		return nil, err
 	}
@@ -200,8 +219,17 @@ func (n *node) benchCapture(head holdfast.Head, source string, o holdfast.Object
 	}}
 }
 
-// fillQueue publishes captures with one inline Object each, in intake's own
-// form.
+// benchMessage is a capture with one inline Object, in intake's own form.
+func (n *node) benchMessage(head holdfast.Head, source string, size int) (pipeline.Message, error) {
+	body := make([]byte, size)
+	rand.Read(body)
+	cp := n.benchCapture(head, source, holdfast.Object{Digest: hashing.Of(body), Name: "text.txt", Role: "text", Size: int64(size), Type: "text/plain"})
+	cp.Inline = map[string][]byte{"text.txt": body}
+	msg, err := cp.Encode()
+	return pipeline.Message{ID: cp.Manifest.ID, Body: msg}, err
+}
+
+// fillQueue publishes so many captures.
 func (n *node) fillQueue(ctx context.Context, count, size int) error {
 	head, err := n.outbox.Head(ctx, n.set.Unfiled)
 	if err != nil {
@@ -210,15 +238,11 @@ func (n *node) fillQueue(ctx context.Context, count, size int) error {
 	for done := 0; done < count; {
 		var batch []pipeline.Message
 		for ; done < count && len(batch) < 1000; done++ {
-			body := make([]byte, size)
-			rand.Read(body)
-			cp := n.benchCapture(head, strconv.Itoa(done), holdfast.Object{Digest: hashing.Of(body), Name: "text.txt", Role: "text", Size: int64(size), Type: "text/plain"})
-			cp.Inline = map[string][]byte{"text.txt": body}
-			msg, err := cp.Encode()
+			m, err := n.benchMessage(head, strconv.Itoa(done), size)
 			if err != nil {
 				return err
 			}
-			batch = append(batch, pipeline.Message{ID: cp.Manifest.ID, Body: msg})
+			batch = append(batch, m)
 		}
 		if _, err := n.queue.Publish(ctx, nil, batch...); err != nil {
 			return err
