@@ -104,6 +104,9 @@ var (
 	// rebuild did not end. Nothing is lost: `holdfast rebuild` makes it again.
 	ErrRebuild = errors.New("the catalog must be made again: run holdfast rebuild (nothing is lost, it is made from the store)")
 
+	// ErrTooLong: the database took longer than one question may take.
+	ErrTooLong = errors.New("the database took longer than a question may take: ask for less (a Case, a channel, rarer words)")
+
 	// ErrNewer: a newer program has made this catalog.
 	ErrNewer = errors.New("the catalog was made by a newer holdfast: use that version or a later one")
 )

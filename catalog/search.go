@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"time"
 
 	"holdfast"
 	"holdfast/hashing"
@@ -33,12 +34,25 @@ type TextQuery struct {
 
 	After *TextCursor // go on behind this one
 	Limit int         // at most MaxHits; 0: that
+
+	// Within is for how long texts are looked for; then what was found is answered, and
+	// down to where nothing was left out: see Found. 0: until all is found.
+	Within time.Duration
 }
 
 // TextCursor is a place in the order of Hits: the newest first.
 type TextCursor struct {
 	At   holdfast.Time
 	Text hashing.Digest
+}
+
+// AtOrBelow is the place before all texts of a time.
+func AtOrBelow(at holdfast.Time) *TextCursor {
+	c := TextCursor{At: at}
+	for i := range c.Text {
+		c.Text[i] = 0xff
+	}
+	return &c
 }
 
 // Hit is one text, and where it was seen.
@@ -71,6 +85,11 @@ type Found struct {
 	Hits    []Hit
 	Objects []Held
 	More    bool // there are more of either
+
+	// Stopped says that the time was over. Of the texts at Down and newer (zero: of none)
+	// nothing is missing among Hits; who asks again with After: Down goes on there.
+	Stopped bool
+	Down    TextCursor
 }
 
 // Unsearched counts captures of which Search knows nothing, or not all.
@@ -84,7 +103,7 @@ type Unsearched struct {
 // Searcher answers questions about texts.
 type Searcher interface {
 	// Search takes time with the number of texts that have the words; who calls it
-	// bounds that by ctx. What is shown in a Manifest that is not does not count.
+	// bounds that by Within, or by ctx, with whose end there is no answer. What is shown in a Manifest that is not does not count.
 	Search(ctx context.Context, q TextQuery) (Found, error)
 
 	// Unsearched says what Search cannot find, of what was accepted.

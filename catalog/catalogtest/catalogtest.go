@@ -26,7 +26,7 @@ func Test(t *testing.T, open Open) {
 		"conflict": testConflict, "position": testPosition, "refs": testRefs, "two seals": testTwoSeals, "queries": testQueries, "cases": testCases,
 		"record": testRecord, "members": testMembers, "refused": testRefused, "handles": testHandles, "canceled": testCanceled,
 		"posts": testPosts, "second manifest": testSecondManifest, "late posts": testLatePosts, "beside posts": testBeside,
-		"search": testSearch, "scripts": testScripts, "hashes": testHashes, "unread": testUnread, "hostile questions": testHostile, "looks": testLooks, "long": testLong,
+		"search": testSearch, "within": testWithin, "scripts": testScripts, "hashes": testHashes, "unread": testUnread, "hostile questions": testHostile, "looks": testLooks, "long": testLong,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

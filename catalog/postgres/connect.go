@@ -140,7 +140,7 @@ func explain(err error) error {
 	}
 	switch e.Code {
 	case codeCanceled:
-		return fmt.Errorf("PostgreSQL took longer than this may take: ask for less (a Case, a channel, rarer words): %w", err)
+		return fmt.Errorf("%w: %w", catalog.ErrTooLong, err)
 	case codeNoSchema, codeNoTable, codeNoColumn, codeNoFun, codeCorrupt, codeIndexCorrupt:
 		return fmt.Errorf("%w: %w", err, catalog.ErrRebuild)
 	}

@@ -24,13 +24,13 @@ func (c *Catalog) Search(ctx context.Context, q catalog.TextQuery) (out catalog.
 		if !a.possible {
 			return nil
 		}
-		out.Hits, err = a.hits(ctx, tx)
+		out, err = a.hitsWithin(ctx, tx)
 		if out.More = len(out.Hits) > q.Limit; out.More {
 			out.Hits = out.Hits[:q.Limit]
 		}
 		return err
 	})
-	if err == nil && a.onlyHashes() {
+	if err == nil && a.onlyHashes() && !out.Stopped {
 		err = c.held(ctx, q, a, &out)
 	}
 	if err != nil {
@@ -47,37 +47,15 @@ type candidate struct {
 	hit    catalog.Hit
 }
 
-// hits reads texts newest first until there are more than the limit. Which were seen
-// where they are asked for is looked for page by page: what most candidates have is
-// answered by the first page, and what few have costs no more than all of them.
-func (a *ask) hits(ctx context.Context, tx pgx.Tx) (out []catalog.Hit, err error) {
-	after := a.q.After
-	for size := a.q.Limit + 1; ; size = min(4*size, 20_000) {
-		found, err := a.candidates(ctx, tx, after, size)
-		if err != nil {
-			return nil, err
-		}
-		if err := a.seen(ctx, tx, found); err != nil {
-			return nil, err
-		}
-		for i := range found {
-			if h := &found[i].hit; len(h.Seen) > 0 && len(out) <= a.q.Limit {
-				out = append(out, *h)
-			}
-		}
-		if len(found) < size || len(out) > a.q.Limit {
-			return out, nil
-		}
-		after = &found[len(found)-1].hit.TextCursor
-	}
-}
-
-func (a *ask) candidates(ctx context.Context, tx pgx.Tx, after *catalog.TextCursor, size int) (out []candidate, err error) {
+func (a *ask) candidates(ctx context.Context, tx pgx.Tx, s span, size int) (out []candidate, err error) {
 	var p part
 	p.add(`SELECT x.n, x.digest, x.at, x.lang FROM text x WHERE true`)
 	a.text(&p)
-	if after != nil {
-		p.add(` AND (x.at, x.digest) < (?, ?)`, after.At.UnixMilli(), after.Text[:])
+	if s.after != nil {
+		p.add(` AND (x.at, x.digest) < (?, ?)`, s.after.At.UnixMilli(), s.after.Text[:])
+	}
+	if s.above != nil {
+		p.add(` AND x.at > ?`, *s.above)
 	}
 	p.add(` ORDER BY x.at DESC, x.digest DESC LIMIT ?`, size)
 	return out, each(ctx, tx, func(scan func(...any) error) error {

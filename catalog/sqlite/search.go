@@ -23,7 +23,7 @@ func (c *Catalog) Search(ctx context.Context, q catalog.TextQuery) (out catalog.
 		return out, fmt.Errorf("search: %w", err)
 	}
 	err = c.view(ctx, func(tx *sql.Tx) error {
-		hits, err := a.hits(ctx, tx, q)
+		hits, err := a.hitsWithin(ctx, tx, q, &out)
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (c *Catalog) Search(ctx context.Context, q catalog.TextQuery) (out catalog.
 		}
 		return nil
 	})
-	if err == nil && a.onlyHashes() {
+	if err == nil && a.onlyHashes() && !out.Stopped {
 		err = c.held(ctx, q, a, &out)
 	}
 	if err != nil {
@@ -144,6 +144,27 @@ type hitRow struct {
 	catalog.Hit
 }
 
+// hitsWithin reads for as long as the question may take. Rows come newest first, so of
+// what was read until then nothing is missing.
+func (a ask) hitsWithin(ctx context.Context, tx *sql.Tx, q catalog.TextQuery, found *catalog.Found) ([]hitRow, error) {
+	if q.Within <= 0 {
+		return a.hits(ctx, tx, q)
+	}
+	limited, cancel := context.WithTimeout(ctx, q.Within)
+	defer cancel()
+	hits, err := a.hits(limited, tx, q)
+	if err == nil || limited.Err() == nil || ctx.Err() != nil {
+		return hits, err
+	}
+	if found.Stopped = true; q.After != nil {
+		found.Down = *q.After
+	}
+	if len(hits) > 0 {
+		found.Down = hits[len(hits)-1].TextCursor
+	}
+	return hits, nil
+}
+
 // hits reads texts newest first until there are more than the limit. The inner
 // question is sorted before the outer one looks where each of them stands: LIMIT -1
 // keeps SQLite from looking at all of them first.
@@ -172,6 +193,9 @@ func (a ask) hits(ctx context.Context, tx *sql.Tx, q catalog.TextQuery) (out []h
 			p.add(` OR x.lang = x'' AND EXISTS (SELECT 1 FROM said s WHERE s.text = x.n AND s.channel IN (`+holes(len(a.spoken))+`))`, a.spoken...)
 		}
 		p.add(`)`)
+	}
+	if !q.Since.IsZero() { // no place of a text is newer than it
+		p.add(` AND x.at >= ?`, q.Since.UnixMilli())
 	}
 	if q.After != nil {
 		p.add(` AND (x.at, x.digest) < (?, ?)`, q.After.At.UnixMilli(), q.After.Text[:])

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,9 +25,10 @@ const (
 )
 
 type searchOptions struct {
-	caseName, source, lang, since, until string
-	limit                                int
-	timeout                              time.Duration
+	caseName, source, lang, since, until, below string
+
+	limit   int
+	timeout time.Duration
 }
 
 func (c *cli) searchCmd() *cobra.Command {
@@ -64,8 +66,9 @@ program from the text; where there is none, what ` + "`watch add --lang`" + ` sa
 	s.StringVar(&o.lang, "lang", "", "only texts that seem to be in this language: en, ru, ar, zh …")
 	s.StringVar(&o.since, "since", "", "from this day (or time) on")
 	s.StringVar(&o.until, "until", "", "up to this day (or time)")
+	s.StringVar(&o.below, "below", "", "only texts that nobody has said again since this time: to go on where a search had no time left")
 	s.IntVar(&o.limit, "limit", searchDefault, "texts at most, up to 1000")
-	s.DurationVar(&o.timeout, "timeout", time.Minute, "give up after this long")
+	s.DurationVar(&o.timeout, "timeout", time.Minute, "after this long, tell what was found until then")
 	return cmd
 }
 
@@ -79,6 +82,13 @@ func (o searchOptions) query(text string) (q catalog.TextQuery, err error) {
 	}
 	if q.Until, err = parseWhen("--until", o.until, true); err != nil {
 		return q, err
+	}
+	below, err := parseWhen("--below", o.below, true)
+	if err != nil {
+		return q, err
+	}
+	if !below.IsZero() {
+		q.After = catalog.AtOrBelow(below)
 	}
 	if o.limit < 1 || o.limit > catalog.MaxHits {
 		return q, usageError("--limit %d: it is 1 to %d", o.limit, catalog.MaxHits)
@@ -168,12 +178,8 @@ func (c *cli) search(ctx context.Context, n *node, q catalog.TextQuery, o search
 	if err := o.restrict(ctx, n, &q); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
-	f, err := n.cat.Search(limited, q)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("search: not done after %s: ask for more words, or for less with --case, --source, --since and --until, or give it longer with --timeout", o.timeout)
-	}
+	q.Within = o.timeout
+	f, err := n.cat.Search(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -193,21 +199,41 @@ func (c *cli) search(ctx context.Context, n *node, q catalog.TextQuery, o search
 		}
 		c.say(row, "%s", line)
 	}
-	return c.searched(ctx, n, f, o.lang)
+	if err := c.searched(ctx, n, f, o); err != nil || !f.Stopped {
+		return err
+	}
+	return fmt.Errorf("search: not done after %s: %s; ask for rarer words, or for less with --case, --source, --since and --until, or give it longer with --timeout", o.timeout, lookedDown(f))
+}
+
+// lookedDown says of what an answer that was broken off is whole.
+func lookedDown(f catalog.Found) string {
+	if f.Down.At.IsZero() {
+		return "nothing was looked through"
+	}
+	return fmt.Sprintf("what was said after %s is told whole, and nothing older was looked through (--below %s goes on there)", f.Down.At, f.Down.At)
+}
+
+// whatIsSearched counts it, for at most as long as the search may take: of a billion texts
+// that takes minutes, and what was found is not worth less without.
+func (n *node) whatIsSearched(ctx context.Context, o searchOptions) (u catalog.Unsearched, unguessed int64, known bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	u, err = n.cat.Unsearched(limited)
+	if err == nil && o.lang != "" {
+		unguessed, err = n.cat.Unguessed(limited)
+	}
+	if err != nil && ctx.Err() == nil && (limited.Err() != nil || errors.Is(err, catalog.ErrTooLong)) {
+		return u, 0, false, nil
+	}
+	return u, unguessed, err == nil, err
 }
 
 // searched says what was looked through, and what could not be found: never a silent
 // nothing.
-func (c *cli) searched(ctx context.Context, n *node, f catalog.Found, lang string) error {
-	u, err := n.cat.Unsearched(ctx)
+func (c *cli) searched(ctx context.Context, n *node, f catalog.Found, o searchOptions) error {
+	u, unguessed, known, err := n.whatIsSearched(ctx, o)
 	if err != nil {
 		return err
-	}
-	unguessed := int64(0)
-	if lang != "" {
-		if unguessed, err = n.cat.Unguessed(ctx); err != nil {
-			return err
-		}
 	}
 	waiting, err := n.behind(ctx, pipeline.StageIndex)
 	if err != nil {
@@ -220,7 +246,14 @@ func (c *cli) searched(ctx context.Context, n *node, f catalog.Found, lang strin
 	if f.More {
 		line += ", and there are more: --limit shows more, other words find fewer"
 	}
-	line += fmt.Sprintf("; searched: %d texts of %d captures", u.Texts, u.Captures-u.Textless)
+	if f.Stopped {
+		line += ", and not all was looked through"
+	}
+	if known {
+		line += fmt.Sprintf("; searched: %d texts of %d captures", u.Texts, u.Captures-u.Textless)
+	} else {
+		line += "; how much is searched, and what is not, could not be counted in time"
+	}
 	var not []string
 	for _, k := range []struct {
 		n    int64
@@ -233,7 +266,16 @@ func (c *cli) searched(ctx context.Context, n *node, f catalog.Found, lang strin
 	if len(not) > 0 {
 		line += "; not searched: " + strings.Join(not, ", ")
 	}
-	c.say(map[string]any{"event": "searched", "texts": len(f.Hits), "objects": len(f.Objects), "more": f.More, "searched_texts": u.Texts, "captures": u.Captures,
-		"waiting": waiting, "unguessed": unguessed, "unread": u.Unread, "textless": u.Textless}, "%s", line)
+	row := map[string]any{"event": "searched", "texts": len(f.Hits), "objects": len(f.Objects), "more": f.More, "searched_texts": u.Texts, "captures": u.Captures,
+		"waiting": waiting, "unguessed": unguessed, "unread": u.Unread, "textless": u.Textless, "stopped": f.Stopped, "looked_down_to": nil}
+	if f.Stopped && !f.Down.At.IsZero() {
+		row["looked_down_to"] = f.Down.At
+	}
+	if !known {
+		for _, name := range []string{"searched_texts", "captures", "unguessed", "unread", "textless"} {
+			row[name] = nil
+		}
+	}
+	c.say(row, "%s", line)
 	return nil
 }
