@@ -152,7 +152,7 @@ func (q *Queue) remember(ctx context.Context, partition int, w *wrote) error {
 func (q *Queue) hourBefore(ctx context.Context, partition int, first, last int64) (from int64, err error) {
 	now := time.Now()
 	if last > first { // else all is pruned
-		newest, err := q.fetch(ctx, normalised, partition, last-1, 0)
+		newest, _, err := q.fetch(ctx, normalised, partition, last-1, 0)
 		if err != nil {
 			return 0, fmt.Errorf("read what was normalised: %w", err)
 		}
