@@ -54,6 +54,7 @@ func (c *Copier) both(ctx context.Context, prefix string, each func(e storage.En
 
 func (c *Copier) extra(name string) {
 	switch {
+	case c.Shared:
 	case c.plan.gone[name] != "": // erased by order in the source
 	case c.After != nil && strings.HasPrefix(name, "seals/"):
 		c.plan.only = append(c.plan.only, name) // what else there is of its Seal tells

@@ -44,6 +44,10 @@ type Copier struct {
 	// without it nothing leaves the target.
 	Ordered func(ctx context.Context, t *storage.Tombstone) error
 	After   *Afterwards // Optional: what the target's node has made itself.
+	Shared  bool        // others write to the target too: what it alone has is theirs
+	// Locked, optional, is told what is to leave the target and is kept by a lock of its
+	// until then; a later run takes it out. Without it that is a Problem.
+	Locked func(e *storage.LockedError)
 
 	ends  map[string]int64 // size of each log's newest checkpoint
 	plan  plan
@@ -120,15 +124,23 @@ func (c *Copier) Look(ctx context.Context) error {
 // checkpoint; 0 if there is none.
 func (c *Copier) LogSize(origin string) int64 { return c.ends[origin] }
 
-// NewestSeal is the last Seal of a queue that the copy will hold; "" if there is
-// none.
-func (c *Copier) NewestSeal(queue string) (newest string) {
+// NewestSeal is the last Seal of a partition of a queue that the copy will hold; "" if
+// there is none.
+func (c *Copier) NewestSeal(queue string, partition int) (newest string) {
+	first := holdfast.SealID(queue, partition, 0)
+	prefix := first[:strings.LastIndexByte(first, '-')+1]
 	for seal := range c.plan.kept {
-		if strings.HasPrefix(seal, queue+"-") {
+		if strings.HasPrefix(seal, prefix) {
 			newest = max(newest, seal)
 		}
 	}
 	return newest
+}
+
+// Lacks is how many names Look found that the target lacks; Objects are not looked for.
+func (c *Copier) Lacks() int {
+	p := &c.plan
+	return len(p.packs) + len(p.parts) + len(p.tiles) + len(p.points) + len(p.proofs) + len(p.erased)
 }
 
 // Copied is how much Run has written by now: Objects and names, and their bytes.

@@ -9,14 +9,20 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"holdfast"
+	"holdfast/deploy/engines"
 	"holdfast/hashing"
 	"holdfast/mirror"
 	"holdfast/preserve"
 	"holdfast/preserve/sealtest"
 	"holdfast/storage"
 	"holdfast/storage/file"
+	"holdfast/storage/s3"
 )
 
 // sealed is a node with so many Seals, of one capture each.
@@ -162,7 +168,7 @@ func TestCopyNoGap(t *testing.T) {
 // ordered is a target that remembers in which order things came into it, and is cut
 // off after so many of them.
 type ordered struct {
-	*file.Store
+	mirror.Target
 	names []string
 	cut   int // 0: never
 }
@@ -174,7 +180,7 @@ func (o *ordered) Import(ctx context.Context, in []storage.Incoming) (int64, err
 	if o.cut > 0 {
 		left = min(left, o.cut-len(o.names))
 	}
-	size, err := o.Store.Import(ctx, in[:left])
+	size, err := o.Target.Import(ctx, in[:left])
 	for _, i := range in[:left] {
 		o.names = append(o.names, i.Name)
 	}
@@ -186,18 +192,45 @@ func (o *ordered) Import(ctx context.Context, in []storage.Incoming) (int64, err
 
 // TestCopyCut guards what a copy that was cut short holds, wherever it was: no Seal
 // without its packs, no checkpoint without its tiles; and that the next run makes it
-// whole.
+// whole. In a bucket as in a directory.
 func TestCopyCut(t *testing.T) {
+	t.Run("file", func(t *testing.T) { copyCut(t, func() mirror.Target { return empty(t) }) })
+	t.Run("s3", func(t *testing.T) {
+		server := engines.MinIO(t)
+		copyCut(t, func() mirror.Target { return emptyBucket(t, server) })
+	})
+}
+
+func emptyBucket(t *testing.T, server *engines.S3) *s3.Store {
+	t.Helper()
+	c, err := minio.New(strings.TrimPrefix(server.Endpoint, "http://"), &minio.Options{Creds: credentials.NewStaticV4(server.AccessKey, server.SecretKey, ""), Region: server.Region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "mirror-" + string(holdfast.NewID())
+	if err := c.MakeBucket(t.Context(), name, minio.MakeBucketOptions{ObjectLocking: true}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := s3.Open(t.Context(), s3.Options{Endpoint: server.Endpoint, Region: server.Region, Bucket: name, Prefix: "m", AccessKey: server.AccessKey, SecretKey: server.SecretKey,
+		Create: true, Retention: time.Minute, Interval: 20 * time.Second, Spool: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func copyCut(t *testing.T, empty func() mirror.Target) {
 	n := sealed(t, 1)
 	if _, _, err := n.Files.Put(t.Context(), strings.NewReader("object")); err != nil {
 		t.Fatal(err)
 	}
-	whole := &ordered{Store: empty(t)}
+	whole := &ordered{Target: empty()}
 	if bad := copies(t, &mirror.Copier{From: n.Files, To: whole}); len(bad) > 0 || whole.names[0] != "" {
 		t.Fatal(bad, whole.names)
 	}
 	for cut := 1; cut < len(whole.names); cut++ {
-		to := &ordered{Store: empty(t), cut: cut}
+		to := &ordered{Target: empty(), cut: cut}
 		k := &mirror.Copier{From: n.Files, To: to, Problem: func(name string, err error) { t.Errorf("%s: %v", name, err) }}
 		if err := errors.Join(k.Look(t.Context()), k.Run(t.Context())); !errors.Is(err, errCut) {
 			t.Fatalf("cut at %d: %v", cut, err)
@@ -206,7 +239,7 @@ func TestCopyCut(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := stands(t, to.Store, e.Name); err != nil {
+			if err := stands(t, to.Target, e.Name); err != nil {
 				t.Errorf("cut at %d: %s: %v", cut, e.Name, err)
 			}
 		}
@@ -218,7 +251,7 @@ func TestCopyCut(t *testing.T) {
 }
 
 // stands reports what is missing of a name that is there.
-func stands(t *testing.T, s *file.Store, name string) error {
+func stands(t *testing.T, s mirror.Source, name string) error {
 	seal, part, _ := strings.Cut(strings.TrimPrefix(name, "seals/"), "/")
 	if strings.HasPrefix(name, "seals/") {
 		raw, err := s.ReadName(t.Context(), "seals/"+seal+"/plan.json", holdfast.MaxDocument)

@@ -1,8 +1,7 @@
 package mirror
 
 import (
-	"bufio"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,29 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"holdfast/hashing"
-	"holdfast/pipeline"
 	"holdfast/wholefile"
-)
-
-// Files of a mirror; docs/DESIGN.md says what each is for.
-const (
-	FileMark      = "node/mirror.json"
-	FileStatement = "node/mirror.dsse.json" // a Statement in its envelope
-	FileLock      = "mirror.lock"
-	FileTasks     = "tasks.jsonl" // in node/
-)
-
-// A mirror lies on a disk that others have had in their hands. What is read of it
-// beside its store is read never past these bounds, which are bytes, never out of the
-// mirror by a link, never from what is no regular file.
-const (
-	MaxChain     = 1 << 30
-	maxMark      = 4 << 20
-	maxStatement = 64 << 20
-	maxTasks     = 4 << 30
-	maxTask      = 4 << 20 // a line of FileTasks
-	maxChains    = 1 << 20 // files
 )
 
 // ErrNone is wrapped where a directory is not, or no more, a mirror of the node.
@@ -46,19 +23,25 @@ type Dir string
 // Path is where a file of the mirror lies; name has slashes.
 func (d Dir) Path(name string) string { return filepath.Join(string(d), filepath.FromSlash(name)) }
 
-// Open opens a file of at most limit bytes; it may grow. The error wraps
-// [fs.ErrNotExist] or [wholefile.ErrTooLarge].
-func (d Dir) Open(name string, limit int64) (*os.File, error) {
-	return wholefile.OpenIn(string(d), name, limit)
+// Open implements [Shelf].
+func (d Dir) Open(_ context.Context, name string, limit int64) (io.ReadCloser, error) {
+	f, err := wholefile.OpenIn(string(d), name, limit)
+	if err != nil {
+		return nil, err // not f: a nil *os.File in an interface is no nil
+	}
+	return f, nil
 }
 
-// Read is Open and reads all of it.
-func (d Dir) Read(name string, limit int64) ([]byte, error) {
-	return wholefile.ReadIn(string(d), name, limit)
+// Update implements [Shelf]. A crash leaves the file as it was, or as it is to be.
+func (d Dir) Update(_ context.Context, name string, b []byte) error {
+	if b == nil {
+		return missing(os.Remove(d.Path(name)))
+	}
+	return wholefile.Update(d.Path(name), b)
 }
 
-// Chains lists the Custody chains by the names of their files, in no order.
-func (d Dir) Chains() (names []string, err error) {
+// Chains implements [Shelf].
+func (d Dir) Chains(context.Context) (names []string, err error) {
 	root, err := os.OpenRoot(string(d))
 	if err != nil {
 		return nil, err
@@ -89,35 +72,6 @@ func (d Dir) Chains() (names []string, err error) {
 			return nil, err
 		}
 	}
-}
-
-// Tasks yields the Tasks, one at a time, and returns the digest of the file; none is
-// an empty file.
-func (d Dir) Tasks(yield func(pipeline.Task) error) (hashing.Digest, error) {
-	f, err := d.Open("node/"+FileTasks, maxTasks)
-	if errors.Is(err, fs.ErrNotExist) {
-		return hashing.Of(nil), nil
-	}
-	if err != nil {
-		return hashing.Digest{}, err
-	}
-	defer f.Close()
-	sum := hashing.NewWriter(io.Discard)
-	lines := bufio.NewScanner(io.TeeReader(io.LimitReader(f, maxTasks), sum))
-	lines.Buffer(nil, maxTask)
-	for n := 1; lines.Scan(); n++ {
-		var t pipeline.Task
-		if err := json.Unmarshal(lines.Bytes(), &t); err != nil {
-			return hashing.Digest{}, fmt.Errorf("read %s: line %d: %w", FileTasks, n, err)
-		}
-		if err := yield(t); err != nil {
-			return hashing.Digest{}, err
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return hashing.Digest{}, fmt.Errorf("read %s: %w", FileTasks, err)
-	}
-	return sum.Digest(), nil
 }
 
 // CheckLinks refuses a mirror whose own folders lead elsewhere: what is written to

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"holdfast/storage"
@@ -85,7 +86,13 @@ func (c *Copier) erase(ctx context.Context) error {
 			c.Problem(storage.TombstoneName(t.Name), fmt.Errorf("nothing was erased for it here: %w", err))
 			continue
 		}
-		if err := to.Erase(ctx, k); err != nil {
+		locked := (*storage.LockedError)(nil)
+		switch err := to.Erase(ctx, k); {
+		case err == nil:
+		case c.Locked != nil && errors.As(err, &locked) && !locked.Hold:
+			c.Locked(locked)
+			continue
+		default:
 			c.Problem(k.String(), err)
 			continue
 		}

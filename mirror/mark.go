@@ -37,13 +37,25 @@ type Mark struct {
 	Encrypted bool `json:"keys_encrypted,omitempty"`
 }
 
-// Queue says how far the queue was.
+// Queue says how far the queue was: here its partition 0, which an embedded one has
+// alone.
 type Queue struct {
 	Name    string `json:"name"`
-	End     int64  `json:"end"`            // newest position
-	Planned int64  `json:"planned"`        // acknowledged by preserve; what is behind it is in the queue alone
-	Seal    string `json:"seal,omitempty"` // newest plan under Name
+	End     int64  `json:"end"`               // newest position
+	Planned int64  `json:"planned"`           // acknowledged by preserve; what is behind it is in the queue alone
+	Seal    string `json:"seal,omitempty"`    // newest plan under Name
+	Further []Part `json:"further,omitempty"` // partitions from 1 on
 }
+
+// Part is how far a partition was, as in Queue.
+type Part struct {
+	End     int64  `json:"end"`
+	Planned int64  `json:"planned"`
+	Seal    string `json:"seal,omitempty"`
+}
+
+// Parts are all partitions, by number.
+func (q Queue) Parts() []Part { return append([]Part{{q.End, q.Planned, q.Seal}}, q.Further...) }
 
 // FormerLog is a log that a node kept and continues no more: its name and its
 // origin, and what verifies its checkpoints.
@@ -55,32 +67,32 @@ type FormerLog struct {
 	Keys []holdfast.PolicyKey `json:"keys,omitempty"`
 }
 
-// Mark reads the mark.
-func (d Dir) Mark() (*Mark, error) {
+// ReadMark reads the mark.
+func ReadMark(ctx context.Context, s Shelf) (*Mark, error) {
 	m := new(Mark)
-	b, err := d.Read(FileMark, maxMark)
+	b, err := Read(ctx, s, FileMark, maxMark)
 	if err == nil {
-		err = wholefile.DecodeJSON(d.Path(FileMark), b, m)
+		err = wholefile.DecodeJSON(FileMark, b, m)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if m.Version > 1 {
-		return nil, fmt.Errorf("%s has version %d: use a newer holdfast", d.Path(FileMark), m.Version)
+		return nil, fmt.Errorf("%s has version %d: use a newer holdfast", FileMark, m.Version)
 	}
 	if _, _, err := holdfast.VKeyEd25519(m.VKey); err != nil || m.ID == "" {
-		return nil, fmt.Errorf("read %s: not what holdfast wrote", d.Path(FileMark))
+		return nil, fmt.Errorf("read %s: not what holdfast wrote", FileMark)
 	}
 	return m, nil
 }
 
 // Write replaces the mark of a mirror.
-func (m *Mark) Write(d Dir) error {
+func (m *Mark) Write(ctx context.Context, s Shelf) error {
 	b, err := wholefile.EncodeJSON(m)
 	if err != nil {
 		return err
 	}
-	return wholefile.Replace(d.Path(FileMark), b, 0o600)
+	return s.Update(ctx, FileMark, b)
 }
 
 // Node is what tells a node: its name, those that it had before, and what it keeps

@@ -41,7 +41,7 @@ type Chain struct {
 }
 
 // Sign signs the statement with the node's seal key and puts it into the mirror.
-func (s *Statement) Sign(ctx context.Context, key preserve.Signer, d Dir) error {
+func (s *Statement) Sign(ctx context.Context, key preserve.Signer, to Shelf) error {
 	payload, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -55,16 +55,16 @@ func (s *Statement) Sign(ctx context.Context, key preserve.Signer, d Dir) error 
 	}
 	b, err := (&holdfast.Envelope{Payload: payload, PayloadType: payloadType, Signatures: []holdfast.EnvelopeSignature{{Sig: sig}}}).Encode()
 	if err == nil {
-		err = wholefile.Update(d.Path(FileStatement), b)
+		err = to.Update(ctx, FileStatement, b)
 	}
 	return err
 }
 
-// Statement returns the statement of a mirror if a key of the node with this
+// ReadStatement returns the statement of a mirror if a key of the node with this
 // fingerprint has signed it. The node's entry, with its keys, is in the
 // statement's own Policy: the fingerprint is its digest.
-func (d Dir) Statement(fingerprint string) (*Statement, error) {
-	raw, err := d.Read(FileStatement, maxStatement)
+func ReadStatement(ctx context.Context, from Shelf, fingerprint string) (*Statement, error) {
+	raw, err := Read(ctx, from, FileStatement, maxStatement)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the mirror is not signed: it is of an older holdfast, its key was not at hand, or somebody has taken the statement away. Another mirror may be; without --node nothing is checked: %w", err)
 	}

@@ -58,10 +58,10 @@ func signed(t testing.TB, n *sealtest.Node, change func(*holdfast.PolicyNode)) (
 func TestStatement(t *testing.T) {
 	n := sealed(t, 0)
 	d, fp := signed(t, n, func(*holdfast.PolicyNode) {})
-	if s, err := d.Statement(fp); err != nil || string(s.Files["node.json"]) != "{}" || s.Mark.Node != n.Name {
+	if s, err := mirror.ReadStatement(t.Context(), d, fp); err != nil || string(s.Files["node.json"]) != "{}" || s.Mark.Node != n.Name {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	if _, err := d.Statement(strings.Repeat("0", 64)); err == nil || !strings.Contains(err.Error(), "has not this fingerprint") {
+	if _, err := mirror.ReadStatement(t.Context(), d, strings.Repeat("0", 64)); err == nil || !strings.Contains(err.Error(), "has not this fingerprint") {
 		t.Errorf("another fingerprint: %v", err)
 	}
 	raw, err := os.ReadFile(d.Path(mirror.FileStatement))
@@ -74,16 +74,16 @@ func TestStatement(t *testing.T) {
 		if err := os.WriteFile(d.Path(mirror.FileStatement), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Statement(fp); err == nil {
+		if _, err := mirror.ReadStatement(t.Context(), d, fp); err == nil {
 			t.Errorf("byte %d of %d is another and nobody says so", at, len(raw))
 		}
 	}
 	ended := holdfast.At(time.Now())
 	d, fp = signed(t, n, func(e *holdfast.PolicyNode) { e.Keys[0].Until = &ended })
-	if _, err := d.Statement(fp); err == nil || !strings.Contains(err.Error(), "somebody has changed them") {
+	if _, err := mirror.ReadStatement(t.Context(), d, fp); err == nil || !strings.Contains(err.Error(), "somebody has changed them") {
 		t.Errorf("a key that has ended: %v", err)
 	}
-	if _, err := newDir(t).Statement(fp); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := mirror.ReadStatement(t.Context(), newDir(t), fp); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no statement: %v", err)
 	}
 }
@@ -102,7 +102,7 @@ func FuzzStatement(f *testing.F) {
 		if err := os.WriteFile(d.Path(mirror.FileStatement), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := d.Statement(fp); err == nil && (s.Mark.Node != n.Name || string(s.Files["node.json"]) != "{}") {
+		if s, err := mirror.ReadStatement(t.Context(), d, fp); err == nil && (s.Mark.Node != n.Name || string(s.Files["node.json"]) != "{}") {
 			t.Errorf("%+v was taken from %q", s, b)
 		}
 	})
@@ -146,17 +146,17 @@ func TestMark(t *testing.T) {
 		}
 	}
 	d := newDir(t)
-	if err := mark.Write(d); err != nil {
+	if err := mark.Write(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := d.Mark(); err != nil || got.ID != "m" || *got.Log != *tree {
+	if got, err := mirror.ReadMark(t.Context(), d); err != nil || got.ID != "m" || *got.Log != *tree {
 		t.Errorf("read %+v, %v", got, err)
 	}
 	mark.Version = 2
-	if err := mark.Write(d); err != nil {
+	if err := mark.Write(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Mark(); err == nil || !strings.Contains(err.Error(), "newer holdfast") {
+	if _, err := mirror.ReadMark(t.Context(), d); err == nil || !strings.Contains(err.Error(), "newer holdfast") {
 		t.Errorf("of a newer holdfast: %v", err)
 	}
 }
@@ -181,10 +181,10 @@ func TestForeign(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, mark := d.Mark()
-		_, statement := d.Statement("")
-		_, tasks := d.Tasks(func(pipeline.Task) error { return nil })
-		_, chain := d.Read("node/outbox/x.jsonl", mirror.MaxChain)
+		_, mark := mirror.ReadMark(t.Context(), d)
+		_, statement := mirror.ReadStatement(t.Context(), d, "")
+		_, tasks := mirror.Tasks(t.Context(), d, func(pipeline.Task) error { return nil })
+		_, chain := mirror.Read(t.Context(), d, "node/outbox/x.jsonl", mirror.MaxChain)
 		for what, err := range map[string]error{"mark": mark, "statement": statement, "tasks": tasks, "chain": chain} {
 			if err == nil || kind == "large" && !errors.Is(err, wholefile.ErrTooLarge) {
 				t.Errorf("%s is a %s: %v", what, kind, err)

@@ -42,18 +42,23 @@ func (n *node) openBucket(ctx context.Context, url, id string, make bool) (nodeS
 	return s, nil
 }
 
+// keysOfFile reads a file of two lines that a variable names.
+func keysOfFile(variable string) (access, secret, session string, err error) {
+	b, err := wholefile.ReadSecret(os.Getenv(variable))
+	if err != nil {
+		return "", "", "", fmt.Errorf("read %s: %w", variable, err)
+	}
+	a, k, ok := bytes.Cut(bytes.TrimSpace(b), []byte("\n"))
+	if !ok {
+		return "", "", "", fmt.Errorf("read %s: two lines are wanted, the access key and the secret key", variable)
+	}
+	return string(bytes.TrimSpace(a)), string(bytes.TrimSpace(k)), "", nil
+}
+
 // bucketKeys are those of the environment, or of a file with two lines.
 func bucketKeys() (access, secret, session string, err error) {
-	if name := os.Getenv("HOLDFAST_S3_KEYS_FILE"); name != "" {
-		b, err := wholefile.ReadSecret(name)
-		if err != nil {
-			return "", "", "", fmt.Errorf("read HOLDFAST_S3_KEYS_FILE: %w", err)
-		}
-		access, secret, ok := bytes.Cut(bytes.TrimSpace(b), []byte("\n"))
-		if !ok {
-			return "", "", "", errors.New("read HOLDFAST_S3_KEYS_FILE: two lines are wanted, the access key and the secret key")
-		}
-		return string(bytes.TrimSpace(access)), string(bytes.TrimSpace(secret)), "", nil
+	if os.Getenv("HOLDFAST_S3_KEYS_FILE") != "" {
+		return keysOfFile("HOLDFAST_S3_KEYS_FILE")
 	}
 	access, secret = os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
 	if access == "" || secret == "" {

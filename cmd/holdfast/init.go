@@ -63,7 +63,7 @@ func (c *cli) initCmd() *cobra.Command {
 	cmd.Flags().StringVar(&o.label, "label", "node", "beginning of the node's name: 1 to 40 of a-z, 0-9 and -")
 	cmd.Flags().BoolVar(&o.training, "training", false, "a rehearsal: everything is marked TRAINING")
 	cmd.Flags().BoolVar(&newLog, "new-log", false, "the log was lost or is an old copy: begin another, under a new name, that names the old one's last state")
-	cmd.Flags().BoolVar(&newQueue, "new-queue", false, "queue.db was lost and there is no copy: begin another, and say what is lost")
+	cmd.Flags().BoolVar(&newQueue, "new-queue", false, "queue.db was lost and there is no copy: begin another, and say what is lost; of a shared queue: its database was lost, bind an empty one to its topics")
 	cmd.Flags().BoolVar(&o.encrypt, "encrypt-keys", false, "encrypt the private keys on the disk with a passphrase, from HOLDFAST_PASSPHRASE_FILE, HOLDFAST_PASSPHRASE or the terminal")
 	cmd.Flags().StringVar(&o.join, "join", "", "the id of the store that --store names, where another node has made it: this one works beside it")
 	cmd.Flags().StringVar(&o.agent.Pseudonym, "agent", "", "who works here: a pseudonym, since it stands in every bundle")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +20,6 @@ import (
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/storage"
-	"holdfast/storage/file"
 )
 
 type mirrorOptions struct {
@@ -32,23 +30,24 @@ type mirrorOptions struct {
 
 func (c *cli) mirrorCmd() *cobra.Command {
 	var o mirrorOptions
-	cmd := command("mirror (--to DIR [--watch D] [--check] | --forget DIR)", "Keep a second copy of the node, without its keys", "holdfast mirror --to /media/safe/holdfast", cobra.NoArgs,
+	cmd := command("mirror (--to STORE-URL [--watch D] [--check] | --forget STORE-URL)", "Keep a second copy of the node, without its keys", "holdfast mirror --to /media/safe/holdfast", cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			if (o.to == "") == (o.forget == "") || o.watch < 0 {
-				return usageError("give --to DIR or --forget DIR, one of them")
+				return usageError("give --to STORE-URL or --forget STORE-URL, one of them: a directory, or s3://BUCKET/PREFIX?endpoint=URL")
 			}
-			if kindOf(o.to) == kindS3 {
-				return usageError("--to: a mirror is a directory (DIR or file:DIR), which a restore reads; one in a bucket is not built: `holdfast move` takes the node's own store there, and a bucket's own replication, versions and locks included, copies that")
+			at, err := mirrorURL(o.to + o.forget)
+			if err != nil {
+				return usageError("%w", err)
 			}
-			o.to = strings.TrimPrefix(o.to, kindFile+":")
 			n, err := c.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer n.Close()
 			if o.forget != "" {
-				return c.forgetMirror(cmd.Context(), n, o.forget)
+				return c.forgetMirror(cmd.Context(), n, at)
 			}
+			o.to = at
 			return c.mirror(cmd.Context(), n, o)
 		})
 	cmd.Long = `Copies what is not there yet, and compares digests while it copies. Other
@@ -56,11 +55,16 @@ commands may work meanwhile; what they add is copied by the next run. The copy
 is a node's state at one moment whenever it is cut short, and only a whole run
 makes it a newer one. Keys are not copied: "holdfast key export" writes them.
 
+In a bucket (s3://BUCKET/PREFIX?endpoint=URL, with object lock) nothing of a mirror is
+ever replaced, and each run makes its locks longer where that is due; what was erased by
+order leaves it once they have lapsed. The bucket's keys come from
+HOLDFAST_MIRROR_S3_KEYS_FILE, else from where those of --store do.
+
 The node remembers its mirrors, and before it seals it looks whether one in
 reach knows a later state: then the node is an old copy and does not go on.
 
 exit status: 0 done  1 could not, or something was damaged  2 usage`
-	cmd.Flags().StringVar(&o.to, "to", "", "the mirror: an empty directory, or one that `holdfast mirror` made of this node")
+	cmd.Flags().StringVar(&o.to, "to", "", "the mirror: an empty directory, or an empty place in a bucket (s3://BUCKET/PREFIX?endpoint=URL), or one that `holdfast mirror` made of this node")
 	cmd.Flags().StringVar(&o.forget, "forget", "", "do not look at this mirror any more; nothing in it is changed")
 	cmd.Flags().DurationVar(&o.watch, "watch", 0, "do it again after this while, until stopped")
 	cmd.Flags().BoolVar(&o.check, "check", false, "also read what is there already, on both sides, and compare digests")
@@ -70,12 +74,8 @@ exit status: 0 done  1 could not, or something was damaged  2 usage`
 // mirror runs once, or again and again. With --watch a disk that is pulled is
 // said and waited for; a mirror that is not this node's, or newer, is not.
 func (c *cli) mirror(ctx context.Context, n *node, o mirrorOptions) error {
-	dir, err := filepath.Abs(o.to)
-	if err != nil {
-		return err
-	}
 	for {
-		err := c.mirrorNow(ctx, n, dir, o.check)
+		err := c.mirrorNow(ctx, n, o.to, o.check)
 		if n = nil; o.watch == 0 || errors.Is(err, mirror.ErrNewer) || errors.Is(err, mirror.ErrNone) {
 			return err
 		}
@@ -92,24 +92,29 @@ func (c *cli) mirror(ctx context.Context, n *node, o mirrorOptions) error {
 
 // mirrorNow runs once, for n or, with nil, for the node as it is now: its name
 // and its keys may be others than when the last run began.
-func (c *cli) mirrorNow(ctx context.Context, n *node, dir string, check bool) (err error) {
+func (c *cli) mirrorNow(ctx context.Context, n *node, at string, check bool) (err error) {
 	if n == nil {
 		if n, err = c.open(ctx); err != nil {
 			return err
 		}
 		defer n.Close()
 	}
-	return c.mirrorOnce(ctx, n, dir, check)
+	return c.mirrorOnce(ctx, n, at, check)
 }
 
 // mirroring is one run.
 type mirroring struct {
-	c    *cli
-	n    *node
-	dir  mirror.Dir
-	mark *mirror.Mark
-	bad  []string // the first problems
-	all  int      // problems in all
+	c     *cli
+	n     *node
+	at    string     // absolute path, or URL of a bucket
+	dir   mirror.Dir // where it is a directory
+	store string     // the id of its store, where it is a bucket
+	shelf mirror.Shelf
+	to    mirrorStore
+	mark  *mirror.Mark
+	bad   []string  // the first problems
+	all   int       // problems in all
+	later time.Time // when the last of what is to be erased can be; zero: nothing waits
 
 	unsigned error // why what lies in DIR/node is not signed; nil: it is
 }
@@ -124,36 +129,38 @@ func (m *mirroring) problem(name string, err error) {
 	}
 }
 
-func (c *cli) mirrorOnce(ctx context.Context, n *node, dir string, check bool) error {
+func (c *cli) mirrorOnce(ctx context.Context, n *node, at string, check bool) error {
 	begun := time.Now()
-	m := &mirroring{c: c, n: n, dir: mirror.Dir(dir)}
-	unlock, err := m.enter(ctx)
+	m := &mirroring{c: c, n: n, at: at}
+	leave, err := m.enter(ctx)
 	if err != nil {
 		return m.explain(err)
 	}
-	defer unlock()
-	to, err := file.Open(filepath.Join(dir, "store"), file.Options{Log: n.log, MinFree: -1})
-	if err != nil {
-		return m.explain(err)
-	}
-	defer to.Close()
+	defer leave()
 	bar := c.progress("mirror")
 	defer bar.done()
-	k := &mirror.Copier{From: n.store, To: to, Check: check, Problem: m.problem, Told: func(_, done int64) { bar.bytes(done, -1) }}
+	k := &mirror.Copier{From: n.store, To: m.to, Check: check, Problem: m.problem, Told: func(_, done int64) { bar.bytes(done, -1) }}
 	k.Ordered = n.auditor(func(audit.Problem) {}).Ordered
+	k.Locked = func(e *storage.LockedError) { m.later = later(m.later, e.Until) }
 	if err := m.run(ctx, k); err != nil {
+		return m.explain(err)
+	}
+	if err := m.keep(ctx); err != nil {
 		return m.explain(err)
 	}
 	bar.done()
 	took := time.Since(begun)
 	files, bytes := k.Copied()
-	c.say(map[string]any{"event": "mirrored", "to": dir, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "erased": k.Erased(), "problems": m.all, "signed": m.unsigned == nil},
-		"mirrored  %s  %d files, %d bytes in %.1f s", messages.Visible(dir), files, bytes, took.Seconds())
+	c.say(map[string]any{"event": "mirrored", "to": at, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "erased": k.Erased(), "problems": m.all, "signed": m.unsigned == nil, "later": stamp(m.later)},
+		"mirrored  %s  %d files, %d bytes in %.1f s", messages.Visible(at), files, bytes, took.Seconds())
+	if !m.later.IsZero() {
+		fmt.Fprintf(c.errs, "holdfast: the mirror keeps, by its locks, what was erased by order until %s at the latest: run it again then\n", stamp(m.later))
+	}
 	if m.unsigned != nil {
 		fmt.Fprintf(c.errs, "holdfast: the mirror's settings are not signed, so a restore cannot check whom it would trust: %s\n", messages.Visible(m.unsigned.Error()))
 	}
 	if m.all > 0 {
-		return fmt.Errorf("mirror to %s: %d things are not as they should be: %s", dir, m.all, strings.Join(m.bad, "; "))
+		return fmt.Errorf("mirror to %s: %d things are not as they should be: %s", at, m.all, strings.Join(m.bad, "; "))
 	}
 	return nil
 }
@@ -168,7 +175,7 @@ func (m *mirroring) run(ctx context.Context, k *mirror.Copier) error {
 	if err := m.state(ctx, k); err != nil {
 		return err
 	}
-	if err := m.mark.Write(m.dir); err != nil {
+	if err := m.mark.Write(ctx, m.shelf); err != nil {
 		return err
 	}
 	if err := m.nodeFiles(ctx); err != nil {
@@ -179,7 +186,7 @@ func (m *mirroring) run(ctx context.Context, k *mirror.Copier) error {
 	}
 	whole := holdfast.At(time.Now())
 	m.mark.Whole = &whole
-	return m.mark.Write(m.dir)
+	return m.mark.Write(ctx, m.shelf)
 }
 
 // state fills the mark. The log's state is the one that look ended at, and the
@@ -199,64 +206,23 @@ func (m *mirroring) state(ctx context.Context, k *mirror.Copier) error {
 	if err != nil {
 		return err
 	}
-	q := mirror.Queue{Name: id.Queue, Seal: k.NewestSeal(id.Queue)}
-	if q.Planned, err = m.n.queue.Position(ctx, pipeline.StagePreserve, 0); err != nil {
-		return err
-	}
-	if q.End, err = m.n.queue.End(ctx, pipeline.StagePreserve, 0); err != nil {
-		return err
+	q := mirror.Queue{Name: id.Queue}
+	for p := range id.Partitions {
+		is := mirror.Part{Seal: k.NewestSeal(id.Queue, p)}
+		if is.Planned, err = m.n.queue.Position(ctx, pipeline.StagePreserve, p); err != nil {
+			return err
+		}
+		if is.End, err = m.n.queue.End(ctx, pipeline.StagePreserve, p); err != nil {
+			return err
+		}
+		if p > 0 {
+			q.Further = append(q.Further, is)
+			continue
+		}
+		q.End, q.Planned, q.Seal = is.End, is.Planned, is.Seal
 	}
 	m.mark.Queue = q
 	return nil
-}
-
-// enter takes DIR, which it makes, and the lock in it, and refuses what is not
-// this node's, or newer. A crash in it leaves an empty mirror.
-func (m *mirroring) enter(ctx context.Context) (unlock func(), err error) {
-	apart, err := mirror.Apart(m.n.dir, string(m.dir))
-	if err != nil {
-		return nil, err
-	}
-	if !apart {
-		return nil, usageError("--to: the mirror must lie outside the node's directory, better on another disk")
-	}
-	if err := m.dir.CheckLinks(); err != nil {
-		return nil, err
-	}
-	known, err := m.known()
-	if err != nil {
-		return nil, err
-	}
-	mark, err := m.dir.Mark()
-	switch {
-	case err == nil:
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	case known != nil:
-		return nil, fmt.Errorf("the mirror that was there is gone: mount its disk, or `holdfast mirror --forget %s` before a new one is made there", m.dir)
-	default:
-		if mark, err = m.make(); err != nil {
-			return nil, err
-		}
-	}
-	if known != nil && known.ID != mark.ID {
-		return nil, fmt.Errorf("%w: another mirror than the one of %s lies there: `holdfast mirror --forget %s` if this is the one to go on with", mirror.ErrNone, known.Added, m.dir)
-	}
-	if unlock, err = tryLock(m.dir.Path(mirror.FileLock)); err == nil && unlock == nil {
-		err = errors.New("another mirror run is at work there")
-	}
-	if err != nil {
-		return nil, err
-	}
-	m.mark = mark
-	if err = m.mine(ctx); err == nil && known == nil {
-		err = m.remember(ctx)
-	}
-	if err != nil {
-		unlock()
-		return nil, err
-	}
-	return unlock, nil
 }
 
 func (m *mirroring) mine(ctx context.Context) error {
@@ -268,38 +234,17 @@ func (m *mirroring) mine(ctx context.Context) error {
 		err = m.mark.Holds(ctx, m.n.store)
 	}
 	if err == nil {
-		_, err = m.chains(nil)
+		_, err = m.chains(ctx, false)
 	}
 	if errors.Is(err, mirror.ErrNewer) || errors.Is(err, preserve.ErrFork) {
-		return fmt.Errorf("%w. Nothing was changed in it. %s", err, whatNow(string(m.dir), err))
+		return fmt.Errorf("%w. Nothing was changed in it. %s", err, whatNow(m.at, err))
 	}
 	return err
 }
 
-// make begins a mirror in a directory that holds nothing of anybody.
-func (m *mirroring) make() (*mirror.Mark, error) {
-	if err := os.MkdirAll(m.dir.Path("node/outbox"), 0o700); err != nil {
-		return nil, err
-	}
-	for dir, mine := range map[string][]string{m.dir.Path(""): {"node", mirror.FileLock, "lost+found"}, m.dir.Path("node"): {"outbox"}} {
-		es, err := os.ReadDir(dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range es {
-			if !slices.Contains(mine, e.Name()) && !strings.HasPrefix(e.Name(), ".new-") {
-				return nil, fmt.Errorf("%w: %s holds %q, which no mirror has: name an empty directory", mirror.ErrNone, dir, e.Name())
-			}
-		}
-	}
-	mark := &mirror.Mark{Version: 1, ID: string(holdfast.NewID()), Unfiled: m.n.set.Unfiled, Node: m.n.set.Name, VKey: m.n.set.VKey,
-		Former: m.n.set.Former, Begun: holdfast.At(time.Now())}
-	return mark, mark.Write(m.dir)
-}
-
 func (m *mirroring) known() (*knownMirror, error) {
 	list, err := m.n.mirrors()
-	if i := slices.IndexFunc(list, func(k knownMirror) bool { return k.Path == string(m.dir) }); i >= 0 {
+	if i := slices.IndexFunc(list, func(k knownMirror) bool { return k.Path == m.at }); i >= 0 {
 		return &list[i], err
 	}
 	return nil, err
@@ -321,7 +266,7 @@ func (m *mirroring) remember(ctx context.Context) error {
 		return err
 	}
 	return m.n.changeMirrors(ctx, func(list []knownMirror) []knownMirror {
-		return append(list, knownMirror{ID: m.mark.ID, Path: string(m.dir), Added: holdfast.At(time.Now())})
+		return append(list, knownMirror{ID: m.mark.ID, Path: m.at, Store: m.store, Added: holdfast.At(time.Now())})
 	})
 }
 
@@ -338,13 +283,9 @@ func (n *node) changeMirrors(ctx context.Context, change func([]knownMirror) []k
 	return writeJSON(n.path(fileMirrors), change(list))
 }
 
-func (c *cli) forgetMirror(ctx context.Context, n *node, path string) error {
-	dir, err := filepath.Abs(path)
-	if err != nil {
-		return err
-	}
+func (c *cli) forgetMirror(ctx context.Context, n *node, dir string) error {
 	found := false
-	err = n.changeMirrors(ctx, func(list []knownMirror) []knownMirror {
+	err := n.changeMirrors(ctx, func(list []knownMirror) []knownMirror {
 		return slices.DeleteFunc(list, func(k knownMirror) bool {
 			found = found || k.Path == dir
 			return k.Path == dir
@@ -368,10 +309,11 @@ func (m *mirroring) explain(err error) error {
 		hint = ": what was copied stands; free space there, or use a larger disk, and run it again"
 	case errors.Is(err, fs.ErrPermission):
 		hint = ": it must be writable for this account"
+	case m.dir == "":
 	case isGone(m.dir):
 		hint = ": the directory is gone: put its disk back and run it again"
 	}
-	return fmt.Errorf("mirror to %s: %w%s", m.dir, err, hint)
+	return fmt.Errorf("mirror to %s: %w%s", m.at, err, hint)
 }
 
 func isGone(dir mirror.Dir) bool {

@@ -28,7 +28,7 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if m.unsigned = err; err != nil { // an older statement would lie behind the store
-		if err := os.Remove(m.dir.Path(mirror.FileStatement)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := m.shelf.Update(ctx, mirror.FileStatement, nil); err != nil {
 			return err
 		}
 	}
@@ -37,24 +37,24 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 		return err
 	}
 	for name, b := range st.Files {
-		if err := wholefile.Update(m.path(name), b); err != nil {
+		if err := m.shelf.Update(ctx, "node/"+name, b); err != nil {
 			return err
 		}
 	}
 	if st.Tasks, err = m.tasks(ctx); err != nil {
 		return err
 	}
-	if st.Chains, err = m.chains(writeFile); err != nil || m.unsigned != nil {
+	if st.Chains, err = m.chains(ctx, true); err != nil || m.unsigned != nil {
 		return err
 	}
 	st.Mark = *m.mark
-	return st.Sign(ctx, signer, m.dir)
+	return st.Sign(ctx, signer, m.shelf)
 }
 
 // settings are the small files, by name.
 func (m *mirroring) settings() (files map[string][]byte, err error) {
 	files = map[string][]byte{}
-	for _, name := range []string{fileSettings, fileAuthorities, fileWatches, fileAlerts} {
+	for _, name := range []string{fileSettings, fileAuthorities, fileWatches, fileAlerts, fileColleagues} {
 		b, err := wholefile.Read(m.n.path(name), mostOf(name))
 		if err == nil {
 			files[name] = b
@@ -92,8 +92,6 @@ func (m *mirroring) egresses(files map[string][]byte) error {
 	return err
 }
 
-func (m *mirroring) path(name string) string { return m.dir.Path("node/" + name) }
-
 // tasks keeps the wishes, one JSON object each, without their leases.
 func (m *mirroring) tasks(ctx context.Context) (d hashing.Digest, err error) {
 	var out bytes.Buffer
@@ -113,19 +111,19 @@ func (m *mirroring) tasks(ctx context.Context) (d hashing.Digest, err error) {
 		count++
 	}
 	m.mark.Tasks = count
-	return hashing.Of(out.Bytes()), wholefile.Update(m.path(mirror.FileTasks), out.Bytes())
+	return hashing.Of(out.Bytes()), m.shelf.Update(ctx, "node/"+mirror.FileTasks, out.Bytes())
 }
 
 // chains copies each Custody chain up to its last whole line. A copy never
 // becomes shorter or other than it was: a chain that does not continue its copy
 // is not the chain that was mirrored. One that has grown is verified before it is
 // copied. Without write they are only compared.
-func (m *mirroring) chains(write func(name string, b []byte) error) (list []mirror.Chain, err error) {
+func (m *mirroring) chains(ctx context.Context, write bool) (list []mirror.Chain, err error) {
 	names, err := fs.Glob(os.DirFS(m.n.path("outbox")), "*.jsonl")
 	if err != nil {
 		return nil, err
 	}
-	if err := m.lostChain(names); err != nil {
+	if err := m.lostChain(ctx, names); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
@@ -134,7 +132,7 @@ func (m *mirroring) chains(write func(name string, b []byte) error) (list []mirr
 			return nil, err
 		}
 		b = b[:bytes.LastIndexByte(b, '\n')+1] // the rest is just being written
-		was, err := m.dir.Read("node/outbox/"+name, int64(len(b)))
+		was, err := mirror.Read(ctx, m.shelf, "node/outbox/"+name, int64(len(b)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, wholefile.ErrTooLarge) {
 			return nil, err
 		}
@@ -142,11 +140,11 @@ func (m *mirroring) chains(write func(name string, b []byte) error) (list []mirr
 			return nil, fmt.Errorf("%w: custody chain %s is shorter here than in the mirror, or another", mirror.ErrNewer, name)
 		}
 		list = append(list, mirror.Chain{Name: name, Size: int64(len(b)), Digest: hashing.Of(b)})
-		if len(b) > len(was) && write != nil {
+		if len(b) > len(was) && write {
 			if err := m.n.outbox.Check(holdfast.ID(strings.TrimSuffix(name, ".jsonl")), b); err != nil {
 				return nil, err
 			}
-			if err := write(m.path("outbox/"+name), b); err != nil {
+			if err := m.shelf.Update(ctx, "node/outbox/"+name, b); err != nil {
 				return nil, err
 			}
 		}
@@ -155,8 +153,8 @@ func (m *mirroring) chains(write func(name string, b []byte) error) (list []mirr
 }
 
 // lostChain returns [mirror.ErrNewer] if the mirror has a chain that is none of names.
-func (m *mirroring) lostChain(names []string) error {
-	theirs, err := m.dir.Chains()
+func (m *mirroring) lostChain(ctx context.Context, names []string) error {
+	theirs, err := m.shelf.Chains(ctx)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"path/filepath"
 
 	"holdfast"
@@ -20,7 +21,8 @@ const fileMirrors = "mirrors.json"
 // changes only when a person changes it.
 type knownMirror struct {
 	ID    string        `json:"id"`
-	Path  string        `json:"path"` // absolute
+	Path  string        `json:"path"`            // absolute, or the URL of a bucket
+	Store string        `json:"store,omitempty"` // the id of the store in that bucket
 	Added holdfast.Time `json:"added"`
 }
 
@@ -42,10 +44,10 @@ func readMirrors(dir string) (list []knownMirror, err error) {
 
 // reachable returns the marks of the mirrors that can be read now, and says of
 // each other one why not.
-func reachable(list []knownMirror, missing func(knownMirror, error)) (marks map[string]*mirror.Mark) {
+func reachable(ctx context.Context, log *slog.Logger, list []knownMirror, missing func(knownMirror, error)) (marks map[string]*mirror.Mark) {
 	marks = map[string]*mirror.Mark{}
 	for _, k := range list {
-		m, err := mirror.Dir(k.Path).Mark()
+		m, err := k.markOf(ctx, log)
 		if err == nil && m.ID != k.ID {
 			err = errors.New("another mirror lies there")
 		}
@@ -67,7 +69,7 @@ func (n *node) notBehindMirrors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	marks := reachable(list, func(k knownMirror, err error) {
+	marks := reachable(ctx, n.log, list, func(k knownMirror, err error) {
 		n.log.WarnContext(ctx, "mirror is out of reach: whether this node is an old copy was not checked against it", "mirror", k.Path, "err", err)
 	})
 	for path, m := range marks {
@@ -124,12 +126,12 @@ func (n *node) queueOf(ctx context.Context, m *mirror.Mark) error {
 
 // adoptMirrors is for a new log on an old copy: its entry 0 names the newest
 // state that any mirror in reach knows, and the names that the node had there.
-func (s *settings) adoptMirrors(dir string) error {
+func (s *settings) adoptMirrors(ctx context.Context, log *slog.Logger, dir string) error {
 	list, err := readMirrors(dir)
 	if err != nil {
 		return err
 	}
-	for _, m := range reachable(list, func(knownMirror, error) {}) {
+	for _, m := range reachable(ctx, log, list, func(knownMirror, error) {}) {
 		if m.Unfiled != s.Unfiled {
 			continue
 		}
@@ -153,7 +155,7 @@ func (d *doctor) mirrors(ctx context.Context, n *node) {
 		d.check("mirror", "", err)
 		return
 	}
-	marks := reachable(list, func(k knownMirror, err error) {
+	marks := reachable(ctx, n.log, list, func(k knownMirror, err error) {
 		detail := fmt.Sprintf("%s is out of reach: whether this node is an old copy cannot be checked against it (%v)", k.Path, err)
 		d.c.say(map[string]any{"check": "mirror", "ok": true, "detail": detail}, "%-6s %-12s %s", "note", "mirror", detail)
 	})

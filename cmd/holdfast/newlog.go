@@ -52,7 +52,7 @@ func (c *cli) beginLog(ctx context.Context, who func(holdfast.Agent) holdfast.Ag
 		if last != nil { // else nothing was signed under this name: the one before it is still the last
 			s.Previous = last
 		}
-		if err := s.adoptMirrors(c.data); err != nil {
+		if err := s.adoptMirrors(ctx, n.log, c.data); err != nil {
 			return err
 		}
 		s.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(s.Former)+1, holdfast.NewID())
@@ -86,8 +86,14 @@ func (n *node) entries() []holdfast.PolicyNode {
 }
 
 // beginChains opens a Custody chain under the new name for every Case: a chain
-// is of one Case and one node, so the old ones are shown and not continued.
+// is of one Case and one node, so the old ones are shown and not continued. Where the
+// catalog is shared the first line in a Case does that (custody.Head): most Cases are
+// other nodes' there, and nobody need be at work to index what is written here.
 func (n *node) beginChains(ctx context.Context) error {
+	told := pipeline.Entry{Case: n.set.Unfiled, Action: "log-begun", Agent: n.set.Agent, Objects: []string{n.set.Name}}
+	if n.sharedCatalog() {
+		return n.tellOnce(ctx, told)
+	}
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
@@ -105,5 +111,5 @@ func (n *node) beginChains(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.tellOnce(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: "log-begun", Agent: n.set.Agent, Objects: []string{n.set.Name}})
+	return n.tellOnce(ctx, told)
 }

@@ -58,9 +58,6 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	if err != nil {
 		return err
 	}
-	if kind := kindOf(set.engines().Queue); kind == kindKafka {
-		return usageError("init --new-queue: this node's queue is shared by several (%s); a lost one is made again by its own means: docs/scale.md", set.engines().Queue)
-	}
 	n := &node{dir: c.data, set: set, log: c.log()}
 	for _, lock := range []string{"preserve.lock", fileCollecting} {
 		unlock, err := lockFile(ctx, n.path(lock))
@@ -71,6 +68,9 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	}
 	if err := n.openKeys(ctx, c.vault()); err != nil {
 		return err
+	}
+	if n.sharedQueue() {
+		return n.adoptQueue(ctx, who)
 	}
 	err = n.openQueue(ctx)
 	if err == nil {
@@ -310,6 +310,7 @@ type openWork struct {
 	Log   bool `json:"log,omitempty"`   // chains under the new name, and the line of it
 	Queue bool `json:"queue,omitempty"` // the lines of what was lost
 	Older bool `json:"older,omitempty"` // the same, of an older copy of the queue that was put back
+	Tasks bool `json:"tasks,omitempty"` // the line that the database of a shared queue was lost
 }
 
 // leave is the work that is left, to add to.
@@ -344,6 +345,11 @@ func (n *node) finishOpen(ctx context.Context) error {
 	if s.Open.Queue || s.Open.Older {
 		if err := n.tellQueue(ctx, s.Open.Queue); err != nil {
 			return fmt.Errorf("say what was lost with the queue: %w", err)
+		}
+	}
+	if s.Open.Tasks {
+		if err := n.tellAdopted(ctx); err != nil {
+			return fmt.Errorf("say that the queue's database was lost: %w", err)
 		}
 	}
 	n.set.Open = nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,7 @@ import (
 	"holdfast/messages"
 	"holdfast/mirror"
 	"holdfast/pipeline"
-	"holdfast/storage/file"
+	"holdfast/storage/s3"
 	"holdfast/vault"
 )
 
@@ -27,21 +28,28 @@ const fileRestore = "restore.json"
 
 type restoreOptions struct {
 	from, keys, node string
+	join             string   // the id of the store that others were restored into
+	with             []string // mirrors of other nodes of the office
 	old, encrypt     bool
 }
 
 func (c *cli) restoreCmd() *cobra.Command {
 	var o restoreOptions
-	cmd := command("restore --from DIR --data NEW [--node FINGERPRINT] [--keys FILE] [--all-copies-old]", "Make a node again from its mirror",
+	cmd := command("restore --from STORE-URL --data NEW [--node FINGERPRINT] [--keys FILE] [--all-copies-old]", "Make a node again from its mirror",
 		"holdfast restore --from /media/safe/holdfast --data /srv/holdfast --keys keys.age", cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			if o.from == "" {
-				return usageError("give --from DIR, the mirror")
+				return usageError("give --from STORE-URL, the mirror: a directory, or s3://BUCKET/PREFIX?endpoint=URL")
 			}
 			if o.keys != "" && o.encrypt {
 				return usageError("--keys and --encrypt-keys: give one of them; keys that come back are as they were, and `holdfast key encrypt` encrypts them")
 			}
 			var err error
+			for i := range o.with {
+				if o.with[i], err = mirrorURL(o.with[i]); err != nil {
+					return usageError("--with: %w", err)
+				}
+			}
 			if o.node, err = verifycmd.Fingerprint(o.node); err != nil {
 				return usageError("--node: %v", err)
 			}
@@ -66,7 +74,14 @@ whom the new node asks and trusts, its settings, Tasks and custody are taken onl
 as the old node has signed them, and a mirror whose store has more than was signed
 is refused. Without it they are taken as they lie there, and that is said.
 
-The queue is always a new one. Captures that only the old queue held, and what
+With --queue, --store and --catalog (or their variables) these are no part of the new
+directory. Where --store is the bucket that the node worked on, the node comes back
+beside the others: nothing is copied, and its log and custody are taken from there, as
+far as they went. Else it must be an empty place, which the mirror is copied into, or
+with --join ID one that another node was restored into. Without these flags all lies in
+the new directory.
+
+Unless the node comes back to its own queue, that is a new one. Captures that only the old queue held, and what
 was done after the mirror was taken, are not in a mirror. Those that the old
 custody names are named in the new one as lost; how many more there are is not
 always known, so the number that is said is "at least".
@@ -74,10 +89,12 @@ always known, so the number that is said is "at least".
 A restore that was stopped is finished by the same command.
 
 exit status: 0 done  1 could not, or something in the mirror was damaged  2 usage`
-	cmd.Flags().StringVar(&o.from, "from", "", "the mirror; it is only read")
+	cmd.Flags().StringVar(&o.from, "from", "", "the mirror, a directory or s3://BUCKET/PREFIX?endpoint=URL; it is only read")
 	cmd.Flags().StringVar(&o.keys, "keys", "", "file of `holdfast key export`; without it the keys are lost")
 	cmd.Flags().BoolVar(&o.encrypt, "encrypt-keys", false, "the keys are lost: encrypt the new ones, also if the lost ones were not")
 	cmd.Flags().StringVar(&o.node, "node", "", "fingerprint of the mirrored node: check what it has signed of the mirror")
+	cmd.Flags().StringArrayVar(&o.with, "with", nil, "a mirror of another node that shared the store, whose store is copied too, before anything is made of it; several times for several")
+	cmd.Flags().StringVar(&o.join, "join", "", "the id of the store that --store names, where another node of the office was restored into it")
 	cmd.Flags().BoolVar(&o.old, "all-copies-old", false, "newer states of the node existed: begin a new log")
 	return cmd
 }
@@ -95,22 +112,37 @@ type restoreMark struct {
 	Named  []string      `json:"named,omitempty"` // set before node.json: what of the mirror beside its store is damaged
 	Tasks  int           `json:"tasks"`           // set before node.json
 	Lost   int64         `json:"lost"`            // set before node.json: captures, at least
+	Open   int64         `json:"open,omitempty"`  // set before node.json: messages of a shared queue that no plan has
+	Same   bool          `json:"same,omitempty"`  // set before node.json: the queue is the one that the node had
+	// Rebuild: set before node.json: the catalog is a new one.
+	Rebuild bool `json:"rebuild,omitempty"`
+	// Engines are where they lie, if not in the directory; with the id of a store in a
+	// bucket, once it is made.
+	Engines engineURLs `json:"engines,omitzero"`
+	With    []string   `json:"with,omitempty"`
 	// Encrypt: the new keys are encrypted.
 	Encrypt bool `json:"encrypt,omitempty"`
 }
 
 // restoring is one run.
 type restoring struct {
-	c     *cli
-	o     restoreOptions
-	from  mirror.Dir
-	mark  *mirror.Mark
-	mine  *restoreMark
-	keys  map[string][]byte
-	pass  []byte // of new keys; nil: they lie in clear
-	set   *settings
-	store *file.Store
-	copy  *mirror.Copier
+	c      *cli
+	o      restoreOptions
+	at     string // where the mirror lies: an absolute path, or the URL of a bucket
+	from   mirror.Shelf
+	bucket *s3.Store // of from, where it is one
+	mark   *mirror.Mark
+	mine   *restoreMark
+	keys   map[string][]byte
+	pass   []byte // of new keys; nil: they lie in clear
+	set    *settings
+	store  nodeStore
+	copy   *mirror.Copier
+
+	engines   engineURLs // where the new node's lie, as the person gave them
+	back      bool       // the store is the one that the node worked on
+	wasShared bool       // its queue was
+	short     string     // why the node's chains cannot be continued; empty: they can
 
 	signed *mirror.Statement // what --node has checked; nil: nothing was
 	cut    bool              // the statement is older than the mirror's last run
@@ -134,12 +166,13 @@ func (c *cli) restore(ctx context.Context, o restoreOptions) error {
 	begun := time.Now()
 	c.log() // Tessera's too
 	r := &restoring{c: c, o: o}
+	defer r.close()
 	n, err := r.run(ctx)
 	if err != nil {
 		return fmt.Errorf("restore from %s to %s: %w", o.from, c.data, err)
 	}
 	defer n.Close()
-	return r.say(n, time.Since(begun))
+	return r.say(ctx, n, time.Since(begun))
 }
 
 // run does the work. Every step can be done again, node.json is the last file
@@ -172,44 +205,32 @@ func (r *restoring) run(ctx context.Context) (*node, error) {
 // read takes in what decides, before anything is made: so a wrong directory or
 // passphrase leaves nothing behind.
 func (r *restoring) read(ctx context.Context) (err error) {
-	from, err := filepath.Abs(r.o.from)
-	if err != nil {
+	if r.at, err = mirrorURL(r.o.from); err != nil {
+		return usageError("--from: %w", err)
+	}
+	if r.from, err = r.shelf(ctx); err != nil {
 		return err
 	}
-	r.from = mirror.Dir(from)
-	if err := r.from.CheckLinks(); err != nil {
-		return err
-	}
-	if r.mark, err = r.from.Mark(); err != nil {
+	if r.mark, err = mirror.ReadMark(ctx, r.from); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("no mirror is there: name the directory that `holdfast mirror --to` was given: %w", err)
+			err = fmt.Errorf("no mirror is there: name what `holdfast mirror --to` was given: %w", err)
 		}
 		return err
 	}
-	to, err := filepath.Abs(r.c.data)
-	if err != nil {
-		return err
-	}
-	switch ok, err := mirror.Apart(from, to); {
-	case err != nil:
-		return err
-	case !ok:
-		return usageError("--data: the new node must lie outside the mirror")
-	}
 	if r.o.node != "" {
-		if err := r.verify(); err != nil {
+		if err := r.verify(ctx); err != nil {
 			return err
 		}
 	}
-	b, err := r.nodeFile(fileSettings)
+	b, err := r.nodeFile(ctx, fileSettings)
 	if err == nil {
 		r.set, err = parseSettings(b)
-		if err == nil {
-			r.set.Engines = nil // the restored node has all in its directory
-		}
 	}
 	if err != nil {
 		return fmt.Errorf("the mirror was never whole, and does not say whose it is: its store can be read, but no node be made of it: %w", err)
+	}
+	if err := r.place(ctx); err != nil {
+		return err
 	}
 	if r.o.keys == "" {
 		return r.protect()
@@ -238,10 +259,10 @@ func (r *restoring) claim(ctx context.Context) (unlock func(), err error) {
 	dir := r.c.data
 	r.mine = new(restoreMark)
 	err = readJSON(filepath.Join(dir, fileRestore), r.mine)
-	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old, Node: r.o.node, Encrypt: r.pass != nil}
+	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old, Node: r.o.node, Encrypt: r.pass != nil, Engines: r.engines, With: r.o.with}
 	switch {
 	case err == nil:
-		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old || was.Node != want.Node || was.Encrypt != want.Encrypt {
+		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old || was.Node != want.Node || was.Encrypt != want.Encrypt || !slices.Equal(was.With, want.With) || !was.Engines.sameURLs(want.Engines) {
 			return nil, fmt.Errorf("another restore was begun there (of the mirror's state of %s, keys given: %t, all copies old: %t, fingerprint given: %t, new keys encrypted: %t): finish that one, or choose another directory", was.Begun, was.Keys, was.Old, was.Node != "", was.Encrypt)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
@@ -309,12 +330,15 @@ func (r *restoring) open(ctx context.Context) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := n.rebuild(ctx)
-	n.Close()
-	if err != nil {
-		return nil, err
+	if r.mine.Rebuild {
+		f, err := n.rebuild(ctx)
+		if err != nil {
+			n.Close()
+			return nil, err
+		}
+		r.bad += int(f.Problems)
 	}
-	r.bad += int(f.Problems)
+	n.Close()
 	return r.c.open(ctx)
 }
 
@@ -327,7 +351,9 @@ func (r *restoring) finish(ctx context.Context, n *node) error {
 	if err := r.tellLosses(ctx, n); err != nil {
 		return err
 	}
-	if err := n.carry(ctx, r.problem); err != nil {
+	if r.mine.Same {
+		// Its queue goes on: whoever has a partition of it finishes what was planned.
+	} else if err := n.carry(ctx, r.problem); err != nil {
 		r.c.log().WarnContext(ctx, "what the old node left unfinished is not finished yet: whoever seals next goes on with it", "err", err)
 	}
 	if err := os.Remove(n.path(fileRestore)); err != nil {
@@ -378,7 +404,7 @@ func (r *restoring) event(ctx context.Context, n *node) error {
 	return err
 }
 
-func (r *restoring) say(n *node, took time.Duration) error {
+func (r *restoring) say(ctx context.Context, n *node, took time.Duration) error {
 	fp, err := n.fingerprint()
 	if err != nil {
 		return err
@@ -391,7 +417,7 @@ func (r *restoring) say(n *node, took time.Duration) error {
 	if len(rules) > 0 {
 		waited = fmt.Sprintf("\nalerts    %d rules; what waited to be told is in no mirror and is not told, and the files of secrets that they name must be here: `holdfast alert list`", len(rules))
 	}
-	if _, err := r.nodeFile(fileAlerts); err == nil && r.signed == nil {
+	if _, err := r.nodeFile(ctx, fileAlerts); err == nil && r.signed == nil {
 		waited = "\nalerts    not taken, since nobody has checked the mirror (--node): add them again"
 	}
 	state := "continued"
@@ -400,13 +426,25 @@ func (r *restoring) say(n *node, took time.Duration) error {
 	}
 	files, bytes := r.copy.Copied()
 	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.mine.Why,
-		"fingerprint": fp, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "alerts": len(rules), "checked": r.signed != nil, "lost": r.mine.Lost, "problems": r.bad},
-		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      at least %d captures that the old node had accepted and that are in no Seal of the mirror, and all that came after it%s\nfingerprint %s",
-		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), files, bytes, took.Seconds(), r.mine.Tasks, r.mine.Lost, waited, fp)
+		"fingerprint": fp, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "alerts": len(rules), "checked": r.signed != nil, "lost": r.mine.Lost, "open": r.mine.Open, "same_queue": r.mine.Same, "problems": r.bad},
+		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %s%s\nfingerprint %s",
+		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), files, bytes, took.Seconds(), r.mine.Tasks, r.lostText(), waited, fp)
 	if r.bad > 0 {
 		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)
 	}
 	return nil
+}
+
+// lostText says what is lost, as far as it can be known.
+func (r *restoring) lostText() string {
+	if r.mine.Same {
+		return "nothing that was accepted: the queue is the one that the node had; custody lines that it had not published yet, and what lay in its directory and is in no mirror"
+	}
+	text := fmt.Sprintf("at least %d captures that the old node had accepted and that are in no Seal of the mirror, and all that came after it", r.mine.Lost)
+	if r.wasShared {
+		text += fmt.Sprintf("; the queue that it shared had %d messages, captures and Events of all its nodes, that are in no Seal of the mirror", r.mine.Open)
+	}
+	return text
 }
 
 func because(why string) string {

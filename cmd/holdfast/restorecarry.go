@@ -39,7 +39,11 @@ func (n *node) carry(ctx context.Context, problem func(name string, err error)) 
 		return err
 	}
 	defer s.Close()
-	return errors.Join(s.carry(ctx, n, problem), n.refresh(ctx))
+	err = s.carry(ctx, n, problem)
+	if !n.sharedQueue() { // there whoever indexes does
+		err = errors.Join(err, n.refresh(ctx))
+	}
+	return err
 }
 
 // carry finishes what fileCarry stands for. The store has all that is needed,

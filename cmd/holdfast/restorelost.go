@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"holdfast"
+	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
@@ -20,10 +21,18 @@ import (
 // carried out.
 type restored struct {
 	planned map[holdfast.ID]bool
-	first   int64 // smallest position of the old queue that is looked at
+	parts   []restoredPart // of the old queue
+}
+
+type restoredPart struct {
+	mirror.Part
+	first   int64 // smallest position that is looked at
 	covered int64 // positions from there to its end that plans hold
 	newest  bool  // the plan is there that the mirror knew as the newest
 }
+
+// open is how many positions no plan holds.
+func (p restoredPart) open() int64 { return p.End - p.first + 1 - p.covered }
 
 func (r *restoring) plans(ctx context.Context) (s restored, err error) {
 	q := r.mark.Queue
@@ -31,21 +40,29 @@ func (r *restoring) plans(ctx context.Context) (s restored, err error) {
 	if err != nil {
 		return s, err
 	}
-	s = restored{planned: map[holdfast.ID]bool{}, first: max(q.Planned, 0) + 1, newest: q.Seal == ""}
-	if _, first := planFrom(q.Seal, q.Name); first > 0 {
-		s.first = min(s.first, first)
+	s = restored{planned: map[holdfast.ID]bool{}}
+	for _, is := range q.Parts() {
+		p := restoredPart{Part: is, first: max(is.Planned, 0) + 1, newest: is.Seal == ""}
+		if _, first := planFrom(is.Seal, q.Name); first > 0 {
+			p.first = min(p.first, first)
+		}
+		s.parts = append(s.parts, p)
 	}
 	return s, eachPlan(ctx, r.store, func(p *holdfast.Plan) error {
-		s.newest = s.newest || p.Seal == q.Seal
+		ours := p.Queue == q.Name && p.Partition < len(s.parts)
+		if ours {
+			s.parts[p.Partition].newest = s.parts[p.Partition].newest || p.Seal == s.parts[p.Partition].Seal
+		}
 		if dead[p.Seal] {
 			return nil
 		}
 		for _, c := range p.Captures {
 			s.planned[c.ID] = true
 		}
-		if p.Queue == q.Name {
-			s.first = min(s.first, p.First)
-			s.covered += max(0, min(p.Last, q.End)-p.First+1)
+		if ours {
+			is := &s.parts[p.Partition]
+			is.first = min(is.first, p.First)
+			is.covered += max(0, min(p.Last, is.End)-p.First+1)
 		}
 		return nil
 	})
@@ -55,20 +72,26 @@ func (r *restoring) plans(ctx context.Context) (s restored, err error) {
 // positions of the old queue, less the custody lines, which Recover publishes
 // again because no mark is of the new queue; or by what the custody names, if
 // that is more. Lines that came after the queue was asked make the first too small,
-// captures that no line named yet the second: so it is "at least".
+// captures that no line named yet the second: so it is "at least". Of a queue that
+// several nodes shared the first says nothing of captures, since it counts the lines
+// of all of them: there it is told beside the second.
 func (r *restoring) losses(ctx context.Context) error {
+	if r.mine.Same {
+		r.mine.Lost, r.mine.Open = 0, 0 // the queue is there, and has it
+		return nil
+	}
 	s, err := r.plans(ctx)
 	if err != nil {
 		return err
 	}
-	if err := r.whole(ctx, s.newest); err != nil {
+	if err := r.whole(ctx, s.parts); err != nil {
 		return err
 	}
 	names, err := fs.Glob(os.DirFS(r.path("outbox")), "*.jsonl")
 	if err != nil {
 		return err
 	}
-	lines, lost := int64(0), int64(0)
+	lines, lost, open := int64(0), int64(0), int64(0)
 	for _, name := range names {
 		k := unsealedNames{planned: s.planned}
 		if err := eachLine(r.path("outbox/"+name), k.take); err != nil {
@@ -76,17 +99,26 @@ func (r *restoring) losses(ctx context.Context) error {
 		}
 		lines, lost = lines+k.lines, lost+int64(len(k.lost()))
 	}
-	r.mine.Lost = max(lost, r.mark.Queue.End-s.first+1-s.covered-lines, 0)
+	for _, p := range s.parts {
+		open += max(p.open(), 0)
+	}
+	if r.wasShared {
+		r.mine.Lost, r.mine.Open = lost, open
+		return nil
+	}
+	r.mine.Lost = max(lost, open-lines, 0)
 	return nil
 }
 
 // whole says so where a mirror that was whole has lost its end.
-func (r *restoring) whole(ctx context.Context, newest bool) error {
+func (r *restoring) whole(ctx context.Context, parts []restoredPart) error {
 	if r.mark.Whole == nil {
 		return nil
 	}
-	if !newest {
-		r.named("store", "the mirror had Seal "+r.mark.Queue.Seal+" when it was taken, and has it no more")
+	for _, p := range parts {
+		if !p.newest {
+			r.named("store", "the mirror had Seal "+p.Seal+" when it was taken, and has it no more")
+		}
 	}
 	if r.mark.Log == nil {
 		return nil

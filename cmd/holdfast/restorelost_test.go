@@ -75,12 +75,12 @@ func TestRestoreCountsLosses(t *testing.T) {
 				cutSeals(t, from, had, v.packs)
 			}
 			if v.short {
-				m, err := mirror.Dir(from).Mark()
+				m, err := mirror.ReadMark(t.Context(), mirror.Dir(from))
 				if err != nil {
 					t.Fatal(err)
 				}
 				m.Whole = nil
-				if err := m.Write(mirror.Dir(from)); err != nil {
+				if err := m.Write(t.Context(), mirror.Dir(from)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,15 +11,10 @@ import (
 	"time"
 
 	"holdfast"
-	"holdfast/hashing"
 	"holdfast/mirror"
-	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/storage"
-	"holdfast/storage/file"
 	"holdfast/wholefile"
-
-	queuedb "holdfast/pipeline/sqlite"
 )
 
 func (r *restoring) path(name string) string {
@@ -29,29 +23,31 @@ func (r *restoring) path(name string) string {
 
 // files makes the node's directory, node.json last.
 func (r *restoring) files(ctx context.Context) error {
-	if err := r.copyStore(ctx); err != nil {
-		return err
-	}
 	var err error
-	if r.store, err = file.Open(r.path("store"), file.Options{}); err != nil {
+	if r.store, err = r.target(ctx); err != nil {
 		return err
 	}
 	defer r.store.Close()
+	if err := r.copyStore(ctx); err != nil {
+		return err
+	}
 	if _, err := os.Stat(r.path(fileSettings)); err == nil {
 		return r.again() // killed behind node.json: the files are there
 	}
 	r.mine.NewLog, r.mine.Why, r.mine.Named = false, "", nil // decided anew
-	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.log, r.queue, r.losses} {
+	for _, step := range []func(context.Context) error{r.nodeFiles, r.secrets, r.queue, r.catalog, r.chainsGrown, r.log, r.losses} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	list := []knownMirror{{ID: r.mark.ID, Path: string(r.from), Added: holdfast.At(time.Now())}}
+	list := []knownMirror{{ID: r.mark.ID, Path: r.at, Store: r.mirrorID(), Added: holdfast.At(time.Now())}}
 	if err := writeJSON(r.path(fileMirrors), list); err != nil {
 		return err
 	}
-	if err := writeFile(r.path(fileCarry), nil); err != nil {
-		return err
+	if !r.mine.Same {
+		if err := writeFile(r.path(fileCarry), nil); err != nil {
+			return err
+		}
 	}
 	if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
 		return err
@@ -74,30 +70,42 @@ func (r *restoring) again() error {
 }
 
 func (r *restoring) copyStore(ctx context.Context) error {
-	from, err := file.Open(r.from.Path("store"), file.Options{ReadOnly: true})
+	from, err := r.fromStore(ctx, r.at, r.mirrorID())
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	to, err := file.Open(r.path("store"), file.Options{MinFree: -1})
-	if err != nil {
-		return err
+	to, ok := r.store.(mirror.Target)
+	if !ok {
+		return errors.New("the new store takes no copies")
 	}
-	defer to.Close()
 	bar := r.c.progress("restore")
 	defer bar.done()
 	r.copy = &mirror.Copier{From: from, To: to, Problem: r.problem, Told: func(_, done int64) { bar.bytes(done, -1) }}
+	if r.back {
+		return errors.Join(r.comesBack(ctx), r.notBeyond(ctx, from))
+	}
 	if r.copy.After, err = r.afterwards(); err != nil {
 		return err
 	}
+	r.copy.Shared = r.merged() // what others were restored with is there too
 	if err := r.copy.Look(ctx); err != nil {
 		return err
 	}
 	if err := r.notBeyond(ctx, from); err != nil {
 		return err
 	}
-	return r.copy.Run(ctx)
+	if n := r.copy.Lacks(); r.o.join != "" && n > 0 {
+		return fmt.Errorf("the store lacks %d names that this mirror has: the node that was restored into it first did not know them, and may have sealed otherwise what they seal. Restore that one again, into another place, --with this mirror", n)
+	}
+	if err := r.copy.Run(ctx); err != nil || r.copy.After != nil {
+		return err
+	}
+	return r.others(ctx, to)
 }
+
+// merged reports whether the store has more than this node's own mirror.
+func (r *restoring) merged() bool { return r.o.join != "" || len(r.o.with) > 0 }
 
 // afterwards is from where on a restored node, killed behind its node.json, has
 // made what the mirror lacks.
@@ -117,14 +125,14 @@ func (r *restoring) afterwards() (*mirror.Afterwards, error) {
 }
 
 // nodeFiles takes over what lies in DIR/node.
-func (r *restoring) nodeFiles(context.Context) error {
+func (r *restoring) nodeFiles(ctx context.Context) error {
 	for _, dir := range []string{"keys", "outbox", "log"} {
 		if err := os.MkdirAll(r.path(dir), 0o700); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{fileAuthorities, filePolicy, fileEgresses, fileWatches, fileAlerts} {
-		b, err := r.nodeFile(name)
+	for _, name := range []string{fileAuthorities, filePolicy, fileEgresses, fileWatches, fileAlerts, fileColleagues} {
+		b, err := r.nodeFile(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -139,7 +147,7 @@ func (r *restoring) nodeFiles(context.Context) error {
 			return err
 		}
 	}
-	return r.chains()
+	return r.chains(ctx)
 }
 
 // secrets writes the keys that were given, or draws new ones. A node with new
@@ -180,7 +188,7 @@ func (r *restoring) fits(ctx context.Context) error {
 }
 
 func (r *restoring) newKeys(ctx context.Context) error {
-	p, err := r.oldPolicy()
+	p, err := r.oldPolicy(ctx)
 	if err != nil {
 		return err
 	}
@@ -206,8 +214,8 @@ func (r *restoring) newKeys(ctx context.Context) error {
 	return err
 }
 
-func (r *restoring) oldPolicy() (*holdfast.Policy, error) {
-	b, err := r.nodeFile(filePolicy)
+func (r *restoring) oldPolicy(ctx context.Context) (*holdfast.Policy, error) {
+	b, err := r.nodeFile(ctx, filePolicy)
 	if err != nil {
 		return nil, err
 	}
@@ -239,6 +247,9 @@ func (r *restoring) log(ctx context.Context) error {
 		return r.newName(ctx, "the mirror's last run was cut short, and the node had begun a new log")
 	case r.o.old:
 		return r.newName(ctx, "newer copies existed")
+	case r.short != "":
+		return r.newName(ctx, r.short)
+	case r.mark.Log == nil && (r.back || r.merged()):
 	case r.mark.Log == nil && !r.cut:
 		return nil // there was none yet
 	case r.mark.Log == nil:
@@ -248,10 +259,13 @@ func (r *restoring) log(ctx context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if r.cut || tree == nil || *tree != *r.mark.Log {
+	if !r.back && !r.merged() && (r.cut || tree == nil || *tree != *r.mark.Log) {
 		return r.newName(ctx, "the mirror's last run was cut short, and the log had grown")
 	}
-	p, err := r.oldPolicy()
+	if tree == nil {
+		return nil // there was none yet
+	}
+	p, err := r.oldPolicy(ctx)
 	if err != nil {
 		return err
 	}
@@ -271,52 +285,6 @@ func (r *restoring) log(ctx context.Context) error {
 	}
 	r.named("log", err.Error())
 	return errors.Join(os.RemoveAll(dir), r.newName(ctx, "the mirror does not hold the whole log"))
-}
-
-// queue makes a new queue and gives it the Tasks, under new IDs: what was
-// captured for the old ones after the mirror was taken is not known, and no two
-// captures may have one ID. The new ones follow from the old, so that a restore
-// that is killed and done again adds none twice.
-func (r *restoring) queue(ctx context.Context) error {
-	want, err := r.from.Tasks(func(pipeline.Task) error { return nil })
-	if err != nil {
-		return err
-	}
-	q, err := queuedb.Open(ctx, r.path("queue.db"), queuedb.Options{})
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	r.mine.Tasks = 0
-	if r.signed != nil && want != r.signed.Tasks { // so it may be where a run was cut short
-		r.named(mirror.FileTasks, "not the Tasks that the node has signed: none was taken over")
-		return nil
-	}
-	var some []pipeline.Task
-	add := func() error {
-		r.mine.Tasks += len(some)
-		_, err := q.AddTasks(ctx, some...)
-		some = some[:0]
-		return err
-	}
-	got, err := r.from.Tasks(func(t pipeline.Task) error {
-		d := hashing.Of([]byte("restored task " + r.mine.ID + " " + string(t.ID)))
-		t.ID = holdfast.ID(hex.EncodeToString(d[:16]))
-		if some = append(some, t); len(some) < 1000 {
-			return nil
-		}
-		return add()
-	})
-	if err == nil && got != want {
-		err = errors.New("the mirror's Tasks were changed while they were read")
-	}
-	if err != nil {
-		return err
-	}
-	if r.signed == nil && r.mark.Whole != nil && r.mine.Tasks+len(some) != r.mark.Tasks {
-		r.named(mirror.FileTasks, fmt.Sprintf("%d Tasks, and the mirror was made with %d", r.mine.Tasks+len(some), r.mark.Tasks))
-	}
-	return add()
 }
 
 // eachPlan yields the plans of a store that can be read.

@@ -18,8 +18,8 @@ import (
 )
 
 // verify takes up what the node has signed, instead of what lies there.
-func (r *restoring) verify() error {
-	s, err := r.from.Statement(r.o.node)
+func (r *restoring) verify(ctx context.Context) error {
+	s, err := mirror.ReadStatement(ctx, r.from, r.o.node)
 	if err != nil {
 		return err
 	}
@@ -50,8 +50,10 @@ func (r *restoring) notBeyond(ctx context.Context, from storage.Store) error {
 	case r.mark.Log == nil || tree.Size > r.mark.Log.Size:
 		beyond = fmt.Sprintf("a log of %d entries", tree.Size)
 	}
-	if seal := r.copy.NewestSeal(r.mark.Queue.Name); seal > r.mark.Queue.Seal {
-		beyond = "Seal " + seal
+	for p, is := range r.mark.Queue.Parts() {
+		if seal := r.copy.NewestSeal(r.mark.Queue.Name, p); seal > is.Seal {
+			beyond = "Seal " + seal
+		}
 	}
 	if beyond != "" {
 		return fmt.Errorf("the mirror has %s, and what the node has signed of its settings is older (%s): somebody has put an older statement there. Use another mirror", beyond, r.mark.Begun)
@@ -60,9 +62,9 @@ func (r *restoring) notBeyond(ctx context.Context, from storage.Store) error {
 }
 
 // nodeFile is a small file of the mirrored node.
-func (r *restoring) nodeFile(name string) ([]byte, error) {
+func (r *restoring) nodeFile(ctx context.Context, name string) ([]byte, error) {
 	if r.signed == nil {
-		return r.from.Read("node/"+name, mostOf(name))
+		return mirror.Read(ctx, r.from, "node/"+name, mostOf(name))
 	}
 	b, ok := r.signed.Files[name]
 	if !ok {
@@ -73,18 +75,18 @@ func (r *restoring) nodeFile(name string) ([]byte, error) {
 
 // chains takes over the Custody chains: what is signed, as far as it was; else
 // what is there.
-func (r *restoring) chains() error {
+func (r *restoring) chains(ctx context.Context) error {
 	if r.signed != nil {
 		for _, c := range r.signed.Chains {
-			if err := r.chain(c.Name, c.Size, &c.Digest); err != nil {
+			if err := r.chain(ctx, c.Name, c.Size, &c.Digest); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	names, err := r.from.Chains()
+	names, err := r.from.Chains(ctx)
 	for _, name := range names {
-		if err := r.chain(name, -1, nil); err != nil {
+		if err := r.chain(ctx, name, -1, nil); err != nil {
 			return err
 		}
 	}
@@ -92,12 +94,12 @@ func (r *restoring) chains() error {
 }
 
 // chain copies one, up to size if that is not negative.
-func (r *restoring) chain(name string, size int64, want *hashing.Digest) error {
+func (r *restoring) chain(ctx context.Context, name string, size int64, want *hashing.Digest) error {
 	if _, err := holdfast.ParseID(strings.TrimSuffix(name, ".jsonl")); err != nil || name != filepath.Base(name) {
 		r.named("outbox/"+name, "no custody chain has such a name: it was left out")
 		return nil
 	}
-	f, err := r.from.Open("node/outbox/"+name, mirror.MaxChain)
+	f, err := r.from.Open(ctx, "node/outbox/"+name, mirror.MaxChain)
 	if err != nil {
 		return err
 	}

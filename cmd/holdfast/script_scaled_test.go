@@ -46,7 +46,7 @@ func TestScaled(t *testing.T) {
 		Condition: func(cond string) (bool, error) { return cond == "chromium" && chromium() != "", nil },
 		Cmds: apiCommands(judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
-			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually,
+			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually, "lose": cmdLose, "once": cmdOnce,
 		}))),
 	})
 }
@@ -65,6 +65,10 @@ func (s *office) setup(e *testscript.Env) error {
 	e.Setenv("CATALOG", s.pg.Database(s.t, fmt.Sprintf("office%d", n)))
 	e.Setenv("PGPASSWORD", s.pg.Password)
 	e.Setenv("QUEUE", "kafka://"+strings.Join(s.kafka.Brokers, ",")+fmt.Sprintf("/office%d?single-broker=true&partitions=2", n))
+	for _, more := range []string{"2", "3"} { // further ones, for what is restored
+		e.Setenv("CATALOG"+more, s.pg.Database(s.t, fmt.Sprintf("office%dx%s", n, more)))
+		e.Setenv("QUEUE"+more, "kafka://"+strings.Join(s.kafka.Brokers, ",")+fmt.Sprintf("/office%dx%s?single-broker=true&partitions=2", n, more))
+	}
 	bucket := fmt.Sprintf("holdfast-%d", n)
 	for _, b := range []string{bucket, bucket + "-other"} {
 		if err := s.bucket(b, true); err != nil {
@@ -76,6 +80,7 @@ func (s *office) setup(e *testscript.Env) error {
 	}
 	e.Setenv("STORE", "s3://"+bucket+"/office?endpoint="+s.minio.Endpoint)
 	e.Setenv("STORE_OTHER", "s3://"+bucket+"-other/office?endpoint="+s.minio.Endpoint)
+	e.Setenv("STORE_EMPTY", "s3://"+bucket+"-other/nowhere?endpoint="+s.minio.Endpoint)
 	e.Setenv("STORE_PLAIN", "s3://"+bucket+"-plain/office?endpoint="+s.minio.Endpoint)
 	e.Setenv("AWS_ACCESS_KEY_ID", s.minio.AccessKey)
 	e.Setenv("AWS_SECRET_ACCESS_KEY", s.minio.SecretKey)

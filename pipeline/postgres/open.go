@@ -32,6 +32,10 @@ type Options struct {
 	// Existing refuses to make the queue: the error wraps pipeline.ErrNoQueue.
 	Existing bool
 
+	// Names, optional, are what the queue was called, newest first, where its database
+	// was lost: an empty one takes them up instead of drawing a name.
+	Names []string
+
 	// Patience is how long a call is repeated while the server cannot be reached.
 	// Optional: 30 s.
 	Patience time.Duration
@@ -85,9 +89,16 @@ func Open(ctx context.Context, o Options) (*Tasks, error) {
 	return q, nil
 }
 
-// named draws the first name. Of several that do, one is first.
+// named draws the first name, or takes up those that are given. Of several that do, one
+// is first.
 func (q *Tasks) named(ctx context.Context) error {
 	return q.do(ctx, false, func(t *tx) error {
+		for i := range q.o.Names {
+			name := q.o.Names[len(q.o.Names)-1-i]
+			if err := t.exec(`INSERT INTO names (n, name, drawn) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, i+1, name, t.now.UnixMilli()); err != nil {
+				return err
+			}
+		}
 		return t.exec(`INSERT INTO names (n, name, drawn) VALUES (1, $1, $2) ON CONFLICT (n) DO NOTHING`, drawName(), t.now.UnixMilli())
 	})
 }

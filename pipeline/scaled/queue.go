@@ -27,6 +27,13 @@ type Options struct {
 	// Existing refuses to make anything: pipeline.ErrNoQueue where there is none.
 	Existing bool
 
+	// Names, optional, are what the queue was called, newest first, where its database
+	// was lost and its topics are there: an empty database is bound to them. Under
+	// another name what is planned and not acknowledged would be sealed again; under a
+	// former one it is not, since whoever meets a plan compares what it names. Without
+	// messages in the topics it is pipeline.ErrNoQueue.
+	Names []string
+
 	Session    time.Duration    // see kafka.Options
 	Patience   time.Duration    // see kafka.Options and postgres.Options
 	PruneEvery time.Duration    // see kafka.Options
@@ -58,13 +65,13 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
-	d, err := postgres.Open(ctx, postgres.Options{URL: o.Database, Password: o.DatabasePassword, Schema: schema(p.prefix), Existing: o.Existing, Patience: o.Patience, Now: o.Now})
+	d, err := postgres.Open(ctx, postgres.Options{URL: o.Database, Password: o.DatabasePassword, Schema: schema(p.prefix), Existing: o.Existing, Names: o.Names, Patience: o.Patience, Now: o.Now})
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
 	ko := kafka.Options{Brokers: p.brokers, Prefix: p.prefix, TLS: t, User: o.User, Password: o.Password, SingleBroker: p.single,
 		Names: d, Tasks: d, Stages: d, Session: o.Session, Patience: o.Patience, PruneEvery: o.PruneEvery, Log: o.Log}
-	k, err := topics(ctx, ko, d, p.partitions, o.Existing)
+	k, err := topics(ctx, ko, d, p.partitions, o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open queue: %w", err), d.Close())
 	}
@@ -73,15 +80,15 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 
 // topics makes them if that is asked for. A queue that is bound has had its topics:
 // where they are gone they are not made again, empty.
-func topics(ctx context.Context, o kafka.Options, d *desk, partitions int, existing bool) (*kafka.Queue, error) {
+func topics(ctx context.Context, o kafka.Options, d *desk, partitions int, as Options) (*kafka.Queue, error) {
 	bound, err := d.Bound(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if bound.Partitions == 0 && existing {
+	if bound.Partitions == 0 && as.Existing {
 		return nil, fmt.Errorf("%w: it has a database and was never bound to topics: run `holdfast init` to its end", pipeline.ErrNoQueue)
 	}
-	if bound.Partitions == 0 {
+	if bound.Partitions == 0 && len(as.Names) == 0 {
 		if partitions == 0 {
 			partitions = defaultPartitions
 		}
@@ -99,7 +106,7 @@ func topics(ctx context.Context, o kafka.Options, d *desk, partitions int, exist
 	}
 	k, err := kafka.Open(ctx, o)
 	if err == nil && bound.Partitions == 0 {
-		err = bind(ctx, k, d, is)
+		err = bind(ctx, k, d, is, len(as.Names) > 0)
 	}
 	if err != nil && k != nil {
 		k.Close()
@@ -110,23 +117,26 @@ func topics(ctx context.Context, o kafka.Options, d *desk, partitions int, exist
 // bind binds a database that knows of no topics yet. Topics that hold messages had
 // another database, which knew their queue's names: under a new one, what is planned
 // and not acknowledged would be planned, and sealed, again.
-func bind(ctx context.Context, k *kafka.Queue, d *desk, is postgres.Topics) error {
+func bind(ctx context.Context, k *kafka.Queue, d *desk, is postgres.Topics, named bool) error {
+	empty := true
 	for p := range is.Partitions {
 		end, err := k.End(ctx, pipeline.StageNormalise, p)
 		if err != nil {
 			return err
 		}
-		if end == 0 {
-			continue
-		}
+		empty = empty && end == 0
+	}
+	if empty && named {
+		return fmt.Errorf("%w: the topics %s.… are empty too", pipeline.ErrNoQueue, is.Prefix)
+	}
+	if !empty && !named {
 		bound, err := d.Bound(ctx) // by another process, meanwhile
 		if err == nil && bound.Partitions == 0 {
-			err = fmt.Errorf("%w: the topics %s.… hold messages, and the database knows nothing of them: give the database that was theirs, or restore its newest copy; or begin a queue with another prefix", pipeline.ErrForeign, is.Prefix)
+			err = fmt.Errorf("%w: the topics %s.… hold messages, and the database knows nothing of them: give the database that was theirs, or restore its newest copy; if it is lost, `holdfast init --new-queue` on one node of theirs binds this one to them; or begin a queue with another prefix", pipeline.ErrForeign, is.Prefix)
 		}
 		if err != nil {
 			return err
 		}
-		break
 	}
 	return d.Bind(ctx, is)
 }

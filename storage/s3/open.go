@@ -57,7 +57,8 @@ const (
 // where there is nothing. It refuses, with what to do: keys that are not let in;
 // a bucket without versioning or object lock; a server that does not know
 // If-None-Match; a place where something else lies, no store at all, or another
-// one than Options.ID. ctx is for the opening. The caller closes the store.
+// one than Options.ID. Where there is no store the error wraps fs.ErrNotExist. ctx is
+// for the opening. The caller closes the store.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -166,9 +167,9 @@ func (s *Store) readMarker(ctx context.Context) ([]byte, error) {
 func (s *Store) begin(ctx context.Context) ([]byte, error) {
 	switch {
 	case s.o.ID != "":
-		return nil, fmt.Errorf("no store is there (%s is missing), and this node's store is %s: the bucket or the prefix is another one, or was emptied", markerKey, s.o.ID)
+		return nil, fmt.Errorf("no store is there (%s is missing), and this node's store is %s: the bucket or the prefix is another one, or was emptied: %w", markerKey, s.o.ID, fs.ErrNotExist)
 	case !s.o.Create || s.o.ReadOnly:
-		return nil, fmt.Errorf("no store is there (%s is missing); `holdfast init` makes one", markerKey)
+		return nil, fmt.Errorf("no store is there (%s is missing); `holdfast init` makes one: %w", markerKey, fs.ErrNotExist)
 	}
 	for info := range s.read.ListObjectsIter(ctx, s.o.Bucket, minio.ListObjectsOptions{Prefix: s.key(""), Recursive: true, WithVersions: true, MaxKeys: 1}) {
 		if info.Err != nil {
@@ -244,6 +245,9 @@ func (s *Store) Locks() bool { return !s.o.Unlocked }
 
 // Interval is Options.Interval.
 func (s *Store) Interval() time.Duration { return s.o.Interval }
+
+// Retains is Options.Retention.
+func (s *Store) Retains() time.Duration { return s.o.Retention }
 
 // Close ends the handle: later writes are storage.ErrStopped. What others do in
 // the bucket is not touched.

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/mirror"
+	"holdfast/storage/file"
+	"holdfast/storage/s3"
+)
+
+// A mirror lies in a directory, or in a bucket: there its store is a bucket's, and what
+// lies beside the store in a directory lies in it, under names that nobody replaces.
+
+// mirrorStore is the store of a mirror.
+type mirrorStore interface {
+	mirror.Target
+	Close() error
+}
+
+// mirrorURL is the one form in which a mirror's place is kept: an absolute path, or
+// the URL of a bucket.
+func mirrorURL(text string) (string, error) {
+	if kindOf(text) == kindS3 {
+		if _, err := s3.Parse(text); err != nil {
+			return "", err
+		}
+		return checkEngine(text, []string{kindS3})
+	}
+	return filepath.Abs(strings.TrimPrefix(text, kindFile+":"))
+}
+
+// mirrorTries and mirrorWait bound how long a bucket that does not answer holds up who
+// only asks which state it knows.
+const (
+	mirrorTries = 2
+	mirrorWait  = 10 * time.Second
+)
+
+// openMirrorBucket opens the store of a mirror; id is empty where it is not known yet.
+func openMirrorBucket(ctx context.Context, url, id string, log *slog.Logger, change func(*s3.Options)) (*s3.Store, error) {
+	o, err := s3.Parse(url)
+	if err != nil {
+		return nil, err
+	}
+	keys := bucketKeys
+	if os.Getenv(mirrorKeysFile) != "" {
+		keys = func() (string, string, string, error) { return keysOfFile(mirrorKeysFile) }
+	}
+	if o.AccessKey, o.SecretKey, o.SessionToken, err = keys(); err != nil {
+		return nil, err
+	}
+	o.ID, o.Log, o.Spool = id, log, os.TempDir()
+	change(&o)
+	return s3.Open(ctx, o)
+}
+
+// mirrorKeysFile names the file with the keys of a mirror's bucket, which may be
+// another office's than that of the node's own store.
+const mirrorKeysFile = "HOLDFAST_MIRROR_S3_KEYS_FILE"
+
+func toRead(o *s3.Options) { o.ReadOnly = true }
+
+// toAsk is toRead for who goes on without an answer.
+func toAsk(o *s3.Options) { o.ReadOnly, o.Tries, o.Wait = true, mirrorTries, mirrorWait }
+
+// markOf reads the mark of a known mirror.
+func (k knownMirror) markOf(ctx context.Context, log *slog.Logger) (*mirror.Mark, error) {
+	if kindOf(k.Path) != kindS3 {
+		return mirror.ReadMark(ctx, mirror.Dir(k.Path))
+	}
+	ctx, stop := context.WithTimeout(ctx, 3*mirrorWait)
+	defer stop()
+	s, err := openMirrorBucket(ctx, k.Path, k.Store, log, toAsk)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	v, err := mirror.OpenVersions(ctx, s, mirror.FileMark)
+	if err != nil {
+		return nil, err
+	}
+	return mirror.ReadMark(ctx, v)
+}
+
+// enter opens the mirror, or makes it, takes its lock, and refuses what is not this
+// node's, or newer. A crash in it leaves an empty mirror.
+func (m *mirroring) enter(ctx context.Context) (leave func(), err error) {
+	known, err := m.known()
+	if err != nil {
+		return nil, err
+	}
+	open := m.openDir
+	if kindOf(m.at) == kindS3 {
+		open = m.openBucket
+	}
+	unlock, err := open(ctx, known)
+	if err == nil && unlock == nil {
+		err = mirror.ErrAtWork
+	}
+	if err != nil {
+		return nil, err
+	}
+	leave = func() {
+		if m.to != nil {
+			m.to.Close()
+		}
+		unlock()
+	}
+	err = m.take(ctx, known)
+	if err == nil && m.to == nil { // behind the mark: what has one is a mirror
+		err = m.openStore()
+	}
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+func (m *mirroring) openStore() error {
+	to, err := file.Open(m.dir.Path("store"), file.Options{Log: m.n.log, MinFree: -1})
+	if err != nil {
+		return err // not to: a nil *file.Store in an interface is no nil
+	}
+	m.to = to
+	return nil
+}
+
+// openDir takes the directory and the lock in it.
+func (m *mirroring) openDir(ctx context.Context, known *knownMirror) (unlock func(), err error) {
+	m.dir = mirror.Dir(m.at)
+	m.shelf = m.dir
+	apart, err := mirror.Apart(m.n.dir, m.at)
+	if err != nil {
+		return nil, err
+	}
+	if !apart {
+		return nil, usageError("--to: the mirror must lie outside the node's directory, better on another disk")
+	}
+	if err := m.dir.CheckLinks(); err != nil {
+		return nil, err
+	}
+	if _, err := mirror.ReadMark(ctx, m.dir); errors.Is(err, fs.ErrNotExist) && known == nil {
+		err := m.emptyDir()
+		if err != nil {
+			return nil, err
+		}
+	} else if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the mirror that was there is gone: mount its disk, or `holdfast mirror --forget %s` before a new one is made there", m.at)
+	} else if err != nil {
+		return nil, err
+	}
+	return tryLock(m.dir.Path(mirror.FileLock))
+}
+
+// emptyDir makes the folders of a mirror in a directory that holds nothing of anybody.
+func (m *mirroring) emptyDir() error {
+	if err := os.MkdirAll(m.dir.Path("node/outbox"), 0o700); err != nil {
+		return err
+	}
+	for dir, mine := range map[string][]string{m.dir.Path(""): {"node", mirror.FileLock, "lost+found"}, m.dir.Path("node"): {"outbox"}} {
+		es, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range es {
+			if !slices.Contains(mine, e.Name()) && !strings.HasPrefix(e.Name(), ".new-") {
+				return fmt.Errorf("%w: %s holds %q, which no mirror has: name an empty directory", mirror.ErrNone, dir, e.Name())
+			}
+		}
+	}
+	return nil
+}
+
+// openBucket takes the place in a bucket. There is no lock in one: this node's runs
+// keep each other off by a file, and who writes beside them is told by the first name
+// that both want to write.
+func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock func(), err error) {
+	locked, err := tryLock(m.n.path("mirror.lock"))
+	if locked == nil || err != nil {
+		return nil, err
+	}
+	defer func() {
+		if unlock == nil {
+			locked()
+		}
+	}()
+	spool := func(o *s3.Options) { o.Spool = m.n.path("upload") }
+	id := ""
+	if known != nil {
+		id = known.Store
+	}
+	s, err := openMirrorBucket(ctx, m.at, id, m.n.log, spool)
+	made := known == nil && errors.Is(err, fs.ErrNotExist)
+	if made {
+		s, err = openMirrorBucket(ctx, m.at, "", m.n.log, func(o *s3.Options) { spool(o); o.Create = true })
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.to, m.store = s, s.ID()
+	if m.store == m.n.set.engines().StoreID {
+		s.Close()
+		return nil, usageError("--to: that is the node's own store: name another bucket, better of another provider")
+	}
+	v, err := mirror.OpenVersions(ctx, s, "")
+	if err == nil && v.None() && !made {
+		err = fmt.Errorf("%w: a store lies there that is no mirror (where a first `holdfast mirror` was stopped that is all it has left): name another bucket or prefix", mirror.ErrNone)
+	}
+	if m.shelf = v; err != nil {
+		m.to = nil
+		s.Close()
+		return nil, err
+	}
+	return locked, nil
+}
+
+// take reads the mark, or writes the first one, and compares it with the node.
+func (m *mirroring) take(ctx context.Context, known *knownMirror) (err error) {
+	m.mark, err = mirror.ReadMark(ctx, m.shelf)
+	if errors.Is(err, fs.ErrNotExist) && known == nil {
+		m.mark = &mirror.Mark{Version: 1, ID: string(holdfast.NewID()), Unfiled: m.n.set.Unfiled, Node: m.n.set.Name, VKey: m.n.set.VKey,
+			Former: m.n.set.Former, Begun: holdfast.At(time.Now())}
+		err = m.mark.Write(ctx, m.shelf)
+	}
+	if err != nil {
+		return err
+	}
+	if known != nil && known.ID != m.mark.ID {
+		return fmt.Errorf("%w: another mirror than the one of %s lies there: `holdfast mirror --forget %s` if this is the one to go on with", mirror.ErrNone, known.Added, m.at)
+	}
+	if err = m.mine(ctx); err == nil && known == nil {
+		err = m.remember(ctx)
+	}
+	return err
+}
+
+// keep makes the locks of a mirror in a bucket longer, where an interval is over since
+// that was done: nobody else passes there.
+func (m *mirroring) keep(ctx context.Context) error {
+	s, ok := m.to.(*s3.Store)
+	if !ok || !s.Locks() {
+		return nil
+	}
+	st, err := s.Marked(ctx, time.Now())
+	if err != nil || st.Left > s.Retains()-s.Interval() {
+		return err
+	}
+	e := &s3.Extender{Store: s}
+	if _, err := e.Pass(ctx); err != nil {
+		return err
+	}
+	if st := e.State(time.Now()); st.Alert != "" {
+		return fmt.Errorf("locks of the mirror: %s", st.Alert)
+	}
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"holdfast"
+	"holdfast/pipeline"
+	"holdfast/pipeline/scaled"
+	"holdfast/storage"
+)
+
+// adoptQueue binds an empty database to the topics of a shared queue whose database was
+// lost: Tasks, leases and the queue's names were in it, messages and how far stages are
+// were not. The names come from the plans in the store. It is for one node of those that
+// share the queue; the others find what it has made. A kill before the end leaves a
+// database that is bound to nothing, and the same command goes on.
+func (n *node) adoptQueue(ctx context.Context, who func(holdfast.Agent) holdfast.Agent) error {
+	e := n.set.engines()
+	q, err := n.openBroker(ctx, e, true)
+	if err == nil {
+		return errors.Join(errors.New("init --new-queue: the queue is there, and so is its database: nothing was changed"), q.Close())
+	}
+	if !errors.Is(err, pipeline.ErrNoQueue) {
+		return fmt.Errorf("init --new-queue: %w", err)
+	}
+	if n.store, err = n.openStore(ctx); err != nil {
+		return err
+	}
+	defer func() { n.store.Close(); n.store = nil }()
+	names, err := queueNames(ctx, n.store)
+	if err == nil && len(names) == 0 {
+		err = errors.New("the store has no plan, so nothing of this queue was sealed: run `holdfast init` on an empty queue with another prefix, and capture again what was accepted")
+	}
+	if err != nil {
+		return fmt.Errorf("init --new-queue: %w", err)
+	}
+	err = n.changeSettings(ctx, func(s *settings) error {
+		s.Agent = who(s.Agent)
+		s.leave().Tasks = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.adopt(ctx, e, names); err != nil {
+		if errors.Is(err, pipeline.ErrNoQueue) {
+			err = fmt.Errorf("%w, so nothing is left of the queue: `holdfast restore` this node from its mirror, with --queue of another prefix, and --store and --catalog as they are", err)
+		}
+		return fmt.Errorf("init --new-queue: %w", err)
+	}
+	return n.makeCatalog(ctx, e) // it lay in the same database
+}
+
+func (n *node) adopt(ctx context.Context, e engineURLs, names []string) error {
+	kafka, err := secretOf("HOLDFAST_KAFKA_PASSWORD")
+	if err != nil {
+		return err
+	}
+	database, err := secretOf("HOLDFAST_PG_PASSWORD")
+	if err != nil {
+		return err
+	}
+	q, err := scaled.Open(ctx, scaled.Options{URL: e.Queue, User: os.Getenv("HOLDFAST_KAFKA_USER"), Password: kafka,
+		Database: e.Catalog, DatabasePassword: database, Names: names, Log: n.log})
+	if err != nil {
+		return err
+	}
+	return q.Close()
+}
+
+// queueNames are the queues that a store has plans of, the one that planned last first.
+func queueNames(ctx context.Context, s storage.Store) (names []string, err error) {
+	last := map[string]holdfast.Time{}
+	err = eachPlan(ctx, s, func(p *holdfast.Plan) error {
+		if was, ok := last[p.Queue]; !ok || p.Planned.After(was.Time) {
+			last[p.Queue] = p.Planned
+		}
+		return nil
+	})
+	for name := range last {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return last[b].Compare(last[a].Time) })
+	return names, err
+}
+
+// tellAdopted says in custody what went with the database.
+func (n *node) tellAdopted(ctx context.Context) error {
+	id, err := n.queue.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = n.outbox.Append(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: "tasks-lost", Agent: n.set.Agent, Objects: []string{id.Queue},
+		Why: "the database of the queue was lost, and with it what waited to be captured; what had been accepted is in the queue"})
+	if err == nil {
+		n.log.WarnContext(ctx, "the database of the queue was lost, and another one is bound to its topics: what waited to be captured is lost; `holdfast rebuild` makes the catalog again", "queue", id.Queue)
+	}
+	return err
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"holdfast"
+	"holdfast/hashing"
+	"holdfast/mirror"
+	"holdfast/pipeline"
+	"holdfast/storage/file"
+	"holdfast/storage/s3"
+)
+
+// sameURLs compares what a person gave.
+func (e engineURLs) sameURLs(o engineURLs) bool {
+	e.StoreID, o.StoreID = "", ""
+	return e == o
+}
+
+// place decides where the new node's queue, store and catalog lie. Nothing is made yet.
+func (r *restoring) place(ctx context.Context) error {
+	was := r.set.engines()
+	r.engines, r.wasShared = r.c.asked, kindOf(was.Queue) == kindKafka
+	for _, f := range r.engines.flags() {
+		if kind := kindOf(*f.url); kind == kindSQLite || kind == kindFile {
+			return usageError("--%s: what is a file lies in the new node's directory: leave it away", f.name)
+		}
+	}
+	if r.engines.Store == "" {
+		if r.o.join != "" {
+			return usageError("--join is for a store that several nodes share: give --store s3://… too")
+		}
+		return nil
+	}
+	if _, err := s3.Parse(r.engines.Store); err != nil {
+		return usageError("--store: %w", err)
+	}
+	return r.placeStore(ctx, was.StoreID)
+}
+
+// placeStore looks at what lies where the store is to be.
+func (r *restoring) placeStore(ctx context.Context, was string) error {
+	var mine restoreMark // of a restore that was stopped
+	if err := readJSON(r.path(fileRestore), &mine); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s, err := r.openBucketAt(ctx, "", func(o *s3.Options) { o.ReadOnly = true })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	switch id := s.ID(); {
+	case id == r.mirrorID():
+		return usageError("--store: that is the mirror: name another place")
+	case was != "" && id == was:
+		r.back, r.engines.StoreID = true, id
+	case id == r.o.join || id == mine.Engines.StoreID:
+		r.engines.StoreID = id
+	default:
+		return fmt.Errorf("%s holds a store already, %s, which is not the one that the node worked on (%s): if another node of the office was restored into it, say --join %s; else name an empty place", r.engines.Store, id, storeWas(was), id)
+	}
+	return nil
+}
+
+func storeWas(id string) string {
+	if id == "" {
+		return "that was a directory"
+	}
+	return id
+}
+
+// openBucketAt opens the bucket of the new node.
+func (r *restoring) openBucketAt(ctx context.Context, id string, change func(*s3.Options)) (*s3.Store, error) {
+	o, err := s3.Parse(r.engines.Store)
+	if err != nil {
+		return nil, err
+	}
+	if o.AccessKey, o.SecretKey, o.SessionToken, err = bucketKeys(); err != nil {
+		return nil, err
+	}
+	// Not yet in the new directory, which must be empty: nothing is written before it is taken.
+	o.ID, o.Log, o.Spool = id, r.c.log(), os.TempDir()
+	change(&o)
+	return s3.Open(ctx, o)
+}
+
+// target opens the store that the mirror is copied into, and makes it. The id of one
+// in a bucket is written down at once; a kill between the two leaves an empty store
+// there, which --join names.
+func (r *restoring) target(ctx context.Context) (nodeStore, error) {
+	if r.engines.Store == "" {
+		s, err := file.Open(r.path("store"), file.Options{MinFree: -1})
+		if err != nil {
+			return nil, err // not s: a nil *file.Store in an interface is no nil
+		}
+		return s, nil
+	}
+	s, err := r.openBucketAt(ctx, r.engines.StoreID, func(o *s3.Options) {
+		o.Create, o.Spool = r.engines.StoreID == "", r.path("upload")
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.engines.StoreID = s.ID()
+	r.mine.Engines = r.engines
+	if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// comesBack checks that the store is no older than the mirror.
+func (r *restoring) comesBack(ctx context.Context) error {
+	if err := r.mark.Holds(ctx, r.store); err != nil {
+		return fmt.Errorf("the bucket is not as far as the mirror: somebody has put an older state there; restore into an empty one: %w", err)
+	}
+	return nil
+}
+
+// half is the new node before its node.json is written: its engines alone.
+func (r *restoring) half() *node {
+	set := *r.set
+	return &node{dir: r.c.data, set: &set, log: r.c.log(), store: r.store}
+}
+
+// setEngines writes into the settings where they lie.
+func (r *restoring) setEngines() {
+	r.set.Engines = nil
+	if r.engines != (engineURLs{}) {
+		e := r.engines
+		r.set.Engines = &e
+	}
+}
+
+// catalog makes one, unless the node comes back to queue and catalog of others. That it
+// is to be filled is written down before it is made: a killed restore goes on with that.
+func (r *restoring) catalog(ctx context.Context) error {
+	n := r.half()
+	if !r.mine.Rebuild {
+		r.mine.Rebuild = !r.back || !r.mine.Same || !n.catalogThere(ctx)
+		if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
+			return err
+		}
+	}
+	if !r.mine.Rebuild {
+		return nil
+	}
+	return n.makeCatalog(ctx, r.engines)
+}
+
+// catalogThere reports whether there is a catalog that others keep.
+func (n *node) catalogThere(ctx context.Context) bool {
+	if !n.sharedCatalog() {
+		return false
+	}
+	c, err := n.openDatabase(ctx, n.set.engines(), false)
+	if err != nil {
+		return false // to make it anew says what is wrong, if it is more than that
+	}
+	return c.Close() == nil
+}
+
+// queue makes the queue, unless it is there, and gives it the Tasks, under new IDs: what
+// was captured for the old ones after the mirror was taken is not known, and no two
+// captures may have one ID. The new ones follow from the old, so that a restore that is
+// killed and done again adds none twice, nor two nodes that had one queue and have one.
+func (r *restoring) queue(ctx context.Context) error {
+	r.setEngines()
+	if err := r.half().makeQueue(ctx, r.engines); err != nil {
+		return err
+	}
+	q, err := r.half().queueEngine(ctx)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	id, err := q.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	if r.mine.Same = r.mark.Queue.Name == id.Queue || slices.Contains(id.Former, r.mark.Queue.Name); r.mine.Same {
+		r.mine.Tasks = 0 // they are there
+		return nil
+	}
+	seed := r.mine.ID
+	if kindOf(r.engines.Queue) == kindKafka {
+		seed = id.Queue
+	}
+	return r.addTasks(ctx, q, seed)
+}
+
+// addTasks gives a queue the Tasks of the mirror.
+func (r *restoring) addTasks(ctx context.Context, q pipeline.TaskAdder, seed string) error {
+	want, err := mirror.Tasks(ctx, r.from, func(pipeline.Task) error { return nil })
+	if err != nil {
+		return err
+	}
+	r.mine.Tasks = 0
+	if r.signed != nil && want != r.signed.Tasks { // so it may be where a run was cut short
+		r.named(mirror.FileTasks, "not the Tasks that the node has signed: none was taken over")
+		return nil
+	}
+	var some []pipeline.Task
+	add := func() error {
+		r.mine.Tasks += len(some)
+		_, err := q.AddTasks(ctx, some...)
+		some = some[:0]
+		return err
+	}
+	got, err := mirror.Tasks(ctx, r.from, func(t pipeline.Task) error {
+		d := hashing.Of([]byte("restored task " + seed + " " + string(t.ID)))
+		t.ID = holdfast.ID(hex.EncodeToString(d[:16]))
+		if some = append(some, t); len(some) < 1000 {
+			return nil
+		}
+		return add()
+	})
+	if err == nil && got != want {
+		err = errors.New("the mirror's Tasks were changed while they were read")
+	}
+	if err != nil {
+		return err
+	}
+	if r.signed == nil && r.mark.Whole != nil && r.mine.Tasks+len(some) != r.mark.Tasks {
+		r.named(mirror.FileTasks, fmt.Sprintf("%d Tasks, and the mirror was made with %d", r.mine.Tasks+len(some), r.mark.Tasks))
+	}
+	return add()
+}
