@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/deploy/engines"
+	"holdfast/mirror"
 )
 
 // TestKillMirror guards that a mirror is a state of the node at whatever instant
@@ -18,13 +22,32 @@ import (
 // is open, holds no capture in two Seals and all that the last whole run had, and
 // what it exports is proven under its own Policy and contradicted under no other.
 func TestKillMirror(t *testing.T) {
-	t.Setenv("HOLDFAST_PASSPHRASE", "six words that nobody would guess")
-	w := newKillWorld(t)
 	rounds := 20
 	if os.Getenv("HOLDFAST_LONG") != "" {
 		rounds = 100 // two kills each
 	}
-	m := &mirrorKills{killWorld: w, safe: filepath.Join(w.dir, "safe"), keys: filepath.Join(w.dir, "keys.age")}
+	killMirror(t, rounds, func(w *killWorld) string { return filepath.Join(w.dir, "safe") })
+}
+
+// TestKillMirrorBucket is the same of a mirror in a bucket, of MinIO.
+func TestKillMirrorBucket(t *testing.T) {
+	rounds := 8
+	if os.Getenv("HOLDFAST_LONG") != "" {
+		rounds = 50
+	}
+	s := &office{t: t, minio: engines.MinIO(t)}
+	if err := s.bucket("safe", true); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", s.minio.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s.minio.SecretKey)
+	killMirror(t, rounds, func(*killWorld) string { return "s3://safe/mirror?endpoint=" + s.minio.Endpoint })
+}
+
+func killMirror(t *testing.T, rounds int, safe func(*killWorld) string) {
+	t.Setenv("HOLDFAST_PASSPHRASE", "six words that nobody would guess")
+	w := newKillWorld(t)
+	m := &mirrorKills{killWorld: w, safe: safe(w), keys: filepath.Join(w.dir, "keys.age")}
 	w.must("key", "export", m.keys)
 	for i := range rounds {
 		v := w.feeder([]string{"kill-a", "kill-b"}[i%2])
@@ -71,7 +94,7 @@ func (m *mirrorKills) whole() {
 // restore makes a node, killed once, from whatever the mirror is now. It is not
 // killed on its way to the mirror's first run.
 func (m *mirrorKills) restore(round int) {
-	if _, err := os.Stat(filepath.Join(m.safe, "node", fileSettings)); err != nil {
+	if !m.begun() {
 		return
 	}
 	r := &killWorld{t: m.t, bin: m.bin, dir: m.dir, data: filepath.Join(m.dir, fmt.Sprintf("restored-%d", round)), accepted: map[string]bool{}}
@@ -109,6 +132,24 @@ func (m *mirrorKills) restore(round int) {
 	if err := os.RemoveAll(r.data); err != nil {
 		m.t.Fatal(err)
 	}
+}
+
+// begun reports whether the mirror has what a node can be made of.
+func (m *mirrorKills) begun() bool {
+	if kindOf(m.safe) != kindS3 {
+		return exists(filepath.Join(m.safe, "node", fileSettings))
+	}
+	s, err := openMirrorBucket(m.t.Context(), m.safe, "", slog.New(slog.DiscardHandler), toRead)
+	if err != nil {
+		return false
+	}
+	defer s.Close()
+	v, err := mirror.OpenVersions(m.t.Context(), s, "")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	_, err = mirror.Read(m.t.Context(), v, "node/"+fileSettings, maxNodeFile)
+	return err == nil
 }
 
 func exists(name string) bool {

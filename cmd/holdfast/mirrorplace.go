@@ -201,8 +201,12 @@ func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock 
 		id = known.Store
 	}
 	s, err := openMirrorBucket(ctx, m.at, id, m.n.log, spool)
-	made := known == nil && errors.Is(err, fs.ErrNotExist)
-	if made {
+	made := known == nil && m.making() // by a run that was killed
+	if known == nil && errors.Is(err, fs.ErrNotExist) {
+		made = true
+		if err := writeFile(m.n.path(fileMaking), []byte(m.at+"\n")); err != nil {
+			return nil, err
+		}
 		s, err = openMirrorBucket(ctx, m.at, "", m.n.log, func(o *s3.Options) { spool(o); o.Create = true })
 	}
 	if err != nil {
@@ -215,7 +219,7 @@ func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock 
 	}
 	v, err := mirror.OpenVersions(ctx, s, "")
 	if err == nil && v.None() && !made {
-		err = fmt.Errorf("%w: a store lies there that is no mirror (where a first `holdfast mirror` was stopped that is all it has left): name another bucket or prefix", mirror.ErrNone)
+		err = fmt.Errorf("%w: a store lies there that is no mirror: name another bucket or prefix", mirror.ErrNone)
 	}
 	if m.shelf = v; err != nil {
 		m.to = nil
@@ -223,6 +227,15 @@ func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock 
 		return nil, err
 	}
 	return locked, nil
+}
+
+// fileMaking names the bucket in which a first run makes a store, until it is remembered
+// as a mirror: a kill between leaves a store there that is nobody's.
+const fileMaking = "mirror.making"
+
+func (m *mirroring) making() bool {
+	b, err := os.ReadFile(m.n.path(fileMaking))
+	return err == nil && strings.TrimSpace(string(b)) == m.at
 }
 
 // take reads the mark, or writes the first one, and compares it with the node.
@@ -241,6 +254,9 @@ func (m *mirroring) take(ctx context.Context, known *knownMirror) (err error) {
 	}
 	if err = m.mine(ctx); err == nil && known == nil {
 		err = m.remember(ctx)
+	}
+	if err == nil && m.making() {
+		err = os.Remove(m.n.path(fileMaking))
 	}
 	return err
 }
