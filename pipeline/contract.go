@@ -88,7 +88,8 @@ type Carrier interface {
 	// It is repeated after a crash, and finds what is there. b holds the plan's
 	// positions. When it returns nil, everything up to the inclusion proof is
 	// durable: the queue is acknowledged. Outcome is the zero value for a plan
-	// without captures.
+	// without captures. An error that wraps ErrItems says that b lacks captures of the
+	// plan which the store does not have either.
 	Carry(ctx context.Context, p *holdfast.Plan, b Batch) (Outcome, error)
 }
 

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 // what such a plan holds is skipped from now on as sealed already, so it must be. The
 // messages are there, since preserve has not moved past them, but their positions may be
 // others by now (brokers that lost the end of a log): they are found by their IDs.
+//
+// Where the queue has lost some of them, nobody can carry the plan out any more: it is
+// given up, loudly, and what is left of it is planned anew. It stays without a proof.
 //
 // It runs before anything is planned under the present name, and a crash leaves the stage
 // where it is: so it runs again. Several may do it at once, as they may carry any plan out.
@@ -36,11 +40,15 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 	if err != nil {
 		return err
 	}
-	if len(b.Items) == 0 { // the copy of a queue that was put back is older: its node knows what is lost
-		orDiscard(r.Log).WarnContext(ctx, "a plan of a former name of the queue is not carried out: the queue has nothing of it any more", "seal", p.Seal, "captures", len(p.Captures))
+	if r.mem.elsewhere(p) { // it was given up before, and what was left of it is planned anew
+		r.mem.drop(p.Seal)
 		return nil
 	}
 	o, err := r.Carrier.Carry(ctx, p, b)
+	if errors.Is(err, ErrItems) {
+		r.giveUp(ctx, p, b)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -57,6 +65,26 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 	}
 	return nil
 }
+
+// giveUp says which captures are lost, as far as a line of a log can hold them.
+func (r *runner) giveUp(ctx context.Context, p *holdfast.Plan, b Batch) {
+	r.mem.drop(p.Seal)
+	left := make(map[holdfast.ID]bool, len(b.Items))
+	for _, it := range b.Items {
+		left[it.ID] = true
+	}
+	var lost []holdfast.ID
+	for _, c := range p.Captures {
+		if !left[c.ID] {
+			lost = append(lost, c.ID)
+		}
+	}
+	orDiscard(r.Log).ErrorContext(ctx, "the queue has lost captures that were accepted and planned, and are in no seal: what is left of their plan is sealed under another one",
+		"plan", p.Seal, "lost", len(lost), "of", len(p.Captures), "ids", lost[:min(len(lost), maxNamed)])
+}
+
+// maxNamed bounds the IDs in one line of the log; the plan in the store has all.
+const maxNamed = 64
 
 // find makes the batch of a plan of the messages that have its IDs, each at the position
 // that the plan gives it. It reads what preserve has before it, as far as need be.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"time"
 
 	"holdfast"
@@ -20,8 +21,9 @@ type memory struct {
 }
 
 type remembered struct {
-	at  time.Time // when it was added, by a clock that nobody sets
-	ids []holdfast.ID
+	seal string
+	at   time.Time // when it was added, by a clock that nobody sets
+	ids  []holdfast.ID
 }
 
 func newMemory() *memory { return &memory{seen: map[holdfast.ID]int{}} }
@@ -32,19 +34,48 @@ func (m *memory) has(id holdfast.ID) bool { return m.seen[id] > 0 }
 // here on: what a plan says was the clock of whichever node made it, and now may be
 // another's, or the same clock after a jump; an hour would then be over at once.
 func (m *memory) add(p *holdfast.Plan, now time.Time) {
-	r := remembered{at: now, ids: make([]holdfast.ID, len(p.Captures))}
+	r := remembered{seal: p.Seal, at: now, ids: make([]holdfast.ID, len(p.Captures))}
 	for i, c := range p.Captures {
 		r.ids[i] = c.ID
 		m.seen[c.ID]++
 	}
 	m.plans = append(m.plans, r)
 	for len(m.plans) > memoryPlans && now.Sub(m.plans[0].at) > memoryTime {
-		for _, id := range m.plans[0].ids {
-			if m.seen[id]--; m.seen[id] == 0 {
-				delete(m.seen, id)
-			}
-		}
+		m.forget(m.plans[0].ids)
 		m.plans[0].ids = nil
 		m.plans = m.plans[1:]
 	}
+}
+
+func (m *memory) forget(ids []holdfast.ID) {
+	for _, id := range ids {
+		if m.seen[id]--; m.seen[id] == 0 {
+			delete(m.seen, id)
+		}
+	}
+}
+
+// drop forgets one plan: what it holds may be planned again.
+func (m *memory) drop(seal string) {
+	for i, r := range m.plans {
+		if r.seal == seal {
+			m.forget(r.ids)
+			m.plans[i].ids = nil
+		}
+	}
+}
+
+// elsewhere reports whether another plan holds a capture of this one.
+func (m *memory) elsewhere(p *holdfast.Plan) bool {
+	for _, r := range m.plans {
+		if r.seal == p.Seal {
+			continue
+		}
+		for _, id := range r.ids {
+			if slices.ContainsFunc(p.Captures, func(c holdfast.Planned) bool { return c.ID == id }) {
+				return true
+			}
+		}
+	}
+	return false
 }

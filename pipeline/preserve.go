@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -60,8 +61,9 @@ func (p *Preserve) run(ctx context.Context, drain bool) error {
 		return fmt.Errorf("start preserve: %w", err)
 	}
 	for {
-		if err := p.convoy(ctx, r); err != nil || !r.lapsed {
-			return err
+		err := p.convoy(ctx, r)
+		if lost := r.lapsed && errors.Is(err, ErrItems); err != nil && !lost || !r.lapsed {
+			return err // where the queue lost a part of what was planned: see finish
 		}
 		// The convoy is home: had the queue changed its name before, a crash
 		// would have left plans that nobody looks for under the new one.

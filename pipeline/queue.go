@@ -37,6 +37,9 @@ var (
 	// ErrMessage: a message is not of the form that [Captured.Encode] writes,
 	// or is larger than [MaxMessage].
 	ErrMessage = errors.New("malformed message")
+
+	// ErrItems: captures of a plan are neither in the queue nor in the store.
+	ErrItems = errors.New("captures of the plan are missing")
 )
 
 // Message is one element of a partition. Positions begin at 1 and have no gaps.

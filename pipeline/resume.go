@@ -99,6 +99,9 @@ func (r *runner) redraw(ctx context.Context) error {
 	}
 	orDiscard(r.Log).WarnContext(ctx, "the store holds plans that this queue does not know: it is an older copy and gets a new name", "old", r.id.Queue, "new", id.Queue)
 	r.id, r.lapsed = id, false
+	if r.at, err = r.Queue.Position(ctx, StagePreserve, r.Partition); err != nil {
+		return err
+	}
 	if err = r.remember(ctx); err != nil {
 		return err
 	}

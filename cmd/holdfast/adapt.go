@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -46,6 +47,9 @@ type carrier struct{ sealer *preserve.Sealer }
 
 func (c *carrier) Carry(ctx context.Context, p *holdfast.Plan, b pipeline.Batch) (pipeline.Outcome, error) {
 	o, err := c.sealer.Carry(ctx, p, items(b))
+	if errors.Is(err, preserve.ErrItems) {
+		err = fmt.Errorf("%w: %w", pipeline.ErrItems, err)
+	}
 	if err != nil || o.Seal == "" {
 		return pipeline.Outcome{}, err
 	}

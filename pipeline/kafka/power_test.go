@@ -41,24 +41,10 @@ func TestPowerLoss(t *testing.T) {
 	}
 	publish(100)
 	work()
-	c.Kill(0)
-	kept := t.TempDir()
-	must(t, exec.Command("cp", "-a", dir+"/.", kept).Run())
-	c.Restart(t, 0)
+	kept := files(t, c, dir)
 	publish(100)
 	work()
-	c.Kill(0)
-	_, prefix := p.raw(t)
-	lost, err := filepath.Glob(filepath.Join(dir, prefix+".*"))
-	must(t, err)
-	for _, name := range lost {
-		must(t, os.RemoveAll(name))
-		must(t, exec.Command("cp", "-a", filepath.Join(kept, filepath.Base(name)), name).Run())
-	}
-	for _, name := range []string{"recovery-point-offset-checkpoint", "replication-offset-checkpoint", "log-start-offset-checkpoint"} {
-		must(t, exec.Command("cp", "-a", filepath.Join(kept, name), filepath.Join(dir, name)).Run())
-	}
-	c.Restart(t, 0)
+	p.putBack(t, c, dir, kept, "*")
 	publish(150)
 	before, err := q.Identity(t.Context())
 	must(t, err)
@@ -71,4 +57,33 @@ func TestPowerLoss(t *testing.T) {
 	if s := p.once(t, all); len(s.of) != len(all) {
 		t.Errorf("%d sealed, %d published", len(s.of), len(all))
 	}
+}
+
+// files copies what the one broker has, while it is down.
+func files(t *testing.T, c *engines.KafkaCluster, dir string) (kept string) {
+	t.Helper()
+	c.Kill(0)
+	kept = t.TempDir()
+	must(t, exec.Command("cp", "-a", dir+"/.", kept).Run())
+	c.Restart(t, 0)
+	return kept
+}
+
+// putBack has the partitions of those topics be as they were, and how far the groups are not.
+func (p place) putBack(t *testing.T, c *engines.KafkaCluster, dir, kept, topics string) {
+	t.Helper()
+	c.Kill(0)
+	_, prefix := p.raw(t)
+	lost, err := filepath.Glob(filepath.Join(dir, prefix+"."+topics))
+	must(t, err)
+	for _, name := range lost {
+		must(t, os.RemoveAll(name))
+		must(t, exec.Command("cp", "-a", filepath.Join(kept, filepath.Base(name)), name).Run())
+	}
+	if topics == "*" { // else the broker finds out by itself, which takes a moment
+		for _, name := range []string{"recovery-point-offset-checkpoint", "replication-offset-checkpoint", "log-start-offset-checkpoint"} {
+			must(t, exec.Command("cp", "-a", filepath.Join(kept, name), filepath.Join(dir, name)).Run())
+		}
+	}
+	c.Restart(t, 0)
 }

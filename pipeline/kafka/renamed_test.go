@@ -51,11 +51,7 @@ func TestRenamedInMidPlan(t *testing.T) {
 	publish(50)
 	_, err := (&pipeline.Normalise{Queue: q}).Drain(t.Context())
 	must(t, err)
-	store := p.store(t)
-	n := sealtest.NewNode(t, sealtest.NodeOptions{Offline: true, Wait: time.Second, Store: func(preserve.Store) preserve.Store { return store }})
-	know, err := p.office(n)
-	must(t, err)
-	s := dies{parts{n.Sealer, store, know}}
+	s := p.dying(t)
 	if err := (&pipeline.Preserve{Queue: q, Plans: s, Carrier: s}).Drain(t.Context()); !errors.Is(err, errDied) {
 		t.Fatalf("who was to die said %v", err)
 	}
@@ -79,4 +75,96 @@ func TestRenamedInMidPlan(t *testing.T) {
 	if s := p.once(t, all); len(s.of) != len(all) {
 		t.Errorf("%d sealed, %d published", len(s.of), len(all))
 	}
+}
+
+// TestLostInMidPlan: who seals dies behind his plan, and the power of all brokers takes
+// the end of what he planned. Nobody can carry that plan out any more: what is left of it
+// is sealed under another, once, also where the next one dies again on the way, and no
+// partition stands still. Where normalise can write what was lost again, nothing is.
+func TestLostInMidPlan(t *testing.T) {
+	t.Run("lost", func(t *testing.T) { lostInMidPlan(t, "*", 30) })
+	t.Run("normalised again", func(t *testing.T) { lostInMidPlan(t, "normalised-*", 0) })
+}
+
+func lostInMidPlan(t *testing.T, topics string, gone int) {
+	dir := t.TempDir()
+	c := engines.Kafka(t, 1, "log.dirs="+dir)
+	t.Setenv(brokers, strings.Join(c.Brokers, ","))
+	p := place{t.TempDir()}
+	q := p.queue(t, 1)
+	there := map[holdfast.ID]bool{}
+	publish := func(n int) (ids []holdfast.ID) {
+		m := captures(t, n, 300)
+		_, err := q.Publish(t.Context(), nil, m...)
+		must(t, err)
+		for _, k := range m {
+			ids = append(ids, k.ID)
+			there[k.ID] = true
+		}
+		return ids
+	}
+	normalised := func() {
+		_, err := (&pipeline.Normalise{Queue: q}).Drain(t.Context())
+		must(t, err)
+	}
+	publish(100)
+	stop := p.working(t, q)
+	settled(t, q, time.Minute)
+	stop()
+	publish(30)
+	normalised()
+	kept := files(t, c, dir)
+	lost := publish(30)
+	normalised()
+	dying := p.dying(t)
+	if err := (&pipeline.Preserve{Queue: q, Plans: dying, Carrier: dying}).Drain(t.Context()); !errors.Is(err, errDied) {
+		t.Fatalf("who was to die said %v", err)
+	}
+	p.putBack(t, c, dir, kept, topics)
+	must(t, q.Close()) // it remembers what it read
+	q = p.queue(t, 1)
+	for _, id := range lost[:gone] {
+		delete(there, id)
+	}
+	publish(20)
+	if gone > 0 { // else he who seals is faster
+		normalised()
+	}
+	// He takes the old plan for what it is, plans what is left, and dies again.
+	if err := (&pipeline.Preserve{Queue: q, Plans: dying, Carrier: diesLater{dying.parts}}).Drain(t.Context()); !errors.Is(err, errDied) {
+		t.Fatalf("who was to die at his second plan said %v", err)
+	}
+	normalised() // so that the next one finds all of the first plan, where nothing is lost
+	stop = p.working(t, q)
+	settled(t, q, time.Minute)
+	stop()
+	s := p.seals(t)
+	for id := range there {
+		if s.of[id] == "" {
+			t.Errorf("capture %s is in no Seal", id)
+		}
+	}
+	if len(s.of) != len(there) || len(s.given) != 1 {
+		t.Errorf("%d sealed, %d there; given up: %v", len(s.of), len(there), s.given)
+	}
+}
+
+// diesLater refuses what cannot be carried out, and dies at what can.
+type diesLater struct{ parts }
+
+func (d diesLater) Carry(ctx context.Context, p *holdfast.Plan, b pipeline.Batch) (pipeline.Outcome, error) {
+	if len(b.Items) < len(p.Captures) {
+		return d.parts.Carry(ctx, p, b)
+	}
+	return pipeline.Outcome{}, errDied
+}
+
+// dying is who dies behind his first plan.
+func (p place) dying(t *testing.T) dies {
+	t.Helper()
+	store := p.store(t)
+	n := sealtest.NewNode(t, sealtest.NodeOptions{Offline: true, Wait: time.Second, Store: func(preserve.Store) preserve.Store { return store }})
+	know, err := p.office(n)
+	must(t, err)
+	return dies{parts{n.Sealer, store, know}}
 }

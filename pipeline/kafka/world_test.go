@@ -153,6 +153,9 @@ func (p parts) Carry(ctx context.Context, plan *holdfast.Plan, b pipeline.Batch)
 		return pipeline.Outcome{}, err
 	}
 	o, err := p.Sealer.Carry(ctx, plan, p.items(b))
+	if errors.Is(err, preserve.ErrItems) {
+		err = fmt.Errorf("%w: %w", pipeline.ErrItems, err)
+	}
 	if err != nil || o.Seal == "" {
 		return pipeline.Outcome{}, err
 	}
@@ -216,6 +219,7 @@ func settled(t testing.TB, q *kafka.Queue, within time.Duration) {
 // before it in its partition, and has its signed statement and its place in a log.
 type seals struct {
 	plans   int
+	given   []string // plans without a signed statement: nothing of them is sealed
 	of      map[holdfast.ID]string
 	skipped map[string]int // by reason
 }
@@ -226,6 +230,7 @@ func (p place) seals(t testing.TB) seals {
 	out := seals{of: map[holdfast.ID]string{}, skipped: map[string]int{}}
 	next := map[string]int64{}
 	have := map[string]bool{}
+	var plans []*holdfast.Plan
 	for e, err := range s.List(t.Context(), "seals/") {
 		must(t, err)
 		name := strings.TrimPrefix(e.Name, "seals/")
@@ -245,6 +250,13 @@ func (p place) seals(t testing.TB) seals {
 		next[key], out.plans = plan.Last, out.plans+1
 		for _, k := range plan.Skipped {
 			out.skipped[k.Reason]++
+		}
+		plans = append(plans, plan)
+	}
+	for _, plan := range plans {
+		if len(plan.Captures) > 0 && !have[plan.Seal+" statement.dsse.json"] {
+			out.given = append(out.given, plan.Seal)
+			continue
 		}
 		for _, c := range plan.Captures {
 			if other := out.of[c.ID]; other != "" {
@@ -271,6 +283,9 @@ func (p place) once(t testing.TB, accepted map[holdfast.ID]bool) seals {
 		if s.of[id] == "" {
 			missing++
 		}
+	}
+	if len(s.given) > 0 {
+		t.Errorf("plans were given up: %v", s.given)
 	}
 	if missing > 0 {
 		t.Errorf("%d of %d accepted captures are in no Seal", missing, len(accepted))
