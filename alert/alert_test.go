@@ -2,8 +2,6 @@ package alert_test
 
 import (
 	"encoding/xml"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,120 +11,21 @@ import (
 	"time"
 
 	"holdfast/alert"
+	"holdfast/alert/alerttest"
 )
 
-func events(n int) (out []alert.Event) {
-	for i := range n {
-		out = append(out, alert.Event{ID: fmt.Sprintf("%032x", i), Rule: "r", Kind: "match", At: "2026-01-01T00:00:00.000Z", Node: "n", Words: fmt.Sprintf("words %d <&>", i), Text: "text"})
-	}
-	return out
-}
-
-// TestOutbox: what is found again is not told again, what is not taken waits longer
-// each time, and each destination stands for itself; all of it outlives the process.
+// TestOutbox: the outbox of one node.
 func TestOutbox(t *testing.T) {
-	path, ctx, now := filepath.Join(t.TempDir(), "alerts.db"), t.Context(), time.Now()
-	open := func() *alert.Outbox {
-		o, err := alert.Open(ctx, path)
-		if err != nil {
-			t.Fatal(err)
+	alerttest.Run(t, func(t *testing.T) func() alerttest.Outbox {
+		path := filepath.Join(t.TempDir(), "alerts.db")
+		return func() alerttest.Outbox {
+			o, err := alert.Open(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o
 		}
-		t.Cleanup(func() { o.Close() })
-		return o
-	}
-	o := open()
-	all := events(130)
-	if n, err := o.Add(ctx, all, "a", "b"); n != 260 || err != nil {
-		t.Fatal(n, err)
-	}
-	o.Close()
-	o = open()
-	if n, err := o.Add(ctx, all, "a", "b"); n != 0 || err != nil {
-		t.Errorf("again: %d new, %v", n, err)
-	}
-	due, err := o.Due(ctx, "r", "a", now)
-	if err != nil || len(due) != alert.MaxBatch || due[0] != all[0] {
-		t.Fatalf("%d due, %v", len(due), err)
-	}
-	last := time.Duration(0)
-	for i := range 12 {
-		if err := o.Failed(ctx, "r", "a", errors.New(strings.Repeat("no ", 5000)), now); err != nil {
-			t.Fatal(err)
-		}
-		s, err := o.State(ctx, "r", "a")
-		wait := s.Next.Sub(now)
-		if err != nil || s.Tries != int64(i+1) || wait < last || wait > 4*time.Hour || i == 0 && wait > 2*time.Minute || len(s.Error) > 5000 {
-			t.Fatalf("after %d failures: %+v, %v", i+1, s, err)
-		}
-		last = wait
-		if due, err := o.Due(ctx, "r", "a", now); err != nil || len(due) != 0 {
-			t.Errorf("%d are due while it is waited, %v", len(due), err)
-		}
-	}
-	if last < time.Hour {
-		t.Errorf("it waits %s after 12 failures", last)
-	}
-	if due, err := o.Due(ctx, "r", "a", now.Add(last+time.Second)); err != nil || len(due) != alert.MaxBatch {
-		t.Errorf("%d are due then, %v", len(due), err)
-	}
-	if due, err := o.Due(ctx, "r", "a", now.Add(-30*24*time.Hour)); err != nil || len(due) == 0 {
-		t.Errorf("a clock that was set back: %d are due, %v", len(due), err)
-	}
-	if due, err := o.Due(ctx, "r", "b", now); err != nil || len(due) != alert.MaxBatch {
-		t.Errorf("the other: %d are due, %v", len(due), err)
-	}
-	if err := o.Told(ctx, "r", "a", due, now); err != nil {
-		t.Fatal(err)
-	}
-	s, err := o.State(ctx, "r", "a")
-	if err != nil || s.Told != 100 || s.Waiting != 30 || s.Tries != 0 {
-		t.Errorf("%+v, %v", s, err)
-	}
-	rest, err := o.Due(ctx, "r", "a", now)
-	if err != nil || len(rest) != 30 || rest[0] != all[100] {
-		t.Errorf("%d are left, %v", len(rest), err)
-	}
-	if newest, err := o.Last(ctx, "r", "a", 5); err != nil || len(newest) != 5 || newest[0] != all[129] {
-		t.Errorf("the newest: %v, %v", newest, err)
-	}
-	if err := o.Drop(ctx, "r"); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := o.State(ctx, "r", "a"); err != nil || s != (alert.State{}) {
-		t.Errorf("dropped: %+v, %v", s, err)
-	}
-}
-
-// TestTexts: the texts of what was told long ago go, their IDs stay.
-func TestTexts(t *testing.T) {
-	ctx := t.Context()
-	o, err := alert.Open(ctx, filepath.Join(t.TempDir(), "alerts.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer o.Close()
-	all := events(500)
-	if _, err := o.Add(ctx, all, "a"); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		due, err := o.Due(ctx, "r", "a", time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(due) == 0 {
-			break
-		}
-		if err := o.Told(ctx, "r", "a", due, time.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if last, err := o.Last(ctx, "r", "a", 1000); err != nil || len(last) != 200 {
-		t.Errorf("%d texts are kept, %v", len(last), err)
-	}
-	if n, err := o.Add(ctx, all, "a"); n != 0 || err != nil {
-		t.Errorf("%d are new again, %v", n, err)
-	}
+	})
 }
 
 func TestTargets(t *testing.T) {
@@ -162,7 +61,7 @@ func TestProgram(t *testing.T) {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\ncat >"+dir+"/in; env >"+dir+"/env; test ! -e "+dir+"/no || { echo because >&2; exit 3; }\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	b := alert.NewBatch(events(2))
+	b := alert.NewBatch(alerttest.Events(2))
 	target := alert.Target{To: "exec:" + program}
 	if err := target.Tell(t.Context(), b, nil); err != nil {
 		t.Fatal(err)
@@ -183,7 +82,7 @@ func TestProgram(t *testing.T) {
 // TestFeed: a file that any reader of XML takes, whole, whatever the text is.
 func TestFeed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.atom")
-	es := events(3)
+	es := alerttest.Events(3)
 	es[1].Words, es[1].Text = "]]> <b>\x01\ufffe", "\xff & \u202e"
 	if err := (alert.Target{To: path}).Tell(t.Context(), alert.NewBatch(es), es); err != nil {
 		t.Fatal(err)
@@ -208,7 +107,7 @@ func TestWebhook(t *testing.T) {
 	asked := 0
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked++ }))
 	defer s.Close()
-	b := alert.NewBatch(events(1))
+	b := alert.NewBatch(alerttest.Events(1))
 	if err := (alert.Target{To: s.URL, Secret: []byte("x")}).Tell(t.Context(), b, nil); err == nil || asked != 0 {
 		t.Errorf("a certificate that nobody vouches for: asked %d, %v", asked, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver registers itself as "sqlite"
@@ -20,7 +21,9 @@ const (
 	maxText  = 4000          // bytes of what went wrong
 	firstTry = time.Minute   // until the second attempt, then doubled
 	lastTry  = 3 * time.Hour // at most between two
-	kept     = 200           // events of one destination whose text is kept once it was told
+
+	// Kept is of how many events of one destination the text is kept once it was told.
+	Kept = 200
 )
 
 // Event is something to tell. Its members are a contract: they are the body of a
@@ -135,7 +138,7 @@ func (o *Outbox) Due(ctx context.Context, rule, dest string, now time.Time) (eve
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("read alerts: %w", err)
 	}
-	if next > now.UnixMilli() && next < now.Add(2*lastTry).UnixMilli() { // else the clock was set back
+	if (State{Next: time.UnixMilli(next)}).Waits(now) {
 		return nil, nil
 	}
 	return o.events(ctx, `rule = ? AND dest = ? AND sent = 0 ORDER BY n LIMIT ?`, rule, dest, MaxBatch)
@@ -182,7 +185,7 @@ func (o *Outbox) Told(ctx context.Context, rule, dest string, events []Event, no
 	}
 	for _, stmt := range []string{`DELETE FROM dest WHERE rule = ?1 AND dest = ?2`,
 		`UPDATE event SET body = '' WHERE rule = ?1 AND dest = ?2 AND sent > 0 AND body <> '' AND n NOT IN (SELECT n FROM event WHERE rule = ?1 AND dest = ?2 ORDER BY n DESC LIMIT ?3)`} {
-		args := []any{rule, dest, kept}
+		args := []any{rule, dest, Kept}
 		if stmt[0] == 'D' {
 			args = args[:2]
 		}
@@ -199,14 +202,13 @@ func (o *Outbox) Told(ctx context.Context, rule, dest string, events []Event, no
 // Failed notes why a destination did not take what it was told, and when it is tried
 // again.
 func (o *Outbox) Failed(ctx context.Context, rule, dest string, why error, now time.Time) error {
-	text := why.Error()
-	text = text[:min(len(text), maxText)]
+	text := Why(why)
 	var tries int64
 	err := o.db.QueryRowContext(ctx, `SELECT tries FROM dest WHERE rule = ? AND dest = ?`, rule, dest).Scan(&tries)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("note alerts: %w", err)
 	}
-	wait := min(firstTry<<min(tries, 20), lastTry)
+	wait := Wait(tries)
 	_, err = o.db.ExecContext(ctx, `INSERT OR REPLACE INTO dest (rule, dest, tries, next, error) VALUES (?, ?, ?, ?, ?)`, rule, dest, tries+1, now.Add(wait).UnixMilli(), text)
 	if err != nil {
 		return fmt.Errorf("note alerts: %w", err)
@@ -220,6 +222,22 @@ type State struct {
 	Tries         int64 // that failed since one did not
 	Error         string
 	Next          time.Time // when it is tried again; zero: as soon as anything is due
+}
+
+// Waits reports whether a destination is not to be tried yet. One that would be tried
+// only long from now is: then the clock was set back.
+func (s State) Waits(now time.Time) bool {
+	return s.Next.After(now) && s.Next.Before(now.Add(2*lastTry))
+}
+
+// Wait is how long a destination is left alone after so many attempts that failed before
+// the last one.
+func Wait(tries int64) time.Duration { return min(firstTry<<min(tries, 20), lastTry) }
+
+// Why is what is kept of an error.
+func Why(err error) string {
+	text := strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\x00", ""), "")
+	return strings.ToValidUTF8(text[:min(len(text), maxText)], "")
 }
 
 // State returns how a destination stands.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"holdfast/collectors/telegram"
 	"holdfast/egress"
 	"holdfast/messages"
-	"holdfast/pipeline"
 	"holdfast/search"
 )
 
@@ -49,7 +47,9 @@ or silence:
 --secret-file), exec:/PATH/OF/PROGRAM (JSON on its standard input), or FILE.atom. It is
 told at least once, with an id by which a repetition is known; what fails is tried
 again, and shown by ` + "`alert list`" + ` and ` + "`doctor`" + `. It is told by whoever works (capture, watch run,
-seal), or by ` + "`alert send`" + `. What is told leaves this node: others read of a Case by it.
+seal), or by ` + "`alert send`" + `; of nodes that share a queue by one of the processes of
+` + "`node index`" + ` or ` + "`node all`" + `, so the files and programs that it names are on each
+of their machines, at the same path. What is told leaves this node: others read of a Case by it.
 --dry-run shows what it would have told of what is there, and adds nothing.`
 	s, r := cmd.Flags(), &o.rule
 	s.StringVar(&r.Match, "match", "", "what `holdfast search` would find")
@@ -129,22 +129,8 @@ func (c *cli) alertAdd(ctx context.Context, o alertOptions) error {
 	if o.dryRun {
 		return c.alertTry(ctx, n, &o.rule)
 	}
-	if err := n.alertsHere(); err != nil {
-		return err
-	}
 	o.rule.Added = holdfast.At(time.Now())
-	err = n.changeAlerts(ctx, func(rules []*alertRule) ([]*alertRule, error) {
-		if slices.ContainsFunc(rules, func(r *alertRule) bool { return r.Name == o.rule.Name }) {
-			return nil, fmt.Errorf("alert: there is one called %s: `holdfast alert remove %s` first, or take another name", o.rule.Name, o.rule.Name)
-		}
-		// From here on the queue keeps what is accepted until it was looked at. A crash
-		// behind this leaves a stage without rules, which whoever works next ends.
-		if err := n.queue.Start(ctx, pipeline.StageAlerts); err != nil {
-			return nil, err
-		}
-		return append(rules, &o.rule), nil
-	})
-	if err != nil {
+	if err := n.addAlert(ctx, &o.rule); err != nil {
 		return err
 	}
 	c.say(map[string]any{"event": "added", "name": o.rule.Name, "kind": o.rule.kind()}, "%s is told of from now on", o.rule.Name)
@@ -193,11 +179,11 @@ func (c *cli) alertListCmd() *cobra.Command {
 			return err
 		}
 		defer n.Close()
-		rules, err := n.alerts()
+		rules, err := n.alerts(ctx)
 		if err != nil || len(rules) == 0 {
 			return err
 		}
-		out, err := alert.Open(ctx, n.path(alertsDB))
+		out, err := n.alertBox(ctx)
 		if err != nil {
 			return err
 		}
@@ -212,7 +198,7 @@ func (c *cli) alertListCmd() *cobra.Command {
 }
 
 // alertLine is one row of `alert list --json`, a contract, and its lines.
-func (c *cli) alertLine(ctx context.Context, out *alert.Outbox, r *alertRule) error {
+func (c *cli) alertLine(ctx context.Context, out alertTeller, r *alertRule) error {
 	text := fmt.Sprintf("%-16s %s", r.Name, r.kind())
 	if r.Match != "" {
 		text += " " + r.Match
@@ -261,27 +247,7 @@ func (c *cli) alertRemoveCmd() *cobra.Command {
 			return err
 		}
 		defer n.Close()
-		unlock, err := lockFile(ctx, n.path(alertsLock)) // nobody tells it meanwhile
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		err = n.changeAlerts(ctx, func(rules []*alertRule) ([]*alertRule, error) {
-			rest := slices.DeleteFunc(slices.Clone(rules), func(r *alertRule) bool { return r.Name == args[0] })
-			if len(rest) == len(rules) {
-				return nil, fmt.Errorf("alert: there is none called %.60q; `holdfast alert list` shows them", args[0])
-			}
-			return rest, nil
-		})
-		if err != nil {
-			return err
-		}
-		out, err := alert.Open(ctx, n.path(alertsDB))
-		if err != nil {
-			return err
-		}
-		defer out.Close()
-		if err := out.Drop(ctx, args[0]); err != nil {
+		if err := n.removeAlert(ctx, args[0]); err != nil {
 			return err
 		}
 		c.say(map[string]any{"event": "removed", "name": args[0]}, "%s is removed", args[0])
@@ -306,6 +272,6 @@ func (c *cli) alertSendCmd() *cobra.Command {
 		}
 		return nil
 	})
-	cmd.Long = "Whoever works (capture, watch run, seal) does this by itself every few seconds; this is\nfor a node at which nobody does, as from cron. It tries also what waits after a failure."
+	cmd.Long = "Whoever works (capture, watch run, seal) does this by itself every few seconds; this is\nfor a node at which nobody does, as from cron. It tries also what waits after a failure.\nOf a queue that is shared, `node index` looks; this waits for it, and tells."
 	return cmd
 }

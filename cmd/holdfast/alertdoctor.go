@@ -28,11 +28,11 @@ type untoldAlerts struct {
 
 // untold says what was not told: nobody is asked.
 func (n *node) untold(ctx context.Context) (u untoldAlerts, err error) {
-	rules, err := n.alerts()
+	rules, err := n.alerts(ctx)
 	if u.rules = len(rules); err != nil || u.rules == 0 {
 		return u, err
 	}
-	out, err := alert.Open(ctx, n.path(alertsDB))
+	out, err := n.alertBox(ctx)
 	if err != nil {
 		return u, err
 	}

@@ -45,7 +45,7 @@ func newFinder(n *node, rules []*alertRule) *finder {
 }
 
 // add gives each event to the destinations of its rule.
-func (f *finder) add(ctx context.Context, out *alert.Outbox, events []alert.Event) (n int64, err error) {
+func (f *finder) add(ctx context.Context, out alertFinder, events []alert.Event) (n int64, err error) {
 	for _, r := range f.rules {
 		var own []alert.Event
 		for _, e := range events {

@@ -18,9 +18,12 @@ import (
 
 // Files of alerts in the node's directory. What waits to be told lies in alerts.db.
 const (
-	fileAlerts  = "alerts.json"
-	alertsDB    = "alerts.db"
-	alertsLock  = "alerts.lock" // of who finds and tells
+	fileAlerts = "alerts.json"
+	alertsDB   = "alerts.db"
+	alertsLock = "alerts.lock" // of who finds and tells; of an office, who tells
+
+	alertRulesLock = "alertrules.lock"
+
 	maxAlertDoc = 1 << 20
 	maxAlerts   = 200
 	minSilent   = time.Minute
@@ -52,7 +55,10 @@ type alertDoc struct {
 }
 
 // alerts reads the rules; a node without a file has none.
-func (n *node) alerts() ([]*alertRule, error) {
+func (n *node) alerts(ctx context.Context) ([]*alertRule, error) {
+	if n.sharedQueue() {
+		return n.officeAlerts(ctx)
+	}
 	b, err := wholefile.Read(n.path(fileAlerts), maxAlertDoc)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -77,16 +83,16 @@ func (n *node) alerts() ([]*alertRule, error) {
 
 // changeAlerts edits the rules under their lock. A crash leaves the old or the new.
 func (n *node) changeAlerts(ctx context.Context, edit func([]*alertRule) ([]*alertRule, error)) error {
-	unlock, err := lockFile(ctx, n.path("alertrules.lock"))
+	unlock, err := n.officeLock(ctx, alertRulesLock)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	rules, err := n.alerts()
+	rules, err := n.alerts(ctx)
 	if err != nil {
 		return err
 	}
-	if rules, err = edit(rules); err != nil {
+	if rules, err = edit(rules); err != nil || n.sharedQueue() { // of an office edit has done it
 		return err
 	}
 	if len(rules) > maxAlerts {

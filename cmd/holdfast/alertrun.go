@@ -25,6 +25,13 @@ type alertPassed struct {
 // alertLoop looks and tells until ctx ends. What goes wrong is told on the log: alerts
 // hold up nothing.
 func (n *node) alertLoop(ctx context.Context) error {
+	if n.sharedQueue() {
+		return n.officeAlertLoop(ctx)
+	}
+	return n.tellAlerts(ctx)
+}
+
+func (n *node) tellAlerts(ctx context.Context) error {
 	for {
 		if _, err := n.alertPass(ctx, false); err != nil && ctx.Err() == nil {
 			n.log.WarnContext(ctx, "alerts were not looked for", "err", err)
@@ -41,7 +48,7 @@ func (n *node) alertLoop(ctx context.Context) error {
 // now also what waits after a failure. Where another process is at it, it does nothing,
 // but with now it waits for it.
 func (n *node) alertPass(ctx context.Context, now bool) (p alertPassed, err error) {
-	rules, err := n.alerts()
+	rules, err := n.alerts(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -62,13 +69,12 @@ func (n *node) alertPass(ctx context.Context, now bool) (p alertPassed, err erro
 			return p, err
 		}
 	}
-	out, err := alert.Open(ctx, n.path(alertsDB))
+	out, err := n.alertBox(ctx)
 	if err != nil {
 		return p, err
 	}
 	defer out.Close()
-	f := newFinder(n, rules)
-	if p.found, err = n.findAlerts(ctx, f, out); err != nil {
+	if p.found, err = n.findAlerts(ctx, newFinder(n, rules), out, now); err != nil {
 		return p, err
 	}
 	for _, r := range rules {
@@ -87,20 +93,20 @@ func (n *node) alertPass(ctx context.Context, now bool) (p alertPassed, err erro
 
 func (n *node) alertLock(ctx context.Context, wait bool) (func(), error) {
 	if wait {
-		return lockFile(ctx, n.path(alertsLock))
+		return n.officeLock(ctx, alertsLock)
 	}
-	return tryLock(n.path(alertsLock))
+	return n.tryOfficeLock(ctx, alertsLock)
 }
 
 // endAlerts lets the queue free what only alerts waited for. The rules are read under
 // their lock, so that none is added meanwhile.
 func (n *node) endAlerts(ctx context.Context) error {
-	unlock, err := lockFile(ctx, n.path("alertrules.lock"))
+	unlock, err := n.officeLock(ctx, alertRulesLock)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	rules, err := n.alerts()
+	rules, err := n.alerts(ctx)
 	if err != nil || len(rules) > 0 {
 		return err
 	}
@@ -110,18 +116,15 @@ func (n *node) endAlerts(ctx context.Context) error {
 // findAlerts looks at the messages that the index has seen: so what is asked of the
 // catalog about them is there. Events are durable before the stage moves; a crash in
 // between finds them again, under the same IDs.
-func (n *node) findAlerts(ctx context.Context, f *finder, out *alert.Outbox) (found int64, err error) {
-	if err := n.refresh(ctx); err != nil {
-		return 0, err
+func (n *node) findAlerts(ctx context.Context, f *finder, out alertFinder, now bool) (found int64, err error) {
+	switch {
+	case !n.sharedQueue():
+		found, err = n.findHere(ctx, f, out)
+	case now:
+		err = n.alertsFound(ctx)
 	}
-	for {
-		k, more, err := n.findBatch(ctx, f, out)
-		if found += k; err != nil || !more {
-			if err != nil {
-				return found, err
-			}
-			break
-		}
+	if err != nil {
+		return found, err
 	}
 	silent, err := f.silent(ctx, time.Now())
 	if err != nil {
@@ -131,20 +134,35 @@ func (n *node) findAlerts(ctx context.Context, f *finder, out *alert.Outbox) (fo
 	return found + k, err
 }
 
-func (n *node) findBatch(ctx context.Context, f *finder, out *alert.Outbox) (found int64, more bool, err error) {
-	from, err := n.queue.Position(ctx, pipeline.StageAlerts, 0)
+// findHere looks through the node's own queue.
+func (n *node) findHere(ctx context.Context, f *finder, out alertFinder) (found int64, err error) {
+	if err := n.refresh(ctx); err != nil {
+		return 0, err
+	}
+	for more := true; more; {
+		var k int64
+		if k, more, err = n.findBatch(ctx, f, out, 0); err != nil {
+			return found, err
+		}
+		found += k
+	}
+	return found, nil
+}
+
+func (n *node) findBatch(ctx context.Context, f *finder, out alertFinder, partition int) (found int64, more bool, err error) {
+	from, err := n.queue.Position(ctx, pipeline.StageAlerts, partition)
 	if err != nil {
 		return 0, false, err
 	}
-	indexed, err := n.queue.Position(ctx, pipeline.StageIndex, 0)
+	indexed, err := n.queue.Position(ctx, pipeline.StageIndex, partition)
 	if err != nil || indexed <= from {
 		return 0, false, err
 	}
-	ms, err := n.queue.Receive(ctx, pipeline.StageAlerts, 0, from, pipeline.Bounds{Count: int(min(alertBatch, indexed-from)), NoWait: true})
-	if errors.Is(err, pipeline.ErrForeign) { // an older program, which knows no alerts, has freed them
-		to := n.firstKept(ctx, from, indexed)
+	ms, err := n.queue.Receive(ctx, pipeline.StageAlerts, partition, from, pipeline.Bounds{Count: int(min(alertBatch, indexed-from)), NoWait: true})
+	if errors.Is(err, pipeline.ErrForeign) || errors.Is(err, pipeline.ErrStale) { // an older program, which knows no alerts, has freed them
+		to := n.firstKept(ctx, partition, from, indexed)
 		n.log.ErrorContext(ctx, "messages are gone that alerts have not seen: what they hold is not told", "from", from+1, "to", to, "err", err)
-		return 0, true, n.queue.Advance(ctx, pipeline.Ack{Stage: pipeline.StageAlerts, From: from, To: to})
+		return 0, true, n.queue.Advance(ctx, pipeline.Ack{Stage: pipeline.StageAlerts, Partition: partition, From: from, To: to})
 	}
 	if err != nil || len(ms) == 0 {
 		return 0, false, err
@@ -162,7 +180,7 @@ func (n *node) findBatch(ctx context.Context, f *finder, out *alert.Outbox) (fou
 	if found, err = f.add(ctx, out, f.events); err != nil {
 		return 0, false, err
 	}
-	err = n.queue.Advance(ctx, pipeline.Ack{Stage: pipeline.StageAlerts, From: from, To: from + int64(len(ms))})
+	err = n.queue.Advance(ctx, pipeline.Ack{Stage: pipeline.StageAlerts, Partition: partition, From: from, To: from + int64(len(ms))})
 	if errors.Is(err, pipeline.ErrStale) {
 		err = nil
 	}
@@ -171,16 +189,16 @@ func (n *node) findBatch(ctx context.Context, f *finder, out *alert.Outbox) (fou
 
 // firstKept is the position before the first message that is still there: what is freed
 // is freed from the front.
-func (n *node) firstKept(ctx context.Context, from, to int64) int64 {
+func (n *node) firstKept(ctx context.Context, partition int, from, to int64) int64 {
 	return from + int64(sort.Search(int(to-from), func(k int) bool {
-		_, err := n.queue.Receive(ctx, pipeline.StageAlerts, 0, from+int64(k), pipeline.Bounds{Count: 1, NoWait: true})
+		_, err := n.queue.Receive(ctx, pipeline.StageAlerts, partition, from+int64(k), pipeline.Bounds{Count: 1, NoWait: true})
 		return err == nil
 	}))
 }
 
 // tell makes one attempt at one destination. It returns how many events it has taken;
 // -1: it failed, which is noted.
-func (n *node) tell(ctx context.Context, out *alert.Outbox, r *alertRule, to string, now bool) (int, error) {
+func (n *node) tell(ctx context.Context, out alertTeller, r *alertRule, to string, now bool) (int, error) {
 	at := time.Now()
 	if now {
 		at = at.Add(24 * time.Hour) // whatever is waited for is over
@@ -194,6 +212,9 @@ func (n *node) tell(ctx context.Context, out *alert.Outbox, r *alertRule, to str
 		return 0, err
 	}
 	t, err := n.target(r, to)
+	if office, ok := out.(unableTeller); ok && err != nil {
+		return n.cannotTell(ctx, office, r.Name, to, due[0].At, err)
+	}
 	if err == nil {
 		err = t.Tell(ctx, alert.NewBatch(due), last)
 	}

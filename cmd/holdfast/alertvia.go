@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -25,6 +27,9 @@ func (n *node) target(r *alertRule, to string) (alert.Target, error) {
 	if err != nil {
 		return t, err
 	}
+	if err := toldHere(to); err != nil {
+		return t, err
+	}
 	way := r.Via
 	if way == "" {
 		way = n.set.Via
@@ -34,6 +39,18 @@ func (n *node) target(r *alertRule, to string) (alert.Target, error) {
 		t.Dial, err = dialThrough(via)
 	}
 	return t, err
+}
+
+// toldHere says why a program or a feed's folder is not on this machine.
+func toldHere(to string) error {
+	if path, ok := strings.CutPrefix(to, "exec:"); ok {
+		return executable(path)
+	}
+	if strings.HasSuffix(to, ".atom") {
+		_, err := os.Stat(filepath.Dir(to))
+		return err
+	}
+	return nil
 }
 
 // needsLine says whether a destination is reached over a network.

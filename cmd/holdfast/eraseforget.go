@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"holdfast"
-	"holdfast/alert"
 	"holdfast/catalog"
 	"holdfast/hashing"
 	"holdfast/pipeline"
@@ -125,11 +124,10 @@ func (e *erasure) unqueued(ctx context.Context, o *order) error {
 }
 
 func (e *erasure) forgetAlerts(ctx context.Context, o *order) error {
-	path := e.n.path(alertsDB)
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(e.n.path(alertsDB)); errors.Is(err, fs.ErrNotExist) && !e.n.sharedQueue() {
 		return nil
 	}
-	a, err := alert.Open(ctx, path)
+	a, err := e.n.alertBox(ctx)
 	if err != nil {
 		return err
 	}

@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/hashing"
 	"holdfast/metrics"
+	officedb "holdfast/office"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/vault"
@@ -41,6 +43,9 @@ type node struct {
 	loss      *queueLoss       // of a queue that this process has replaced
 	meter     *metrics.Metrics // of --metrics; nil: nothing is counted
 	metricsAt string
+
+	bookLock sync.Mutex
+	booked   *officedb.Book // once it was asked for
 
 	offline bool // this process asks no authority over the network
 	clock   clockWatch
@@ -176,6 +181,9 @@ func (n *node) begin(ctx context.Context) error {
 
 // Close frees what is open; a node needs no Close to be safe.
 func (n *node) Close() {
+	if n.booked != nil {
+		n.booked.Close()
+	}
 	if n.cat != nil {
 		n.cat.Close()
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -126,15 +125,16 @@ func (w *worker) loops(role string) map[string]loop {
 		"preserve":  n.sealWhenFree,
 		"index":     n.indexLoop,
 		"locks":     n.lockLoop,
+		"alerts":    n.alertLoop,
 	}
 	if role == "all" {
-		if !n.sharedQueue() {
-			all["alerts"] = n.alertLoop
-		}
 		return all
 	}
-	if role == "preserve" {
+	switch role {
+	case "preserve":
 		return map[string]loop{role: all[role], "locks": all["locks"]}
+	case "index":
+		return map[string]loop{role: all[role], "alerts": all["alerts"]}
 	}
 	return map[string]loop{role: all[role]}
 }
@@ -239,11 +239,3 @@ type dueQueue interface {
 
 // maxDue is how many due Tasks are counted at most.
 const maxDue = 10_000
-
-// alertsHere refuses what needs a queue of the node's own.
-func (n *node) alertsHere() error {
-	if n.sharedQueue() {
-		return usageError("alerts are looked for in the queue of one node, and this node's queue is shared (%s): give them to a node of its own that captures what they are about", strings.SplitN(n.set.engines().Queue, "?", 2)[0])
-	}
-	return nil
-}

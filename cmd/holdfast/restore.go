@@ -409,7 +409,7 @@ func (r *restoring) say(ctx context.Context, n *node, took time.Duration) error 
 	if err != nil {
 		return err
 	}
-	rules, err := n.alerts()
+	rules, err := n.alerts(ctx)
 	if err != nil {
 		return err
 	}
