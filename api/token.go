@@ -55,7 +55,7 @@ var (
 
 const (
 	tokenPrefix = "hft_" // what scanners for secrets in files look for
-	maxTokens   = 1000
+	MaxTokens   = 1000   // that a list holds
 	maxList     = 4 << 20
 )
 
@@ -75,6 +75,12 @@ func split(text string) (id, secret string, ok bool) {
 		return "", "", false
 	}
 	return rest[:12], rest[13:], true
+}
+
+// TokenID returns the public part of a token's text; ok is false where it is none.
+func TokenID(text string) (id string, ok bool) {
+	id, _, ok = split(text)
+	return id, ok
 }
 
 // Open finds the token of that text and says whether it is good now. Whether it has
@@ -155,8 +161,8 @@ func (l TokenList) Add(t Token, now time.Time) (TokenList, error) {
 			return nil, fmt.Errorf("a token is called %s already: choose another name, or `holdfast token revoke %s` first", t.Name, t.Name)
 		}
 	}
-	if len(l) >= maxTokens {
-		return nil, fmt.Errorf("%d tokens were given out, at most %d: take those that ended long ago out of tokens.json", len(l), maxTokens)
+	if len(l) >= MaxTokens {
+		return nil, fmt.Errorf("%d tokens were given out, at most %d: take those that ended long ago out of tokens.json (where nodes share a queue: DELETE FROM holdfast_office.document WHERE name = 'token/ID')", len(l), MaxTokens)
 	}
 	return append(l, t), nil
 }

@@ -25,16 +25,23 @@ type Index struct {
 	// Window is how long after one step the next begins, at least: what comes meanwhile
 	// is told together, for one fsync of each kind. Drain does not wait. Optional.
 	Window time.Duration
+	Stop   <-chan struct{} // Optional: closed, it ends Run with nil behind the step that is under way.
 }
 
 // Run works until ctx ends, and returns its error, or the queue's or Indexer's.
 func (x *Index) Run(ctx context.Context) error {
+	waits, cancel := untilStop(ctx, x.Stop)
+	defer cancel()
 	for {
 		w := window{length: x.Window, closed: time.Now()}
 		if _, err := x.Drain(ctx); err != nil {
 			return err
 		}
-		if err := x.wait(ctx); err != nil {
+		err := x.wait(waits)
+		if stopped(x.Stop) && ctx.Err() == nil {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if left := w.left(); left > 0 { // a message that comes alone does not wait
@@ -51,7 +58,7 @@ func (x *Index) Run(ctx context.Context) error {
 func (x *Index) Drain(ctx context.Context) (total int, err error) {
 	for {
 		n, err := x.step(ctx)
-		if total += n; err != nil || n == 0 {
+		if total += n; err != nil || n == 0 || stopped(x.Stop) {
 			return total, err
 		}
 		if x.Prune != nil {

@@ -32,6 +32,7 @@ type Normalise struct {
 	Queue     Consumer
 	Partition int
 	By        map[string]Normaliser // by scheme of the Source; a Source of another scheme needs none
+	Stop      <-chan struct{}       // Optional: closed, it ends Run with nil behind what is under way.
 	Log       *slog.Logger          // Optional.
 }
 
@@ -46,8 +47,13 @@ func (n *Normalise) Drain(ctx context.Context) (int, error) { return n.run(ctx, 
 
 func (n *Normalise) run(ctx context.Context, b Bounds) (total int, err error) {
 	var lost overtaken
+	waits, cancel := untilStop(ctx, n.Stop)
+	defer cancel()
 	for {
-		at, got, err := receive(ctx, n.Queue, StageNormalise, n.Partition, b)
+		at, got, err := receive(waits, n.Queue, StageNormalise, n.Partition, b)
+		if stopped(n.Stop) && ctx.Err() == nil {
+			return total, nil
+		}
 		if err != nil || len(got) == 0 {
 			return total, err
 		}

@@ -43,7 +43,11 @@ type Preserve struct {
 	// Poison is told of what a batch could not seal, before the batch is acknowledged,
 	// and again after a crash. Its error stops the stage. Optional.
 	Poison func(context.Context, []Poisoned) error
-	Log    *slog.Logger // Optional.
+	// Stop, when it is closed, ends Run with nil behind the batches that are planned:
+	// they are carried out and acknowledged, so nobody finds a Seal half made. What was
+	// only received is no batch yet, and stays where it is. Optional.
+	Stop <-chan struct{}
+	Log  *slog.Logger // Optional.
 }
 
 // Run works until ctx ends or something fails, and returns that error. What was
@@ -77,7 +81,7 @@ func (p *Preserve) run(ctx context.Context, drain bool) error {
 // and returns when all that it launched is home.
 func (p *Preserve) convoy(ctx context.Context, r *runner) error {
 	c := newConvoy(ctx, p, r.at)
-	for !r.lapsed {
+	for !r.lapsed && !stopped(p.Stop) {
 		if err := c.slot(); err != nil {
 			return c.finish(err)
 		}

@@ -6,8 +6,19 @@ import (
 	"time"
 )
 
-// collect waits for the first message, and for more as long as the window says.
-func (r *runner) collect(ctx context.Context) (got []Message, err error) {
+// collect waits for the first message, and for more as long as the window says. It
+// returns nothing where the stage is to stop.
+func (r *runner) collect(ctx context.Context) ([]Message, error) {
+	waits, cancel := untilStop(ctx, r.Stop)
+	defer cancel()
+	got, err := r.gather(waits)
+	if stopped(r.Stop) && ctx.Err() == nil {
+		return nil, nil
+	}
+	return got, err
+}
+
+func (r *runner) gather(ctx context.Context) (got []Message, err error) {
 	for size, last := 0, false; !last && len(got) < MaxBatch && size < MaxBytes; {
 		var more []Message
 		more, last, err = r.receive(ctx, r.at+int64(len(got)), Bounds{Count: MaxBatch - len(got), Bytes: MaxBytes - size}, len(got) > 0)

@@ -45,6 +45,16 @@ func (n *node) officeAlerts(ctx context.Context) (rules []*alertRule, err error)
 	return rules, nil
 }
 
+// alertFile are the rules as alerts.json has them, for who restores a node without the
+// office.
+func (n *node) alertFile(ctx context.Context) ([]byte, error) {
+	rules, err := n.alerts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return wholefile.EncodeJSON(alertDoc{Version: 1, Alerts: append([]*alertRule{}, rules...)})
+}
+
 func (n *node) keepOfficeAlert(ctx context.Context, r *alertRule) error {
 	b, err := n.book(ctx)
 	if err != nil {
@@ -116,15 +126,13 @@ func (n *node) shareAlerts(ctx context.Context) error {
 	for {
 		started, err := n.queue.Started(ctx, pipeline.StageAlerts)
 		if err == nil && started {
-			err = n.queue.Share(ctx, pipeline.StageAlerts, n.lookForAlerts)
+			err = n.share(ctx, pipeline.StageAlerts, n.lookForAlerts)
 		}
 		if err != nil && ctx.Err() == nil {
 			return err // begun again, and until then the process is not ready
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(alertEvery):
+		if over, err := n.alertPause(ctx); over {
+			return err
 		}
 	}
 }
@@ -151,12 +159,23 @@ func (n *node) lookForAlerts(ctx context.Context, partition int) error {
 			if _, more, err = n.findBatch(ctx, f, out, partition); err != nil {
 				return err
 			}
+			more = more && !n.isStopping()
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(alertEvery):
+		if over, err := n.alertPause(ctx); over {
+			return err
 		}
+	}
+}
+
+// alertPause waits for the next look; over where there is none.
+func (n *node) alertPause(ctx context.Context) (over bool, err error) {
+	select {
+	case <-ctx.Done():
+		return true, context.Cause(ctx)
+	case <-n.stopping:
+		return true, nil
+	case <-time.After(alertEvery):
+		return false, nil
 	}
 }
 

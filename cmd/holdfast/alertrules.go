@@ -59,7 +59,11 @@ func (n *node) alerts(ctx context.Context) ([]*alertRule, error) {
 	if n.sharedQueue() {
 		return n.officeAlerts(ctx)
 	}
-	b, err := wholefile.Read(n.path(fileAlerts), maxAlertDoc)
+	return readAlerts(n.path(fileAlerts))
+}
+
+func readAlerts(file string) ([]*alertRule, error) {
+	b, err := wholefile.Read(file, maxAlertDoc)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -36,10 +36,8 @@ func (n *node) tellAlerts(ctx context.Context) error {
 		if _, err := n.alertPass(ctx, false); err != nil && ctx.Err() == nil {
 			n.log.WarnContext(ctx, "alerts were not looked for", "err", err)
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(alertEvery):
+		if over, err := n.alertPause(ctx); over {
+			return err
 		}
 	}
 }
@@ -79,6 +77,9 @@ func (n *node) alertPass(ctx context.Context, now bool) (p alertPassed, err erro
 	}
 	for _, r := range rules {
 		for _, to := range r.To {
+			if n.isStopping() {
+				return p, nil
+			}
 			told, err := n.tell(ctx, out, r, to, now)
 			if err != nil {
 				return p, err

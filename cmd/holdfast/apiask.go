@@ -5,10 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,12 +15,9 @@ import (
 	"holdfast/catalog"
 	"holdfast/hashing"
 	"holdfast/pipeline"
-	"holdfast/wholefile"
 )
 
-// An ask is DIR/asks/<token>/<id>.json, made before its Tasks are added, and beside
-// it <id>.added once they are. A crash between the two leaves an ask whose Tasks are
-// added when it comes again, under the same IDs. They are swept after askAge.
+// Asks are swept after askAge; where they lie: askBook.
 const (
 	dirAsks   = "asks"
 	askAge    = 30 * 24 * time.Hour
@@ -58,19 +52,6 @@ type askedFor struct {
 // foundByAsk is what a Manifest says of how its Source came up.
 func foundByAsk(id holdfast.ID) string { return "api ask " + string(id) }
 
-func (d *apiDoor) askFile(who api.Token, id holdfast.ID, end string) string {
-	return filepath.Join(d.n.path(dirAsks), who.ID, string(id)+end)
-}
-
-func (d *apiDoor) readAsk(who api.Token, id holdfast.ID) (*ask, error) {
-	b, err := wholefile.Read(d.askFile(who, id, ".json"), maxAsk)
-	if err != nil {
-		return nil, err
-	}
-	k := new(ask)
-	return k, wholefile.DecodeJSON("ask "+string(id), b, k)
-}
-
 // Ask implements api.Asks.
 func (d *apiDoor) Ask(ctx context.Context, who api.Token, id, home holdfast.ID, a api.Ask) (asked api.Asked, fresh bool, err error) {
 	body, err := json.Marshal(struct {
@@ -81,14 +62,22 @@ func (d *apiDoor) Ask(ctx context.Context, who api.Token, id, home holdfast.ID, 
 		return asked, false, err
 	}
 	k := &ask{Version: 1, ID: id, Body: hashing.Of(body), At: holdfast.At(time.Now()), Case: home, Notes: []string{}}
-	old, err := d.readAsk(who, id)
+	book, err := d.n.askBook(ctx)
+	if err != nil {
+		return asked, false, officeAway(err)
+	}
+	old, err := book.Read(ctx, who.ID, id)
+	added := false
+	if err == nil {
+		added, err = book.Added(ctx, who.ID, id)
+	}
 	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return asked, false, officeAway(err)
 	case err == nil && old.Body != k.Body:
 		return asked, false, api.KeyUsed()
-	case err == nil && isThere(d.askFile(who, id, ".added")):
+	case err == nil && added:
 		asked, err = d.asked(ctx, who, old)
-		return asked, false, err
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return asked, false, err
 	}
 	tasks, err := d.askTasks(ctx, k, a)
@@ -101,10 +90,10 @@ func (d *apiDoor) Ask(ctx context.Context, who api.Token, id, home holdfast.ID, 
 		k.Tasks = append(k.Tasks, askedTask{t.ID, t.Source})
 	}
 	if fresh = old == nil; fresh {
-		if err := d.keepAsk(who, k); errors.Is(err, fs.ErrExist) { // the same came twice at once
+		if err := book.Keep(ctx, who.ID, k); errors.Is(err, fs.ErrExist) { // the same came twice at once
 			return d.Ask(ctx, who, id, home, a)
 		} else if err != nil {
-			return asked, false, err
+			return asked, false, officeAway(err)
 		}
 	} else {
 		k = old
@@ -112,27 +101,11 @@ func (d *apiDoor) Ask(ctx context.Context, who api.Token, id, home holdfast.ID, 
 	if _, err := d.n.queue.AddTasks(ctx, tasks...); err != nil {
 		return asked, false, err
 	}
-	if err := wholefile.Create(d.askFile(who, id, ".added"), nil); err != nil && !errors.Is(err, fs.ErrExist) {
-		return asked, false, err
+	if err := book.Mark(ctx, who.ID, id); err != nil {
+		return asked, false, officeAway(err)
 	}
 	asked, err = d.asked(ctx, who, k)
 	return asked, fresh, err
-}
-
-func isThere(name string) bool {
-	_, err := os.Lstat(name)
-	return err == nil
-}
-
-func (d *apiDoor) keepAsk(who api.Token, k *ask) error {
-	b, err := wholefile.EncodeJSON(k)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(d.askFile(who, k.ID, "")), 0o700); err != nil {
-		return fmt.Errorf("make folder of asks: %w", err)
-	}
-	return wholefile.Create(d.askFile(who, k.ID, ".json"), b)
 }
 
 // askTasks checks all that is asked for, as `capture` does, before anything is kept.
@@ -173,46 +146,44 @@ func (d *apiDoor) askTasks(ctx context.Context, k *ask, a api.Ask) ([]pipeline.T
 
 // Asked implements api.Asks.
 func (d *apiDoor) Asked(ctx context.Context, who api.Token, id holdfast.ID) (api.Asked, error) {
-	k, err := d.readAsk(who, id)
+	book, err := d.n.askBook(ctx)
+	if err != nil {
+		return api.Asked{}, officeAway(err)
+	}
+	k, err := book.Read(ctx, who.ID, id)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !who.For(k.Case) {
 		return api.Asked{}, api.Missing("ask " + string(id))
 	}
 	if err != nil {
-		return api.Asked{}, err
+		return api.Asked{}, officeAway(err)
 	}
 	return d.asked(ctx, who, k)
 }
 
 // Open implements api.Asks. What is older than askAge is swept on the way.
 func (d *apiDoor) Open(ctx context.Context, who api.Token) (open []api.Asked, err error) {
-	files, err := os.ReadDir(filepath.Join(d.n.path(dirAsks), who.ID))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list asks: %w", err)
+	book, err := d.n.askBook(ctx)
+	if err != nil {
+		return nil, officeAway(err)
 	}
-	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), ".json")
-		if !ok {
-			continue
-		}
-		k, err := d.readAsk(who, holdfast.ID(name))
-		if err != nil {
-			return nil, err
-		}
+	err = book.List(ctx, who.ID, func(k *ask) error {
 		if time.Since(k.At.Time) > askAge {
-			_ = os.Remove(d.askFile(who, k.ID, ".json")) // its mark last: an ask without it would add its Tasks again
-			_ = os.Remove(d.askFile(who, k.ID, ".added"))
-			continue
+			return book.Forget(ctx, who.ID, k.ID)
 		}
 		if !who.For(k.Case) {
-			continue
+			return nil
 		}
 		a, err := d.asked(ctx, who, k)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if sealed := !slices.ContainsFunc(a.Captures, func(c api.Capture) bool { return c.State != catalog.Sealed }); !a.Done || !sealed {
 			open = append(open, a)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, officeAway(err)
 	}
 	slices.SortFunc(open, func(a, b api.Asked) int { return a.At.Compare(b.At.Time) })
 	return open[:min(len(open), maxUndone)], nil

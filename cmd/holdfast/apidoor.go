@@ -37,12 +37,9 @@ type apiDoor struct {
 
 // Token implements api.Tokens. The list is read each time: what is revoked counts from
 // the next call on.
-func (d *apiDoor) Token(_ context.Context, text string, now time.Time) (api.Token, error) {
-	l, err := api.ReadTokens(d.n.path(fileTokens))
-	if err != nil {
-		return api.Token{}, err
-	}
-	return l.Open(text, now)
+func (d *apiDoor) Token(ctx context.Context, text string, now time.Time) (api.Token, error) {
+	t, err := d.n.openToken(ctx, text, now)
+	return t, officeAway(err)
 }
 
 // Case implements api.Cases.
@@ -219,7 +216,7 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 		return nil
 	})
 	if err != nil {
-		return done, err
+		return done, refusal(err)
 	}
 	done.Watches, done.Notes = []api.WatchAdded{}, []string{}
 	for _, k := range added {

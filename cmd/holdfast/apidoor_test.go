@@ -139,7 +139,7 @@ func (w *doorWorld) do(status int, method, path, token, key string, in, out any)
 	if got.StatusCode != status {
 		w.t.Fatalf("%s %s: %d, want %d: %s", method, path, got.StatusCode, status, b)
 	}
-	if out != nil && status < 300 {
+	if _, told := out.(*api.Problem); told || out != nil && status < 300 {
 		if err := json.Unmarshal(b, out); err != nil {
 			w.t.Fatal(err)
 		}
@@ -287,6 +287,29 @@ func TestDoorIsAsItSays(t *testing.T) {
 	}
 	w.do(200, "POST", "/v1/watches", other, "", api.WatchAsk{Watches: []api.Watch{{Source: "telegram:@harbour"}}}, nil)
 	w.do(403, "POST", "/v1/watches", other, "", api.WatchAsk{Watches: []api.Watch{{Source: "telegram:@harbour", Note: "mine"}}}, nil)
+	// A watch has an end of Cases, and the answer names it.
+	var many []holdfast.ID
+	for i := range maxWatchCases + 1 {
+		id, err := w.n.caseNamed(t.Context(), fmt.Sprintf("many%d", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		many = append(many, id)
+	}
+	hoard, _ := w.token("hoard", all, many...)
+	row := api.Watch{Source: "telegram:@hoarded"}
+	for _, id := range many {
+		row.Cases = append(row.Cases, string(id))
+	}
+	w.do(422, "POST", "/v1/watches", hoard, "", api.WatchAsk{Watches: []api.Watch{row}}, nil)
+	row.Cases = row.Cases[:maxWatchCases]
+	w.do(200, "POST", "/v1/watches", hoard, "", api.WatchAsk{Watches: []api.Watch{row}}, nil)
+	row.Cases = []string{string(many[maxWatchCases])}
+	var p api.Problem
+	w.do(422, "POST", "/v1/watches", hoard, "", api.WatchAsk{Watches: []api.Watch{row}}, &p)
+	if !strings.Contains(p.Detail, fmt.Sprintf("at most %d", maxWatchCases)) {
+		t.Errorf("too many cases: %+v", p)
+	}
 	// What was added is seen, without the name of its home.
 	if out, errs, code := call("case", "add", "two", string(id), "--data", w.n.dir); code != 0 {
 		t.Fatalf("case add: %d %s%s", code, out, errs)
@@ -406,7 +429,7 @@ func TestAskedAgain(t *testing.T) {
 	if one.Tasks[0].ID != two.Tasks[0].ID || len(tasksLeft(t, n)) != 2 {
 		t.Fatalf("twice at once: %+v, %+v, %d tasks", one, two, len(tasksLeft(t, n)))
 	}
-	mark := d.askFile(who, id, ".added")
+	mark := askFiles(n.path(dirAsks)).name(who.ID, id, ".added")
 	if err := os.Remove(mark); err != nil { // killed before it
 		t.Fatal(err)
 	}

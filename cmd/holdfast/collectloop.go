@@ -53,6 +53,7 @@ func newCollectLoop(n *node) *collectLoop {
 }
 
 // run works until ctx ends; what is under way then ends by itself, since ctx ends it.
+// Where the node is stopping it takes nothing more, and returns behind what it has.
 func (l *collectLoop) run(ctx context.Context) error {
 	defer l.door.Close()
 	defer l.web.Close()
@@ -62,8 +63,8 @@ func (l *collectLoop) run(ctx context.Context) error {
 	tick := time.NewTicker(loopTick)
 	defer tick.Stop()
 	scoped := time.Now()
-	for len(busy) > 0 || ctx.Err() == nil {
-		if now := time.Now(); ctx.Err() == nil && now.After(rest) && (web < tabs || telegram == 0) {
+	for len(busy) > 0 || ctx.Err() == nil && !l.n.isStopping() {
+		if now := time.Now(); ctx.Err() == nil && !l.n.isStopping() && now.After(rest) && (web < tabs || telegram == 0) {
 			if now.Sub(scoped) > scopesLast {
 				l.r.scopes.forget()
 				scoped = now
@@ -83,9 +84,9 @@ func (l *collectLoop) run(ctx context.Context) error {
 				go l.one(ctx, t)
 			}
 		}
-		done := ctx.Done()
+		done, stopping := ctx.Done(), l.n.stopping
 		if len(busy) > 0 {
-			done = nil
+			done, stopping = nil, nil
 		}
 		select {
 		case d := <-l.came:
@@ -101,6 +102,7 @@ func (l *collectLoop) run(ctx context.Context) error {
 				held[d.id] = time.Now().Add(hold)
 			}
 		case <-tick.C:
+		case <-stopping:
 		case <-done:
 		}
 	}

@@ -31,7 +31,10 @@ func (n *node) makeEngines(ctx context.Context, asked engineURLs, join string) e
 
 func (n *node) makeStore(ctx context.Context, url, join string) error {
 	path, ok := local(url, "")
+	e := n.set.engines()
 	switch {
+	case join != "" && kindOf(e.Catalog) == kindPostgres && kindOf(e.Queue) != kindKafka:
+		return usageError("--join with --catalog postgres://…: nodes that share a catalog share the queue too: positions of several queues would be taken for each other's, and a rebuild by one node would leave out what only another's queue has; give --queue kafka://… as the first node has it, or leave --catalog away")
 	case join != "" && ok:
 		return usageError("--join is for a store that several nodes share: give --store s3://… too")
 	case url == "":

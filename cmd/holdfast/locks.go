@@ -75,6 +75,8 @@ func stamp(t time.Time) string {
 // lockLoop makes a pass each interval, in one process of all nodes at a time. Where
 // the store locks nothing it waits for its end.
 func (n *node) lockLoop(ctx context.Context) error {
+	ctx, cancel := n.untilStopping(ctx) // a pass that is cut off is made anew by whoever is next
+	defer cancel()
 	s := n.bucket()
 	if s == nil || !s.Locks() {
 		<-ctx.Done()

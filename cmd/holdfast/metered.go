@@ -226,7 +226,11 @@ func (n *node) lag(ctx context.Context) (out []metrics.Lag, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range []pipeline.Stage{pipeline.StageNormalise, pipeline.StagePreserve, pipeline.StageIndex, pipeline.StageResults} {
+	stages := []pipeline.Stage{pipeline.StageNormalise, pipeline.StagePreserve, pipeline.StageIndex, pipeline.StageResults}
+	if alerts, err := n.queue.Started(ctx, pipeline.StageAlerts); err == nil && alerts {
+		stages = append(stages, pipeline.StageAlerts)
+	}
+	for _, s := range stages {
 		for p := range id.Partitions {
 			end, err := n.queue.End(ctx, s, p)
 			if err != nil {

@@ -33,7 +33,7 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 		}
 	}
 	st := &mirror.Statement{Kind: "mirror", Version: 1}
-	if st.Files, err = m.settings(); err != nil {
+	if st.Files, err = m.settings(ctx); err != nil {
 		return err
 	}
 	for name, b := range st.Files {
@@ -52,8 +52,13 @@ func (m *mirroring) nodeFiles(ctx context.Context) error {
 }
 
 // settings are the small files, by name.
-func (m *mirroring) settings() (files map[string][]byte, err error) {
+func (m *mirroring) settings(ctx context.Context) (files map[string][]byte, err error) {
 	files = map[string][]byte{}
+	if m.n.sharedQueue() {
+		if files[fileAlerts], err = m.n.alertFile(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range []string{fileSettings, fileAuthorities, fileWatches, fileAlerts, fileColleagues} {
 		b, err := wholefile.Read(m.n.path(name), mostOf(name))
 		if err == nil {

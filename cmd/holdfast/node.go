@@ -47,6 +47,8 @@ type node struct {
 	bookLock sync.Mutex
 	booked   *officedb.Book // once it was asked for
 
+	stopping <-chan struct{} // closed: nothing is begun any more; nil: what is stopped ends at once
+
 	offline bool // this process asks no authority over the network
 	clock   clockWatch
 }

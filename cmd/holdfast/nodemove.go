@@ -88,6 +88,9 @@ func (c *cli) moveNode(ctx context.Context, n *node, to engineURLs, wait time.Du
 		return fmt.Errorf("node move: the node is moved, and does not open: %w", err)
 	}
 	defer after.Close()
+	if err := after.watchOn(ctx); err != nil {
+		return fmt.Errorf("node move: the node is moved; its alerts were not taken over (whoever works takes them, and what is accepted until then is not looked at): %w", err)
+	}
 	if err := after.movedLine(ctx, was.Queue, is); err != nil {
 		return fmt.Errorf("node move: the node is moved; the custody line of it was not written: %w", err)
 	}
@@ -104,7 +107,44 @@ func (n *node) nothingWaits(ctx context.Context) error {
 	if err == nil && left > 0 {
 		err = fmt.Errorf("node move: %d messages are in no Seal yet, and the queue has the only copy of them: `holdfast seal`, and then again", left)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return n.allTold(ctx)
+}
+
+// allTold refuses while alerts have found what they have not told: it lies here alone.
+func (n *node) allTold(ctx context.Context) error {
+	rules, err := n.alerts(ctx)
+	if err != nil || len(rules) == 0 {
+		return err
+	}
+	out, err := n.alertBox(ctx)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	for _, r := range rules {
+		for _, to := range r.To {
+			s, err := out.State(ctx, r.Name, to)
+			if err == nil && s.Waiting > 0 {
+				err = fmt.Errorf("node move: alert %s has not told %d events yet: `holdfast alert send`, or `holdfast alert remove %s`, and then again", r.Name, s.Waiting, r.Name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// watchOn has the alerts that this node brought look at all that is accepted from now on.
+func (n *node) watchOn(ctx context.Context) error {
+	rules, err := n.alerts(ctx)
+	if err != nil || len(rules) == 0 {
+		return err
+	}
+	return n.queue.Start(ctx, pipeline.StageAlerts)
 }
 
 // takeOver makes the new engines and fills them. It may be done again after a crash: a

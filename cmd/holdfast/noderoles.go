@@ -58,7 +58,8 @@ func (c *cli) nodeRoleCmd(role, short string) *cobra.Command {
 	})
 	cmd.Long = `Works until it is stopped. Of a queue that several nodes share, each process is given
 some partitions, and those of a process that ends go to the others. SIGTERM lets what
-is under way end, for at most --drain, and is exit 0; a kill loses nothing either.
+is under way end (batches are sealed, pages are captured), for at most --drain, and is
+exit 0; a kill loses nothing either.
 
 --metrics answers on HTTP, without TLS and to everybody who reaches it: /metrics for
 Prometheus, /livez, and /readyz, which asks queue, store and catalog.
@@ -73,6 +74,8 @@ exit status: 0 stopped  1 could not  2 usage`
 // an engine that is away comes back, and until then the process is not ready.
 func (c *cli) nodeRole(ctx context.Context, n *node, role string, o roleOptions) error {
 	w := &worker{n: n, failed: map[string]error{}}
+	stopping := make(chan struct{})
+	n.stopping = stopping
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	if err := n.serveMetrics(work, w.ready); err != nil {
@@ -95,17 +98,25 @@ func (c *cli) nodeRole(ctx context.Context, n *node, role string, o roleOptions)
 	case <-ctx.Done():
 	}
 	w.fail("process", errors.New("it is stopping"))
-	stop(context.Canceled)
+	close(stopping) // batches that are planned, and pages that are open, are brought to their end
 	drained := true
 	select {
 	case <-ends:
 	case <-time.After(o.drain):
 		drained = false // as after a kill: whoever has the work next finds it
-		n.log.WarnContext(ctx, "not all that was under way has ended: it is taken up again by whoever has it next")
+		n.log.WarnContext(ctx, "not all that was under way has ended: it is cut off, and taken up again by whoever has it next")
+		stop(context.Canceled)
+		select {
+		case <-ends:
+		case <-time.After(drainRest):
+		}
 	}
 	c.say(map[string]any{"event": "stopped", "role": role, "drained": drained}, "stopped  %s", role)
 	return nil
 }
+
+// drainRest is how long what was cut off may take to let go.
+const drainRest = 10 * time.Second
 
 // worker is one process of a role.
 type worker struct {
@@ -141,15 +152,15 @@ func (w *worker) loops(role string) map[string]loop {
 
 // normaliseLoop and indexLoop work on the partitions that this process is given.
 func (n *node) normaliseLoop(ctx context.Context) error {
-	return n.queue.Share(ctx, pipeline.StageNormalise, func(ctx context.Context, p int) error {
-		return (&pipeline.Normalise{Queue: n.queue, Partition: p, By: n.normalisers(), Log: n.log}).Run(ctx)
+	return n.share(ctx, pipeline.StageNormalise, func(ctx context.Context, p int) error {
+		return (&pipeline.Normalise{Queue: n.queue, Partition: p, By: n.normalisers(), Stop: n.stopping, Log: n.log}).Run(ctx)
 	})
 }
 
 func (n *node) indexLoop(ctx context.Context) error {
-	return n.queue.Share(ctx, pipeline.StageIndex, func(ctx context.Context, p int) error {
+	return n.share(ctx, pipeline.StageIndex, func(ctx context.Context, p int) error {
 		x := *n.index
-		x.Partition = p
+		x.Partition, x.Stop = p, n.stopping
 		return x.Run(ctx)
 	})
 }
@@ -162,7 +173,7 @@ func (w *worker) again(ctx context.Context, name string, l loop) error {
 		begun := time.Now()
 		w.fail(name, nil)
 		err := l(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || w.n.isStopping() {
 			return nil
 		}
 		if err == nil {
@@ -175,6 +186,8 @@ func (w *worker) again(ctx context.Context, name string, l loop) error {
 		}
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-w.n.stopping:
 			return nil
 		case <-time.After(wait.NextBackOff()):
 		}

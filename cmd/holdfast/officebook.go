@@ -28,6 +28,10 @@ func (n *node) book(ctx context.Context) (*officedb.Book, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.intoOffice(ctx, b); err != nil {
+		b.Close()
+		return nil, err
+	}
 	n.booked = b
 	return b, nil
 }

@@ -53,8 +53,8 @@ func (n *node) work(ctx context.Context) error {
 
 // sealWhenFree waits for preserve.lock, which its holder's death frees too.
 func (n *node) sealWhenFree(ctx context.Context) error {
-	unlock, err := lockFile(ctx, n.path("preserve.lock"))
-	if err != nil {
+	unlock, err := n.preserveLock(ctx)
+	if err != nil || unlock == nil {
 		return err
 	}
 	s, err := n.startSealing(ctx, unlock)
@@ -63,6 +63,17 @@ func (n *node) sealWhenFree(ctx context.Context) error {
 	}
 	defer s.Close()
 	return s.run(ctx, n)
+}
+
+// preserveLock waits for the lock; nil, nil means that the process is to stop.
+func (n *node) preserveLock(ctx context.Context) (unlock func(), err error) {
+	waits, cancel := n.untilStopping(ctx)
+	defer cancel()
+	unlock, err = lockFile(waits, n.path("preserve.lock"))
+	if err != nil && n.isStopping() {
+		return nil, nil
+	}
+	return unlock, err
 }
 
 // startSealing opens what sealing needs; the lock is freed if that fails.
@@ -161,16 +172,23 @@ func (s *sealing) run(ctx context.Context, n *node) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return n.queue.Share(ctx, pipeline.StagePreserve, func(ctx context.Context, p int) error {
+		err := n.share(ctx, pipeline.StagePreserve, func(ctx context.Context, p int) error {
 			k := s.preserve(n)
 			k.Partition = p
 			return k.Run(ctx)
 		})
+		if err == nil { // the others have no end of their own, and begin anew without loss
+			err = errDrained
+		}
+		return err
 	})
 	g.Go(func() error { return s.recon.Run(ctx) })
 	g.Go(func() error { return s.follow(ctx, n) })
 	g.Go(func() error { return n.watchKeys(ctx) })
-	return g.Wait()
+	if err := g.Wait(); !errors.Is(err, errDrained) {
+		return err
+	}
+	return nil
 }
 
 // knownSigned tells the reconciler of what the catalog knows to lack a quorum,
@@ -207,7 +225,7 @@ func (s *sealing) preserve(n *node) *pipeline.Preserve {
 		}
 		return pipeline.WindowOwn
 	}
-	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, WindowNow: window, Log: n.log, Poison: n.tellPoison,
+	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, WindowNow: window, Log: n.log, Poison: n.tellPoison, Stop: n.stopping,
 		Known: n.knownSealed(),
 		Sealed: func(o pipeline.Outcome) {
 			if o.State == pipeline.StateSigned {

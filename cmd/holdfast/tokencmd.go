@@ -58,7 +58,8 @@ default NAME of this node's office, in these Cases alone:
   read        list captures, see their state and Manifests
   export      take bundles;  restricted: with the restricted objects too
 
-It is shown once; the node keeps its hash alone. Give it by a way of its own, into a
+It is good at this node's door, and where nodes share a queue at the door of each. It
+is shown once; its hash alone is kept. Give it by a way of its own, into a
 file that only its owner can read (--token-file) or HOLDFAST_TOKEN. That it was made,
 each call with it, and its end are lines of custody.
 
@@ -161,17 +162,21 @@ func (n *node) tokenLines(ctx context.Context, action string, t api.Token) error
 
 // changeTokens edits the list under its lock; a crash leaves the old or the new one.
 func (n *node) changeTokens(ctx context.Context, edit func(api.TokenList) (api.TokenList, error)) error {
-	unlock, err := lockFile(ctx, n.path("tokens.lock"))
+	unlock, err := n.officeLock(ctx, "tokens.lock")
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	l, err := api.ReadTokens(n.path(fileTokens))
+	was, err := n.tokens(ctx)
 	if err != nil {
 		return err
 	}
-	if l, err = edit(l); err != nil {
+	l, err := edit(slices.Clone(was))
+	if err != nil {
 		return err
+	}
+	if n.sharedQueue() {
+		return n.keepTokens(ctx, was, l)
 	}
 	return l.Write(n.path(fileTokens))
 }
@@ -190,7 +195,7 @@ func tokenRow(t api.Token, now time.Time) map[string]any {
 
 func (c *cli) tokenListCmd() *cobra.Command {
 	return command("list", "Show who may call this node", "holdfast token list --json", cobra.NoArgs, c.withNode(func(ctx context.Context, n *node) error {
-		l, err := api.ReadTokens(n.path(fileTokens))
+		l, err := n.tokens(ctx)
 		if err != nil {
 			return err
 		}

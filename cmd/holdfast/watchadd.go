@@ -343,7 +343,8 @@ func (n *node) wantedWatch(ctx context.Context, r watchRow) (w wanted, err error
 
 // take takes what a row gives into a watch, and returns the Cases that are new.
 func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
-	added := len(k.Cases) == 0
+	before := len(k.Cases)
+	added := before == 0
 	for _, id := range w.cases {
 		if len(k.Cases) > 0 && len(w.given.cases) == 0 {
 			break // it has Cases, and none was named
@@ -353,7 +354,7 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 		}
 	}
 	if len(k.Cases) > maxWatchCases {
-		return nil, fmt.Errorf("%s: %d cases, at most %d", k.Source, len(k.Cases), maxWatchCases)
+		return nil, usageError("%s is watched for %d cases, and with those given for %d: one watch has at most %d; `holdfast watch list` shows them", k.Source, before, len(k.Cases), maxWatchCases)
 	}
 	g := w.given
 	if g.lang != "" {
