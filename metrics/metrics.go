@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -20,13 +21,15 @@ type Metrics struct {
 	reg   *prometheus.Registry
 	about map[string]string // name to help
 
-	accepted, acceptedBytes, poison prometheus.Counter
-	tasks, done, errors             *prometheus.CounterVec
-	seals, captures                 *prometheus.CounterVec
-	sealSeconds                     prometheus.Histogram
-	lastSealed                      prometheus.Gauge
-	up, lag, due, held, oldest      *prometheus.Desc
-	lockLeft, lockAlert             *prometheus.Desc
+	accepted, acceptedBytes, poison   prometheus.Counter
+	tasks, done, errors               *prometheus.CounterVec
+	seals, captures                   *prometheus.CounterVec
+	sealSeconds                       prometheus.Histogram
+	lastSealed                        prometheus.Gauge
+	up, lag, still, due, held, oldest *prometheus.Desc
+	lockLeft, lockAlert               *prometheus.Desc
+
+	notes func(context.Context) map[string]string // of /readyz
 
 	mu     sync.Mutex
 	probes []*probe
@@ -50,6 +53,7 @@ func New(o Options) *Metrics {
 		Buckets: []float64{.05, .1, .25, .5, 1, 2, 5, 10, 20, 40, 60, 120, 300}})
 	m.up = m.desc("engine_up", "1: the engine (queue, store, catalog) answered and can do its work; 0: not.", "engine")
 	m.lag = m.desc("stage_lag", "Messages that a stage has before it, by partition. Absent where that cannot be read.", "stage", "partition")
+	m.still = m.desc("stage_still_seconds", "For how long a stage has not moved in a partition though messages lie before it, as far as this process has seen; 0: it moves, or has nothing to do.", "stage", "partition")
 	m.due = m.desc("tasks_due", "Tasks that are due and that nobody holds; of a shared queue counted up to 10,000.")
 	m.held = m.desc("tasks_held", "Tasks under a lease.")
 	m.oldest = m.desc("task_oldest_due_seconds", "Since when the Task is due that has been longest and that nobody holds.")

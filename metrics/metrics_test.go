@@ -44,7 +44,8 @@ func TestShown(t *testing.T) {
 	asked := 0
 	m.Probe("store", func(context.Context) error { asked++; return errors.New("it is full") })
 	m.Probe("queue", func(context.Context) error { return nil })
-	lag := []metrics.Lag{{Stage: "index", Partition: 3, Messages: 11}}
+	lag := []metrics.Lag{{Stage: "index", Partition: 3, Messages: 11, Still: time.Minute}}
+	m.Notes(func(context.Context) map[string]string { return map[string]string{"partition 3 of index": "stands"} })
 	var failing error
 	m.Lag(func(context.Context) ([]metrics.Lag, error) { return lag, failing })
 	m.Backlog(func(context.Context) (metrics.Backlog, error) {
@@ -59,7 +60,7 @@ func TestShown(t *testing.T) {
 		`holdfast_build_info{node="office.0123",role="preserve",version="1.2"} 1`, "holdfast_accepted_total 3", "holdfast_accepted_bytes_total 3000",
 		`holdfast_tasks_total{what="taken"} 2`, `holdfast_stage_done_total{stage="preserve"} 7`, "holdfast_poison_total 1", `holdfast_errors_total{call="publish"} 1`,
 		`holdfast_seals_total{state="sealed"} 1`, `holdfast_captures_total{state="signed"} 2`, `holdfast_seal_seconds_bucket{le="0.1"} 1`, "holdfast_last_sealed_timestamp_seconds 1.7000000005e+09",
-		`holdfast_engine_up{engine="store"} 0`, `holdfast_engine_up{engine="queue"} 1`, `holdfast_stage_lag{partition="3",stage="index"} 11`,
+		`holdfast_engine_up{engine="store"} 0`, `holdfast_engine_up{engine="queue"} 1`, `holdfast_stage_lag{partition="3",stage="index"} 11`, `holdfast_stage_still_seconds{partition="3",stage="index"} 60`,
 		"holdfast_tasks_due 4", "holdfast_tasks_held 1", "holdfast_task_oldest_due_seconds 60", "process_resident_memory_bytes", "go_goroutines",
 	} {
 		if !strings.Contains(text, want) {
@@ -76,7 +77,7 @@ func TestShown(t *testing.T) {
 	if len(about) > 0 {
 		t.Errorf("described and not shown: %v", about)
 	}
-	if code, said := get(t, s.URL+"/readyz"); code != 503 || !strings.Contains(said, `"store":"it is full"`) || !strings.Contains(said, `"queue":"ok"`) {
+	if code, said := get(t, s.URL+"/readyz"); code != 503 || !strings.Contains(said, `"store":"it is full"`) || !strings.Contains(said, `"queue":"ok"`) || !strings.Contains(said, `"partition 3 of index":"stands"`) {
 		t.Errorf("ready: %d %s", code, said)
 	}
 	if asked != 1 {

@@ -14,6 +14,11 @@ type Lag struct {
 	Stage     string
 	Partition int
 	Messages  int64
+	Position  int64 // of the stage; it is not shown
+
+	// Still is for how long the stage has not moved there, though it has messages before
+	// it, as far as this process has seen.
+	Still time.Duration
 }
 
 // Backlog is what waits to be captured.
@@ -82,17 +87,22 @@ func (m *Metrics) answers(ctx context.Context) map[string]error {
 
 // Lag has the stages' lag asked for at each look. Call it once.
 func (m *Metrics) Lag(ask func(context.Context) ([]Lag, error)) {
-	m.reg.MustRegister(&asking{[]*prometheus.Desc{m.lag}, func(ctx context.Context) (out []prometheus.Metric) {
+	m.reg.MustRegister(&asking{[]*prometheus.Desc{m.lag, m.still}, func(ctx context.Context) (out []prometheus.Metric) {
 		all, err := ask(ctx)
 		if err != nil {
 			return nil
 		}
 		for _, l := range all {
-			out = append(out, value(m.lag, float64(l.Messages), l.Stage, strconv.Itoa(l.Partition)))
+			p := strconv.Itoa(l.Partition)
+			out = append(out, value(m.lag, float64(l.Messages), l.Stage, p), value(m.still, l.Still.Seconds(), l.Stage, p))
 		}
 		return out
 	}})
 }
+
+// Notes has /readyz say more, by name: what a person should know, and what makes the
+// process no less ready. Call it before Serve.
+func (m *Metrics) Notes(ask func(context.Context) map[string]string) { m.notes = ask }
 
 // Backlog has the number of Tasks asked for at each look. Call it once.
 func (m *Metrics) Backlog(ask func(context.Context) (Backlog, error)) {

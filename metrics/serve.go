@@ -14,7 +14,8 @@ import (
 
 // Handler answers /metrics, /livez (the process runs) and /readyz (every engine that
 // is probed can do its work: 200, else 503, with what each said; an extra condition
-// of the process's own may be given, such as that it is not draining).
+// of the process's own may be given, such as that it is not draining). Notes are among
+// what is said, and change neither.
 func (m *Metrics) Handler(ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 2 * askTime}))
@@ -32,6 +33,13 @@ func (m *Metrics) Handler(ready func() error) http.Handler {
 		}
 		if ready != nil {
 			put("process", ready())
+		}
+		if m.notes != nil {
+			limited, cancel := context.WithTimeout(r.Context(), askTime)
+			for name, what := range m.notes(limited) {
+				said[name] = what
+			}
+			cancel()
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if !well {

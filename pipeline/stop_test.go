@@ -58,7 +58,7 @@ func TestStop(t *testing.T) {
 	go func() { done <- (&pipeline.Preserve{Queue: q, Plans: s, Carrier: s, Stop: stop}).Run(ctx) }()
 	go func() { done <- (&pipeline.Normalise{Queue: q, Stop: stop}).Run(ctx) }()
 	go func() {
-		done <- (&pipeline.Index{Queue: q, Indexer: nothing{}, Stop: stop}).Run(ctx)
+		done <- (&pipeline.Index{Queue: q, Indexer: deaf{}, Stop: stop}).Run(ctx)
 	}()
 	time.Sleep(50 * time.Millisecond)
 	close(stop)
@@ -67,8 +67,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// nothing indexes nothing.
-type nothing struct{}
+// deaf indexes nothing.
+type deaf struct{}
 
-func (nothing) Accepted(context.Context, []pipeline.Item) error  { return nil }
-func (nothing) Sealed(context.Context, []pipeline.Outcome) error { return nil }
+func (deaf) Accepted(context.Context, []pipeline.Item) error  { return nil }
+func (deaf) Sealed(context.Context, []pipeline.Outcome) error { return nil }

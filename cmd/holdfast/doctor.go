@@ -79,6 +79,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.disk(ctx, n)
 	d.locks(ctx, n)
 	d.queue(ctx, n)
+	d.partitions(ctx, n)
 	d.unsealed(ctx, n)
 	d.custody(ctx, n)
 	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))

@@ -132,7 +132,7 @@ func noSecret(text string) error {
 	if !ok || authority == "" {
 		return errors.New("it is no URL: write " + "KIND://HOST…")
 	}
-	if i := strings.LastIndexByte(authority, '@'); i >= 0 && strings.Contains(authority[:i], ":") {
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 && secretUser(authority[:i]) {
 		return errSecretURL
 	}
 	_, query, _ = strings.Cut(query, "?")
@@ -140,12 +140,28 @@ func noSecret(text string) error {
 	if err != nil {
 		return errors.New("what stands behind ? cannot be read")
 	}
-	for name := range values {
-		if n := strings.ToLower(name); strings.Contains(n, "password") || strings.Contains(n, "secret") || strings.Contains(n, "token") {
-			return errSecretURL
+	for name, all := range values {
+		n := strings.ToLower(name)
+		for _, word := range []string{"password", "secret", "token", "credential", "accesskey", "access_key"} {
+			if strings.Contains(n, word) {
+				return errSecretURL
+			}
+		}
+		for _, v := range all { // an endpoint is a URL too
+			_, rest, ok := strings.Cut(v, "://")
+			host, _, _ := strings.Cut(rest, "/")
+			if ok && strings.Contains(host, "@") {
+				return errSecretURL
+			}
 		}
 	}
 	return nil
+}
+
+// secretUser says whether there is more than a name before the @ of a URL.
+func secretUser(text string) bool {
+	plain, err := url.PathUnescape(text)
+	return err != nil || strings.Contains(plain, ":")
 }
 
 var errSecretURL = errors.New("there is a password in it, and a URL is printed and kept: take it out, and give it by PGPASSWORD, PGPASSFILE or HOLDFAST_PG_PASSWORD_FILE (PostgreSQL), AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or HOLDFAST_S3_KEYS_FILE (S3), HOLDFAST_KAFKA_USER and HOLDFAST_KAFKA_PASSWORD or HOLDFAST_KAFKA_PASSWORD_FILE (Kafka)")

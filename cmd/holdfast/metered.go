@@ -191,6 +191,7 @@ func (n *node) serveMetrics(ctx context.Context, ready func() error) error {
 		return err
 	})
 	n.meter.Lag(n.lag)
+	n.meter.Notes(n.partitionsStill)
 	go func() {
 		if err := n.meter.Serve(ctx, l, ready); err != nil {
 			n.log.ErrorContext(ctx, "metrics are shown no more", "err", err)
@@ -240,7 +241,12 @@ func (n *node) lag(ctx context.Context) (out []metrics.Lag, err error) {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, metrics.Lag{Stage: string(s), Partition: p, Messages: max(end-at, 0)})
+			now := time.Now()
+			l := metrics.Lag{Stage: string(s), Partition: p, Messages: max(end-at, 0), Position: at}
+			if since := n.stills.look(s, p, at, end, now); !since.IsZero() {
+				l.Still = now.Sub(since)
+			}
+			out = append(out, l)
 		}
 	}
 	return out, nil

@@ -44,6 +44,7 @@ type node struct {
 	meter     *metrics.Metrics // of --metrics; nil: nothing is counted
 	metricsAt string
 
+	stills   stills // how far stages were when this process looked
 	bookLock sync.Mutex
 	booked   *officedb.Book // once it was asked for
 

@@ -315,6 +315,9 @@ func (q *Queue) commit(ctx context.Context, w at, h *hold, g *generation, to int
 	if h.gen == g {
 		h.known, h.done = err == nil && g != nil, to
 	}
+	if err == nil {
+		q.moves(w)
+	}
 	if lost(err) {
 		return fmt.Errorf("%w: %w", pipeline.ErrStale, err)
 	}

@@ -357,6 +357,10 @@ func TestPoison(t *testing.T) {
 	if s := p.once(t, all); s.skipped["poison"] != 4 || len(s.of) != len(all) {
 		t.Errorf("skipped %v, %d sealed", s.skipped, len(s.of))
 	}
+	if n, err := q.Poison(t.Context()); err != nil || n != 4 {
+		t.Errorf("%d are counted, %v", n, err)
+	}
+	must(t, q.Check(t.Context()))
 	dead := p.dead(t)
 	if len(dead) != 4 {
 		t.Fatalf("%d messages are in the dead-letter topic", len(dead))

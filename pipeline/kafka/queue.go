@@ -33,6 +33,7 @@ type Queue struct {
 	failed    time.Time // when that was
 	lanes     []*lane
 	holds     map[at]*hold
+	standing  map[at]Standing
 	pruned    time.Time
 }
 

@@ -29,6 +29,8 @@ type entry struct {
 	key  []byte
 	from int64     // of a normalised one: its position in captured
 	at   time.Time // when it was written, by the clock of who did
+
+	grave string // of a dead one that is poison: where it lay
 }
 
 func (e entry) size() int { return len(e.Body) + len(e.Note) }
@@ -109,6 +111,9 @@ func decode(topic string, partition int, r *kgo.Record) (e entry, err error) {
 		}
 	}
 	e.Damaged = string(want) != string(sum(string(id), e.Body))
+	if topic == dead {
+		e.grave = grave(r.Headers)
+	}
 	if topic == sealed || topic == dead {
 		return e, nil
 	}
@@ -120,6 +125,19 @@ func decode(topic string, partition int, r *kgo.Record) (e entry, err error) {
 		e.Body, e.Note = e.Body[:body:body], e.Body[body:]
 	}
 	return e, nil
+}
+
+// grave is where a message lay that could not be read; "" if it is here for another
+// reason.
+func grave(all []kgo.Header) string {
+	is := map[string]string{}
+	for _, h := range all {
+		is[h.Key] = string(h.Value)
+	}
+	if is["reason"] != "poison" {
+		return ""
+	}
+	return is["partition"] + "/" + is["position"]
 }
 
 func integer(b []byte) int64 {

@@ -128,11 +128,15 @@ func (m *member) hold(ctx, over context.Context, gen *kgo.Generation, partition 
 	h.run.forget()
 	h.give(g)
 	defer h.take(g)
+	defer m.q.moves(at{m.stage, partition}) // it is no longer this process's to move
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 30*time.Second) {
 		begun := time.Now()
 		lasts := time.AfterFunc(10*time.Second, func() { m.works(partition) })
 		err := m.run(ctx, partition)
 		lasts.Stop()
+		if err != nil && ctx.Err() == nil && !errors.Is(err, pipeline.ErrStale) {
+			m.q.stands(at{m.stage, partition}, err)
+		}
 		again := errors.Is(err, pipeline.ErrStale) || errors.Is(err, pipeline.ErrUnavailable)
 		switch {
 		case ctx.Err() != nil:

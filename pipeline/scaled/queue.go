@@ -156,5 +156,10 @@ func (q *Queue) Ping(ctx context.Context) error {
 	return errors.Join(q.Queue.Ping(ctx), q.desk.Ping(ctx))
 }
 
+// Check looks at the settings of the topics, and asks the database.
+func (q *Queue) Check(ctx context.Context) error {
+	return errors.Join(q.Queue.Check(ctx), q.desk.Ping(ctx))
+}
+
 // Close closes both.
 func (q *Queue) Close() error { return errors.Join(q.Queue.Close(), q.desk.Close()) }
