@@ -84,6 +84,13 @@ func TestStanding(t *testing.T) {
 	}
 	mended.Store(true)
 	names(0)
+	_, err = q.Publish(t.Context(), nil, captures(t, 16, 100)...) // and nothing fails since
+	must(t, err)
+	for p := range 2 {
+		_, err := (&pipeline.Normalise{Queue: q, Partition: p}).Drain(t.Context())
+		must(t, err)
+	}
+	names(0)
 	cancel()
 	<-done
 }
