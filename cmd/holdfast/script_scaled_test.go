@@ -44,10 +44,10 @@ func TestScaled(t *testing.T) {
 			return err
 		},
 		Condition: func(cond string) (bool, error) { return cond == "chromium" && chromium() != "", nil },
-		Cmds: apiCommands(judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: watchCommands(telegramCommands(apiCommands(judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
 			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually, "lose": cmdLose, "once": cmdOnce,
-		}))),
+		}))))),
 	})
 }
 
