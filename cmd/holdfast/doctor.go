@@ -22,7 +22,8 @@ func (c *cli) doctorCmd() *cobra.Command {
 		return nil
 	})
 	cmd.Long = `Checks the node's directory and who can read it, its keys, the browser, the disk,
-the queue, what is not sealed, every line of custody, the log against its mirrors,
+the queue and its partitions, what is not sealed, some rows of the catalog
+against the store, every line of custody, the log against its mirrors,
 and the clock; and asks each authority for a real token. Every line that is no "ok"
 says what to do. With no line at all it ends within half a minute, and a minute
 more for each million lines of custody.
@@ -81,6 +82,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.queue(ctx, n)
 	d.partitions(ctx, n)
 	d.unsealed(ctx, n)
+	d.catalog(ctx, n)
 	d.custody(ctx, n)
 	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))
 	d.mirrors(ctx, n)
