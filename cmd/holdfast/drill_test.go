@@ -179,7 +179,7 @@ func (d *drill) addNode(i int, tsa [2]string) {
 	args := []string{"init", "--training", "--label", fmt.Sprintf("drill-%d", i),
 		"--store", "s3://" + drillBucket + "/" + drillPrefix + "?endpoint=" + url.QueryEscape(d.s3.Endpoint) + "&region=" + d.s3.Region}
 	if d.kafka != nil {
-		args = append(args, "--queue", "kafka://"+strings.Join(d.kafka.Brokers, ",")+"/"+drillPrefix+"?partitions=2", "--catalog", d.pg.URL)
+		args = append(args, "--queue", "kafka://"+strings.Join(d.kafka.Brokers, ",")+"/"+drillPrefix+"?partitions=2"+d.oneBroker(), "--catalog", d.pg.URL)
 	}
 	if i > 0 {
 		args = append(args, "--join", d.storeID())

@@ -13,7 +13,7 @@ import (
 // TestMain lets the test binary be the program: scripts run it as `holdfast`,
 // and the kill test runs its feeder, each in a process of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"holdfast": main, "feeder": feeder, "accepter": accepter})
+	testscript.Main(m, map[string]func(){"holdfast": main, "feeder": feeder, "accepter": accepter, "gatherer": gatherer})
 }
 
 // TestHelp guards the contract that every command has --help with an example,
