@@ -143,7 +143,7 @@ type errBehind struct {
 }
 
 func (e errBehind) Error() string {
-	return fmt.Sprintf("the catalog is behind: %d messages are not %sd yet, and nothing happens: is `holdfast node %s` at work?", e.left, e.stage, e.stage)
+	return fmt.Sprintf("the catalog is behind: %d messages have not been through %s yet, and nothing happens: is `holdfast node %s` at work?", e.left, e.stage, e.stage)
 }
 
 // caughtUp waits until the stages have done all that was accepted before it was called:
