@@ -19,6 +19,7 @@ type census struct {
 	seals    int
 	captures int
 	events   int
+	skipped  map[string]int    // positions that a plan leaves out, by reason
 	large    map[string]string // digest of an Object that is in no pack of its Seal → capture ID
 }
 
@@ -38,7 +39,7 @@ func countStore(t *testing.T, data string) census {
 
 // storeCensus is countStore with what is wrong, or not there yet.
 func storeCensus(data string) (c census, wrong []error) {
-	c = census{plans: map[string]int{}, large: map[string]string{}}
+	c = census{plans: map[string]int{}, large: map[string]string{}, skipped: map[string]int{}}
 	dirs, err := filepath.Glob(filepath.Join(data, "store", "seals", "*"))
 	if err != nil {
 		return c, []error{err}
@@ -59,11 +60,15 @@ func (c *census) seal(store, dir string) error {
 	var plan struct {
 		Captures []struct{ ID, Manifest string }
 		Packs    []struct{ Name string }
+		Skipped  []struct{ Reason string }
 	}
 	if err := json.Unmarshal(b, &plan); err != nil {
 		return err
 	}
 	c.seals++
+	for _, s := range plan.Skipped {
+		c.skipped[s.Reason]++
+	}
 	if len(plan.Captures) == 0 {
 		return nil
 	}

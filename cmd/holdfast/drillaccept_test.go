@@ -63,7 +63,7 @@ func (c *cli) accept(ctx context.Context, caseName string, work bool) error {
 
 // one capture, or why there is none.
 func (r *round) one(ctx context.Context, home holdfast.ID) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // the queue has patience for one
 	defer cancel()
 	s, err := parseURL("https://drill.invalid/"+strconv.Itoa(mrand.Int()), false)
 	if err != nil {

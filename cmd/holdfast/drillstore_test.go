@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,22 +11,32 @@ import (
 )
 
 // TestDrillStore is the part of the drill that the store alone is asked, with the queue
-// and the catalog in the data directory.
+// and the catalog in the data directory. With HOLDFAST_LONG each fault is judged for itself.
 func TestDrillStore(t *testing.T) {
-	newStoreDrill(t).under(storeFaults)
+	t.Parallel() // it waits more than it works
+	d := newStoreDrill(t)
+	if os.Getenv("HOLDFAST_LONG") == "" {
+		d.under([]fault{{"store fails in every way", storeFails}})
+	} else {
+		d.under(slices.Concat(storeFaults, storeFaultsLong))
+	}
+	d.under(sealingFaults)
 }
 
 // under brings each fault in while captures flow, and judges after each.
 func (d *drill) under(faults []fault) {
 	for _, f := range faults {
-		ok := d.all.Run(strings.ReplaceAll(f.name, " ", "-"), func(t *testing.T) {
+		if d.all.Failed() {
+			return // what follows would be judged on a store that is wrong already
+		}
+		d.all.Run(strings.ReplaceAll(f.name, " ", "-"), func(t *testing.T) {
 			d.t = t
 			defer func() { d.t = d.all }()
 			began, before, halts := time.Now(), d.accepted.count(), d.halted.Load()
 			for i := range 3 {
 				d.accepts(i%len(d.data), []string{"drill-a", "drill-a", "drill-b"}[i])
 			}
-			d.more(10, time.Minute)
+			d.more(10, 2*time.Minute)
 			f.do(d)
 			d.more(20, 2*time.Minute)
 			c := d.settle(3 * time.Minute)
@@ -35,9 +47,6 @@ func (d *drill) under(faults []fault) {
 			t.Logf("%v; %d captures accepted meanwhile, %d halts; the store has %d Seals with %d captures and %d events",
 				time.Since(began).Round(time.Second), d.accepted.count()-before, d.halted.Load()-halts, c.seals, c.captures, c.events)
 		})
-		if !ok {
-			return // what follows would be judged on a store that is wrong already
-		}
 	}
 }
 
@@ -47,21 +56,27 @@ type fault struct {
 	do   func(*drill)
 }
 
+// storeFaults are those of a bucket.
 var storeFaults = []fault{
-	{"none", func(*drill) {}},
 	{"store refuses", storeMeets(servers.Refuse, 1)},
-	{"store refuses now and then", storeMeets(servers.Refuse, 4)},
 	{"store answers 500", storeMeets(servers.Broken, 1)},
 	{"store answers 500 to writes", storeMeets(servers.Writes500, 1)},
-	{"store answers 500 now and then", storeMeets(servers.Broken, 3)},
 	{"store loses answers", storeMeets(servers.LostAnswer, 3)},
 	{"store gives wrong bytes", storeMeets(servers.WrongBytes, 3)},
 	{"store cuts answers", storeMeets(servers.Cut, 3)},
 	{"store slow", storeSlow},
 	{"store full", storeFull},
 	{"store killed and restarted", storeKilled},
-	{"sealing killed at each write", sealingKilled},
 }
+
+// storeFaultsLong are of the same kinds, less dense.
+var storeFaultsLong = []fault{
+	{"store refuses now and then", storeMeets(servers.Refuse, 4)},
+	{"store answers 500 now and then", storeMeets(servers.Broken, 3)},
+}
+
+// sealingFaults are those of whoever seals.
+var sealingFaults = []fault{{"sealing killed at each write", sealingKilled}}
 
 func (d *drill) until(what string, within time.Duration, yes func() bool) {
 	d.t.Helper()
@@ -80,6 +95,14 @@ func storeMeets(f servers.Fault, every int) func(*drill) {
 		defer d.s3.Set(servers.None, 1)
 		begun := time.Now()
 		d.until(string(f)+" is met", time.Minute, func() bool { return d.s3.Met() >= 5 && time.Since(begun) > 8*time.Second })
+	}
+}
+
+// storeFails brings in all of storeFaults, one behind the other.
+func storeFails(d *drill) {
+	for _, f := range storeFaults {
+		f.do(d)
+		d.more(3, 2*time.Minute)
 	}
 }
 
@@ -123,10 +146,10 @@ func sealingKilled(d *drill) {
 	kills := 0
 	for n := 1; ; n++ {
 		more := d.start("accepter", 0, "accepter", d.data[0], "drill-a")
-		d.more(3, time.Minute)
+		d.more(3, 2*time.Minute)
 		more.drain()
 		through := false
-		for _, carried := range []bool{false, true} {
+		for _, carried := range []bool{false} {
 			p := d.sealer()
 			d.s3.AtWrite(n, carried, func() { _ = p.cmd.Process.Kill() })
 			d.until("it is killed, or has sealed all", 2*time.Minute, func() bool { return !p.alive() || d.allSealed() })
