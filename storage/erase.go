@@ -49,7 +49,7 @@ type Inspector interface {
 // Fault is one such thing.
 type Fault struct {
 	Name   string // as in the store
-	Kind   string // FaultRetention, FaultDeleted or FaultForeign
+	Kind   string // FaultRetention, FaultDeleted, FaultForeign or FaultBucket
 	Detail string
 }
 
@@ -58,4 +58,5 @@ const (
 	FaultRetention = "shortened-retention" // its lock ends sooner than it should, or there is none
 	FaultDeleted   = "delete-marker"       // somebody has hidden it
 	FaultForeign   = "foreign-version"     // somebody has written a version that no store writes
+	FaultBucket    = "bucket"              // the place itself hides, removes or lets replace: Name is its marker
 )

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -32,7 +33,7 @@ func (n *node) openBucket(ctx context.Context, url, id string, make bool) (nodeS
 		is := s.ID()
 		s.Close()
 		return nil, fmt.Errorf("%s holds a store already, %s: if this node is to work beside those that made it, say `holdfast init --join %s` with the same URLs; else name another bucket or prefix", url, is, is)
-	case make:
+	case make && errors.Is(err, fs.ErrNotExist): // not after any other error: what could not be looked at may be another's
 		o.Create = true
 		s, err = s3.Open(ctx, o)
 	}

@@ -118,6 +118,13 @@ func (d *doctor) locks(ctx context.Context, n *node) {
 	if s == nil {
 		return
 	}
+	faults, err := s.BucketFaults(ctx)
+	for _, f := range faults {
+		d.check("bucket", "", fmt.Errorf("%s: until that is mended what is written can be hidden or lost", f.Detail))
+	}
+	if err != nil {
+		d.check("bucket", "", err)
+	}
 	st, err := s.Marked(ctx, time.Now())
 	switch {
 	case err != nil:

@@ -65,7 +65,7 @@ func (s *Store) versionsOf(ctx context.Context, rel string) (one found, err erro
 
 // Faults implements [storage.Inspector]. A lock that ends within twice
 // Options.Interval is one, but for what has a tombstone: the Extender should have made
-// it longer.
+// it longer. What is wrong with the bucket itself comes first.
 func (s *Store) Faults(ctx context.Context) iter.Seq2[storage.Fault, error] {
 	return func(yield func(storage.Fault, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -93,6 +93,17 @@ func (s *Store) inspect(ctx context.Context, faults chan<- storage.Fault) error 
 	ordered, err := s.ordered(ctx)
 	if err != nil {
 		return err
+	}
+	bucket, err := s.BucketFaults(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range bucket {
+		select {
+		case faults <- f:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)

@@ -17,7 +17,7 @@ import (
 // nodesPolicy is what docs/scale.md says that the keys of a node need, and no more.
 const nodesPolicy = `{"Version":"2012-10-17","Statement":[
 {"Effect":"Allow","Action":["s3:GetObject","s3:GetObjectVersion","s3:PutObject","s3:GetObjectRetention","s3:PutObjectRetention","s3:GetObjectLegalHold","s3:PutObjectLegalHold","s3:AbortMultipartUpload","s3:ListMultipartUploadParts"],"Resource":["arn:aws:s3:::BUCKET/*"]},
-{"Effect":"Allow","Action":["s3:ListBucket","s3:ListBucketVersions","s3:GetBucketVersioning","s3:GetBucketObjectLockConfiguration","s3:GetBucketLocation"],"Resource":["arn:aws:s3:::BUCKET"]}]}`
+{"Effect":"Allow","Action":["s3:ListBucket","s3:ListBucketVersions","s3:GetBucketVersioning","s3:GetBucketObjectLockConfiguration","s3:GetLifecycleConfiguration","s3:GetBucketLocation"],"Resource":["arn:aws:s3:::BUCKET"]}]}`
 
 // TestLeastKeys: a node works with keys that may not delete, and with them nothing is
 // hidden or removed.

@@ -55,7 +55,8 @@ const (
 
 // Open opens the store that lies in a bucket, or with Options.Create makes one
 // where there is nothing. It refuses, with what to do: keys that are not let in;
-// a bucket without versioning or object lock; a server that does not know
+// a bucket without versioning or object lock, or with Create one with a lifecycle
+// rule that hides or removes (else each start says so in its log); a server that does not know
 // If-None-Match; a place where something else lies, no store at all, or another
 // one than Options.ID. Where there is no store the error wraps fs.ErrNotExist. ctx is
 // for the opening. The caller closes the store.
@@ -134,20 +135,36 @@ func (s *Store) connect() (err error) {
 
 // checkBucket refuses a bucket in which bytes can be taken away or replaced.
 func (s *Store) checkBucket(ctx context.Context) error {
+	if err := s.checkLocks(ctx); err != nil {
+		return err
+	}
+	if s.o.Unlocked {
+		s.o.Log.Warn("the store has no lock: whoever has its keys can remove what lies there", "bucket", s.o.Bucket)
+	}
+	return s.checkLifecycle(ctx)
+}
+
+// errLoose: the bucket keeps nothing.
+var errLoose = errors.New("make one with object lock, for instance: mc mb --with-lock ALIAS/BUCKET; lock=none takes this one all the same")
+
+func (s *Store) checkLocks(ctx context.Context) error {
 	v, err := s.read.GetBucketVersioning(ctx, s.o.Bucket)
 	if err != nil {
 		return fmt.Errorf("ask for versioning: %w", explain(err))
 	}
 	if s.o.Unlocked {
-		s.o.Log.Warn("the store has no lock: whoever has its keys can remove what lies there", "bucket", s.o.Bucket)
 		return nil
 	}
-	if v.Status != minio.Enabled {
-		return fmt.Errorf("the bucket is not versioned, so anybody with its keys can replace what lies there (make one with object lock, for instance: mc mb --with-lock ALIAS/BUCKET; lock=none takes this one all the same)")
+	switch v.Status {
+	case minio.Enabled:
+	case minio.Suspended:
+		return fmt.Errorf("the versions of the bucket are suspended, so anybody with its keys can replace what is written from now on (enable them again, for instance: mc version enable ALIAS/BUCKET; or %w)", errLoose)
+	default:
+		return fmt.Errorf("the bucket is not versioned, so anybody with its keys can replace what lies there (%w)", errLoose)
 	}
 	lock, _, _, _, err := s.read.GetObjectLockConfig(ctx, s.o.Bucket)
 	if c := minio.ToErrorResponse(err).Code; c == "ObjectLockConfigurationNotFoundError" || err == nil && lock != "Enabled" {
-		return fmt.Errorf("the bucket has no object lock, so anybody with its keys can remove what lies there (make one with it, for instance: mc mb --with-lock ALIAS/BUCKET; lock=none takes this one all the same)")
+		return fmt.Errorf("the bucket has no object lock, so anybody with its keys can remove what lies there (%w)", errLoose)
 	}
 	if err != nil {
 		return fmt.Errorf("ask for object lock: %w", explain(err))
