@@ -7,6 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"time"
+
+	"github.com/minio/minio-go/v7"
 
 	"holdfast/hashing"
 	"holdfast/storage"
@@ -72,7 +75,10 @@ func (s *Store) keep(ctx context.Context, c content) error {
 	if err != nil || !taken {
 		return err
 	}
-	return s.confirm(ctx, c)
+	if err = s.confirm(ctx, c); errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: it was erased by order between two looks: put it again", err)
+	}
+	return err
 }
 
 // confirm reads the Object that is there. To trust its name and drop the good bytes
@@ -93,6 +99,25 @@ func (s *Store) confirm(ctx context.Context, c content) error {
 	}
 	if errors.Is(err, hashing.ErrMismatch) {
 		return fmt.Errorf("the copy in the store is damaged: %w: %w", err, foreign(rel, "not the bytes of its name (look for its older versions)"))
+	}
+	if err != nil {
+		return err
+	}
+	return s.renew(ctx, rel, info)
+}
+
+// renew gives an Object that somebody puts again a lock as if it were new, where the one
+// that it has ends soon: it may be left to lapse, because its erasure was ordered by a
+// node that does not know of this call. Where it is gone meanwhile the error says that
+// it is not there, and the caller writes it.
+func (s *Store) renew(ctx context.Context, rel string, info minio.ObjectInfo) error {
+	if s.o.Unlocked {
+		return nil
+	}
+	now := time.Now()
+	r, err := retention(info)
+	if err == nil && r.Until.Before(now.Add(2*s.o.Interval)) {
+		_, err = s.lengthen(ctx, rel, info.VersionID, now.Add(s.o.Retention))
 	}
 	return err
 }
