@@ -204,11 +204,31 @@ func (s *Sealer) write(ctx context.Context, packs []pack, p *holdfast.Plan) erro
 }
 
 func (s *Sealer) pack(ctx context.Context, k *pack, planned holdfast.Pack) error {
+	if late, err := s.erasedSince(ctx, planned); late || err != nil {
+		return err
+	}
 	err := s.o.Store.CreateFunc(ctx, planned.Name, k.write)
 	if errors.Is(err, storage.ErrExists) {
 		return s.samePack(ctx, planned)
 	}
 	return err
+}
+
+// erasedSince reports whether this Sealer stood still while another finished the Seal and
+// something of the pack was erased by order: to create the pack now would bring it back.
+// A tombstone alone, which anybody with the store's keys can write, keeps no pack from
+// being written; the statement behind all packs does.
+func (s *Sealer) erasedSince(ctx context.Context, planned holdfast.Pack) (bool, error) {
+	_, err := storage.ReadTombstone(ctx, s.o.Store, planned.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil && !errors.Is(err, storage.ErrTombstone) {
+		return false, err
+	}
+	seal := strings.TrimSuffix(planned.Name[strings.LastIndexByte(planned.Name, '/')+1:], ".zip")
+	names, err := partNames(ctx, s.o.Store, seal)
+	return names[partStatement], err
 }
 
 func (s *Sealer) samePack(ctx context.Context, planned holdfast.Pack) error {
