@@ -13,9 +13,10 @@ import (
 	"holdfast/pipeline"
 )
 
-// A request holds at most so much, unless one record alone is larger.
+// A request holds at most so much, unless one record alone is larger: 1,024 captures of
+// 1 KB, whole, are one, and topics take 34 MB.
 const (
-	requestBytes   = 1 << 20
+	requestBytes   = 4 << 20
 	requestRecords = 4096
 )
 

@@ -1,9 +1,11 @@
 package kafka_test
 
 import (
+	"crypto/rand"
 	"strings"
 	"testing"
 
+	"holdfast"
 	"holdfast/deploy/engines"
 	"holdfast/pipeline"
 )
@@ -14,9 +16,15 @@ func TestFullBatches(t *testing.T) {
 	t.Setenv(brokers, strings.Join(engines.Kafka(t, 1).Brokers, ","))
 	p := place{t.TempDir()}
 	q := p.queue(t, 1)
-	const count = 5000 // of 2 KB: three answers of 4 MB
-	for range count / 250 {
-		_, err := q.Publish(t.Context(), nil, captures(t, 250, 2000)...)
+	const count, call = 5000, 250 // of 2 KB that nothing makes smaller: three answers of 4 MB
+	for range count / call {
+		var some []pipeline.Message
+		for range call {
+			body := make([]byte, 2000)
+			rand.Read(body)
+			some = append(some, pipeline.Message{ID: holdfast.NewID(), Body: body})
+		}
+		_, err := q.Publish(t.Context(), nil, some...)
 		must(t, err)
 	}
 	for at := int64(0); at < count; {
