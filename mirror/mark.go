@@ -44,6 +44,7 @@ type Queue struct {
 	End     int64  `json:"end"`               // newest position
 	Planned int64  `json:"planned"`           // acknowledged by preserve; what is behind it is in the queue alone
 	Seal    string `json:"seal,omitempty"`    // newest plan under Name
+	Raw     int64  `json:"raw,omitempty"`     // of a shared queue: accepted, and not normalised yet, so behind End
 	Further []Part `json:"further,omitempty"` // partitions from 1 on
 }
 
@@ -52,10 +53,11 @@ type Part struct {
 	End     int64  `json:"end"`
 	Planned int64  `json:"planned"`
 	Seal    string `json:"seal,omitempty"`
+	Raw     int64  `json:"raw,omitempty"`
 }
 
 // Parts are all partitions, by number.
-func (q Queue) Parts() []Part { return append([]Part{{q.End, q.Planned, q.Seal}}, q.Further...) }
+func (q Queue) Parts() []Part { return append([]Part{{q.End, q.Planned, q.Seal, q.Raw}}, q.Further...) }
 
 // FormerLog is a log that a node kept and continues no more: its name and its
 // origin, and what verifies its checkpoints.

@@ -215,11 +215,14 @@ func (m *mirroring) state(ctx context.Context, k *mirror.Copier) error {
 		if is.End, err = m.n.queue.End(ctx, pipeline.StagePreserve, p); err != nil {
 			return err
 		}
+		if is.Raw, err = m.n.rawIn(ctx, p); err != nil {
+			return err
+		}
 		if p > 0 {
 			q.Further = append(q.Further, is)
 			continue
 		}
-		q.End, q.Planned, q.Seal = is.End, is.Planned, is.Seal
+		q.End, q.Planned, q.Seal, q.Raw = is.End, is.Planned, is.Seal, is.Raw
 	}
 	m.mark.Queue = q
 	return nil

@@ -174,3 +174,18 @@ func (m *mirroring) lostChain(ctx context.Context, names []string) error {
 	}
 	return nil
 }
+
+// rawIn counts what a shared queue has accepted in a partition and nobody has normalised
+// yet: there that has positions of its own, behind the end of what is sealed. In an
+// embedded queue it has the same ones.
+func (n *node) rawIn(ctx context.Context, partition int) (int64, error) {
+	if !n.sharedQueue() {
+		return 0, nil
+	}
+	at, err := n.queue.Position(ctx, pipeline.StageNormalise, partition)
+	if err != nil {
+		return 0, err
+	}
+	end, err := n.queue.End(ctx, pipeline.StageNormalise, partition)
+	return max(end-at, 0), err
+}

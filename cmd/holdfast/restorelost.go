@@ -100,7 +100,7 @@ func (r *restoring) losses(ctx context.Context) error {
 		lines, lost = lines+k.lines, lost+int64(len(k.lost()))
 	}
 	for _, p := range s.parts {
-		open += max(p.open(), 0)
+		open += max(p.open(), 0) + p.Raw
 	}
 	if r.wasShared {
 		r.mine.Lost, r.mine.Open = lost, open
