@@ -16,9 +16,8 @@ import (
 // nothing can still come into a second one; and the catalog equals what a fold over the
 // store gives.
 //
-// With HOLDFAST_LONG everything is delivered twice, and the faults of the store come beside
-// the queue too (TestDrillStore has them always), each judged for itself, and whoever seals
-// is killed at each of his writes.
+// With HOLDFAST_LONG the faults of the store come beside the queue too (TestDrillStore has
+// them always), each judged for itself, and whoever seals is killed at each of his writes.
 func TestDrill(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	d := newDrill(t, 2)
@@ -47,11 +46,11 @@ var faults = []fault{
 	{"two of three brokers gone", twoBrokersGone},
 	{"partition changes hands in mid batch", changesHands},
 	{"authorities down", authoritiesDown},
+	{"everything delivered twice", everythingTwice},
 }
 
-// faultsLong take longer.
+// faultsLong are those that TestDrillStore brings in always.
 var faultsLong = []fault{
-	{"everything delivered twice", everythingTwice},
 	{"store fails in every way", storeFails},
 }
 
