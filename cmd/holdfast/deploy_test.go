@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -202,60 +201,5 @@ func TestDeployPorts(t *testing.T) {
 	}
 	if !maps.Equal(served, asked) {
 		t.Errorf("served %v, asked %v", served, asked)
-	}
-}
-
-// TestDeployLinters has other people's programs read the files, where they are.
-func TestDeployLinters(t *testing.T) {
-	root := t.TempDir()
-	system := filepath.Join(root, "etc/systemd/system")
-	prepare := func(t *testing.T) {
-		for _, d := range []string{system, filepath.Join(root, "usr/bin")} {
-			if err := os.MkdirAll(d, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := os.CopyFS(filepath.Join(root, "usr/lib/systemd/system"), os.DirFS("/usr/lib/systemd/system")); err != nil {
-			t.Logf("the system's own units: %v", err)
-		}
-		if err := os.CopyFS(system+"/x", os.DirFS(filepath.Join(deployDir, "systemd"))); err != nil {
-			t.Fatal(err)
-		}
-		entries, _ := os.ReadDir(system + "/x")
-		for _, e := range entries {
-			if err := os.Rename(filepath.Join(system, "x", e.Name()), filepath.Join(system, e.Name())); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := os.WriteFile(filepath.Join(root, "usr/bin/holdfast"), []byte("#!/bin/sh\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	chart := filepath.Join(deployDir, "helm/holdfast")
-	for _, c := range []struct {
-		name    string
-		prepare func(*testing.T)
-		args    []string
-	}{
-		{"promtool", nil, []string{"check", "rules", filepath.Join(deployDir, "prometheus/alerts.yml")}},
-		{"promtool", nil, []string{"test", "rules", filepath.Join(deployDir, "prometheus/alerts_test.yml")}},
-		{"systemd-analyze", prepare, []string{"verify", "--root=" + root, "--man=no", "--recursive-errors=one", "/etc/systemd/system/holdfast-all.service", "/etc/systemd/system/holdfast-collect.service",
-			"/etc/systemd/system/holdfast-api.service", "/etc/systemd/system/holdfast-watch.service", "/etc/systemd/system/holdfast-audit.timer", "/etc/systemd/system/holdfast.target", "/etc/systemd/system/holdfast@preserve.service"}},
-		{"systemd-analyze", nil, []string{"security", "--offline=true", "--root=" + root, "--threshold=20", "holdfast@preserve.service"}},
-		{"systemd-analyze", nil, []string{"security", "--offline=true", "--root=" + root, "--threshold=30", "holdfast-collect.service"}},
-		{"helm", nil, []string{"lint", "--strict", "-f", filepath.Join(chart, "values.example.yaml"), chart}},
-	} {
-		t.Run(c.name+" "+c.args[0], func(t *testing.T) {
-			if _, err := exec.LookPath(c.name); err != nil {
-				t.Skip(err)
-			}
-			if c.prepare != nil {
-				c.prepare(t)
-			}
-			out, err := exec.CommandContext(t.Context(), c.name, c.args...).CombinedOutput()
-			if err != nil || c.args[0] == "verify" && strings.Contains(string(out), "holdfast") {
-				t.Errorf("%v\n%s", err, out)
-			}
-		})
 	}
 }
