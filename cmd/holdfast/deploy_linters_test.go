@@ -50,7 +50,7 @@ func (l linters) run(stdin, name string, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s %s: %w\n%s%s", name, args[0], err, &out, &errs)
+		return out.String(), fmt.Errorf("%s %q: %w\n%s%s", name, args, err, &out, &errs)
 	}
 	return out.String() + errs.String(), nil
 }
