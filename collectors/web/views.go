@@ -161,8 +161,30 @@ func (t *tab) awaited(ctx context.Context, m *meter, limit time.Duration) bool {
 	return false
 }
 
+// mhtml asks a second time where the browser could not and has sent nothing: frames that
+// come or go while it is at work (the viewer of a PDF is one) make it fail.
 func (t *tab) mhtml(ctx context.Context, w io.Writer) error {
-	return t.session.with(ctx).blob(proto.PageCaptureSnapshot{Format: proto.PageCaptureSnapshotFormatMhtml}, "data", w)
+	out := &begun{w: w}
+	ask := func() error {
+		return t.session.with(ctx).blob(proto.PageCaptureSnapshot{Format: proto.PageCaptureSnapshotFormatMhtml}, "data", out)
+	}
+	err := ask()
+	if err != nil && !out.any && ctx.Err() == nil {
+		pause(ctx, 300*time.Millisecond)
+		err = ask()
+	}
+	return err
+}
+
+// begun knows whether anything was written.
+type begun struct {
+	w   io.Writer
+	any bool
+}
+
+func (b *begun) Write(p []byte) (int, error) {
+	b.any = b.any || len(p) > 0
+	return b.w.Write(p)
 }
 
 func (t *tab) shoot(ctx context.Context, clip *proto.PageViewport, w io.Writer) error {
