@@ -31,7 +31,7 @@ func TestKillMirror(t *testing.T) {
 
 // TestKillMirrorBucket is the same of a mirror in a bucket, of MinIO.
 func TestKillMirrorBucket(t *testing.T) {
-	rounds := 8
+	rounds := 4
 	if os.Getenv("HOLDFAST_LONG") != "" {
 		rounds = 50
 	}
