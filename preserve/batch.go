@@ -67,6 +67,7 @@ type Outcome struct {
 	T        holdfast.Time `json:"t,omitzero"` // when sealed: not later than
 
 	operators []string // whose tokens count
+	twins     bool     // two had it stamped: see twins
 }
 
 // void reports whether a Seal is disproved: no token helps it.

@@ -61,7 +61,7 @@ func (j *Judge) judge(ctx context.Context, p *holdfast.Plan) (Outcome, holdfast.
 		return o, parts, nil
 	}
 	r := holdfast.CheckSeal(p.Seal, parts, j.Trust.Policy(), j.Trust.Material())
-	o.operators = r.Operators
+	o.operators, o.twins = r.Operators, twins(parts)
 	switch missing := findings(r, holdfast.Absent); {
 	case r.Contradicted() && r.Logged && onlyPeriod(r):
 		o.State, o.Reason = StateSigned, ReasonContradicted+findings(r, holdfast.Contradicted)

@@ -57,7 +57,11 @@ type QuorumOptions struct {
 	// Retry and MaxRetry bound the back-off of an authority that failed.
 	// Optional, defaults 1 s and 1 min.
 	Retry, MaxRetry time.Duration
-	Log             *slog.Logger // Optional.
+	// Late is told of a Seal that got a token which may make its T earlier than was
+	// told of it: [Reconciler.Add] has it judged and published once more. Calls may
+	// be concurrent; it must not block. Optional.
+	Late func(seal string)
+	Log  *slog.Logger // Optional.
 }
 
 // Quorum asks the authorities for tokens and keeps them as parts. It remembers
@@ -163,13 +167,15 @@ type ask struct {
 	notBefore *holdfast.NotBefore
 	have      map[string]bool // names of authorities whose token is a part already
 	patient   bool            // wait for those who were down, too
+	end       *ending
 }
 
 // answer is what came of asking one authority.
 type answer struct {
 	a     Authority
-	why   error // no token of it that counts
-	fatal error // the token could not be made durable
+	why   error     // no token of it that counts
+	fatal error     // the token could not be made durable
+	at    time.Time // what the token says at the latest
 }
 
 // collect asks every authority that has no token in the Seal yet and returns
@@ -180,6 +186,7 @@ type answer struct {
 func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
 	asked := q.authorities()
 	answers := make(chan answer, len(asked)+1)
+	k.end = &ending{}
 	got, hope := make(map[string]bool), make(map[string]string) // operators; operators by name of authority
 	for _, a := range asked {
 		if k.have[a.Name] {
@@ -199,7 +206,8 @@ func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
 		}
 	}
 	own := q.o.Own != nil && !k.have[OwnName] && q.begin(*q.o.Own, k, answers)
-	need := q.o.Trust.Policy().Quorum
+	need, before := q.o.Trust.Policy().Quorum, len(got)
+	defer func() { q.ended(k, before == 0 && len(got) >= need, err) }()
 	timeout := time.NewTimer(q.o.Wait)
 	defer timeout.Stop()
 	for own || len(got) < need && reach(got, hope) >= need {
@@ -214,6 +222,7 @@ func (q *Quorum) collect(ctx context.Context, k ask) (why []string, err error) {
 				why = append(why, reason(r.a.Name, r.why))
 			} else if r.a.Name != OwnName {
 				got[r.a.Operator] = true
+				k.end.saw(r.at)
 			}
 		case <-timeout.C:
 			for name := range hope {
@@ -295,7 +304,8 @@ func (q *Quorum) one(ctx context.Context, a Authority, k ask) answer {
 	if err := keep(q.ctx, q.o.Store, a, k.seal, ts); err != nil {
 		return answer{a: a, fatal: err}
 	}
-	return answer{a: a}
+	q.kept(a, k, ts.Token.Latest())
+	return answer{a: a, at: ts.Token.Latest()}
 }
 
 // turn is the row before one public authority.

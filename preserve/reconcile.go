@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -45,7 +44,8 @@ type Reconciler struct {
 	asked time.Time // when authorities were asked last
 
 	mu   sync.Mutex
-	todo map[string]bool // Seals that are not sealed
+	todo map[string]bool // Seals that are not sealed, or are to be judged again
+	late map[string]bool // those that were added since somebody began to look at them
 	past map[string]bool // Seals that are done with, until the next listing
 	wake chan struct{}
 }
@@ -58,13 +58,13 @@ type Pass struct {
 	Bad        []string // contradicted, or they could not be read; the log says why
 }
 
-// Add tells the Reconciler of a Seal that is only signed, so that it need not
-// wait for the next listing.
+// Add tells the Reconciler of a Seal that is only signed, or whose T may have become
+// earlier, so that it need not wait for the next listing.
 func (r *Reconciler) Add(seal string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.init()
-	r.todo[seal] = true
+	r.todo[seal], r.late[seal] = true, true
 	r.stir()
 }
 
@@ -82,7 +82,7 @@ func (r *Reconciler) stir() {
 
 func (r *Reconciler) init() {
 	if r.todo == nil {
-		r.todo, r.past, r.wake = make(map[string]bool), make(map[string]bool), make(chan struct{}, 1)
+		r.todo, r.late, r.past, r.wake = make(map[string]bool), make(map[string]bool), make(map[string]bool), make(chan struct{}, 1)
 	}
 }
 
@@ -175,6 +175,7 @@ func (r *Reconciler) Pass(ctx context.Context) (p Pass, err error) {
 
 // step looks at one Seal. An error means that ctx is done.
 func (r *Reconciler) step(ctx context.Context, seal string, p *Pass) error {
+	r.begin(seal)
 	o, err := r.one(ctx, seal)
 	if err != nil && ctx.Err() != nil {
 		return err
@@ -198,11 +199,20 @@ func (r *Reconciler) step(ctx context.Context, seal string, p *Pass) error {
 	return nil
 }
 
+func (r *Reconciler) begin(seal string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.late, seal)
+}
+
+// done leaves a Seal alone, unless it was added again after it was looked at.
 func (r *Reconciler) done(seal string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.todo, seal)
 	r.past[seal] = true
+	if !r.late[seal] {
+		delete(r.todo, seal)
+	}
 }
 
 // one asks for what a Seal lacks, and publishes it if that was enough.
@@ -272,10 +282,7 @@ func (q *Quorum) question(o Outcome, parts holdfast.SealParts, names map[string]
 	}
 	stored := make(map[string]int)
 	for part := range names {
-		if rest, ok := strings.CutPrefix(part, "timestamps/"); ok {
-			name, _, _ := strings.Cut(rest, "/")
-			stored[name]++
-		}
+		stored[stampedBy(part)]++
 	}
 	for _, a := range q.authorities() {
 		if k.have[a.Name] && !slices.Contains(o.operators, a.Operator) && stored[a.Name] < maxStale {

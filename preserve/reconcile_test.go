@@ -97,7 +97,7 @@ func TestReconcilerSealsWhenAnAuthorityIsBack(t *testing.T) {
 	go func() { done <- r.Run(ctx) }()
 	time.Sleep(500 * time.Millisecond) // the passes that were asked for are over
 	alpha.SetMode()
-	time.Sleep(500 * time.Millisecond)
+	until(t, "alpha's tokens are parts of all", func() bool { return stamped(t, n, "alpha") == len(signed) })
 	alpha.SetMode(sealtest.ServerError)
 	beta.SetMode()
 	for end := time.Now().Add(20 * time.Second); len(published()) < len(signed) && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {

@@ -9,7 +9,8 @@ import (
 	"holdfast"
 )
 
-// Scan lists the store for Seals that may lack a quorum. It counts tokens by
+// Scan lists the store for Seals that may lack a quorum, or of which it may be that
+// nobody has told the earliest T. It counts tokens by
 // the names of their authorities, which is cheap; judging is left to Pass.
 func (r *Reconciler) Scan(ctx context.Context) error {
 	need := r.Quorum.o.Trust.Policy().Quorum
@@ -62,13 +63,10 @@ func (r *Reconciler) doubtful(parts map[string]bool, need int) bool {
 	}
 	logged := false
 	for part := range parts {
-		if rest, ok := strings.CutPrefix(part, "timestamps/"); ok {
-			name, _, _ := strings.Cut(rest, "/")
-			if op := known[name]; op != "" {
-				operators[op] = true
-			}
+		if op := known[stampedBy(part)]; op != "" {
+			operators[op] = true
 		}
 		logged = logged || strings.HasPrefix(part, "inclusion/") && wanted(part, parts)
 	}
-	return !logged || len(operators) < need
+	return !logged || len(operators) < need || twins(parts)
 }

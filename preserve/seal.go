@@ -159,6 +159,9 @@ func (s *Sealer) judged(ctx context.Context, p *holdfast.Plan, why []string) (Ou
 		return Outcome{}, fmt.Errorf("%w: %s", ErrContradicted, o.Reason)
 	case StateSealed:
 		s.o.Quorum.remember(parts, o.T)
+		if o.twins {
+			s.o.Quorum.late(p.Seal)
+		}
 	default:
 		o.Reason = strings.Join(append([]string{o.Reason}, why...), "; ")
 		s.o.Log.WarnContext(ctx, "signed, not sealed", "seal", p.Seal, "reason", o.Reason)

@@ -111,7 +111,8 @@ func (s *sealing) open(ctx context.Context, n *node) error {
 		return err
 	}
 	s.quorum, err = preserve.NewQuorum(preserve.QuorumOptions{Authorities: as, Own: own, Client: newClient(), Trust: n.trust, Store: n.store,
-		Offline: n.offline, Clock: n.noteClock, Newest: n.path("newest.tst"), Log: n.log})
+		Offline: n.offline, Clock: n.noteClock, Newest: n.path("newest.tst"), Log: n.log,
+		Late: func(seal string) { s.recon.Add(seal) }}) // nothing asks before it is there
 	if err != nil {
 		return err
 	}

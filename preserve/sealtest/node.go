@@ -36,6 +36,7 @@ type NodeOptions struct {
 	HTTP        http.RoundTripper                   // carries the questions; default: the network
 	Retry       time.Duration                       // first back-off of an authority that failed; default 20 ms
 	MaxRetry    time.Duration                       // and its longest; default 100 ms
+	Late        func(seal string)                   // is told of later tokens
 }
 
 // Node is everything that seals, in one directory, as a training node: store,
@@ -161,7 +162,7 @@ func (n *Node) wire() error {
 		Own:         &preserve.Authority{Name: preserve.OwnName, Operator: "sealtest", Roots: []*x509.Certificate{own.Root()}, Issue: own.Issue},
 		Client:      &preserve.Client{HTTP: &http.Client{Transport: n.o.HTTP}, Timeout: n.o.Wait},
 		Trust:       n.Trust, Store: n.Store, Wait: n.o.Wait, Offline: n.o.Offline, Newest: filepath.Join(n.Dir, "newest.tst"),
-		Retry: cmp.Or(n.o.Retry, 20*time.Millisecond), MaxRetry: cmp.Or(n.o.MaxRetry, 100*time.Millisecond), Clock: n.tellClock,
+		Retry: cmp.Or(n.o.Retry, 20*time.Millisecond), MaxRetry: cmp.Or(n.o.MaxRetry, 100*time.Millisecond), Clock: n.tellClock, Late: n.o.Late,
 	})
 	if err != nil {
 		return err
