@@ -60,7 +60,7 @@ type Counts struct {
 	Logs       int64 `json:"logs"`
 	Tombstones int64 `json:"tombstones"`
 	Bytes      int64 `json:"bytes"`
-	Open       int64 `json:"open"` // Seals that are not finished yet
+	Open       int64 `json:"open"` // Seals and erasures that are not finished yet
 	Problems   int64 `json:"problems"`
 }
 
@@ -76,6 +76,9 @@ type Auditor struct {
 	// Sealed, optional, says whether the node knew a capture to be sealed, so that a
 	// Seal which has lost a part is told from one that has not got it yet.
 	Sealed func(ctx context.Context, capture holdfast.ID) bool
+	// Done, optional, says whether the erasure that an Event ordered is known to be done:
+	// then what it took away must not lie there again.
+	Done func(event holdfast.ID) bool
 
 	at     *State
 	erased *storage.Tombstones

@@ -96,16 +96,37 @@ func (a *Auditor) tombstone(ctx context.Context, t *storage.Tombstone) error {
 	if err := a.Ordered(ctx, t); err != nil {
 		return err
 	}
-	if t.New != nil {
-		return a.left(ctx, t)
+	if t.New == nil {
+		return nil // an Object may rightly be there: another capture has brought it again
 	}
+	if err := a.back(ctx, t); err != nil {
+		return err
+	}
+	return a.left(ctx, t)
+}
+
+// back looks for a pack that should be gone: its erasure was cut short or waits for a
+// lock, and is open; or it is called done, and somebody has brought the pack back.
+func (a *Auditor) back(ctx context.Context, t *storage.Tombstone) error {
+	f, err := a.Store.OpenName(ctx, t.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f.Close()
+	if a.Done != nil && a.Done(holdfast.ID(t.Event)) {
+		return fmt.Errorf("%s was erased by order and lies there again (`holdfast erase --resume` takes it away): %w", t.Name, errChanged)
+	}
+	a.at.Counts.Open++
 	return nil
 }
 
 // Ordered returns nil if the sealed custody line that a tombstone names says that these
 // Objects of these captures were to be erased. It needs Store and Judge alone.
 func (a *Auditor) Ordered(ctx context.Context, t *storage.Tombstone) error {
-	line, err := a.order(ctx, t)
+	line, err := a.Order(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -126,8 +147,9 @@ func (a *Auditor) Ordered(ctx context.Context, t *storage.Tombstone) error {
 	return nil
 }
 
-// order reads the custody line of the Event that a tombstone names, out of its Seal.
-func (a *Auditor) order(ctx context.Context, t *storage.Tombstone) (*holdfast.Line, error) {
+// Order reads the custody line of the Event that a tombstone names, out of its Seal,
+// which must be signed at least. It needs Store and Judge alone.
+func (a *Auditor) Order(ctx context.Context, t *storage.Tombstone) (*holdfast.Line, error) {
 	o, err := a.Judge.State(ctx, t.Seal)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,6 +158,8 @@ func (n *node) auditor(problem func(audit.Problem)) *audit.Auditor {
 			cp, err := n.cat.Capture(ctx, id)
 			return err == nil && cp.State == pipeline.StateSealed
 		}}
+	done := sync.OnceValue(n.erasuresDone)
+	a.Done = func(event holdfast.ID) bool { return done()[event] }
 	for _, p := range n.trust.Policy().Nodes {
 		mine := p.Name == n.set.Name || n.set.node().IsFormer(p.Name)
 		a.Logs = append(a.Logs, audit.Log{Origin: p.Log.Origin, VKey: p.Log.Key, Other: !mine})

@@ -45,6 +45,10 @@ is said. A capture that belongs to a Case under a hold is refused ("holdfast hol
 Bundles that were given out, exhibits made of it, backups, and whatever other tools
 have copied, are not reached from here.
 
+Where several nodes have one store, run "holdfast erase --resume" on each: they take
+what they have of it out of their own directories. The disks of a Kafka queue lose a
+message with its segment, which is said.
+
 An erasure that was cut short, or that a lock of the store does not allow yet, is
 finished by the next "holdfast erase", of whatever capture, or with --resume.
 
@@ -77,7 +81,8 @@ type erasure struct {
 	c      *cli
 	n      *node
 	eraser storage.Eraser
-	orders []*order
+	orders []*order // of this node
+	others []*order // of other nodes on the same store, as far as their tombstones are there
 	wait   time.Duration
 }
 
@@ -86,7 +91,7 @@ func (c *cli) erase(ctx context.Context, n *node, args []string, o eraseOptions)
 	if !ok {
 		return errors.New("erase: this store takes nothing out")
 	}
-	unlock, err := tryLock(n.path("erase.lock"))
+	unlock, err := n.tryOfficeLock(ctx, "erase.lock")
 	if err == nil && unlock == nil {
 		err = errors.New("another erasure is at work")
 	}
@@ -101,18 +106,21 @@ func (c *cli) erase(ctx context.Context, n *node, args []string, o eraseOptions)
 	if e.orders, err = n.erasures(ctx); err != nil {
 		return err
 	}
+	if e.others, err = n.othersErasures(ctx); err != nil {
+		return err
+	}
 	if len(args) > 0 {
 		if err := e.order(ctx, args[0], o); err != nil {
 			return err
 		}
 	}
-	return e.carryOut(ctx)
+	return errors.Join(e.carryOut(ctx), e.forgetOthers(ctx))
 }
 
 // order writes the lines, unless they are written. The lock keeps a hold from coming
 // between the look and the line.
 func (e *erasure) order(ctx context.Context, arg string, o eraseOptions) error {
-	unlock, err := lockFile(ctx, e.n.path("cases.lock"))
+	unlock, err := e.n.officeLock(ctx, "cases.lock")
 	if err != nil {
 		return err
 	}
@@ -177,6 +185,11 @@ func (e *erasure) carryOut(ctx context.Context) error {
 			break
 		}
 	}
+	if err := e.again(ctx); errors.As(err, &late) {
+		e.c.complain(err)
+	} else {
+		errs = append(errs, err)
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -211,6 +224,9 @@ func (e *erasure) carry(ctx context.Context, o *order) error {
 		return err
 	}
 	o.done = true
+	if e.n.sharedQueue() {
+		e.c.say(map[string]any{"event": "lingers", "id": o.target(), "in": "queue"}, "lingers  %s  no reader gets its messages from the queue any more; the brokers' disks lose them with the segment, which ends by its size or age (segment.ms, a week where nobody has set it) and is removed some minutes after that", o.target())
+	}
 	e.c.say(map[string]any{"event": "erased", "id": o.target(), "objects": len(o.erased), "chain": o.head.Chain, "n": o.head.Length},
 		"erased   %s  %d objects; the mirrors lose them at their next run", o.target(), len(o.erased))
 	return nil

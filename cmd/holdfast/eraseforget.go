@@ -57,6 +57,9 @@ func (e *erasure) forgetCatalog(ctx context.Context, o *order) error {
 	again, batch := false, []catalog.SealState{}
 	for _, id := range o.captures {
 		cp, err := e.n.cat.Capture(ctx, holdfast.ID(id))
+		if o.line != nil && errors.Is(err, catalog.ErrNotFound) {
+			continue // another node's, which this catalog never knew
+		}
 		if err != nil {
 			return err
 		}

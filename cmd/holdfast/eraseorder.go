@@ -25,6 +25,7 @@ type order struct {
 	order    string
 	why      string
 
+	line   *holdfast.Line // of another node's
 	home   holdfast.ID
 	head   holdfast.Head // of the line: chain and number
 	events []holdfast.ID // of the line, then of those that repeat it in other Cases
@@ -79,6 +80,17 @@ func (n *node) erasures(ctx context.Context) (all []*order, err error) {
 		o.events = append(o.events, repeated[id]...)
 	}
 	return all, nil
+}
+
+// erasuresDone are the Events of those that lines of this node call done. What cannot be
+// read is not.
+func (n *node) erasuresDone() map[holdfast.ID]bool {
+	done := map[holdfast.ID]bool{}
+	all, _ := n.erasures(context.Background())
+	for _, o := range all {
+		done[o.events[0]] = o.done
+	}
+	return done
 }
 
 // erasedX is the `x` of a line `erased`.
@@ -236,14 +248,15 @@ func (e *erasure) needs(ctx context.Context, d hashing.Digest, of []string) (by 
 
 // ordered reports whether the erasure of a capture itself was ordered.
 func (e *erasure) ordered(id holdfast.ID) bool {
-	return slices.ContainsFunc(e.orders, func(o *order) bool { return o.target() == string(id) })
+	of := func(o *order) bool { return o.target() == string(id) }
+	return slices.ContainsFunc(e.orders, of) || slices.ContainsFunc(e.others, of)
 }
 
 // erasedIn is erasedBy for all Cases of an export.
-func (n *node) erasedIn(sel []export.Selection) (map[string]map[hashing.Digest]string, error) {
+func (n *node) erasedIn(ctx context.Context, sel []export.Selection) (map[string]map[hashing.Digest]string, error) {
 	all := map[string]map[hashing.Digest]string{}
 	for _, s := range sel {
-		by, err := n.erasedBy(s.Case)
+		by, err := n.erasedBy(ctx, s.Case)
 		if err != nil {
 			return nil, err
 		}
@@ -253,14 +266,12 @@ func (n *node) erasedIn(sel []export.Selection) (map[string]map[hashing.Digest]s
 }
 
 // erasedBy is where the custody of a Case says of which Objects of its captures that
-// they were erased: by capture, then Digest, the first line that does.
-func (n *node) erasedBy(home holdfast.ID) (map[string]map[hashing.Digest]string, error) {
+// they were erased: by capture, then Digest, the first line that does. Lines of other
+// nodes count from the moment when their tombstones are there, before which nothing is
+// gone.
+func (n *node) erasedBy(ctx context.Context, home holdfast.ID) (map[string]map[hashing.Digest]string, error) {
 	by := map[string]map[hashing.Digest]string{}
-	err := n.outbox.Lines(home, func(b []byte, h holdfast.Head) error {
-		l, err := holdfast.ParseLine(b)
-		if err != nil || l.Action != "erasing" {
-			return err
-		}
+	add := func(l *holdfast.Line) error {
 		x, err := audit.ParseErasing(l.X)
 		if err != nil {
 			return err
@@ -276,6 +287,16 @@ func (n *node) erasedBy(home holdfast.ID) (map[string]map[hashing.Digest]string,
 			}
 		}
 		return nil
+	}
+	err := n.outbox.Lines(home, func(b []byte, h holdfast.Head) error {
+		l, err := holdfast.ParseLine(b)
+		if err != nil || l.Action != "erasing" {
+			return err
+		}
+		return add(l)
 	})
-	return by, err
+	if err != nil || !n.sharedCatalog() {
+		return by, err
+	}
+	return by, n.othersLines(ctx, home, add)
 }

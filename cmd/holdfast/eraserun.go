@@ -31,7 +31,7 @@ func (e *erasure) remove(ctx context.Context, o *order) (until *storage.LockedEr
 		return nil, err
 	}
 	defer alone()
-	unlock, err := lockFile(ctx, e.n.path("cases.lock")) // no hold comes between the look and the deed
+	unlock, err := e.n.officeLock(ctx, "cases.lock") // no hold comes between the look and the deed
 	if err != nil {
 		return nil, err
 	}

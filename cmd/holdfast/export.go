@@ -206,7 +206,7 @@ func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at pla
 	if !ok {
 		return none, fmt.Errorf("export: the seal key cannot sign a digest")
 	}
-	erased, err := n.erasedIn(sel)
+	erased, err := n.erasedIn(ctx, sel)
 	if err != nil {
 		return none, err
 	}

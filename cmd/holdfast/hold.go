@@ -43,7 +43,7 @@ from the next "hold" or "holdfast locks".`
 // taking each other's fields back, and an erasure from being ordered between the
 // look and the line.
 func (c *cli) hold(ctx context.Context, n *node, name string, on bool, reason string) error {
-	unlock, err := lockFile(ctx, n.path("cases.lock"))
+	unlock, err := n.officeLock(ctx, "cases.lock")
 	if err != nil {
 		return err
 	}

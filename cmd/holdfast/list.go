@@ -159,7 +159,7 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID, o showOptions) 
 	if err := n.accessed(ctx, cp, n.set.Agent, o.why); err != nil {
 		return err
 	}
-	by, err := n.erasedBy(cp.Case)
+	by, err := n.erasedBy(ctx, cp.Case)
 	if err != nil {
 		return fmt.Errorf("show %s: %w", id, err)
 	}

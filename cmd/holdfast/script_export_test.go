@@ -21,7 +21,7 @@ import (
 
 // exportCommands adds what scripts of export need.
 func exportCommands(to map[string]func(*testscript.TestScript, bool, []string)) map[string]func(*testscript.TestScript, bool, []string) {
-	to["within"] = cmdWithin
+	to["within"], to["anywhere"], to["rows"], to["topics"] = cmdWithin, cmdAnywhere, cmdRows, cmdTopics
 	return to
 }
 

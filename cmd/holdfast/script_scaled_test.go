@@ -46,7 +46,7 @@ func TestScaled(t *testing.T) {
 		Condition: func(cond string) (bool, error) { return cond == "chromium" && chromium() != "", nil },
 		Cmds: watchCommands(telegramCommands(apiCommands(judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
-			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually, "lose": cmdLose, "once": cmdOnce,
+			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually, "lose": cmdLose, "once": cmdOnce, "bucket": s.cmdBucket,
 		}))))),
 	})
 }
@@ -111,7 +111,7 @@ func cmdRole(ts *testscript.TestScript, neg bool, args []string) {
 		cmd := exec.Command("holdfast", args[2:]...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), log, log
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + ts.MkAbs(".")}
-		for _, k := range []string{"HOLDFAST_DATA", "HOLDFAST_BROWSER", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "TESTSCRIPT_COMMAND"} {
+		for _, k := range []string{"HOLDFAST_DATA", "HOLDFAST_BROWSER", "HOLDFAST_TELEGRAM_SERVERS", "HOLDFAST_TELEGRAM_APP_ID", "HOLDFAST_TELEGRAM_APP_HASH", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "TESTSCRIPT_COMMAND"} {
 			cmd.Env = append(cmd.Env, k+"="+ts.Getenv(k))
 		}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
