@@ -115,7 +115,7 @@ func (c *cli) alertAdd(ctx context.Context, o alertOptions) error {
 	}
 	defer n.Close()
 	if o.caseName != "" {
-		cs, err := n.cat.Case(ctx, o.caseName)
+		cs, err := n.namedCase(ctx, o.caseName)
 		if err != nil {
 			return fmt.Errorf("alert: case %.80q: %w; `holdfast case list` shows the cases", o.caseName, err)
 		}

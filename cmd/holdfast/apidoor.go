@@ -47,7 +47,7 @@ func (d *apiDoor) Case(ctx context.Context, name string) (holdfast.ID, error) {
 	if err := d.n.refresh(ctx); err != nil {
 		return "", err
 	}
-	cs, err := d.n.cat.Case(ctx, name)
+	cs, err := d.n.namedCase(ctx, name)
 	if errors.Is(err, catalog.ErrAmbiguous) {
 		return "", api.Refuse(fmt.Errorf("%w: name the case by its id", err))
 	}

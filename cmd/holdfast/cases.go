@@ -94,9 +94,19 @@ func (n *node) findCase(ctx context.Context, name string) (catalog.Case, error) 
 	if err := n.refresh(ctx); err != nil {
 		return catalog.Case{}, err
 	}
-	cs, err := n.cat.Case(ctx, name)
+	cs, err := n.namedCase(ctx, name)
 	if err != nil {
 		err = fmt.Errorf("case %.80q: %w; `holdfast case list` shows the cases", name, err)
+	}
+	return cs, err
+}
+
+// namedCase is the catalog's, and `unfiled` is this node's own, also where several nodes
+// have one each in a catalog that they share.
+func (n *node) namedCase(ctx context.Context, name string) (catalog.Case, error) {
+	cs, err := n.cat.Case(ctx, name)
+	if name == unfiled && errors.Is(err, catalog.ErrNotFound) {
+		return n.cat.Case(ctx, string(n.set.Unfiled))
 	}
 	return cs, err
 }

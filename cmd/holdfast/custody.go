@@ -45,7 +45,7 @@ func (c *cli) note(ctx context.Context, n *node, what, text string) error {
 	if err == nil {
 		e.Case, e.Objects = cp.Case, []string{string(cp.ID)}
 	} else {
-		cs, err := n.cat.Case(ctx, what)
+		cs, err := n.namedCase(ctx, what)
 		if err != nil {
 			return fmt.Errorf("%.80q is no capture and no case: %w; `holdfast list` and `holdfast case list` show them", what, err)
 		}

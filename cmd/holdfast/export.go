@@ -135,7 +135,7 @@ func (n *node) selection(ctx context.Context, caseName string, ids []string) (se
 // wholeCase selects what belongs to a Case, itself first, and then the home Cases
 // of what was added to it: an exhibit is counted in its home Case.
 func (n *node) wholeCase(ctx context.Context, name string) (sel []export.Selection, at places, err error) {
-	cs, err := n.cat.Case(ctx, name)
+	cs, err := n.namedCase(ctx, name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("export: case %.80q: %w; `holdfast case list` shows the cases", name, err)
 	}

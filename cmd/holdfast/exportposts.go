@@ -274,7 +274,7 @@ func (s *shownPosts) onlyMembers(ctx context.Context) error {
 	if s.query.caseName == "" {
 		return nil
 	}
-	cs, err := s.n.cat.Case(ctx, s.query.caseName)
+	cs, err := s.n.namedCase(ctx, s.query.caseName)
 	if err != nil {
 		return fmt.Errorf("export: case %.80q: %w; `holdfast case list` shows the cases", s.query.caseName, err)
 	}

@@ -49,7 +49,7 @@ func (c *cli) list(ctx context.Context, n *node, caseName, state string) error {
 	}
 	q := catalog.Query{State: state, Kind: holdfast.KindCapture}
 	if caseName != "" {
-		cs, err := n.cat.Case(ctx, caseName)
+		cs, err := n.namedCase(ctx, caseName)
 		if err != nil {
 			return fmt.Errorf("list: case %.80q: %w; `holdfast case list` shows the cases", caseName, err)
 		}

@@ -108,7 +108,7 @@ func (o searchOptions) restrict(ctx context.Context, n *node, q *catalog.TextQue
 		}
 	}
 	if o.caseName != "" {
-		cs, err := n.cat.Case(ctx, o.caseName)
+		cs, err := n.namedCase(ctx, o.caseName)
 		if err != nil {
 			return fmt.Errorf("search: case %.80q: %w; `holdfast case list` shows the cases", o.caseName, err)
 		}
