@@ -59,20 +59,23 @@ func (l *collectLoop) run(ctx context.Context) error {
 	defer l.web.Close()
 	defer l.r.names.end(ctx)
 	var web, telegram int
-	busy, held, rest := map[holdfast.ID]bool{}, map[holdfast.ID]time.Time{}, time.Time{}
+	var restWeb, restTelegram time.Time // until when nothing of the kind is begun
+	busy, held := map[holdfast.ID]bool{}, map[holdfast.ID]time.Time{}
 	tick := time.NewTicker(loopTick)
 	defer tick.Stop()
 	scoped := time.Now()
 	for len(busy) > 0 || ctx.Err() == nil && !l.n.isStopping() {
-		if now := time.Now(); ctx.Err() == nil && !l.n.isStopping() && now.After(rest) && (web < tabs || telegram == 0) {
+		now := time.Now()
+		roomWeb, roomTelegram := room(tabs-web, restWeb, now), room(1-telegram, restTelegram, now)
+		if ctx.Err() == nil && !l.n.isStopping() && roomWeb+roomTelegram > 0 {
 			if now.Sub(scoped) > scopesLast {
 				l.r.scopes.forget()
 				scoped = now
 			}
-			due, err := l.due(ctx, now, busy, held, tabs-web, 1-telegram)
+			due, err := l.due(ctx, now, busy, held, roomWeb, roomTelegram)
 			if err != nil && ctx.Err() == nil {
 				l.n.log.WarnContext(ctx, "tasks not listed", "err", err)
-				rest = now.Add(loopBusy)
+				restWeb, restTelegram = now.Add(loopBusy), now.Add(loopBusy)
 			}
 			for _, t := range due {
 				busy[t.ID] = true
@@ -96,8 +99,10 @@ func (l *collectLoop) run(ctx context.Context) error {
 			} else {
 				web--
 			}
-			if hold, all := l.settle(ctx, d); all {
-				rest = time.Now().Add(hold)
+			if hold, all := l.settle(ctx, d); all && d.telegram {
+				restTelegram = time.Now().Add(hold)
+			} else if all {
+				restWeb = time.Now().Add(hold)
 			} else if hold > 0 {
 				held[d.id] = time.Now().Add(hold)
 			}
@@ -107,6 +112,14 @@ func (l *collectLoop) run(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// room is how many more may be begun.
+func room(free int, rest, now time.Time) int {
+	if now.Before(rest) {
+		return 0
+	}
+	return free
 }
 
 // due are Tasks whose turn it is, as many as there is room for: those that are due
@@ -159,8 +172,9 @@ func (l *collectLoop) one(ctx context.Context, t pipeline.Task) {
 	l.came <- loopDone{id: t.ID, telegram: isTelegram(t.Source), err: err, idle: err == nil && got == nil || errors.Is(err, pipeline.ErrLease)}
 }
 
-// settle says how long the Task is left alone, or all of them: what the next one would
-// meet too, as a full disk.
+// settle says how long the Task is left alone, or all of its kind: what the next one would
+// meet too, as a browser that does not start. That keeps nothing of the other kind waiting;
+// what both would meet, as a full disk, each finds for itself.
 func (l *collectLoop) settle(ctx context.Context, d loopDone) (hold time.Duration, all bool) {
 	l.r.takeAgain() // the next look at the Tasks finds them
 	later := (*collectors.Later)(nil)

@@ -90,6 +90,9 @@ func TestDeployCommands(t *testing.T) {
 			t.Errorf("%s starts nothing", u)
 			continue
 		}
+		if strings.Contains(text, "Restart=") && !strings.Contains(text, "\nRestartPreventExitStatus=2\n") {
+			t.Errorf("%s is started for ever where there is no node", u)
+		}
 		for _, role := range []string{"normalise", "preserve", "index"} {
 			args := strings.NewReplacer("%i", role, "${HOLDFAST_METRICS_PORT}", "9467", "$HOLDFAST_API_FLAGS", "--listen 127.0.0.1:8017").Replace(line[1])
 			understood(t, u, strings.Fields(args))

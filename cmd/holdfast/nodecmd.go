@@ -33,8 +33,8 @@ func (c *cli) nodeAPICmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			n, err := c.open(cmd.Context())
-			if err != nil {
+			n, err := c.openProcess(cmd.Context())
+			if n == nil {
 				return err
 			}
 			defer n.Close()
@@ -52,7 +52,7 @@ Off this machine's own addresses it speaks TLS alone; files that are renewed cou
 the next connection on. SIGTERM lets what is under way end, for ten seconds; what was
 accepted goes on with the next start.
 
-exit status: 0 stopped  1 could not  2 usage`
+exit status: 0 stopped  1 could not  2 usage, or no node: starting it anew is no help`
 	cmd.Flags().StringVar(&o.listen, "listen", "", "address, such as 127.0.0.1:8017")
 	cmd.Flags().StringVar(&o.cert, "tls-cert", "", "PEM file with the certificate and those above it")
 	cmd.Flags().StringVar(&o.key, "tls-key", "", "PEM file with its private key, that only you can read")

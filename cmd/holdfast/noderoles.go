@@ -44,8 +44,8 @@ func (c *cli) nodeRoleCmd(role, short string) *cobra.Command {
 			return usageError("--drain: give a time, such as 30s")
 		}
 		c.role = role
-		n, err := c.open(cmd.Context())
-		if err != nil {
+		n, err := c.openProcess(cmd.Context())
+		if n == nil {
 			return err
 		}
 		defer n.Close()
@@ -64,7 +64,7 @@ exit 0; a kill loses nothing either.
 --metrics answers on HTTP, without TLS and to everybody who reaches it: /metrics for
 Prometheus, /livez, and /readyz, which asks queue, store and catalog.
 
-exit status: 0 stopped  1 could not  2 usage`
+exit status: 0 stopped  1 could not  2 usage, or no node: starting it anew is no help`
 	c.metricsFlag(cmd, role)
 	cmd.Flags().DurationVar(&o.drain, "drain", 30*time.Second, "how long what is under way may take to end")
 	return cmd

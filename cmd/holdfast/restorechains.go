@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -85,6 +86,9 @@ func (r *restoring) seen(ctx context.Context, n *node) error {
 	return r.caughtUp(ctx, n)
 }
 
+// restorePatience is how long a restore waits for others before it does it itself.
+const restorePatience = 10 * time.Second
+
 func (r *restoring) caughtUp(ctx context.Context, n *node) error {
 	if !n.sharedQueue() {
 		if n.cat == nil {
@@ -96,7 +100,7 @@ func (r *restoring) caughtUp(ctx context.Context, n *node) error {
 		if n.cat == nil {
 			return n.normaliseNow(ctx)
 		}
-		return n.caughtUp(ctx, catchUpTime)
+		return n.caughtUp(ctx, restorePatience)
 	}
 	err := wait(ctx)
 	if !errors.As(err, new(errBehind)) {

@@ -133,8 +133,11 @@ func (n *node) isMine(cp catalog.Capture) bool {
 	return n.set.node().IsFormer(cp.Node)
 }
 
-// catchUpTime is how long a command waits for what other processes normalise and index.
-const catchUpTime = 10 * time.Second
+// catchUpTime is how long a command waits for what other processes normalise and index,
+// while nothing moves. Of a process that was killed Kafka gives the partitions to others
+// after its session (10 s) and a rebalance: who gives up sooner says that nobody is at work
+// while somebody is about to be.
+const catchUpTime = 30 * time.Second
 
 // errBehind says which role is not at work.
 type errBehind struct {

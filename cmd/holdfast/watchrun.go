@@ -20,8 +20,8 @@ func (c *cli) watchRunCmd() *cobra.Command {
 		if d < 0 {
 			return usageError("--for %s: a length of time, as 8h", d)
 		}
-		n, err := c.open(cmd.Context())
-		if err != nil {
+		n, err := c.openProcess(cmd.Context())
+		if n == nil {
 			return err
 		}
 		defer n.Close()
@@ -39,7 +39,7 @@ their numbers on a schedule (telegram.sweep in holdfast.yaml, by default
 Ctrl-C stops it; the next run goes on where this one was, also after a crash. One
 process runs the watches of a node; others may capture, export and change the list.
 
-exit status: 0 stopped, or the time is over  1 could not  2 usage`
+exit status: 0 stopped, or the time is over  1 could not  2 usage, or no node`
 	cmd.Flags().DurationVar(&d, "for", 0, "stop after so long")
 	return cmd
 }
