@@ -16,7 +16,9 @@ type nothing struct{}
 
 func (nothing) Find(context.Context, string, int, int64) (*holdfast.Plan, error) { return nil, nil }
 
-func (nothing) Newest(context.Context, string, int, int) ([]*holdfast.Plan, error) { return nil, nil }
+func (nothing) Newest(context.Context, string, int, int64, int) ([]*holdfast.Plan, error) {
+	return nil, nil
+}
 
 func (nothing) Unfinished(context.Context, string, int) ([]*holdfast.Plan, error) { return nil, nil }
 

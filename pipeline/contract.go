@@ -74,8 +74,9 @@ type Planner interface {
 	Plan(ctx context.Context, b Batch) (*holdfast.Plan, error)
 
 	// Newest returns the plans of a partition, newest first, until count of
-	// them and all of the last hour are there.
-	Newest(ctx context.Context, queue string, partition, count int) ([]*holdfast.Plan, error)
+	// them and all of the last hour are there. near is a position near to that of the
+	// newest: it saves a look at all, and changes no answer.
+	Newest(ctx context.Context, queue string, partition int, near int64, count int) ([]*holdfast.Plan, error)
 
 	// Unfinished returns the plans of a partition that have captures and no proof
 	// of inclusion, oldest first.

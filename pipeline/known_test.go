@@ -12,7 +12,9 @@ import (
 // forgetful remembers no plan, as after an hour and many plans.
 type forgetful struct{ *sealer }
 
-func (forgetful) Newest(context.Context, string, int, int) ([]*holdfast.Plan, error) { return nil, nil }
+func (forgetful) Newest(context.Context, string, int, int64, int) ([]*holdfast.Plan, error) {
+	return nil, nil
+}
 
 // What is published again when no plan remembers it is skipped where Known has it, and
 // where that fails sealing goes on.

@@ -128,7 +128,7 @@ func (r *runner) remember(ctx context.Context) error {
 	r.mem, r.newest = newMemory(), 0
 	names := append([]string{r.id.Queue}, r.id.Former...)
 	for i := len(names) - 1; i >= 0; i-- {
-		plans, err := r.Plans.Newest(ctx, names[i], r.Partition, memoryPlans)
+		plans, err := r.Plans.Newest(ctx, names[i], r.Partition, r.at, memoryPlans)
 		if err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func (s *sealer) Find(ctx context.Context, queue string, partition int, first in
 	return s.read(ctx, holdfast.SealID(queue, partition, first))
 }
 
-func (s *sealer) Newest(ctx context.Context, queue string, partition, count int) ([]*holdfast.Plan, error) {
+func (s *sealer) Newest(ctx context.Context, queue string, partition int, _ int64, _ int) ([]*holdfast.Plan, error) {
 	var out []*holdfast.Plan
 	for e, err := range s.store.List(ctx, fmt.Sprintf("seals/%s-%d-", queue, partition)) {
 		if err != nil {
@@ -125,7 +125,7 @@ func (s *sealer) Newest(ctx context.Context, queue string, partition, count int)
 }
 
 func (s *sealer) Unfinished(ctx context.Context, queue string, partition int) (out []*holdfast.Plan, err error) {
-	all, err := s.Newest(ctx, queue, partition, 0)
+	all, err := s.Newest(ctx, queue, partition, 0, 0)
 	for _, p := range slices.Backward(all) {
 		_, err := s.store.ReadName(ctx, "seals/"+p.Seal+"/proof", holdfast.MaxDocument)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

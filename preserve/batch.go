@@ -78,10 +78,17 @@ type Store interface {
 	storage.Creator
 	storage.Reader
 	storage.Lister
+	storage.AfterLister
 }
 
 // PartReader is what judging needs of a store.
 type PartReader interface {
 	storage.Reader
 	storage.Lister
+}
+
+// PlanReader is what a look for the newest plans needs of a store.
+type PlanReader interface {
+	storage.Reader
+	storage.AfterLister
 }

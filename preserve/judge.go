@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
+	"holdfast/storage"
 )
 
 const (
@@ -141,7 +142,7 @@ func covers(s *holdfast.Statement, p *holdfast.Plan) bool {
 }
 
 // readPlan reads the plan of a Seal.
-func readPlan(ctx context.Context, store PartReader, seal string) (*holdfast.Plan, error) {
+func readPlan(ctx context.Context, store storage.Reader, seal string) (*holdfast.Plan, error) {
 	b, err := store.ReadName(ctx, partName(seal, partPlan), holdfast.MaxDocument)
 	if err != nil {
 		return nil, fmt.Errorf("read plan: %w", err)

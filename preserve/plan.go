@@ -201,34 +201,78 @@ func included(names map[string]bool) bool {
 }
 
 // Newest returns the plans of a partition, newest first, until count of them
-// and all of the last hour are there. It lists the names of all Seals. The hour is
+// and all of the last hour are there. The hour is
 // that before now or before the newest plan, whichever begins earlier: nothing was
 // planned while the stage stood still, and a clock may have jumped since.
-func Newest(ctx context.Context, store PartReader, queue string, partition, count int) ([]*holdfast.Plan, error) {
-	prefix := fmt.Sprintf("seals/%s-%d-", queue, partition)
-	var seals []string // sorted, because List is
-	for e, err := range store.List(ctx, prefix) {
-		if err != nil {
-			return nil, fmt.Errorf("list plans of queue %s: %w", queue, err)
+//
+// It lists the names of all Seals after the position near, and before it of as many as
+// it needs: so a partition of a million Seals begins as quickly as a young one. Any near
+// gives the same answer.
+func Newest(ctx context.Context, store PlanReader, queue string, partition int, near int64, count int) ([]*holdfast.Plan, error) {
+	w := &newestPlans{ctx: ctx, store: store, queue: queue, partition: partition, count: count, from: time.Now()}
+	for back, above := int64(count+1)*1024, ""; ; back *= 4 {
+		low := ""
+		if near > back {
+			low = holdfast.SealID(queue, partition, near-back)
 		}
-		if seal, ok := strings.CutSuffix(strings.TrimPrefix(e.Name, "seals/"), "/"+partPlan); ok {
+		whole, err := w.between(low, above)
+		if whole || err != nil || low == "" {
+			return w.plans, err
+		}
+		above = low
+	}
+}
+
+type newestPlans struct {
+	ctx       context.Context
+	store     PlanReader
+	queue     string
+	partition int
+	count     int
+	plans     []*holdfast.Plan
+	from      time.Time // the end of the hour
+}
+
+// between takes in the plans of the Seals from low on and below above ("" is no bound),
+// newest first, and reports whether those are all that were asked for.
+func (w *newestPlans) between(low, above string) (whole bool, err error) {
+	prefix, after := fmt.Sprintf("seals/%s-%d-", w.queue, w.partition), ""
+	if low != "" {
+		after = "seals/" + low // its parts come after that
+	}
+	var seals []string // sorted, because ListAfter is
+	for e, err := range w.store.ListAfter(w.ctx, prefix, after) {
+		if err != nil {
+			return false, fmt.Errorf("list plans of queue %s: %w", w.queue, err)
+		}
+		seal, part, _ := strings.Cut(strings.TrimPrefix(e.Name, "seals/"), "/")
+		if above != "" && seal >= above {
+			break
+		}
+		if part == partPlan {
 			seals = append(seals, seal)
 		}
 	}
-	var plans []*holdfast.Plan
-	from := time.Now()
-	for i := len(seals) - 1; i >= 0; i-- {
-		p, err := readPlan(ctx, store, seals[i])
-		if err != nil {
-			return nil, err
+	for _, seal := range slices.Backward(seals) {
+		if whole, err = w.take(seal); whole || err != nil {
+			return whole, err
 		}
-		if len(plans) == 0 && p.Planned.Before(from) {
-			from = p.Planned.Time
-		}
-		if len(plans) >= count && p.Planned.Before(from.Add(-time.Hour)) {
-			break
-		}
-		plans = append(plans, p)
 	}
-	return plans, nil
+	return false, nil
+}
+
+// take reports whether a plan, and so what is before it, is no longer asked for.
+func (w *newestPlans) take(seal string) (whole bool, err error) {
+	p, err := readPlan(w.ctx, w.store, seal)
+	if err != nil {
+		return false, err
+	}
+	if len(w.plans) == 0 && p.Planned.Before(w.from) {
+		w.from = p.Planned.Time
+	}
+	if len(w.plans) >= w.count && p.Planned.Before(w.from.Add(-time.Hour)) {
+		return true, nil
+	}
+	w.plans = append(w.plans, p)
+	return false, nil
 }

@@ -209,7 +209,7 @@ func TestPlanRules(t *testing.T) {
 	for i := range int64(3) {
 		n.MustSeal(n.Batch(200+i, 1, 10))
 	}
-	plans, err := preserve.Newest(t.Context(), n.Files, b.Queue, 0, 2)
+	plans, err := preserve.Newest(t.Context(), n.Files, b.Queue, 0, 207, 2)
 	if err != nil || len(plans) != 4 || plans[0].First != 202 || plans[3].First != 7 { // all of the last hour
 		t.Errorf("%d plans, %v", len(plans), err)
 	}

@@ -96,6 +96,15 @@ type Lister interface {
 	List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 }
 
+// AfterLister finds the last of many names.
+type AfterLister interface {
+	// ListAfter is Lister.List without the names up to and with after, at the cost of what it
+	// yields: so the newest of many Seals are found without a look at all of them. What
+	// is foreign before after is not met. A name after need not be there, nor be one
+	// that a store takes; of those that do not begin with prefix, List says what comes.
+	ListAfter(ctx context.Context, prefix, after string) iter.Seq2[Entry, error]
+}
+
 // Entry is a name and the size of its bytes.
 type Entry struct {
 	Name string
@@ -110,6 +119,7 @@ type Store interface {
 	Creator
 	Reader
 	Lister
+	AfterLister
 }
 
 // ObjectLister finds the Objects of a store, for an audit of all it holds.

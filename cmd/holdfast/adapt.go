@@ -28,15 +28,15 @@ type certificate = x509.Certificate
 // planner and carrier are preserve as the pipeline sees it.
 type planner struct {
 	*preserve.Sealer
-	store preserve.PartReader
+	store preserve.Store
 }
 
 func (p *planner) Plan(ctx context.Context, b pipeline.Batch) (*holdfast.Plan, error) {
 	return p.Sealer.Plan(ctx, preserve.Batch{Queue: b.Queue, Partition: b.Partition, First: b.First, Last: b.Last, Items: items(b), Skipped: b.Skipped})
 }
 
-func (p *planner) Newest(ctx context.Context, queue string, partition, count int) ([]*holdfast.Plan, error) {
-	return preserve.Newest(ctx, p.store, queue, partition, count)
+func (p *planner) Newest(ctx context.Context, queue string, partition int, near int64, count int) ([]*holdfast.Plan, error) {
+	return preserve.Newest(ctx, p.store, queue, partition, near, count)
 }
 
 func (p *planner) Unfinished(ctx context.Context, queue string, partition int) ([]*holdfast.Plan, error) {

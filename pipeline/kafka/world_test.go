@@ -93,7 +93,7 @@ func (p place) raw(t testing.TB) (*kgo.Client, string) {
 // parts are a real node's sealer on the shared store, as cmd puts it together.
 type parts struct {
 	*preserve.Sealer
-	store preserve.PartReader
+	store preserve.Store
 	know  func() error // reads who the other nodes are
 }
 
@@ -140,8 +140,8 @@ func (p parts) Plan(ctx context.Context, b pipeline.Batch) (*holdfast.Plan, erro
 	return p.Sealer.Plan(ctx, preserve.Batch{Queue: b.Queue, Partition: b.Partition, First: b.First, Last: b.Last, Items: p.items(b), Skipped: b.Skipped})
 }
 
-func (p parts) Newest(ctx context.Context, queue string, partition, count int) ([]*holdfast.Plan, error) {
-	return preserve.Newest(ctx, p.store, queue, partition, count)
+func (p parts) Newest(ctx context.Context, queue string, partition int, near int64, count int) ([]*holdfast.Plan, error) {
+	return preserve.Newest(ctx, p.store, queue, partition, near, count)
 }
 
 func (p parts) Unfinished(ctx context.Context, queue string, partition int) ([]*holdfast.Plan, error) {

@@ -22,12 +22,18 @@ const maxDepth = storage.MaxName/2 + 1
 // in memory, for each level, and no file open between two yields; a larger folder
 // is read once for every pageSize names.
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[storage.Entry, error] {
+	return s.ListAfter(ctx, prefix, "")
+}
+
+// ListAfter implements [storage.AfterLister]. It reads the names in a folder on the way to
+// after, and opens no folder before it.
+func (s *Store) ListAfter(ctx context.Context, prefix, after string) iter.Seq2[storage.Entry, error] {
 	return func(yield func(storage.Entry, error) bool) {
 		if err := storage.CheckPrefix(prefix); err != nil {
 			yield(storage.Entry{Name: prefix}, fmt.Errorf("list: %w", err))
 			return
 		}
-		w := walker{s: s, ctx: ctx, yield: yield}
+		w := walker{s: s, ctx: ctx, after: after, yield: yield}
 		w.walk(path.Dir(prefix+"x"), prefix[strings.LastIndexByte(prefix, '/')+1:], 0)
 	}
 }
@@ -35,7 +41,16 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[storage.Entry
 type walker struct {
 	s     *Store
 	ctx   context.Context
+	after string
 	yield func(storage.Entry, error) bool
+}
+
+// before reports whether nothing of an entry comes after w.after.
+func (w *walker) before(it item) bool {
+	if it.isDir() {
+		return it.rel+"/" < w.after && !strings.HasPrefix(w.after, it.rel+"/")
+	}
+	return w.after != "" && it.rel <= w.after
 }
 
 // walk yields what lies under the folder rel, of its own entries only those that
@@ -56,7 +71,7 @@ func (w *walker) walk(rel, prefix string, depth int) bool {
 }
 
 func (w *walker) visit(it item, depth int) bool {
-	if storage.Reserved(it.rel) && it.isDir() {
+	if storage.Reserved(it.rel) && it.isDir() || w.before(it) {
 		return true
 	}
 	if err := storage.CheckName(it.rel); err != nil || depth > maxDepth {

@@ -54,7 +54,7 @@ func (s *Store) erase(ctx context.Context, k storage.Key, rel string) error {
 
 // versionsOf returns all that lies under one key; no rel if nothing does.
 func (s *Store) versionsOf(ctx context.Context, rel string) (one found, err error) {
-	err = s.each(ctx, rel, everything, func(f found) bool {
+	err = s.each(ctx, rel, "", everything, func(f found) bool {
 		if f.rel == rel {
 			one = f
 		}
@@ -107,7 +107,7 @@ func (s *Store) inspect(ctx context.Context, faults chan<- storage.Fault) error 
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	err = s.each(gctx, "", everything, func(f found) bool {
+	err = s.each(gctx, "", "", everything, func(f found) bool {
 		g.Go(func() error {
 			fault, err := s.fault(gctx, f, f.lapses(ordered))
 			if err != nil || fault.Kind == "" {

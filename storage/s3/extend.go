@@ -150,7 +150,7 @@ func (p *pass) run(ctx context.Context) (err error) {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	err = p.e.Store.each(gctx, "", everything, func(f found) bool {
+	err = p.e.Store.each(gctx, "", "", everything, func(f found) bool {
 		g.Go(func() error { return p.keep(gctx, f) })
 		return gctx.Err() == nil
 	})
@@ -256,7 +256,7 @@ func keyAt(rel string) storage.Key {
 // ordered are the names that have a tombstone, and since when.
 func (s *Store) ordered(ctx context.Context) (map[string]time.Time, error) {
 	names := map[string]time.Time{}
-	return names, s.each(ctx, storage.ErasedPrefix, everything, func(f found) bool {
+	return names, s.each(ctx, storage.ErasedPrefix, "", everything, func(f found) bool {
 		if f.check() == nil {
 			names[strings.TrimPrefix(f.rel, storage.ErasedPrefix)] = f.modified
 		}

@@ -35,11 +35,14 @@ func (f found) check() error {
 	return nil
 }
 
-// each visits what begins with prefix, by key, without what skip names, until visit
-// returns false. Everything is seen: older versions and delete markers too. It holds
+// each visits what begins with prefix and comes after a name (or ""), by key, without
+// what skip names, until visit returns false. Everything is seen: older versions and delete markers too. It holds
 // two answers of 1,000 versions.
-func (s *Store) each(ctx context.Context, prefix string, skip func(rel string) (until string), visit func(found) bool) error {
-	for after := ""; ; {
+func (s *Store) each(ctx context.Context, prefix, after string, skip func(rel string) (until string), visit func(found) bool) error {
+	if after != "" {
+		after = s.key(after)
+	}
+	for {
 		next, err := s.eachAfter(ctx, prefix, after, skip, visit)
 		if err != nil || next == "" {
 			return err
@@ -93,13 +96,27 @@ func (f *found) add(info minio.ObjectInfo) {
 
 // List implements [storage.Lister].
 func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[storage.Entry, error] {
+	return s.ListAfter(ctx, prefix, "")
+}
+
+// ListAfter implements [storage.AfterLister].
+func (s *Store) ListAfter(ctx context.Context, prefix, after string) iter.Seq2[storage.Entry, error] {
 	return func(yield func(storage.Entry, error) bool) {
 		if err := storage.CheckPrefix(prefix); err != nil {
 			yield(storage.Entry{Name: prefix}, fmt.Errorf("list: %w", err))
 			return
 		}
+		switch { // some servers refuse to begin outside prefix
+		case after <= prefix && !strings.HasPrefix(after, prefix):
+			after = ""
+		case !strings.HasPrefix(after, prefix):
+			return
+		}
 		var above []string // names seen with which the next one begins
-		err := s.each(ctx, prefix, reserved, func(f found) bool {
+		err := s.each(ctx, prefix, after, reserved, func(f found) bool {
+			if f.rel <= after && after != "" { // some servers begin with after itself
+				return true
+			}
 			if storage.Reserved(first(f.rel)) && strings.Contains(f.rel, "/") {
 				return true
 			}
@@ -147,7 +164,7 @@ func checkName(f found, above []string) error {
 // Objects implements [storage.ObjectLister].
 func (s *Store) Objects(ctx context.Context) iter.Seq2[storage.ObjectEntry, error] {
 	return func(yield func(storage.ObjectEntry, error) bool) {
-		err := s.each(ctx, "objects/", everything, func(f found) bool {
+		err := s.each(ctx, "objects/", "", everything, func(f found) bool {
 			if f.rel == markerKey {
 				return true
 			}

@@ -261,6 +261,29 @@ func testListOrder(t *testing.T, s storage.Store) {
 		if !slices.Equal(got, want) {
 			t.Errorf("list %q = %q, want %q", prefix, got, want)
 		}
+		for _, after := range append([]string{"", "0", "a", "a/b", "a/b/", "a/b/c0", "a/", "a0/x", "seals/01", "seals/01/", "seals/02", "zz"}, names...) {
+			wantAfter(t, s, prefix, after, want)
+		}
+	}
+}
+
+// wantAfter lists what comes after a name, of those that begin with prefix.
+func wantAfter(t *testing.T, s storage.Store, prefix, after string, all []string) {
+	t.Helper()
+	var want, got []string
+	for _, n := range all {
+		if n > after {
+			want = append(want, n)
+		}
+	}
+	for e, err := range s.ListAfter(t.Context(), prefix, after) {
+		if err != nil || e.Size != int64(len(e.Name)) {
+			t.Fatalf("list %q after %q: %v, %v", prefix, after, e, err)
+		}
+		got = append(got, e.Name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("list %q after %q = %q, want %q", prefix, after, got, want)
 	}
 }
 
