@@ -41,7 +41,9 @@ type Reconciler struct {
 	Rescan time.Duration
 	Log    *slog.Logger // Optional.
 
-	asked time.Time // when authorities were asked last
+	asked time.Time         // when authorities were asked last
+	whole time.Time         // when a scan looked at all Seals last
+	begun map[string]string // where the next one begins, by partition
 
 	mu   sync.Mutex
 	todo map[string]bool // Seals that are not sealed, or are to be judged again
