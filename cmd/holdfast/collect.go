@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"holdfast"
@@ -17,6 +18,7 @@ import (
 	"holdfast/egress"
 	"holdfast/messages"
 	"holdfast/pipeline"
+	"holdfast/storage"
 )
 
 // taskOptions rides in the Task, so a resumed one is done as it was asked.
@@ -170,8 +172,12 @@ func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, 
 	return r.got, r.verdict(ctx, len(wishes))
 }
 
-// waiting says what an error leaves to be done.
+// waiting says what an error leaves to be done. Stores say which disk is full by
+// themselves; what is written elsewhere before it lies in the data directory.
 func waiting(err error, left int) error {
+	if errors.Is(err, syscall.ENOSPC) && !errors.Is(err, storage.ErrFull) {
+		err = fmt.Errorf("%w; free space where the data directory lies", err)
+	}
 	return fmt.Errorf("%w; %d captures wait: then `holdfast capture --resume` goes on", err, left)
 }
 

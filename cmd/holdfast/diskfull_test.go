@@ -3,14 +3,19 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"holdfast/storage"
 )
 
 // TestDiskFull guards: on a disk of which less than 5 % is free nothing more is
@@ -63,6 +68,17 @@ func TestDiskFull(t *testing.T) {
 		}
 	}
 	w.allSealed()
+}
+
+// TestWaitingSaysWhere guards: who is told that a disk is full is told which one.
+func TestWaitingSaysWhere(t *testing.T) {
+	full := &fs.PathError{Op: "write", Path: "spool", Err: syscall.ENOSPC}
+	if text := waiting(full, 2).Error(); !strings.Contains(text, "free space where the data directory lies; 2 captures wait") {
+		t.Error(text)
+	}
+	if text := waiting(fmt.Errorf("%w (free space where the spool lies): %w", full, storage.ErrFull), 2).Error(); strings.Count(text, "free space") != 1 {
+		t.Error(text)
+	}
 }
 
 // feedUntilFull runs a feeder, which ends by itself when nothing is accepted.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,16 +15,16 @@ import (
 // nothing can still come into a second one; and the catalog equals what a fold over the
 // store gives.
 //
-// With HOLDFAST_LONG the faults of the store come beside the queue too (TestDrillStore has
-// them always), each judged for itself, and whoever seals is killed at each of his writes.
+// With HOLDFAST_LONG the faults of the store are judged each for itself, and whoever seals
+// is killed before and behind each of his writes (TestDrillPlaces kills him at each).
 func TestDrill(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	d := newDrill(t, 2)
 	d.work()
 	d.under([]fault{{"none", func(*drill) {}}})
 	d.under(faults)
-	if os.Getenv("HOLDFAST_LONG") != "" {
-		d.under(slices.Concat(faultsLong, storeFaults, storeFaultsLong, sealingFaults))
+	if long() {
+		d.under(slices.Concat(storeFaults, storeFaultsLong, sealingFaults))
 	}
 }
 
@@ -38,7 +37,7 @@ func (d *drill) work() {
 	}
 }
 
-// faults are those of what the nodes share besides the store.
+// faults are those of what the nodes share.
 var faults = []fault{
 	{"broker killed and restarted", brokerKilled},
 	{"leader moved", leaderMoved},
@@ -47,10 +46,6 @@ var faults = []fault{
 	{"partition changes hands in mid batch", changesHands},
 	{"authorities down", authoritiesDown},
 	{"everything delivered twice", everythingTwice},
-}
-
-// faultsLong are those that TestDrillStore brings in always.
-var faultsLong = []fault{
 	{"store fails in every way", storeFails},
 }
 

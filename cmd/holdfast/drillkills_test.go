@@ -1,22 +1,12 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	mrand "math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-
-	"holdfast"
-	servers "holdfast/deploy/engines"
-	"holdfast/pipeline"
 )
 
 // TestDrillKills guards the first promise where several nodes share real engines: against
@@ -28,97 +18,10 @@ import (
 // neither is set it is not run), and HOLDFAST_SEED which ones and when, as far as that
 // hangs on us.
 func TestDrillKills(t *testing.T) {
-	if os.Getenv("HOLDFAST_KILLS") == "" && os.Getenv("HOLDFAST_LONG") == "" {
+	if os.Getenv("HOLDFAST_KILLS") == "" && !long() {
 		t.Skip("HOLDFAST_KILLS=N kills N processes; TestDrill kills some at given moments")
 	}
-	x := newChaos(t)
-	for _, f := range []struct {
-		name string
-		do   func(*chaos)
-	}{
-		{"killed at random", (*chaos).killedAtRandom},
-	} {
-		if !t.Run(f.name, func(t *testing.T) {
-			x.d.t = t
-			defer func() { x.d.t = x.d.all }()
-			began := time.Now()
-			f.do(x)
-			t.Logf("%v", time.Since(began).Round(time.Second))
-		}) {
-			return
-		}
-	}
-}
-
-// chaos is a drill whose processes die.
-type chaos struct {
-	d     *drill
-	n     *node // node 0 in this process: it asks for captures, and takes none
-	home  holdfast.ID
-	rng   *mrand.Rand
-	seed  uint64
-	wants []holdfast.ID // Tasks that were asked for
-	kills map[string]int
-	stops int
-	deck  []int // whose turn it is to be killed
-}
-
-// newSmallDrill has one broker: it is not what dies here.
-func newSmallDrill(t *testing.T, nodes int) *drill {
-	d := &drill{t: t, all: t, dir: t.TempDir(), server: servers.MinIO(t), pg: servers.PostgreSQL(t), kafka: servers.Kafka(t, 1)}
-	d.begin(nodes)
-	return d
-}
-
-func (d *drill) oneBroker() string {
-	if len(d.kafka.Brokers) == 1 {
-		return "&single-broker=true"
-	}
-	return ""
-}
-
-func newChaos(t *testing.T) *chaos {
-	x := &chaos{kills: map[string]int{}, seed: uint64(time.Now().UnixNano())}
-	if s := os.Getenv("HOLDFAST_SEED"); s != "" {
-		var err error
-		if x.seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	x.rng = mrand.New(mrand.NewPCG(x.seed, 1))
-	t.Logf("HOLDFAST_SEED=%d", x.seed)
-	x.d = newSmallDrill(t, 2)
-	t.Setenv("AWS_ACCESS_KEY_ID", x.d.s3.AccessKey)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", x.d.s3.SecretKey)
-	t.Setenv("PGPASSWORD", x.d.pg.Password)
-	x.d.work()
-	var err error
-	if x.n, err = (&cli{out: io.Discard, errs: io.Discard, data: x.d.data[0]}).open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(x.n.Close)
-	if x.home, err = x.n.caseNamed(t.Context(), "drill-a"); err != nil {
-		t.Fatal(err)
-	}
-	return x
-}
-
-// ask adds Tasks, which whoever collects takes.
-func (x *chaos) ask(options string, urls ...string) {
-	x.d.t.Helper()
-	tasks := make([]pipeline.Task, len(urls))
-	for i, u := range urls {
-		s, err := holdfast.ParseSource(u)
-		if err != nil {
-			x.d.t.Fatal(err)
-		}
-		tasks[i] = pipeline.Task{Source: s, Case: x.home, Agent: x.n.set.Agent, Found: holdfast.Found{How: "command", Why: "a drill"}, Options: json.RawMessage(options)}
-	}
-	ids, err := x.n.queue.AddTasks(x.d.t.Context(), tasks...)
-	if err != nil {
-		x.d.t.Fatal(err)
-	}
-	x.wants = append(x.wants, ids...)
+	newChaos(t).killedAtRandom()
 }
 
 // killedAtRandom: all roles of two nodes, accepters, and those that collect Tasks.
@@ -148,23 +51,6 @@ func (x *chaos) killedAtRandom() {
 			done, x.kills, x.stops, d.accepted.count(), len(x.wants), c.seals, c.captures, c.events, x.seed)
 	}
 	d.end("gatherer")
-}
-
-// gather has Tasks taken on every node.
-func (x *chaos) gather() {
-	for i, data := range x.d.data {
-		x.d.roles = append(x.d.roles, x.d.start("gatherer", i, "gatherer", data))
-	}
-}
-
-// end drains the processes of a name.
-func (d *drill) end(name string) {
-	d.roles = slices.DeleteFunc(d.roles, func(p *process) bool {
-		if p.name == name {
-			p.drain()
-		}
-		return p.name == name
-	})
 }
 
 // killOne kills a process at some moment, sometimes while another stands still, and
@@ -228,49 +114,4 @@ func (x *chaos) again(p *process) {
 func (x *chaos) calm() {
 	x.d.more(5, 3*time.Minute)
 	x.leasesEnd()
-}
-
-// leasesEnd has every lease run out now, whoever holds it: it is what a holder who was
-// gone for two minutes would meet.
-func (x *chaos) leasesEnd() {
-	x.d.t.Helper()
-	c, err := pgx.Connect(x.d.t.Context(), x.d.pg.URL)
-	if err == nil {
-		_, err = c.Exec(x.d.t.Context(), `UPDATE holdfast_queue_`+drillPrefix+`.tasks SET until = 1 WHERE until > 1`)
-		_ = c.Close(context.Background())
-	}
-	if err != nil {
-		x.d.t.Fatalf("end leases: %v", err)
-	}
-}
-
-// judge ends the flow, has every Task come to its end, and counts.
-func (x *chaos) judge() census {
-	d := x.d
-	d.t.Helper()
-	d.quiet()
-	x.leasesEnd()
-	x.ended(3 * time.Minute)
-	c := d.settle(4 * time.Minute)
-	for _, id := range x.wants {
-		if n := c.plans[string(holdfast.CaptureID(id, 0, 0))]; n != 1 {
-			d.t.Errorf("task %s was asked for and is done, and its capture is in %d Seals", id, n)
-		}
-	}
-	d.rebuilt()
-	return c
-}
-
-// ended waits until no Task is left.
-func (x *chaos) ended(within time.Duration) {
-	d := x.d
-	d.t.Helper()
-	left := []pipeline.Task{}
-	d.until("every Task comes to its end", within, func() (done bool) {
-		var err error
-		if left, err = x.n.queue.Tasks(d.t.Context(), "", 20); err != nil {
-			d.t.Fatal(err)
-		}
-		return len(left) == 0
-	})
 }

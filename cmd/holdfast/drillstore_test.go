@@ -130,8 +130,9 @@ func storeKilled(d *drill) {
 	d.server.Restart(d.t)
 }
 
-// sealingKilled: the process that seals is killed before and behind each of its writes to
-// the store, one after the other, until one gets through all that it had to write.
+// sealingKilled: the process that seals is killed before one of its writes to the store,
+// then behind the next (with HOLDFAST_LONG before and behind each), and so on, until it
+// gets through all that it had to write.
 func sealingKilled(d *drill) {
 	d.quiet()
 	var others []*process
@@ -149,7 +150,11 @@ func sealingKilled(d *drill) {
 		d.more(3, 2*time.Minute)
 		more.drain()
 		through := false
-		for _, carried := range []bool{false} {
+		ways := []bool{n%2 == 0} // whether the write is carried out
+		if long() {
+			ways = []bool{false, true}
+		}
+		for _, carried := range ways {
 			p := d.sealer()
 			d.s3.AtWrite(n, carried, func() { _ = p.cmd.Process.Kill() })
 			d.until("it is killed, or has sealed all", 2*time.Minute, func() bool { return !p.alive() || d.allSealed() })
