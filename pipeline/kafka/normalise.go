@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -131,6 +132,12 @@ func (q *Queue) remember(ctx context.Context, partition int, w *wrote) error {
 	}
 	for from < last {
 		got, _, err := q.fetch(ctx, normalised, partition, from, 0)
+		if errors.Is(err, kgo.OffsetOutOfRange) { // it is pruned meanwhile
+			if first, _, ferr := q.offsets(ctx, normalised, partition); ferr == nil && first > from {
+				from = first
+				continue
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("read what was normalised: %w", err)
 		}

@@ -2,10 +2,13 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strconv"
 	"strings"
+
+	kgo "github.com/segmentio/kafka-go"
 
 	"holdfast"
 	"holdfast/pipeline"
@@ -61,6 +64,12 @@ func (q *Queue) same(ctx context.Context, topic string, partition int, position 
 		return true, nil
 	}
 	got, _, err := q.fetch(ctx, topic, partition, position-1, 0)
+	if errors.Is(err, kgo.OffsetOutOfRange) { // pruned, or lost, since those ends were asked for
+		if first, last, err = q.offsets(ctx, topic, partition); err == nil && position > first && position <= last {
+			err = fmt.Errorf("position %d of %s is not there: %w", position, q.o.topic(topic), kgo.OffsetOutOfRange)
+		}
+		return position <= last, err
+	}
 	if err != nil {
 		return false, err
 	}
