@@ -40,7 +40,7 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 	if err != nil {
 		return err
 	}
-	if r.mem.elsewhere(p) { // it was given up before, and what was left of it is planned anew
+	if r.elsewhere(ctx, p) { // it was given up before, and what was left of it is planned anew
 		r.mem.drop(p.Seal)
 		return nil
 	}
@@ -64,6 +64,24 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 		r.Sealed(o)
 	}
 	return nil
+}
+
+// elsewhere reports whether something of a plan is in another one: in a plan that is
+// remembered, or, of longer ago, in a Seal.
+func (r *runner) elsewhere(ctx context.Context, p *holdfast.Plan) bool {
+	if r.mem.elsewhere(p) {
+		return true
+	}
+	got := make([]Message, len(p.Captures))
+	for i, c := range p.Captures {
+		got[i].ID = c.ID
+	}
+	for _, in := range r.known(ctx, got) {
+		if in {
+			return true
+		}
+	}
+	return false
 }
 
 // giveUp says which captures are lost, as far as a line of a log can hold them.

@@ -35,7 +35,7 @@ type Preserve struct {
 	WindowNow func() time.Duration
 	Flight    int           // batches in flight; 0 means Flight
 	Sealed    func(Outcome) // Optional: told after each ack, in order.
-	// Known returns those of the captures that are in a Seal already, however long ago,
+	// Known returns those of the captures that are in a Seal with its place in a log, however long ago,
 	// as far as can be told now. It is asked about what is in none of the plans that are
 	// remembered; where it fails, those are all that is gone by. Nil where the queue keeps
 	// each ID once, for ever.
@@ -89,9 +89,26 @@ func (p *Preserve) convoy(ctx context.Context, r *runner) error {
 		if err != nil || plan == nil {
 			return c.finish(err)
 		}
+		if err := r.named(c.ctx); err != nil {
+			return c.finish(fmt.Errorf("carry out plan %s: %w", plan.Seal, err))
+		}
 		c.launch(b, plan)
 	}
 	return c.finish(nil)
+}
+
+// named holds the queue's name against the one that plans are made under, between a plan
+// and its carrying out. Who stood still while the partition went to another, and the queue
+// got another name, would plan under the old one what the other plans under the new one:
+// the store refuses the second plan of one name, and takes two of two. Where the name
+// stands, the plan was durable before any other name was drawn, so whoever works under
+// that finds it in [runner.remember]. Else it is left alone: [runner.finish] decides.
+func (r *runner) named(ctx context.Context) error {
+	id, err := r.Queue.Identity(ctx)
+	if err == nil && id.Queue != r.id.Queue {
+		err = fmt.Errorf("the queue has got another name, %s, meanwhile: %w", id.Queue, ErrStale)
+	}
+	return err
 }
 
 // runner knows how far batches were formed, which is ahead of the acks.

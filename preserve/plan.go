@@ -190,6 +190,12 @@ func Unfinished(ctx context.Context, store PartReader, queue string, partition i
 	return plans, last()
 }
 
+// Included reports whether a Seal has its place in a log; one that there is not has none.
+func Included(ctx context.Context, store PartReader, seal string) (bool, error) {
+	names, err := partNames(ctx, store, seal)
+	return included(names), err
+}
+
 // included reports whether the parts of a Seal have its place in a log.
 func included(names map[string]bool) bool {
 	for part := range names {

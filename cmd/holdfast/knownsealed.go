@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/preserve"
 )
 
 // A queue that several nodes share takes an ID in twice, and those who normalise and
@@ -71,10 +72,15 @@ func (k *sealedBefore) ask(ctx context.Context, ids []holdfast.ID) (map[holdfast
 	return in, nil
 }
 
-// plan is what the store says of a Seal. A catalog is no truth: were it believed where it
-// is wrong, a capture would be in no Seal at all.
+// plan is what the store says of a Seal that has its place in a log. A catalog is no truth:
+// were it believed where it is wrong, a capture would be in no Seal at all; and so it would
+// be if a plan were believed that was given up.
 func (k *sealedBefore) plan(ctx context.Context, seal string) (map[holdfast.ID]bool, error) {
 	in := map[holdfast.ID]bool{}
+	done, err := preserve.Included(ctx, k.n.store, seal)
+	if err != nil || !done {
+		return in, err
+	}
 	p, err := readPlan(ctx, k.n.store, "seals/"+seal+"/plan.json")
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errUnsound) {
 		return in, nil

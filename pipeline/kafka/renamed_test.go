@@ -159,6 +159,68 @@ func (d diesLater) Carry(ctx context.Context, p *holdfast.Plan, b pipeline.Batch
 	return pipeline.Outcome{}, errDied
 }
 
+// stands still before he plans.
+type standsStill struct {
+	parts
+	still func()
+}
+
+func (s *standsStill) Plan(ctx context.Context, b pipeline.Batch) (*holdfast.Plan, error) {
+	if s.still != nil {
+		s.still()
+		s.still = nil
+	}
+	return s.parts.Plan(ctx, b)
+}
+
+// TestRenamedWhileOneStandsStill: who seals has read a batch and stands still. Another gets
+// the partition and the queue another name, under which it seals all. Who wakes up plans
+// under the old name, which nobody has planned under: he finds that it is the old one, and
+// leaves his plan alone, as does whoever begins after him.
+func TestRenamedWhileOneStandsStill(t *testing.T) {
+	t.Setenv(brokers, strings.Join(engines.Kafka(t, 1).Brokers, ","))
+	p := place{t.TempDir()}
+	q := p.queue(t, 1)
+	all := map[holdfast.ID]bool{}
+	publish := func(n int) {
+		m := captures(t, n, 300)
+		_, err := q.Publish(t.Context(), nil, m...)
+		must(t, err)
+		for _, k := range m {
+			all[k.ID] = true
+		}
+	}
+	publish(100)
+	stop := p.working(t, q)
+	settled(t, q, 3*time.Minute)
+	stop()
+	publish(50)
+	_, err := (&pipeline.Normalise{Queue: q}).Drain(t.Context())
+	must(t, err)
+	before, err := q.Identity(t.Context())
+	must(t, err)
+	s := &standsStill{parts: p.dying(t).parts, still: func() {
+		_, err := q.Redraw(t.Context(), before.Queue)
+		must(t, err)
+		stop := p.working(t, q)
+		settled(t, q, 3*time.Minute)
+		stop()
+	}}
+	if err := (&pipeline.Preserve{Queue: q, Plans: s, Carrier: s}).Drain(t.Context()); !errors.Is(err, pipeline.ErrStale) {
+		t.Errorf("who woke up said %v", err)
+	}
+	if s.still != nil {
+		t.Fatal("nobody stood still")
+	}
+	publish(20)
+	stop = p.working(t, q)
+	settled(t, q, 3*time.Minute)
+	stop()
+	if s := p.seals(t); len(s.of) != len(all) || len(s.given) != 1 {
+		t.Errorf("%d sealed, %d published; plans left alone: %v", len(s.of), len(all), s.given)
+	}
+}
+
 // dying is who dies behind his first plan.
 func (p place) dying(t *testing.T) dies {
 	t.Helper()
