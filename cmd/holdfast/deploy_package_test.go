@@ -45,11 +45,11 @@ func (p packages) repository() string {
 	return to
 }
 
-// build gives the path of the package around such programs.
-func (p packages) build(repository, programs string) (string, error) {
+// build gives the path of the package around such programs, for this machine or for arch.
+func (p packages) build(repository, programs string, arch ...string) (string, error) {
 	out := p.t.TempDir()
 	said, err := p.command(10*time.Minute, []string{"HOLDFAST_PROGRAMS=" + programs, "SOURCE_DATE_EPOCH=1700000000", "GOTOOLCHAIN=local", "GIT_CEILING_DIRECTORIES=" + filepath.Dir(repository)},
-		filepath.Join(repository, "deploy/deb/build"), out)
+		filepath.Join(repository, "deploy/deb/build"), append([]string{out}, arch...)...)
 	if err != nil {
 		return "", fmt.Errorf("deploy/deb/build: %w\n%s", err, said)
 	}
