@@ -63,6 +63,12 @@ fi
 docker run --rm --entrypoint sh holdfast -c 'holdfast init --agent falcon --role investigator --office "Unit 7" && echo text >/tmp/a.txt && holdfast add /tmp/a.txt --giver Maria --case c --wait 1s; holdfast list' >"$work/alone" 2>&1 || die "alone: $(cat "$work/alone")"
 grep -q signed "$work/alone" || die "alone: $(cat "$work/alone")"
 
+# The image answers on its socket while it makes the database; that is not healthy yet.
+say database
+compose up -d --no-build postgres
+until_says 180 healthy state postgres Health.Status
+compose exec -T -e PGPASSWORD=pg-secret postgres psql -h 127.0.0.1 -U holdfast -d holdfast -Atc 'select 1' >/dev/null || die "PostgreSQL is healthy before its database is there"
+
 say up
 compose up -d --no-build
 [ "$(state init ExitCode)" = 0 ] || die "init"

@@ -3,6 +3,7 @@
 # a scaled node as its units, while captures flow all the time. Killed, stopped, upgraded;
 # ends well only if each step does and every capture is in one Seal.
 set -euo pipefail
+trap 'echo "scaled.sh: line $LINENO: $BASH_COMMAND: $?"' ERR
 roles="holdfast-collect holdfast@normalise holdfast@preserve holdfast@index holdfast-api"
 declare -A port=([holdfast-collect]=9465 [holdfast-api]=9466 [holdfast@normalise]=9467 [holdfast@preserve]=9468 [holdfast@index]=9469)
 say() { echo "== $*"; }
@@ -76,8 +77,9 @@ cat >/flow.sh <<-'END'
 		grep -o '"event":"sealed","id":"[0-9a-f]*"' flow.said | cut -d '"' -f 8 >>flow.ids
 	done
 END
+install -o holdfast -m 0600 /dev/null /var/lib/holdfast/flow.ids
 systemd-run --quiet --unit=flow -p User=holdfast -p EnvironmentFile=/etc/holdfast/holdfast.env bash /flow.sh
-flowed() { cat /var/lib/holdfast/flow.ids 2>/dev/null | wc -l; }
+flowed() { wc -l </var/lib/holdfast/flow.ids; }
 # more: what flows goes on, which takes every role but collect and api.
 more() {
 	local was end=$((SECONDS + 300))
