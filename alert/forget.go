@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -13,10 +14,15 @@ func (o *Outbox) Forget(ctx context.Context, captures []string) error {
 			return fmt.Errorf("forget alerts: %w", err)
 		}
 	}
-	for _, stmt := range []string{`VACUUM`, `PRAGMA wal_checkpoint(TRUNCATE)`} {
-		if _, err := o.db.ExecContext(ctx, stmt); err != nil {
-			return fmt.Errorf("forget alerts: %w", err)
-		}
+	if _, err := o.db.ExecContext(ctx, `VACUUM`); err != nil {
+		return fmt.Errorf("forget alerts: %w", err)
+	}
+	var busy, log, done int
+	if err := o.db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &done); err != nil {
+		return fmt.Errorf("forget alerts: %w", err)
+	}
+	if busy != 0 {
+		return errors.New("forget alerts: somebody reads them: run it again")
 	}
 	return nil
 }

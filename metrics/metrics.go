@@ -21,7 +21,8 @@ type Metrics struct {
 	reg   *prometheus.Registry
 	about map[string]string // name to help
 
-	accepted, acceptedBytes, poison   prometheus.Counter
+	accepted, acceptedBytes           prometheus.Counter
+	poison, lost                      prometheus.Counter
 	tasks, done, errors               *prometheus.CounterVec
 	seals, captures                   *prometheus.CounterVec
 	sealSeconds                       prometheus.Histogram
@@ -45,6 +46,7 @@ func New(o Options) *Metrics {
 	m.tasks = m.counter("tasks_total", "What became of Tasks: taken, done, again (the step failed), next (another step follows), later, lost (the lease).", "what")
 	m.done = m.counter("stage_done_total", "Messages that this process has done, by stage.", "stage")
 	m.poison = m.counter("poison_total", "Messages that could not be read and went to the dead letters.").WithLabelValues()
+	m.lost = m.counter("lost_total", "Captures that were accepted and come into no Seal, as this process has named them `lost` in custody.").WithLabelValues()
 	m.errors = m.counter("errors_total", "Calls to the queue that failed, other than by a lost lease or partition.", "call")
 	m.seals = m.counter("seals_total", "Seals made or completed by this process: signed, sealed.", "state")
 	m.captures = m.counter("captures_total", "Captures and Events in those Seals.", "state")
@@ -112,6 +114,9 @@ func (m *Metrics) Done(stage string, messages int64) {
 
 // Poison counts messages that could not be read.
 func (m *Metrics) Poison(n int) { m.poison.Add(float64(n)) }
+
+// Lost counts captures that were named as lost in custody.
+func (m *Metrics) Lost(n int) { m.lost.Add(float64(n)) }
 
 // Error counts a call that failed.
 func (m *Metrics) Error(call string) { m.errors.WithLabelValues(call).Inc() }

@@ -46,8 +46,7 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 	}
 	o, err := r.Carrier.Carry(ctx, p, b)
 	if errors.Is(err, ErrItems) {
-		r.giveUp(ctx, p, b)
-		return nil
+		return r.giveUp(ctx, p, b)
 	}
 	if err != nil {
 		return err
@@ -84,9 +83,10 @@ func (r *runner) elsewhere(ctx context.Context, p *holdfast.Plan) bool {
 	return false
 }
 
-// giveUp says which captures are lost, as far as a line of a log can hold them.
-func (r *runner) giveUp(ctx context.Context, p *holdfast.Plan, b Batch) {
-	r.mem.drop(p.Seal)
+// giveUp says which captures are lost: the log as far as a line can hold them, and
+// whoever asked for it before anything of the plan is planned anew. A crash in between
+// finds the plan as it was, and says it again.
+func (r *runner) giveUp(ctx context.Context, p *holdfast.Plan, b Batch) error {
 	left := make(map[holdfast.ID]bool, len(b.Items))
 	for _, it := range b.Items {
 		left[it.ID] = true
@@ -99,6 +99,20 @@ func (r *runner) giveUp(ctx context.Context, p *holdfast.Plan, b Batch) {
 	}
 	orDiscard(r.Log).ErrorContext(ctx, "the queue has lost captures that were accepted and planned, and are in no seal: what is left of their plan is sealed under another one",
 		"plan", p.Seal, "lost", len(lost), "of", len(p.Captures), "ids", lost[:min(len(lost), maxNamed)])
+	if r.GivenUp != nil {
+		if err := r.GivenUp(ctx, GivenUp{Plan: p, Lost: lost}); err != nil {
+			return fmt.Errorf("tell of captures that are lost: %w", err)
+		}
+	}
+	r.mem.drop(p.Seal)
+	return nil
+}
+
+// GivenUp is a plan that nobody can carry out any more, because the queue has lost what
+// it names and no pack has it.
+type GivenUp struct {
+	Plan *holdfast.Plan
+	Lost []holdfast.ID // captures and Events, in the plan's order
 }
 
 // maxNamed bounds the IDs in one line of the log; the plan in the store has all.

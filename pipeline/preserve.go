@@ -43,6 +43,9 @@ type Preserve struct {
 	// Poison is told of what a batch could not seal, before the batch is acknowledged,
 	// and again after a crash. Its error stops the stage. Optional.
 	Poison func(context.Context, []Poisoned) error
+	// GivenUp is told of a plan of which the queue has lost a part, before what is left of
+	// it is planned anew, and again after a crash. Its error stops the stage. Optional.
+	GivenUp func(context.Context, GivenUp) error
 	// Stop, when it is closed, ends Run with nil behind the batches that are planned:
 	// they are carried out and acknowledged, so nobody finds a Seal half made. What was
 	// only received is no batch yet, and stays where it is. Optional.

@@ -147,8 +147,7 @@ func rebuild(ctx context.Context, db *pgxpool.Pool, cfg *pgxpool.Config, o Optio
 	// A server that was started anew has forgotten the lock: if another has begun a
 	// rebuild since, what this one brought first is gone.
 	return c.change(ctx, func(tx pgx.Tx) error {
-		// The server plans by what it knows of the tables, and thinks that they are empty.
-		if _, err := tx.Exec(ctx, `ANALYZE `+strings.Join(strings.Fields(tables), `, `)); err != nil {
+		if err := analyze(ctx, tx); err != nil {
 			return err
 		}
 		t, err := tx.Exec(ctx, `UPDATE meta SET complete = true WHERE rebuild = $1`, name)

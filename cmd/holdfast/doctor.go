@@ -82,6 +82,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.queue(ctx, n)
 	d.partitions(ctx, n)
 	d.unsealed(ctx, n)
+	d.lostCaptures(n)
 	d.catalog(ctx, n)
 	d.custody(ctx, n)
 	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))

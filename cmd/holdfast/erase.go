@@ -46,8 +46,8 @@ Bundles that were given out, exhibits made of it, backups, and whatever other to
 have copied, are not reached from here.
 
 Where several nodes have one store, run "holdfast erase --resume" on each: they take
-what they have of it out of their own directories. The disks of a Kafka queue lose a
-message with its segment, which is said.
+what they have of it out of their own directories. What the disks of Kafka and of
+PostgreSQL have for a while, which no reader gets any more, is said.
 
 An erasure that was cut short, or that a lock of the store does not allow yet, is
 finished by the next "holdfast erase", of whatever capture, or with --resume.
@@ -224,8 +224,8 @@ func (e *erasure) carry(ctx context.Context, o *order) error {
 		return err
 	}
 	o.done = true
-	if e.n.sharedQueue() {
-		e.c.say(map[string]any{"event": "lingers", "id": o.target(), "in": "queue"}, "lingers  %s  no reader gets its messages from the queue any more; the brokers' disks lose them with the segment, which ends by its size or age (segment.ms, a week where nobody has set it) and is removed some minutes after that", o.target())
+	if err := e.lingers(ctx, o); err != nil {
+		e.c.complain(fmt.Errorf("erase %s: what the engines' disks still have is not known: %w", o.target(), err))
 	}
 	e.c.say(map[string]any{"event": "erased", "id": o.target(), "objects": len(o.erased), "chain": o.head.Chain, "n": o.head.Length},
 		"erased   %s  %d objects; the mirrors lose them at their next run", o.target(), len(o.erased))

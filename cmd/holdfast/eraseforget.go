@@ -22,6 +22,31 @@ type scrubber interface {
 	Scrub(ctx context.Context) error
 }
 
+// lingerer is an engine whose disks have deleted bytes for a while, which nobody but
+// their owner can shorten.
+type lingerer interface {
+	Lingers(ctx context.Context) (where string, err error)
+}
+
+// lingers says what still has the bytes, and until when.
+func (e *erasure) lingers(ctx context.Context, o *order) error {
+	for _, of := range []struct {
+		name   string
+		engine any
+	}{{"queue", e.n.engine}, {"catalog", e.n.cat}} {
+		l, ok := of.engine.(lingerer)
+		if !ok {
+			continue
+		}
+		where, err := l.Lingers(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", of.name, err)
+		}
+		e.c.say(map[string]any{"event": "lingers", "id": o.target(), "in": of.name, "where": where}, "lingers  %s  %s: %s", o.target(), of.name, where)
+	}
+	return nil
+}
+
 // forget takes the bytes out of what else has them: the catalog with its search, the
 // queue's file, alerts, and what lies half received. All of it can be done again.
 func (e *erasure) forget(ctx context.Context, o *order) error {
@@ -34,7 +59,7 @@ func (e *erasure) forget(ctx context.Context, o *order) error {
 	if err := e.unqueued(ctx, o); err != nil {
 		return err
 	}
-	for name, s := range map[string]any{"queue": e.n.queue, "catalog": e.n.cat} {
+	for name, s := range map[string]any{"queue": e.n.engine, "catalog": e.n.cat} {
 		if s, ok := s.(scrubber); ok {
 			if err := s.Scrub(ctx); err != nil {
 				return fmt.Errorf("%s: %w", name, err)

@@ -131,6 +131,34 @@ func (e *erasure) again(ctx context.Context) error {
 	return err
 }
 
+// takeErased takes away what a restore has copied of what was erased by order: a mirror
+// in a bucket keeps it under its locks, and one whose run was cut short until the next.
+// Orders that were not carried out yet are said.
+func (c *cli) takeErased(ctx context.Context, n *node) error {
+	eraser, ok := n.store.(storage.Eraser)
+	if !ok {
+		return nil
+	}
+	unlock, err := n.tryOfficeLock(ctx, "erase.lock")
+	if err != nil || unlock == nil { // then somebody else does it
+		return err
+	}
+	defer unlock()
+	e := &erasure{c: c, n: n, eraser: eraser}
+	if e.orders, err = n.erasures(ctx); err != nil {
+		return err
+	}
+	if e.others, err = n.othersErasures(ctx); err != nil {
+		return err
+	}
+	for _, o := range e.orders {
+		if !o.done {
+			c.complain(fmt.Errorf("the erasure of capture %s was ordered and not carried out yet: `holdfast erase --resume`", o.target()))
+		}
+	}
+	return e.again(ctx)
+}
+
 // stoneKey is what a tombstone is of.
 func stoneKey(t *storage.Tombstone) storage.Key {
 	if t.New == nil && t.Name == storage.ObjectName(t.Digest) {

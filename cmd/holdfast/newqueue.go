@@ -155,7 +155,7 @@ func (n *node) tellQueue(ctx context.Context, begun bool) error {
 		homes[cp.Case] = append(homes[cp.Case], string(cp.ID))
 	}
 	for home, ids := range homes {
-		if err := n.tellLost(ctx, home, ids, why); err != nil {
+		if err := n.tellLost(ctx, home, ids, why, nil); err != nil {
 			return err
 		}
 	}
@@ -184,8 +184,8 @@ func (n *node) inQueue(ctx context.Context, cp catalog.Capture) (bool, error) {
 }
 
 // tellLost names in custody what was accepted and comes into no Seal, each once,
-// at most 100 in a line.
-func (n *node) tellLost(ctx context.Context, home holdfast.ID, ids []string, why string) error {
+// at most 100 in a line. x, which may be nil, goes with each line.
+func (n *node) tellLost(ctx context.Context, home holdfast.ID, ids []string, why string, x []byte) error {
 	told := map[string]bool{}
 	err := n.outbox.Lines(home, func(raw []byte, _ holdfast.Head) error {
 		l, err := holdfast.ParseLine(raw)
@@ -207,8 +207,11 @@ func (n *node) tellLost(ctx context.Context, home holdfast.ID, ids []string, why
 	}
 	for len(open) > 0 {
 		k := min(len(open), namesPerLine)
-		if _, err := n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "lost", Agent: n.set.Agent, Objects: open[:k], Why: why}); err != nil {
+		if _, err := n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: "lost", Agent: n.set.Agent, Objects: open[:k], Why: why, X: x}); err != nil {
 			return err
+		}
+		if n.meter != nil {
+			n.meter.Lost(k)
 		}
 		open = open[k:]
 	}

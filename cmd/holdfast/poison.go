@@ -26,7 +26,7 @@ func (n *node) tellPoison(ctx context.Context, all []pipeline.Poisoned) error {
 		}
 	}
 	for home := range ids {
-		if err := n.tellLost(ctx, home, ids[home], why[home]); err != nil {
+		if err := n.tellLost(ctx, home, ids[home], why[home], nil); err != nil {
 			return fmt.Errorf("tell in custody of a message that cannot be read: %w", err)
 		}
 	}

@@ -356,6 +356,9 @@ func (r *restoring) finish(ctx context.Context, n *node) error {
 	} else if err := n.carry(ctx, r.problem); err != nil {
 		r.c.log().WarnContext(ctx, "what the old node left unfinished is not finished yet: whoever seals next goes on with it", "err", err)
 	}
+	if err := r.c.takeErased(ctx, n); err != nil {
+		r.c.complain(fmt.Errorf("some of what was erased by order lies in the mirror yet, and so here: %w", err))
+	}
 	if err := os.Remove(n.path(fileRestore)); err != nil {
 		return err
 	}
@@ -427,7 +430,7 @@ func (r *restoring) say(ctx context.Context, n *node, took time.Duration) error 
 	files, bytes := r.copy.Copied()
 	r.c.say(map[string]any{"event": "restored", "node": n.set.Name, "from": r.mark.Node, "taken": r.mark.Begun, "data": r.c.data, "log": state, "reason": r.mine.Why,
 		"fingerprint": fp, "objects": files, "bytes": bytes, "seconds": took.Seconds(), "tasks": r.mine.Tasks, "alerts": len(rules), "checked": r.signed != nil, "lost": r.mine.Lost, "open": r.mine.Open, "same_queue": r.mine.Same, "problems": r.bad},
-		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %s%s\nfingerprint %s",
+		"restored  node %s in %s, of %s as it was at %s\nlog       %s%s\nfiles     %d, %d bytes in %.1f s\ntasks     %d\nlost      %s\nerased    what was ordered erased after that time is here again, and the order is not known: carry it out again%s\nfingerprint %s",
 		n.set.Name, messages.Visible(r.c.data), r.mark.Node, r.mark.Begun, state, because(r.mine.Why), files, bytes, took.Seconds(), r.mine.Tasks, r.lostText(), waited, fp)
 	if r.bad > 0 {
 		return fmt.Errorf("restored, but %d things in the mirror are damaged or missing; they are on stderr", r.bad)

@@ -150,7 +150,7 @@ func (r *restoring) tellLosses(ctx context.Context, n *node) error {
 		k := unsealedNames{planned: planned}
 		err := n.outbox.Lines(home, func(raw []byte, _ holdfast.Head) error { k.take(raw); return nil })
 		if err == nil {
-			err = n.tellLost(ctx, home, k.lost(), "not in the mirror that this node was made from: it was in the old queue, or in a Seal that the mirror lacks")
+			err = n.tellLost(ctx, home, k.lost(), "not in the mirror that this node was made from: it was in the old queue, or in a Seal that the mirror lacks", nil)
 		}
 		if err != nil {
 			return fmt.Errorf("say what is lost: %w", err)

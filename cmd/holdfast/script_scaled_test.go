@@ -28,7 +28,7 @@ func TestScaled(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatal("no scripts", err)
 	}
-	s := &office{t: t, minio: engines.MinIO(t), pg: engines.PostgreSQL(t), kafka: engines.Kafka(t, 1)} // here: a script cannot skip
+	s := &office{t: t, minio: engines.MinIO(t), pg: engines.PostgreSQL(t), kafka: engines.Kafka(t, 1, "log.retention.check.interval.ms=2000")} // here: a script cannot skip
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/scaled",
 		RequireExplicitExec: true,
@@ -47,6 +47,7 @@ func TestScaled(t *testing.T) {
 		Cmds: watchCommands(telegramCommands(apiCommands(judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
 			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually, "lose": cmdLose, "once": cmdOnce, "bucket": s.cmdBucket,
+			"disks": s.cmdDisks, "segments": cmdSegments, "analyze": s.cmdAnalyze,
 		}))))),
 	})
 }

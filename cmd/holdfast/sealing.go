@@ -226,7 +226,7 @@ func (s *sealing) preserve(n *node) *pipeline.Preserve {
 		}
 		return pipeline.WindowOwn
 	}
-	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, WindowNow: window, Log: n.log, Poison: n.tellPoison, Stop: n.stopping,
+	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, WindowNow: window, Log: n.log, Poison: n.tellPoison, GivenUp: n.tellGivenUp, Stop: n.stopping,
 		Known: n.knownSealed(),
 		Sealed: func(o pipeline.Outcome) {
 			if o.State == pipeline.StateSigned {

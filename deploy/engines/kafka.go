@@ -80,6 +80,9 @@ func cluster(t testing.TB, brokers int, c *certs, properties []string) *KafkaClu
 	return k
 }
 
+// Data is the folder of broker i's logs.
+func (k *KafkaCluster) Data(i int) string { return filepath.Join(k.servers[i].dir, "data") }
+
 // properties are one broker's settings, made small and quick to notice: an office's are in
 // docs/scale.md.
 func (k *KafkaCluster) properties(i int, home string, brokers, controller int, voters string, c *certs) []string {

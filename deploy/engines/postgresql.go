@@ -80,6 +80,17 @@ func (p *PG) Database(t testing.TB, name string) string {
 	return p.at(name)
 }
 
+// Data is the folder that the server keeps all in; its log of writes is pg_wal there.
+func (p *PG) Data() string { return filepath.Join(p.dir, "data") }
+
+// Do runs a statement in a database as the server's superuser.
+func (p *PG) Do(t testing.TB, database, sql string) {
+	t.Helper()
+	if err := p.ask(t.Context(), database, sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Kill ends all of the server's processes at once, as a crash does.
 func (p *PG) Kill() { p.s.end(syscall.SIGQUIT) }
 

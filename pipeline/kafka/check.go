@@ -63,6 +63,7 @@ func (q *Queue) create(ctx context.Context, partitions int) error {
 		for k, v := range q.o.settings() {
 			c.ConfigEntries = append(c.ConfigEntries, kgo.ConfigEntry{ConfigName: k, ConfigValue: v})
 		}
+		c.ConfigEntries = append(c.ConfigEntries, kgo.ConfigEntry{ConfigName: segmentMS, ConfigValue: strconv.FormatInt(segmentAge.Milliseconds(), 10)})
 		req.Topics = append(req.Topics, c)
 	}
 	err := q.try(ctx, 3*attempt, func(ctx context.Context) error {

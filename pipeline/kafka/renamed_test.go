@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,16 @@ func lostInMidPlan(t *testing.T, topics string, gone int) {
 	kept := files(t, c, dir)
 	lost := publish(30)
 	normalised()
+	var told []holdfast.ID
+	refuse := errors.New("custody cannot be written")
+	tell := func(_ context.Context, g pipeline.GivenUp) error {
+		if told == nil && len(g.Lost) > 0 { // then nothing of the plan may be planned anew
+			told = []holdfast.ID{}
+			return refuse
+		}
+		told = append(told, g.Lost...)
+		return nil
+	}
 	dying := p.dying(t)
 	if err := (&pipeline.Preserve{Queue: q, Plans: dying, Carrier: dying}).Drain(t.Context()); !errors.Is(err, errDied) {
 		t.Fatalf("who was to die said %v", err)
@@ -131,8 +142,21 @@ func lostInMidPlan(t *testing.T, topics string, gone int) {
 		normalised()
 	}
 	// He takes the old plan for what it is, plans what is left, and dies again.
-	if err := (&pipeline.Preserve{Queue: q, Plans: dying, Carrier: diesLater{dying.parts}}).Drain(t.Context()); !errors.Is(err, errDied) {
+	again := &pipeline.Preserve{Queue: q, Plans: dying, Carrier: diesLater{dying.parts}, GivenUp: tell}
+	if gone > 0 {
+		before := len(p.seals(t).given)
+		if err := again.Drain(t.Context()); !errors.Is(err, refuse) {
+			t.Fatalf("who could not tell of what is lost said %v", err)
+		}
+		if after := p.seals(t).given; len(after) != before {
+			t.Errorf("planned anew before it was told what is lost: %v", after)
+		}
+	}
+	if err := again.Drain(t.Context()); !errors.Is(err, errDied) {
 		t.Fatalf("who was to die at his second plan said %v", err)
+	}
+	if slices.Sort(told); !slices.Equal(told, slices.Sorted(slices.Values(lost[:gone]))) {
+		t.Errorf("%d captures were told as lost, not the %d that are", len(told), gone)
 	}
 	normalised() // so that the next one finds all of the first plan, where nothing is lost
 	stop = p.working(t, q)
