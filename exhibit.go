@@ -312,7 +312,6 @@ func (v *verifier) custody(lines []custodyLine, err error) {
 		at[l.chain] = append(hs, Next(hs[len(hs)-1], l.digest))
 	}
 	v.sealedHeads(at)
-	v.lostCaptures(lines)
 	for _, h := range v.x.Custody {
 		if hs := at[h.Chain]; int64(len(hs)-1) != h.Length || hs[len(hs)-1] != h.Head {
 			v.find("custody-head", Contradicted, Stated, "custody "+string(h.Chain), "the export statement says another head")
@@ -359,23 +358,6 @@ type custodyLine struct {
 	chain  ID
 	n      int64
 	digest hashing.Digest
-	lost   int // captures that the line names as lost
-}
-
-// lostCaptures tells of captures that were accepted and that no Seal has, as the lines
-// that are shown say.
-func (v *verifier) lostCaptures(lines []custodyLine) {
-	for i := 0; i < len(lines); {
-		chain, lost, last := lines[i].chain, 0, int64(0)
-		for ; i < len(lines) && lines[i].chain == chain; i++ {
-			if lines[i].lost > 0 {
-				lost, last = lost+lines[i].lost, lines[i].n
-			}
-		}
-		if lost > 0 {
-			v.find("captures-lost", Note, Stated, "custody "+string(chain), "%d captures were accepted and are lost; the last line that says so is %d", lost, last)
-		}
-	}
 }
 
 func (v *verifier) custodyLines() (ls []custodyLine, err error) {
@@ -394,18 +376,17 @@ func (v *verifier) custodyLines() (ls []custodyLine, err error) {
 		}
 		var w Withheld
 		if decode(row, &w, MaxDocument) == nil {
-			ls = append(ls, custodyLine{chain: w.Chain, n: w.N, digest: w.Withheld})
+			ls = append(ls, custodyLine{w.Chain, w.N, w.Withheld})
 			continue
 		}
 		l, err := ParseLine(row)
 		if err != nil {
 			return nil, err
 		}
-		k := custodyLine{chain: l.Chain, n: l.N, digest: hashing.Of(row)}
+		ls = append(ls, custodyLine{l.Chain, l.N, hashing.Of(row)})
 		if l.Action == "lost" {
-			k.lost = len(l.Objects)
+			v.find("captures-lost", Note, Stated, "custody "+string(l.Chain), "line %d names %d captures that were accepted and are lost", l.N, len(l.Objects))
 		}
-		ls = append(ls, k)
 		if l.Action == "erasing" {
 			v.orders[ErasedReason(l.Chain, l.N)] = l.erases()
 		}

@@ -92,7 +92,7 @@ func TestGivenUpInCustody(t *testing.T) {
 		t.Fatalf("policy export: exit %d: %s%s", code, out, errs)
 	}
 	out, errs, _ := call("verify", dir+"/out.zip", "--policy", dir+"/p.json", "--json")
-	if !strings.Contains(out, `"captures-lost"`) || !strings.Contains(out, "1 captures were accepted and are lost") {
+	if !strings.Contains(out, `"captures-lost"`) || !strings.Contains(out, "names 1 captures that were accepted and are lost") {
 		t.Errorf("verify says %s%s", out, errs)
 	}
 }
