@@ -218,8 +218,7 @@ func (c *sealCheck) log() {
 		}
 		if err == nil && (p.Size != tree.Size || tree.Origin == c.Statement.Predicate.Checkpoint.Origin && p.Index < c.Statement.Predicate.Checkpoint.Size) {
 			err = malformed("entry %d of %d, but the statement was signed when the log had %d", p.Index, p.Size, c.Statement.Predicate.Checkpoint.Size)
-		}
-		if err == nil {
+		} else if err == nil {
 			err = p.Check(tree.Root, leaf)
 		}
 		if err != nil {
@@ -386,8 +385,7 @@ func (c *sealCheck) notBefore() {
 	t, err := rfc3161.Parse(raw)
 	if err == nil && (nb == nil || hashing.Of(raw) != nb.Digest || At(t.GenTime).String() != nb.Time.String()) {
 		err = malformed("notbefore.tst is not the token that the statement names")
-	}
-	if err == nil {
+	} else if err == nil {
 		err = t.Check(t.Imprint, c.m.Certs...) // of another Seal's signature, which is not here
 	}
 	if err != nil {

@@ -388,8 +388,7 @@ func (v *verifier) link(a, b Tree) string {
 	p, err := e.consistency()
 	if err == nil && (p.From != a.Size || p.To != b.Size) {
 		err = malformed("proof is of %d to %d", p.From, p.To)
-	}
-	if err == nil {
+	} else if err == nil {
 		err = p.Check(a.Root, b.Root)
 	}
 	switch {

@@ -42,7 +42,7 @@ func minio(t testing.TB, c *certs) *S3 {
 	}
 	s.s.args = append(args, s.Data)
 	s.s.env = []string{"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_REGION=" + s.Region,
-		"MINIO_UPDATE=off", "MINIO_CI_CD=1", "MINIO_API_DELETE_CLEANUP_INTERVAL=10s", "HOME=" + dir}
+		"MINIO_UPDATE=off", "MINIO_CI_CD=1", "HOME=" + dir}
 	s.s.must(t, s.ready)
 	return s
 }
