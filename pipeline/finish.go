@@ -46,7 +46,7 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 	}
 	o, err := r.Carrier.Carry(ctx, p, b)
 	if errors.Is(err, ErrItems) {
-		return r.giveUp(ctx, p, b)
+		return r.giveUp(ctx, p)
 	}
 	if err != nil {
 		return err
@@ -85,9 +85,17 @@ func (r *runner) elsewhere(ctx context.Context, p *holdfast.Plan) bool {
 
 // giveUp says which captures are lost: the log as far as a line can hold them, and
 // whoever asked for it before anything of the plan is planned anew. A crash in between
-// finds the plan as it was, and says it again.
-func (r *runner) giveUp(ctx context.Context, p *holdfast.Plan, b Batch) error {
-	left := make(map[holdfast.ID]bool, len(b.Items))
+// finds the plan as it was, and says it again. What normalise has before it still is not
+// lost: it is looked for there first and behind it then, so that nothing slips through.
+func (r *runner) giveUp(ctx context.Context, p *holdfast.Plan) error {
+	left, err := r.waiting(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := r.find(ctx, p)
+	if err != nil {
+		return err
+	}
 	for _, it := range b.Items {
 		left[it.ID] = true
 	}
@@ -96,6 +104,11 @@ func (r *runner) giveUp(ctx context.Context, p *holdfast.Plan, b Batch) error {
 		if !left[c.ID] {
 			lost = append(lost, c.ID)
 		}
+	}
+	if len(lost) == 0 {
+		orDiscard(r.Log).WarnContext(ctx, "a part of what was planned is normalised again: it is sealed under another plan", "plan", p.Seal)
+		r.mem.drop(p.Seal)
+		return nil
 	}
 	orDiscard(r.Log).ErrorContext(ctx, "the queue has lost captures that were accepted and planned, and are in no seal: what is left of their plan is sealed under another one",
 		"plan", p.Seal, "lost", len(lost), "of", len(p.Captures), "ids", lost[:min(len(lost), maxNamed)])
@@ -106,6 +119,26 @@ func (r *runner) giveUp(ctx context.Context, p *holdfast.Plan, b Batch) error {
 	}
 	r.mem.drop(p.Seal)
 	return nil
+}
+
+// waiting are the IDs of what normalise has before it.
+func (r *runner) waiting(ctx context.Context) (map[holdfast.ID]bool, error) {
+	ids := map[holdfast.ID]bool{}
+	for tries := 1; ; tries++ {
+		at, err := r.Queue.Position(ctx, StageNormalise, r.Partition)
+		for err == nil {
+			var got []Message
+			if got, err = r.Queue.Receive(ctx, StageNormalise, r.Partition, at, Bounds{NoWait: true}); err == nil && len(got) == 0 {
+				return ids, nil
+			}
+			for _, m := range got {
+				at, ids[m.ID] = m.Position, true
+			}
+		}
+		if !errors.Is(err, ErrStale) || tries == 10 { // else it was pruned meanwhile, so it is behind normalise
+			return nil, err
+		}
+	}
 }
 
 // GivenUp is a plan that nobody can carry out any more, because the queue has lost what
