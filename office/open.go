@@ -21,7 +21,7 @@ var migrations embed.FS
 const schema = "holdfast_office"
 
 // ErrOther says that the database is of another office.
-var ErrOther = errors.New("the database keeps the tokens, asks and alerts of another office")
+var ErrOther = errors.New("the database keeps the tokens, asks, alerts and watches of another office")
 
 // Options are the settings of a Book.
 type Options struct {
