@@ -176,6 +176,7 @@ func (d *telegramDoor) line(ctx context.Context, s *lineSlot, via, account strin
 		var err error
 		if l := s.open; l == nil || l.via != via || l.gone() {
 			s.close()
+			d.giveUp(account)
 			s.open, err = d.dial(ctx, via, account)
 		}
 		s.use.Unlock()
@@ -184,6 +185,23 @@ func (d *telegramDoor) line(ctx context.Context, s *lineSlot, via, account strin
 		}
 	}
 	return nil, &collectors.Later{At: time.Now().Add(time.Second), Why: "the account's connection goes another way for others"}
+}
+
+// giveUp ends the Line that was opened by whichever account was free, behind what is asked
+// over it, where that account is the one that is named now: else it would be in use, by
+// this process itself, for as long as it works.
+func (d *telegramDoor) giveUp(account string) {
+	d.mu.Lock()
+	s := d.slots[""]
+	d.mu.Unlock()
+	if account == "" || s == nil {
+		return
+	}
+	s.use.Lock()
+	defer s.use.Unlock()
+	if s.open != nil && s.open.account == account {
+		s.close()
+	}
 }
 
 // dial opens a Line.
