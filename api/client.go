@@ -164,6 +164,13 @@ func (c *Client) AddWatches(ctx context.Context, a WatchAsk) (done WatchesAdded,
 	return done, err
 }
 
+// ChangeWatches changes all or none. Made again it changes nothing more, but that what was
+// removed is not there any more.
+func (c *Client) ChangeWatches(ctx context.Context, a WatchChange) (done WatchesChanged, err error) {
+	_, _, err = c.call(ctx, http.MethodPost, "/v1/watches/changes", a, nil, 0, &done)
+	return done, err
+}
+
 // Watches are those of the token's Cases.
 func (c *Client) Watches(ctx context.Context) (all Watches, err error) {
 	_, _, err = c.call(ctx, http.MethodGet, "/v1/watches", nil, nil, 0, &all)

@@ -51,6 +51,7 @@ type Captures interface {
 // WatchBook is the list of what is watched.
 type WatchBook interface {
 	AddWatches(ctx context.Context, who Token, a WatchAsk) (WatchesAdded, error)
+	ChangeWatches(ctx context.Context, who Token, a WatchChange) (WatchesChanged, error)
 	Watches(ctx context.Context, who Token) (Watches, error)
 }
 
@@ -336,6 +337,31 @@ func (c *call) postWatches() error {
 		return err
 	}
 	return c.answer(http.StatusOK, added)
+}
+
+// postWatchChange tells the Custody of each of the token's Cases, since a Source that is
+// watched for none of them looks like one that is not watched.
+func (c *call) postWatchChange() error {
+	var a WatchChange
+	if err := c.body(&a); err != nil {
+		return err
+	}
+	switch {
+	case !slices.Contains([]string{WatchPause, WatchResume, WatchRemove}, a.Change):
+		return problem(http.StatusUnprocessableEntity, codeRefused, "change %.20q: it is pause, resume or remove", a.Change)
+	case len(a.Sources) == 0 || len(a.Sources) > MaxWatches:
+		return problem(http.StatusUnprocessableEntity, codeRefused, "sources: give 1 to %d, such as \"telegram:@name\"", MaxWatches)
+	case len(a.Why) > maxText || a.Change == WatchRemove && strings.TrimSpace(a.Why) == "":
+		return problem(http.StatusUnprocessableEntity, codeRefused, "why: say in at most %d bytes why it is watched no more; it becomes a line of custody", maxText)
+	}
+	if err := c.tell(c.who.Cases); err != nil {
+		return err
+	}
+	done, err := c.Watches.ChangeWatches(c.r.Context(), c.who, a)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, done)
 }
 
 func (c *call) getWatches() error {

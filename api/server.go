@@ -112,6 +112,7 @@ func New(o Options) *Server {
 		"GET /v1/captures/{id}/manifest": {ScopeRead, (*call).getManifest},
 		"POST /v1/watches":               {ScopeWatch, (*call).postWatches},
 		"GET /v1/watches":                {ScopeWatch, (*call).getWatches},
+		"POST /v1/watches/changes":       {ScopeWatch, (*call).postWatchChange},
 		"GET /v1/bundle":                 {ScopeExport, (*call).getBundle},
 	} {
 		s.mux.Handle(pattern, s.guarded(pattern, r))

@@ -78,6 +78,9 @@ func (w *world) Manifest(context.Context, Token, holdfast.ID, string) ([]byte, e
 func (w *world) AddWatches(context.Context, Token, WatchAsk) (WatchesAdded, error) {
 	return WatchesAdded{}, errors.New("secret path")
 }
+func (w *world) ChangeWatches(context.Context, Token, WatchChange) (WatchesChanged, error) {
+	return WatchesChanged{}, errors.New("secret path")
+}
 func (w *world) Watches(context.Context, Token) (Watches, error) {
 	return Watches{}, errors.New("secret path")
 }
@@ -125,7 +128,11 @@ func TestFileIsTrue(t *testing.T) {
 		if path == "/v1/bundle" {
 			path += "?case=c"
 		}
-		r := do(method, path, `{"watches":[{"source":"telegram:@name"}]}`)
+		body := `{"watches":[{"source":"telegram:@name"}]}`
+		if path == "/v1/watches/changes" {
+			body = `{"change":"remove","sources":["telegram:@name"],"why":"closed"}`
+		}
+		r := do(method, path, body)
 		b, _ := io.ReadAll(r.Body)
 		if r.StatusCode != 500 || strings.Contains(string(b), "secret") {
 			t.Errorf("%s: %d %s", route, r.StatusCode, b)
@@ -136,7 +143,7 @@ func TestFileIsTrue(t *testing.T) {
 		t.Errorf("without a line of custody: %d", r.StatusCode)
 	}
 	w.failed = nil
-	for _, path := range []string{"/v1/captures", "/v1/watches"} {
+	for _, path := range []string{"/v1/captures", "/v1/watches", "/v1/watches/changes"} {
 		spec.Check(t, false, request(t, srv.URL, "POST", path), nil, slow(t, srv, "POST", path, w.text))
 	}
 	w.hold = make(chan struct{})

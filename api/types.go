@@ -142,6 +142,31 @@ type WatchesAdded struct {
 	Notes   []string     `json:"notes"`
 }
 
+// WatchChange is the body of POST /v1/watches/changes: all of it is changed, or nothing.
+type WatchChange struct {
+	Change  string   `json:"change"` // pause, resume or remove
+	Sources []string `json:"sources"`
+	Why     string   `json:"why,omitempty"` // why it is watched no more; to be given with remove
+}
+
+// What a WatchChange may be.
+const (
+	WatchPause  = "pause"
+	WatchResume = "resume"
+	WatchRemove = "remove"
+)
+
+// WatchChanged is what became of one Source; one that was so already is not among them.
+type WatchChanged struct {
+	Event  string          `json:"event"` // paused, resumed or removed
+	Source holdfast.Source `json:"source"`
+}
+
+// WatchesChanged is the answer to a WatchChange.
+type WatchesChanged struct {
+	Watches []WatchChanged `json:"watches"`
+}
+
 // Watches are the watches of the token's Cases; each is a line of
 // `watch list --json`, with the names of other Cases left out.
 type Watches struct {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -187,86 +185,6 @@ func (d *apiDoor) Manifest(ctx context.Context, who api.Token, id holdfast.ID, w
 		return nil, err
 	}
 	return raw, d.n.accessed(ctx, cp, who.Agent, why)
-}
-
-// AddWatches implements api.WatchBook.
-func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk) (done api.WatchesAdded, err error) {
-	var all []wanted
-	var bad []error
-	for i, k := range a.Watches {
-		w, err := d.n.wantedWatch(ctx, watchRow{name: k.Source, cases: k.Cases, lang: k.Lang, note: k.Note, media: k.Media, links: k.Links, since: k.Since, web: k.Web,
-			maxSize: k.MaxSize, priority: k.Priority, allowPrivate: k.AllowPrivate})
-		if err != nil {
-			bad = append(bad, fmt.Errorf("row %d: %w", i+1, err))
-		}
-		if len(bad) > 20 {
-			break
-		}
-		all = append(all, w)
-	}
-	if err := errors.Join(bad...); err != nil {
-		return done, api.Refuse(fmt.Errorf("watch add: nothing was added: %w", err))
-	}
-	added, err := d.n.addWatches(ctx, all, who.Agent, func(k *watch, w wanted) error {
-		more := w.given
-		more.name, more.cases, more.line = "", nil, 0
-		if changes(more) && slices.ContainsFunc(k.Cases, func(id holdfast.ID) bool { return !who.For(id) }) {
-			return api.Forbid("%.300s is watched for other cases too, for which the token %s is not: it gets the case, and nothing else of it can be changed", w.Source, who.Name)
-		}
-		return nil
-	})
-	if err != nil {
-		return done, refusal(err)
-	}
-	done.Watches, done.Notes = []api.WatchAdded{}, []string{}
-	for _, k := range added {
-		done.Watches = append(done.Watches, api.WatchAdded{Event: k.event, Source: k.source, Cases: ofToken(who, k.cases)})
-	}
-	if text := d.n.withoutAccount(); text != "" {
-		done.Notes = append(done.Notes, text)
-	}
-	return done, nil
-}
-
-// changes says whether a row gives anything besides its Source and Cases.
-func changes(r watchRow) bool {
-	return r.lang != "" || r.note != "" || r.media != "" || r.links != "" || r.since != "" || r.web != "" || r.maxSize != "" || r.priority != "" || r.allowPrivate
-}
-
-func ofToken(who api.Token, ids []holdfast.ID) []holdfast.ID {
-	out := []holdfast.ID{}
-	for _, id := range ids {
-		if who.For(id) {
-			out = append(out, id)
-		}
-	}
-	return out
-}
-
-// Watches implements api.WatchBook: the rows of `watch list --json`, without what is
-// not the token's, and the lines of `watch list`.
-func (d *apiDoor) Watches(ctx context.Context, who api.Token) (all api.Watches, err error) {
-	all.Watches = []json.RawMessage{}
-	var bad error
-	err = d.n.eachWatch(ctx, func(w *watch, s standing, names map[holdfast.ID]string) {
-		own := *w
-		if own.Cases = ofToken(who, w.Cases); len(own.Cases) == 0 {
-			return
-		}
-		var raw, text bytes.Buffer
-		(&cli{out: &raw, errs: io.Discard, json: true}).sayWatch(&own, s, names)
-		(&cli{out: &text, errs: io.Discard}).sayWatch(&own, s, names)
-		var row map[string]json.RawMessage
-		err := json.Unmarshal(raw.Bytes(), &row)
-		if err == nil {
-			delete(row, "account") // the node's own affair
-			row["text"], err = json.Marshal(strings.TrimSuffix(text.String(), "\n"))
-		}
-		b, merr := json.Marshal(row)
-		bad = errors.Join(bad, err, merr)
-		all.Watches = append(all.Watches, b)
-	})
-	return all, errors.Join(err, bad)
 }
 
 // Bundle implements api.Bundles. The file has no name: a crash leaves nothing of it.

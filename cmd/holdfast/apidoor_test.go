@@ -237,7 +237,7 @@ func TestDoorIsAsItSays(t *testing.T) {
 	// What is refused.
 	far := "/v1/captures/" + strings.Repeat("0", 32)
 	for path, methods := range map[string][]string{"/v1/captures": {"GET", "POST"}, "/v1/asks": {"GET"}, "/v1/asks/" + string(a.ID): {"GET"}, "/v1/captures/" + string(id): {"GET"},
-		"/v1/captures/" + string(id) + "/manifest": {"GET"}, "/v1/watches": {"GET", "POST"}, "/v1/bundle?case=one": {"GET"}} {
+		"/v1/captures/" + string(id) + "/manifest": {"GET"}, "/v1/watches": {"GET", "POST"}, "/v1/watches/changes": {"POST"}, "/v1/bundle?case=one": {"GET"}} {
 		for _, method := range methods {
 			w.do(401, method, path, "", "", nil, nil)
 			w.do(403, method, path, none, "", nil, nil)
@@ -249,7 +249,7 @@ func TestDoorIsAsItSays(t *testing.T) {
 		}
 	}
 	w.do(400, "GET", "/v1/openapi.yaml?token=x", "", "", nil, nil)
-	for _, path := range []string{"/v1/captures", "/v1/watches"} {
+	for _, path := range []string{"/v1/captures", "/v1/watches", "/v1/watches/changes"} {
 		w.do(413, "POST", path, text, "", strings.Repeat(" ", api.MaxBody+1), nil)
 		w.do(400, "POST", path, text, "", "{", nil)
 		r, _ := http.NewRequest("POST", w.srv.URL+path, strings.NewReader("{}"))
@@ -265,6 +265,17 @@ func TestDoorIsAsItSays(t *testing.T) {
 	w.do(422, "POST", "/v1/captures", text, "", api.Ask{Sources: []string{"https://a.example/"}, Via: "socks5://10.0.0.1:1"}, nil)
 	w.do(422, "POST", "/v1/captures", text, "", api.Ask{Sources: []string{"https://a.example/"}, Via: "nowhere"}, nil)
 	w.do(422, "POST", "/v1/watches", text, "", api.WatchAsk{Watches: []api.Watch{{Source: "https://a.example/"}}}, nil)
+	change := func(status int, token, what, why string, sources ...string) {
+		t.Helper()
+		w.do(status, "POST", "/v1/watches/changes", token, "", api.WatchChange{Change: what, Sources: sources, Why: why}, nil)
+	}
+	change(200, text, api.WatchPause, "", "telegram:@harbour")
+	change(200, text, api.WatchResume, "", "telegram:@harbour")
+	for _, refused := range [][]string{{api.WatchPause, "x", "https://a.example/"}, {api.WatchRemove, " ", "telegram:@harbour"}} {
+		change(422, text, refused[0], refused[1], refused[2:]...)
+	}
+	change(404, text, api.WatchPause, "", "telegram:@harbour", "telegram:@nobody_has")
+	change(404, other, api.WatchRemove, "why", "telegram:@harbour") // another Case's is as if it were not there
 	w.do(422, "GET", "/v1/bundle?case=two", other, "", nil, nil)
 	w.do(404, "GET", far, text, "", nil, nil)
 	w.do(404, "GET", "/v1/bundle?capture="+string(id), other, "", nil, nil)
@@ -287,6 +298,14 @@ func TestDoorIsAsItSays(t *testing.T) {
 	}
 	w.do(200, "POST", "/v1/watches", other, "", api.WatchAsk{Watches: []api.Watch{{Source: "telegram:@harbour"}}}, nil)
 	w.do(403, "POST", "/v1/watches", other, "", api.WatchAsk{Watches: []api.Watch{{Source: "telegram:@harbour", Note: "mine"}}}, nil)
+	change(403, other, api.WatchRemove, "why", "telegram:@harbour") // it is the other Case's too
+	change(403, text, api.WatchPause, "", "telegram:@harbour")
+	change(200, wide, api.WatchPause, "", "telegram:@harbour")
+	change(200, wide, api.WatchRemove, "why", "telegram:@harbour")
+	w.do(200, "GET", "/v1/watches", wide, "", nil, &ws)
+	if len(ws.Watches) != 0 {
+		t.Errorf("what was ended is watched: %s", ws.Watches)
+	}
 	// A watch has an end of Cases, and the answer names it.
 	var many []holdfast.ID
 	for i := range maxWatchCases + 1 {
@@ -322,13 +341,13 @@ func TestDoorIsAsItSays(t *testing.T) {
 	if unseen := w.spec.Unseen("500", "408", "503"); len(unseen) > 0 {
 		t.Errorf("described, and never seen: %q", unseen)
 	}
-	w.lines(one, []string{"POST /v1/captures", "GET /v1/asks/{id}", "GET /v1/captures/{id}", "GET /v1/captures/{id}/manifest", "GET /v1/captures", "GET /v1/asks", "POST /v1/watches", "GET /v1/watches", "GET /v1/bundle"})
+	w.lines(one, []string{"POST /v1/captures", "GET /v1/asks/{id}", "GET /v1/captures/{id}", "GET /v1/captures/{id}/manifest", "GET /v1/captures", "GET /v1/asks", "POST /v1/watches", "GET /v1/watches", "POST /v1/watches/changes", "GET /v1/bundle"})
 }
 
 // often makes each call too often.
 func (w *doorWorld) often(text string, capture, ask holdfast.ID) {
 	for _, k := range [][2]string{{"GET", "/v1/captures"}, {"POST", "/v1/captures"}, {"GET", "/v1/asks"}, {"GET", "/v1/asks/" + string(ask)}, {"GET", "/v1/captures/" + string(capture)},
-		{"GET", "/v1/captures/" + string(capture) + "/manifest"}, {"GET", "/v1/watches"}, {"POST", "/v1/watches"}, {"GET", "/v1/bundle?case=one"}} {
+		{"GET", "/v1/captures/" + string(capture) + "/manifest"}, {"GET", "/v1/watches"}, {"POST", "/v1/watches"}, {"POST", "/v1/watches/changes"}, {"GET", "/v1/bundle?case=one"}} {
 		for range 1000 {
 			r, err := http.NewRequest(k[0], w.srv.URL+k[1], nil)
 			if err != nil {
@@ -387,7 +406,7 @@ func (w *doorWorld) lines(home holdfast.ID, want []string) {
 			w.t.Errorf("no line tells of %s: %v", k, seen)
 		}
 	}
-	for _, k := range []string{"accessed", "exporting", "exported", "watch-added", "collected"} {
+	for _, k := range []string{"accessed", "exporting", "exported", "watch-added", "watch-paused", "watch-resumed", "watch-removed", "collected"} {
 		if !actions[k] {
 			w.t.Errorf("no line %s under the token's Agent: %v", k, actions)
 		}

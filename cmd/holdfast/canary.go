@@ -87,7 +87,7 @@ type canaryPlace struct {
 // in it.
 func (n *node) canaryPlace(ctx context.Context, name telegram.Name, caseName string) (p canaryPlace, err error) {
 	p.source = holdfast.Source(name.Source())
-	list, err := n.watches()
+	list, err := n.watches(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -115,9 +115,9 @@ func (n *node) canaryPlace(ctx context.Context, name telegram.Name, caseName str
 	if _, err := fmt.Sscan(p.channel, &p.id); err != nil || p.id <= 0 {
 		return p, fmt.Errorf("which channel %s is, no answer has said yet: let `holdfast watch run` work first", p.source)
 	}
-	unlock, err := tryLock(n.path("watch.lock"))
-	if unlock != nil {
-		unlock()
+	nobody, err := n.nobodyWatches()
+	runners, rerr := n.watchRunners(ctx)
+	if err = errors.Join(err, rerr); err == nil && (nobody || runners != nil && runners.runner(w) == "") {
 		err = errors.New("nobody runs the watches of this node, so nothing would be seen: `holdfast watch run` first; nothing was written")
 	}
 	return p, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -191,7 +192,11 @@ func (n *node) serveMetrics(ctx context.Context, ready func() error) error {
 		return err
 	})
 	n.meter.Lag(n.lag)
-	n.meter.Notes(n.partitionsStill)
+	n.meter.Notes(func(ctx context.Context) map[string]string {
+		said := n.partitionsStill(ctx)
+		maps.Copy(said, n.watchesStill(ctx))
+		return said
+	})
 	go func() {
 		if err := n.meter.Serve(ctx, l, ready); err != nil {
 			n.log.ErrorContext(ctx, "metrics are shown no more", "err", err)

@@ -58,6 +58,9 @@ func (m *mirroring) settings(ctx context.Context) (files map[string][]byte, err 
 		if files[fileAlerts], err = m.n.alertFile(ctx); err != nil {
 			return nil, err
 		}
+		if files[fileWatches], err = m.n.watchDocument(ctx); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range []string{fileSettings, fileAuthorities, fileWatches, fileAlerts, fileColleagues} {
 		b, err := wholefile.Read(m.n.path(name), mostOf(name))

@@ -99,5 +99,9 @@ func (n *node) tellAdopted(ctx context.Context) error {
 	if err == nil {
 		n.log.WarnContext(ctx, "the database of the queue was lost, and another one is bound to its topics: what waited to be captured is lost; `holdfast rebuild` makes the catalog again", "queue", id.Queue)
 	}
+	if err != nil || !n.sharedQueue() {
+		return err
+	}
+	_, err = n.book(ctx) // which takes this node's copy of what the office watched, before any other node's
 	return err
 }

@@ -48,6 +48,8 @@ type node struct {
 	bookLock sync.Mutex
 	booked   *officedb.Book // once it was asked for
 
+	watchCache watchCache // of the office's list
+
 	stopping <-chan struct{} // closed: nothing is begun any more; nil: what is stopped ends at once
 
 	offline bool // this process asks no authority over the network

@@ -263,6 +263,21 @@ func givenSize(w watchRow) string {
 	return w.maxSize
 }
 
+func (c *cli) watchChangeRemote(ctx context.Context, r remote, a api.WatchChange) error {
+	k, err := r.client()
+	if err != nil {
+		return err
+	}
+	done, err := k.ChangeWatches(ctx, a)
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	for _, w := range done.Watches {
+		c.say(map[string]any{"event": w.Event, "source": w.Source}, "%-9s %s", w.Event, messages.Visible(string(w.Source)))
+	}
+	return nil
+}
+
 func (c *cli) watchListRemote(ctx context.Context, r remote) error {
 	k, err := r.client()
 	if err != nil {

@@ -44,11 +44,11 @@ func TestScaled(t *testing.T) {
 			return err
 		},
 		Condition: func(cond string) (bool, error) { return cond == "chromium" && chromium() != "", nil },
-		Cmds: watchCommands(telegramCommands(apiCommands(judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: egressCommands(watchCommands(telegramCommands(apiCommands(judgeCommands(exportCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
 			"setout": cmdSetOut, "flip": cmdFlip, "role": cmdRole, "eventually": cmdEventually, "lose": cmdLose, "once": cmdOnce, "bucket": s.cmdBucket,
 			"disks": s.cmdDisks, "segments": cmdSegments, "analyze": s.cmdAnalyze,
-		}))))),
+		})))))),
 	})
 }
 

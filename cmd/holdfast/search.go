@@ -144,7 +144,7 @@ func (o searchOptions) restrict(ctx context.Context, n *node, q *catalog.TextQue
 // spoken adds the channels of which a watch says that they are in a language: short
 // texts give no guess.
 func (n *node) spoken(ctx context.Context, lang string, q *catalog.TextQuery) error {
-	list, err := n.watches()
+	list, err := n.watches(ctx)
 	if err != nil {
 		return err
 	}

@@ -115,9 +115,9 @@ func (n *node) keepTokens(ctx context.Context, was, is api.TokenList) error {
 }
 
 // intoOffice takes what this node has of its own, from before its queue was shared, over
-// into the office: tokens, asks and rules of alerts. It may be done again after a crash.
+// into the office: tokens, asks, rules of alerts and watches. It may be done again after a crash.
 func (n *node) intoOffice(ctx context.Context, b *officedb.Book) error {
-	return errors.Join(n.tokensIntoOffice(ctx, b), n.alertsIntoOffice(ctx, b), n.asksIntoOffice(ctx, b))
+	return errors.Join(n.tokensIntoOffice(ctx, b), n.alertsIntoOffice(ctx, b), n.asksIntoOffice(ctx, b), n.watchesIntoOffice(ctx, b))
 }
 
 func (n *node) tokensIntoOffice(ctx context.Context, b *officedb.Book) error {

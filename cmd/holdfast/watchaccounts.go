@@ -257,17 +257,15 @@ func (w *watchRun) reads(ctx context.Context, k *watched) error {
 	case r.account == "":
 		return nil
 	case r.well:
-		if !slices.Contains(k.Blind, r.account) {
+		if !slices.Contains(k.Blind, r.account) && len(k.Cannot) == 0 {
 			return nil
 		}
-		return w.change(ctx, map[holdfast.ID]func(*watch){k.ID: func(s *watch) {
-			s.Blind = slices.DeleteFunc(s.Blind, func(a string) bool { return a == r.account })
-		}})
+		return w.change(ctx, map[holdfast.ID]func(*watch){k.ID: func(s *watch) { s.readAgain(r.account) }})
 	case slices.Contains(k.Blind, r.account):
 		return nil
 	}
 	c, err := w.n.crew(time.Now(), w.inUse)
-	if err != nil || len(c.names) < 2 {
+	if err != nil || len(c.names) < 2 && w.office == nil {
 		return nil
 	}
 	back := ""
@@ -278,6 +276,9 @@ func (w *watchRun) reads(ctx context.Context, k *watched) error {
 	if err := w.change(ctx, map[holdfast.ID]func(*watch){k.ID: func(s *watch) {
 		if s.Blind = append(s.Blind, r.account); back != "" {
 			s.Account = back
+		}
+		if w.office != nil && !others {
+			s.cannotRead(w.n.set.Name, c.names)
 		}
 	}}); err != nil {
 		return err

@@ -248,7 +248,11 @@ type wanted struct {
 // watchAdd adds all rows or none. A Case that a row names is made; if the process
 // ends between that and the list, there is a Case without captures.
 func (c *cli) watchAdd(ctx context.Context, n *node, rows []watchRow) error {
-	if text := n.withoutAccount(); text != "" {
+	text, err := n.watchNote(ctx)
+	if err != nil {
+		return err
+	}
+	if text != "" {
 		c.complain(errors.New(text))
 	}
 	var all []wanted
@@ -284,6 +288,7 @@ type watchAdded struct {
 // there already is changed.
 func (n *node) addWatches(ctx context.Context, all []wanted, by holdfast.Agent, may func(*watch, wanted) error) (added []watchAdded, err error) {
 	err = n.changeWatches(ctx, func(list []*watch) ([]*watch, error) {
+		added = nil
 		for _, w := range all {
 			what, k := "changed", findWatch(list, w.Source)
 			if k == nil {

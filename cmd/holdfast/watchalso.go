@@ -61,9 +61,9 @@ func (a *adding) flush(ctx context.Context) {
 }
 
 // alsoRest adds what a crash left between the acceptance and the line.
-func (w *watchRun) alsoRest(ctx context.Context) error {
+func (w *watchRun) alsoRest(ctx context.Context, list map[holdfast.ID]*watched) error {
 	from := &captures{n: w.n}
-	for _, k := range w.list {
+	for _, k := range list {
 		if len(k.Cases) < 2 {
 			continue
 		}

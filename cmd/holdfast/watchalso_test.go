@@ -57,7 +57,7 @@ func TestAlsoRest(t *testing.T) {
 	w.also.n = n
 	slices.Sort(want)
 	for range 2 {
-		if err := w.alsoRest(ctx); err != nil {
+		if err := w.alsoRest(ctx, w.list); err != nil {
 			t.Fatal(err)
 		}
 		if err := n.refresh(ctx); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 
 // watches says how what is watched is, by what is known: nobody is asked.
 func (d *doctor) watches(ctx context.Context, n *node) {
-	list, err := n.watches()
+	list, err := n.watches(ctx)
 	if len(list) == 0 && err == nil {
 		return
 	}
@@ -23,13 +24,14 @@ func (d *doctor) watches(ctx context.Context, n *node) {
 		d.check("watch", "", err)
 		return
 	}
-	unlock, err := tryLock(n.path("watch.lock"))
-	if err != nil {
+	nobody, err := n.nobodyWatches()
+	text, uerr := n.unrun(ctx)
+	if err = errors.Join(err, uerr); err != nil {
 		d.check("watch", "", err)
 		return
 	}
-	if unlock != nil {
-		unlock()
+	if text != "" {
+		d.check("watch", "", fmt.Errorf("%s; `holdfast watch list` shows all of them", text))
 	}
 	states, now := map[string]int{}, time.Now()
 	canaries, slow, slowest := n.canaryLasts(), time.Duration(0), holdfast.Source("")
@@ -52,7 +54,7 @@ func (d *doctor) watches(ctx context.Context, n *node) {
 			d.note("watch", fmt.Sprintf("%s: %s", w.Source, f))
 		}
 	}
-	text := fmt.Sprintf("%d sources are watched", len(list))
+	text = fmt.Sprintf("%d sources are watched", len(list))
 	if p := states["paused"]; p > 0 {
 		text += fmt.Sprintf(", %d of them paused", p)
 	}
@@ -60,11 +62,24 @@ func (d *doctor) watches(ctx context.Context, n *node) {
 		text += fmt.Sprintf("; the newest posts of %s were seen %s after they were posted, of all others sooner", slowest, slow.Round(time.Millisecond))
 	}
 	switch late := states["waiting"]; {
-	case unlock != nil && states["paused"] < len(list):
+	case nobody && states["paused"] < len(list):
 		d.note("watch", text+", and nobody is at it: `holdfast watch run`")
 	case late > 0:
 		d.note("watch", fmt.Sprintf("%s; %d are due for more than a minute: `holdfast watch list` says for how long, `holdfast telegram accounts` whether the accounts wait", text, late))
 	default:
 		d.check("watch", text, nil)
 	}
+}
+
+// nobodyWatches says that no process of this node runs its watches, where they are its own.
+func (n *node) nobodyWatches() (bool, error) {
+	if n.sharedQueue() {
+		return false, nil
+	}
+	unlock, err := tryLock(n.path("watch.lock"))
+	if unlock == nil || err != nil {
+		return false, err
+	}
+	unlock()
+	return true, nil
 }

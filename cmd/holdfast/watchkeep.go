@@ -18,46 +18,86 @@ import (
 // sync takes up the list where it has changed, and keeps the Tasks of each watch in
 // the queue. It also looks at all Tasks at times: somebody may have dropped one.
 func (w *watchRun) sync(ctx context.Context, now time.Time) error {
-	asOf := changed(w.n.path(fileWatches))
-	if asOf.Equal(w.asOf) && !w.rescan && now.Sub(w.scanned) < rescanEvery {
+	asOf, err := w.listAsOf(ctx, now)
+	if err != nil {
+		return err
+	}
+	if asOf == w.asOf && !w.rescan && now.Sub(w.scanned) < rescanEvery {
 		if !w.lacks || now.Sub(w.kept) < keepEvery {
 			return nil
 		}
 		w.lacks, w.kept = false, now
 		return w.keepTasks(ctx, now) // what its own Tasks have come to is known without a look at all of them
 	}
-	list, err := w.n.watches()
-	if err != nil { // somebody edits it; what was known goes on
-		if len(w.list) == 0 {
+	list, err := w.book.Read(ctx)
+	if err != nil { // somebody edits it, or it cannot be read now; what was known goes on
+		if len(w.list) == 0 && (w.office == nil || !w.office.begun) {
 			return err
 		}
 		w.n.log.ErrorContext(ctx, "what is watched stays as it was", "err", err)
 		w.asOf = asOf
 		return nil
 	}
-	w.takeList(list)
+	before := w.takeList(list)
+	if err := w.adopt(ctx); err != nil {
+		return err
+	}
 	if err := w.scan(ctx); err != nil {
 		return err
 	}
 	w.asOf, w.scanned, w.rescan, w.lacks, w.kept = asOf, now, false, false, now
-	return w.keepTasks(ctx, now)
+	if err := w.keepTasks(ctx, now); err != nil || w.office == nil || !w.office.begun {
+		return err
+	}
+	fresh := map[holdfast.ID]*watched{}
+	for id, k := range w.list {
+		if !before[id] {
+			fresh[id] = k
+		}
+	}
+	return w.takenUp(ctx, fresh)
 }
 
-func (w *watchRun) takeList(list []*watch) {
+// takenUp does what comes before a watch is run by this process: what the one that ran it
+// before has begun counts, and what that has left undone is done.
+func (w *watchRun) takenUp(ctx context.Context, list map[holdfast.ID]*watched) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if err := w.countLinks(ctx); err != nil {
+		return err
+	}
+	return w.alsoRest(ctx, list)
+}
+
+// takeList takes up a list: of the office's what this node runs. It says what was run
+// before.
+func (w *watchRun) takeList(list []*watch) (before map[holdfast.ID]bool) {
+	before, w.all = map[holdfast.ID]bool{}, map[holdfast.ID]bool{}
+	for id := range w.list {
+		before[id] = true
+	}
 	there := map[holdfast.ID]bool{}
 	for _, k := range list {
+		if w.all[k.ID] = true; !w.mine(k) {
+			continue
+		}
 		there[k.ID] = true
 		if old := w.list[k.ID]; old != nil {
 			old.watch = *k
-			continue
+		} else {
+			w.list[k.ID] = &watched{watch: *k}
 		}
-		w.list[k.ID] = &watched{watch: *k}
+		if k.Account == "" && !before[k.ID] || w.office != nil && k.Node != w.n.set.Name { // before it has a turn: who asks is settled at once
+			w.crewAt = time.Time{}
+		}
 	}
 	for id := range w.list {
 		if !there[id] {
 			delete(w.list, id)
 		}
 	}
+	return before
 }
 
 // scan looks at every Task that waits. Those of no watch are dropped; those at work
@@ -72,7 +112,7 @@ func (w *watchRun) scan(ctx context.Context) error {
 		switch {
 		case id == "":
 		case w.list[id] == nil:
-			orphans = true
+			orphans = orphans || !w.all[id]
 		default:
 			found[t.ID] = true
 			w.takeTask(t)
@@ -156,7 +196,11 @@ func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
 		switch {
 		case k.Paused != nil, w.byPages: // nobody could ask
 		case follow == nil:
+			turn := k.Turn
 			want[id] = func(s *watch) {
+				if s.Turn != turn {
+					return // another node, which took it for its own, was first
+				}
 				s.Turn++
 				s.Follow = s.task(w.queue.Queue, partFollow, s.Turn)
 				if s.Turn > 1 {
@@ -238,16 +282,18 @@ func wishOf(k *watch, m map[string]any) map[string]any {
 
 // change edits the list that lies on the disk, and what is known of it here.
 func (w *watchRun) change(ctx context.Context, want map[holdfast.ID]func(*watch)) error {
-	err := w.n.changeWatches(ctx, func(list []*watch) ([]*watch, error) {
+	err := w.book.Change(ctx, func(list []*watch) ([]*watch, error) {
 		for _, k := range list {
-			if f := want[k.ID]; f != nil {
+			if f := want[k.ID]; f != nil && w.mine(k) {
 				f(k)
 			}
 		}
 		w.takeList(list)
 		return list, nil
 	})
-	w.asOf = changed(w.n.path(fileWatches))
+	if w.office == nil { // the office's has perhaps been changed by others too, and is read again
+		w.asOf, _ = w.book.AsOf(ctx)
+	}
 	return err
 }
 

@@ -56,13 +56,11 @@ func (b *linkBudget) take(home holdfast.ID, most int, now time.Time) (ok, first 
 // whoever asked for it. That may be too many; a crash must not give a new budget.
 func (w *watchRun) countLinks(ctx context.Context) error {
 	day := time.Now().Add(-24 * time.Hour)
-	seen := map[holdfast.ID]bool{}
 	for _, k := range w.list {
 		for _, id := range k.Cases {
-			if seen[id] {
+			if _, counted := w.links.begun[id]; counted {
 				continue
 			}
-			seen[id] = true
 			var begun, views []time.Time
 			for cp, err := range w.n.cat.Captures(ctx, catalog.Query{Case: id, Kind: holdfast.KindCapture}) {
 				if err != nil {

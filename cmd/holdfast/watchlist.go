@@ -1,18 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
-	"strings"
 
 	"holdfast"
 	"holdfast/hashing"
-	"holdfast/wholefile"
 )
 
 // fileWatches is the list of what is watched: a wish that has no end, as Tasks are
@@ -55,6 +49,12 @@ type watch struct {
 	// Failed is why the Task that followed it ended; another one tries again later.
 	Failed   string         `json:"failed,omitempty"`
 	FailedAt *holdfast.Time `json:"failed_at,omitempty"`
+
+	// Of nodes that share a queue. Node is whose accounts Account and Blind name. Cannot
+	// are nodes that could not read it, each with the accounts that it had tried.
+	Node   string              `json:"node,omitempty"`
+	Cannot map[string][]string `json:"cannot,omitempty"`
+	by     string              // the node that runs it, or did last, as the office has it
 }
 
 // watchDoc is DIR/watches.json.
@@ -99,60 +99,6 @@ func (w *watch) state() string {
 
 // home is where its captures are at home.
 func (w *watch) home() holdfast.ID { return w.Cases[0] }
-
-// watches reads the list; a node without one watches nothing.
-func (n *node) watches() ([]*watch, error) {
-	b, err := wholefile.Read(n.path(fileWatches), maxWatchDoc)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var d watchDoc
-	if err := wholefile.DecodeJSON(fileWatches, b, &d); err != nil {
-		return nil, fmt.Errorf("%w; put a copy back, or move it away: then nothing is watched, and nothing that was captured is lost", err)
-	}
-	if d.Version > 1 {
-		return nil, fmt.Errorf("%s has version %d: use a newer holdfast", fileWatches, d.Version)
-	}
-	for _, w := range d.Watches {
-		if w == nil || len(w.Cases) == 0 || !isTelegram(w.Source) {
-			return nil, fmt.Errorf("read %s: a watch without a case, or of no channel: somebody has changed it; put a copy back", fileWatches)
-		}
-	}
-	return d.Watches, nil
-}
-
-// changeWatches edits the list under its lock. A crash leaves the old or the new
-// one. The edit may not keep what it is given.
-func (n *node) changeWatches(ctx context.Context, edit func([]*watch) ([]*watch, error)) error {
-	unlock, err := lockFile(ctx, n.path("watches.lock"))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	list, err := n.watches()
-	if err != nil {
-		return err
-	}
-	before, err := json.Marshal(list)
-	if err != nil {
-		return err
-	}
-	if list, err = edit(list); err != nil {
-		return err
-	}
-	if len(list) > maxWatches {
-		return fmt.Errorf("%d sources: one node watches %d at most", len(list), maxWatches)
-	}
-	slices.SortFunc(list, func(a, b *watch) int { return strings.Compare(string(a.Source), string(b.Source)) })
-	after, err := json.Marshal(list)
-	if err != nil || string(after) == string(before) {
-		return err
-	}
-	return writeJSON(n.path(fileWatches), watchDoc{Version: 1, Watches: list})
-}
 
 func findWatch(list []*watch, s holdfast.Source) *watch {
 	if i := slices.IndexFunc(list, func(w *watch) bool { return w.Source == s }); i >= 0 {

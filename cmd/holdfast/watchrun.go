@@ -38,6 +38,9 @@ their numbers on a schedule (telegram.sweep in holdfast.yaml, by default
 
 Ctrl-C stops it; the next run goes on where this one was, also after a crash. One
 process runs the watches of a node; others may capture, export and change the list.
+Nodes that share a queue share the list too: each that runs watches takes some of
+them, those of one that has died within a minute, and none that it lacks the egress
+or an account for.
 
 exit status: 0 stopped, or the time is over  1 could not  2 usage, or no node`
 	cmd.Flags().DurationVar(&d, "for", 0, "stop after so long")
@@ -74,7 +77,10 @@ type watchRun struct {
 	conf  watchConf
 	queue pipeline.Identity
 
-	asOf     time.Time // of the list that is in use
+	book     watchBook
+	office   *watchShare          // what nodes that share a queue say to each other; nil: this one has a queue of its own
+	asOf     listMark             // of the list that is in use
+	all      map[holdfast.ID]bool // what is watched, by whatever node
 	scanned  time.Time
 	rescan   bool
 	kept     time.Time // when it was looked at which Tasks a watch lacks,
@@ -214,6 +220,12 @@ func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 	if w.site, err = n.publicSite(); err != nil {
 		return nil, err
 	}
+	if w.book, err = n.watchBook(ctx); err != nil {
+		return nil, err
+	}
+	if rows, ok := w.book.(watchRows); ok {
+		w.office = &watchShare{b: rows.b}
+	}
 	w.lanes[lanePages] = &lane{size: 1, every: conf.Pace}
 	if o, err := n.telegramOptions(); err == nil {
 		w.quick = o.Pace == 0
@@ -235,11 +247,14 @@ func (w *watchRun) run(ctx, until context.Context) error {
 	telling := make(chan struct{})
 	go func() { w.tell.run(work); close(telling) }()
 	loop, stop := context.WithCancel(until)
+	beating := make(chan struct{})
+	go func() { w.beats(loop); close(beating) }()
 	err := locked(&w.mu, func() error { return w.begin(loop) })
 	if err == nil {
 		err = w.loop(loop, sealing)
 	}
 	stop()
+	<-beating
 	w.r.names.end(ctx)
 	locked(&w.mu, func() error {
 		w.also.flush(context.WithoutCancel(ctx))
@@ -260,10 +275,10 @@ func (w *watchRun) begin(ctx context.Context) error {
 	if err := w.n.refresh(ctx); err != nil {
 		return err
 	}
-	if err := w.freeHeld(ctx); err != nil {
+	if err := w.assign(ctx, time.Now()); err != nil { // whether anybody can ask decides which Tasks there are to be
 		return err
 	}
-	if err := w.assign(ctx, time.Now()); err != nil { // whether anybody can ask decides which Tasks there are to be
+	if err := w.join(ctx, time.Now()); err != nil {
 		return err
 	}
 	if err := w.sync(ctx, time.Now()); err != nil {
@@ -273,11 +288,11 @@ func (w *watchRun) begin(ctx context.Context) error {
 	if err := w.assign(ctx, time.Now()); err != nil {
 		return err
 	}
-	if err := w.countLinks(ctx); err != nil {
+	if err := w.takenUp(ctx, w.list); err != nil {
 		return err
 	}
-	if err := w.alsoRest(ctx); err != nil {
-		return err
+	if w.office != nil {
+		w.office.begun = true
 	}
 	if err := w.ears.takeUp(ctx, time.Now()); err != nil {
 		return err
@@ -338,6 +353,9 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 		w.r.scopes.forget()
 		w.egresses = nil
 		w.scopesAt = now
+	}
+	if err := w.share(ctx, now); err != nil {
+		return err
 	}
 	if err := w.sync(ctx, now); err != nil {
 		return err

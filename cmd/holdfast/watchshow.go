@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +45,10 @@ whether the account has joined the channel, so that the service tells of it by i
 else the channel is asked in turns, and what happens there stays unknown for as long as
 the service's pause for each such channel: that is no real time. Then what the last
 'watch canary' has measured, and when. What is said to be silent has not posted for longer
-than is usual there.`
+than is usual there.
+
+Of nodes that share a queue it is one list: beside each watch stands which node runs it,
+or why none does.`
 	r.flags(cmd)
 	return cmd
 }
@@ -97,7 +99,7 @@ func (c *cli) watchList(ctx context.Context, n *node) error { return n.eachWatch
 
 // eachWatch tells of each watch how it is, with the names of all Cases.
 func (n *node) eachWatch(ctx context.Context, tell func(*watch, standing, map[holdfast.ID]string)) error {
-	list, err := n.watches()
+	list, err := n.watches(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,11 +126,18 @@ func (n *node) eachWatch(ctx context.Context, tell func(*watch, standing, map[ho
 	if err != nil {
 		return err
 	}
+	runners, err := n.watchRunners(ctx)
+	if err != nil {
+		return err
+	}
 	now, resolving := time.Now(), 0
 	for _, w := range list {
 		s, err := n.standing(ctx, w, tasks[w.ID], now)
 		if err != nil {
 			return err
+		}
+		if runners != nil {
+			pages = runners.standingIn(w, &s)
 		}
 		if s.Mode = modeService; pages != "" {
 			if err := n.standingByPages(ctx, w, &s, site, conf, now); err != nil {
@@ -164,6 +173,10 @@ type standing struct {
 	Untold    string // what alerts of it could not be told; "": nothing
 	Mode      string // who is asked
 	Cannot    string // what that cannot show, where it is its public pages
+
+	Shared bool   // it is of several nodes:
+	Node   string // which of them runs it; "": none does,
+	NotRun string // and why
 }
 
 // standing of a watch: from the queue and the catalog alone, whoever asks.
@@ -235,12 +248,16 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 		"posts_a_day": s.Health.PerDay, "last_post": stated(s.Health.Last), "heard": stated(s.Health.Heard), "silent": s.Health.finding(), "failed": w.Failed, "account": w.Account, "web": w.Views, "mode": s.Mode, "cannot_see": s.Cannot}
 	s.Following.row(row, s.Seen)
 	row["canary"], row["alerts"] = nil, s.Untold
+	s.officeRow(row)
 	text := fmt.Sprintf("%-9s  %s  %s", s.State, messages.Visible(string(w.Source)), messages.Visible(strings.Join(cases, ", ")))
 	if s.State == "resolving" && s.Left > 0 {
 		text += fmt.Sprintf("  in about %s", s.Left)
 	}
 	if s.State == "waiting" {
 		text += fmt.Sprintf("  due for %s", s.Late)
+	}
+	if s.Node != "" {
+		text += "  run by " + s.Node
 	}
 	if !s.Health.Last.IsZero() {
 		text += fmt.Sprintf("  %.0f a day, last %s", s.Health.PerDay, s.Health.Last)
@@ -250,7 +267,7 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 		row["canary"] = k.row()
 		delays[2] = fmt.Sprintf("canary, %s ago: %s", hours(max(time.Since(k.At.Time), 0)), k.short())
 	}
-	for _, more := range append(delays, s.Health.finding(), w.Failed, s.Untold, s.Cannot) {
+	for _, more := range append(delays, s.NotRun, s.Health.finding(), w.Failed, s.Untold, s.Cannot) {
 		if more != "" {
 			text += "\n  " + messages.Visible(more)
 		}
@@ -275,7 +292,7 @@ func (w *watch) media() string {
 func (c *cli) watchExportCmd() *cobra.Command {
 	return command("export", "Write the list as a CSV that `watch add --list` reads", "holdfast watch export > watches.csv", cobra.NoArgs,
 		c.withNode(func(ctx context.Context, n *node) error {
-			list, err := n.watches()
+			list, err := n.watches(ctx)
 			if err != nil {
 				return err
 			}
@@ -316,134 +333,4 @@ func (c *cli) watchExportCmd() *cobra.Command {
 			}
 			return nil
 		}))
-}
-
-func (c *cli) watchPauseCmd() *cobra.Command {
-	var off bool
-	cmd := command("pause SOURCE… [--off]", "Ask nothing about it for now, or go on", "holdfast watch pause telegram:@name", cobra.MinimumNArgs(1), func(cmd *cobra.Command, args []string) error {
-		k := watchChange{action: "watch-paused", what: "paused", do: func(w *watch, now holdfast.Time) bool {
-			was := w.Paused
-			if w.Paused == nil {
-				w.Paused = &now
-			}
-			return was == nil
-		}}
-		if off {
-			k = watchChange{action: "watch-resumed", what: "resumed", do: func(w *watch, _ holdfast.Time) bool {
-				was := w.Paused
-				w.Paused = nil
-				return was != nil
-			}}
-		}
-		return c.withNode(func(ctx context.Context, n *node) error { return c.eachWatch(ctx, n, args, k) })(cmd, args)
-	})
-	cmd.Long = "What happens meanwhile is caught up with when it goes on, as far as the service\nstill tells it: edits and deletions of a long pause may be known by their result only."
-	cmd.Flags().BoolVar(&off, "off", false, "go on")
-	return cmd
-}
-
-// watchChange is what becomes of a watch, and how that is said.
-type watchChange struct {
-	action, what, why string
-	remove            bool
-	do                func(*watch, holdfast.Time) bool // false: it is so already
-}
-
-// eachWatch changes the named watches, all or none, and says so in the custody of
-// their Cases, first: a crash behind the lines leaves what can be done once more.
-func (c *cli) eachWatch(ctx context.Context, n *node, args []string, k watchChange) error {
-	var sources []holdfast.Source
-	for _, a := range args {
-		name, err := telegram.ParseName(a)
-		if err != nil {
-			return usageError("watch: %w", err)
-		}
-		sources = append(sources, holdfast.Source(name.Source()))
-	}
-	var said []holdfast.Source
-	err := n.changeWatches(ctx, func(list []*watch) ([]*watch, error) {
-		for _, s := range sources {
-			if findWatch(list, s) == nil {
-				return nil, fmt.Errorf("%s is not watched: `holdfast watch list` shows what is", s)
-			}
-		}
-		for _, s := range sources {
-			w := findWatch(list, s)
-			if w == nil || !k.do(w, holdfast.At(time.Now())) { // named twice
-				continue
-			}
-			if err := n.watchLines(ctx, n.set.Agent, k.action, w, w.Cases, k.why); err != nil {
-				return nil, err
-			}
-			if said = append(said, s); k.remove {
-				list = slices.DeleteFunc(list, func(o *watch) bool { return o == w })
-			}
-		}
-		return list, nil
-	})
-	for _, s := range said {
-		if err == nil {
-			c.say(map[string]any{"event": k.what, "source": s}, "%-9s %s", k.what, messages.Visible(string(s)))
-		}
-	}
-	return err
-}
-
-func (c *cli) watchRemoveCmd() *cobra.Command {
-	var why string
-	cmd := command("remove SOURCE… --why TEXT", "Watch it no more", "holdfast watch remove telegram:@name --why 'the case is closed'", cobra.MinimumNArgs(1), func(cmd *cobra.Command, args []string) error {
-		if err := checkReason("--why", why); err != nil {
-			return err
-		}
-		if strings.TrimSpace(why) == "" {
-			return usageError("no reason: say with --why TEXT why it is watched no more; it becomes a line of custody")
-		}
-		return c.withNode(func(ctx context.Context, n *node) error {
-			err := c.eachWatch(ctx, n, args, watchChange{action: "watch-removed", what: "removed", why: why, remove: true, do: func(*watch, holdfast.Time) bool { return true }})
-			if err == nil {
-				_, err = n.dropOrphans(ctx)
-			}
-			return err
-		})(cmd, args)
-	})
-	cmd.Long = "What was captured stays. What still waits of it is dropped: at once, or by the\n`watch run` that is at it."
-	cmd.Flags().StringVar(&why, "why", "", "why, for the custody")
-	return cmd
-}
-
-// orphanWhy is said in custody of what waited for a watch that is gone.
-const orphanWhy = "its source is watched no more"
-
-// dropOrphans drops the Tasks of no watch that nobody holds, and says how many are
-// held.
-func (n *node) dropOrphans(ctx context.Context) (held int, err error) {
-	list, err := n.watches()
-	if err != nil {
-		return 0, err
-	}
-	there := map[holdfast.ID]bool{}
-	for _, w := range list {
-		there[w.ID] = true
-	}
-	for t, err := range n.waiting(ctx) {
-		if err != nil {
-			return held, err
-		}
-		id, _ := watchOf(t)
-		if id == "" || there[id] {
-			continue
-		}
-		taken, err := n.queue.Take(ctx, pipeline.Want{IDs: []holdfast.ID{t.ID}, Early: true, Lease: lease})
-		if err != nil {
-			return held, err
-		}
-		if len(taken) == 0 {
-			held++
-			continue
-		}
-		if err := n.dropTask(ctx, taken[0], orphanWhy); err != nil {
-			return held, err
-		}
-	}
-	return held, nil
 }
