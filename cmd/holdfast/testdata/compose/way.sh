@@ -37,7 +37,7 @@ all_healthy() { for r in $roles; do until_says 180 healthy state "$r" Health.Sta
 # capture PAGE: through the API, with the scoped token alone; sealed.
 capture() {
 	compose exec -T -e HOLDFAST_DATA=/nowhere -e HOLDFAST_TOKEN="$token" -e HOLDFAST_PG_PASSWORD= -e AWS_SECRET_ACCESS_KEY= api \
-		holdfast capture "http://site:8080/$1" --allow-private --server http://127.0.0.1:8017 --wait 4m --json >"$work/captured" || die "capture $1: $(cat "$work/captured")"
+		holdfast capture "http://site:8080/$1" --allow-private --timeout 5m --server http://127.0.0.1:8017 --wait 8m --json >"$work/captured" || die "capture $1: $(cat "$work/captured")"
 	grep -q '"event":"sealed"' "$work/captured" || die "$1 is not sealed: $(cat "$work/captured")"
 }
 

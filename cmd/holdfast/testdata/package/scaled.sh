@@ -96,7 +96,7 @@ say page
 if command -v chromium >/dev/null; then
 	token=$(runuser -u holdfast -- holdfast token add desk --scope capture,read --case c --allow-private --json | sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
 	HOLDFAST_TOKEN=$token HOLDFAST_DATA=/nowhere runuser -u nobody -w HOLDFAST_TOKEN -- env HOLDFAST_TOKEN="$token" HOLDFAST_DATA=/nowhere \
-		holdfast capture "$SITE" --allow-private --server "http://127.0.0.1:$API_PORT" --wait 5m --json >/tmp/page || die "$(cat /tmp/page)"
+		holdfast capture "$SITE" --allow-private --timeout 5m --server "http://127.0.0.1:$API_PORT" --wait 8m --json >/tmp/page || die "$(cat /tmp/page)"
 	grep -q '"event":"sealed"' /tmp/page || die "$(cat /tmp/page)"
 else
 	echo 'no Chromium here: no page is captured'
