@@ -14,7 +14,7 @@ die() {
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 
 [ "$(od -An -tu2 -j18 -N2 "$bin/holdfast" | tr -d ' ')" = 183 ] || die "not a program for arm64"
-holdfast version
+holdfast --version
 holdfast init --agent falcon --role investigator --office 'Unit 7'
 for a in alpha beta; do
 	"$qemu" "$bin/holdfast" authority serve --operator "Operator $a" --listen 127.0.0.1:0 --dir "$work/$a" >$a.log &
