@@ -34,9 +34,10 @@ type chaos struct {
 	deck  []int // whose turn it is to be killed
 }
 
-// newSmallDrill has one broker: it is not what dies here.
+// newSmallDrill has one broker: it is not what dies here, nor may it be taken for dead on a
+// machine that has much to do.
 func newSmallDrill(t *testing.T, nodes int) *drill {
-	d := &drill{t: t, all: t, dir: t.TempDir(), server: servers.MinIO(t), pg: servers.PostgreSQL(t), kafka: servers.Kafka(t, 1)}
+	d := &drill{t: t, all: t, dir: t.TempDir(), server: servers.MinIO(t), pg: servers.PostgreSQL(t), kafka: servers.Kafka(t, 1, "broker.session.timeout.ms=60000")}
 	d.begin(nodes)
 	return d
 }
