@@ -71,6 +71,12 @@ func (q *Queue) prune(ctx context.Context, p int, limit int64, stages []pipeline
 		if err != nil || len(made) == 0 {
 			return 0, err
 		}
+		// Who normalised may have died behind what he wrote and before he said so. The
+		// next one looks for where he was in captured, and for what was made of it.
+		said, err := q.committed(ctx, at{pipeline.StageNormalise, p})
+		if err != nil || said < made[0].from {
+			return 0, err
+		}
 		// What was made of captured up to there lies in front of it.
 		if err := q.delete(ctx, captured, p, made[0].from); err != nil {
 			return 0, err
