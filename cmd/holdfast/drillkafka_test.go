@@ -85,9 +85,22 @@ func (d *drill) open() error {
 		return err
 	}
 	if left > 0 {
-		return fmt.Errorf("%d captures and Events are open", left)
+		return fmt.Errorf("%d captures and Events are open: %s", left, openOnes(ctx, db))
 	}
 	return nil
+}
+
+// openOnes says of some of them what the catalog has, other rows of their IDs too.
+func openOnes(ctx context.Context, db *pgx.Conn) string {
+	rows, err := db.Query(ctx, `SELECT encode(c.id, 'hex') || ' manifest ' || left(encode(c.manifest, 'hex'), 12) || ' state ' || c.state || ' shown ' || c.shown || ' twice ' || c.twice || ' event ' || c.event ||
+		' position ' || c.position || ' seal ' || coalesce(convert_from(s.id, 'UTF8') || ' ' || s.state || ' ' || convert_from(s.reason, 'UTF8'), 'none') || ' source ' || convert_from(c.source, 'UTF8')
+		FROM holdfast_catalog.capture c LEFT JOIN holdfast_catalog.seal s ON s.n = c.seal
+		WHERE c.id IN (SELECT id FROM holdfast_catalog.capture WHERE state < 2 ORDER BY n LIMIT 5) ORDER BY c.id, c.n`)
+	if err != nil {
+		return err.Error()
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return fmt.Sprintf("%q %v", all, err)
 }
 
 // leader is the broker (0 is the first) that leads a partition.
