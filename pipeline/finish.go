@@ -40,11 +40,15 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 	if err != nil {
 		return err
 	}
-	if r.elsewhere(ctx, p) { // it was given up before, and what was left of it is planned anew
+	is, unsure := r.elsewhere(ctx, p)
+	if is { // it was given up before, and what was left of it is planned anew
 		r.mem.drop(p.Seal)
 		return nil
 	}
 	o, err := r.Carrier.Carry(ctx, p, b)
+	if errors.Is(err, ErrItems) && unsure != nil { // nobody is to say, under a signature, that what is sealed is lost
+		return fmt.Errorf("it may be in another seal, and nothing of it is given up before that is known: %w", unsure)
+	}
 	if errors.Is(err, ErrItems) {
 		return r.giveUp(ctx, p)
 	}
@@ -66,21 +70,22 @@ func (r *runner) finishOne(ctx context.Context, p *holdfast.Plan) error {
 }
 
 // elsewhere reports whether something of a plan is in another one: in a plan that is
-// remembered, or, of longer ago, in a Seal.
-func (r *runner) elsewhere(ctx context.Context, p *holdfast.Plan) bool {
+// remembered, or, of longer ago, in a Seal. The error says that the latter is not known.
+func (r *runner) elsewhere(ctx context.Context, p *holdfast.Plan) (bool, error) {
 	if r.mem.elsewhere(p) {
-		return true
+		return true, nil
 	}
 	got := make([]Message, len(p.Captures))
 	for i, c := range p.Captures {
 		got[i].ID = c.ID
 	}
-	for _, in := range r.known(ctx, got) {
+	known, err := r.known(ctx, got)
+	for _, in := range known {
 		if in {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, err
 }
 
 // giveUp says which captures are lost: the log as far as a line can hold them, and

@@ -53,3 +53,56 @@ func TestKnown(t *testing.T) {
 		}
 	}
 }
+
+// unfinished has a plan of a former name of which the queue has nothing any more.
+type unfinished struct {
+	forgetful
+	plan *holdfast.Plan
+}
+
+func (u unfinished) Unfinished(context.Context, string, int) ([]*holdfast.Plan, error) {
+	return []*holdfast.Plan{u.plan}, nil
+}
+
+func (u unfinished) Carry(ctx context.Context, p *holdfast.Plan, b pipeline.Batch) (pipeline.Outcome, error) {
+	if len(b.Items) < len(p.Captures) {
+		return pipeline.Outcome{}, pipeline.ErrItems
+	}
+	return u.sealer.Carry(ctx, p, b)
+}
+
+// A plan that nobody can carry out is given up, and its captures are called lost, only once
+// it is known that they are in no other Seal.
+func TestGivenUpWhenKnown(t *testing.T) {
+	dir := t.TempDir()
+	q, s := openQueue(t, dir), newSealer(openStore(t, dir))
+	id, err := q.Identity(t.Context())
+	must(t, err)
+	_, err = q.Redraw(t.Context(), id.Queue)
+	must(t, err)
+	lost := holdfast.NewID()
+	u := unfinished{forgetful{s}, &holdfast.Plan{Queue: id.Queue, First: 1, Last: 1, Seal: holdfast.SealID(id.Queue, 0, 1), Captures: []holdfast.Planned{{ID: lost, Position: 1}}}}
+	told := 0
+	p := &pipeline.Preserve{Queue: q, Plans: u, Carrier: u, GivenUp: func(_ context.Context, g pipeline.GivenUp) error {
+		if told++; len(g.Lost) != 1 || g.Lost[0] != lost {
+			t.Errorf("lost: %v", g.Lost)
+		}
+		return nil
+	}}
+	for _, away := range []error{errors.New("away"), pipeline.ErrUnavailable} {
+		p.Known = func(context.Context, []holdfast.ID) (map[holdfast.ID]bool, error) { return nil, away }
+		if err := p.Drain(t.Context()); !errors.Is(err, away) || told > 0 {
+			t.Errorf("%v, told %d times", err, told)
+		}
+	}
+	p.Known = func(context.Context, []holdfast.ID) (map[holdfast.ID]bool, error) {
+		return map[holdfast.ID]bool{lost: true}, nil
+	}
+	if must(t, p.Drain(t.Context())); told > 0 {
+		t.Error("what is in another Seal was called lost")
+	}
+	p.Known = func(context.Context, []holdfast.ID) (map[holdfast.ID]bool, error) { return nil, nil }
+	if must(t, p.Drain(t.Context())); told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}

@@ -37,8 +37,8 @@ type Preserve struct {
 	Sealed    func(Outcome) // Optional: told after each ack, in order.
 	// Known returns those of the captures that are in a Seal with its place in a log, however long ago,
 	// as far as can be told now. It is asked about what is in none of the plans that are
-	// remembered; where it fails, those are all that is gone by. Nil where the queue keeps
-	// each ID once, for ever.
+	// remembered; where it fails, those are all that is gone by. An error that wraps
+	// ErrUnavailable was told of before. Nil where the queue keeps each ID once, for ever.
 	Known func(context.Context, []holdfast.ID) (map[holdfast.ID]bool, error)
 	// Poison is told of what a batch could not seal, before the batch is acknowledged,
 	// and again after a crash. Its error stops the stage. Optional.
@@ -211,7 +211,7 @@ func (r *runner) fresh(ctx context.Context) (Batch, *holdfast.Plan, error) {
 // before, is skipped and said.
 func (r *runner) form(ctx context.Context, got []Message) Batch {
 	b := Batch{Queue: r.id.Queue, Partition: r.Partition, First: got[0].Position, Last: got[len(got)-1].Position}
-	known := r.known(ctx, got)
+	known, _ := r.known(ctx, got) // said there; sealing does not wait for it
 	within := make(map[holdfast.ID]bool, len(got))
 	for _, m := range got {
 		it, err := m.Item()
@@ -234,19 +234,19 @@ func (r *runner) form(ctx context.Context, got []Message) Batch {
 // much older than what the memory holds: a line of custody of a node that was off for a
 // weekend, a Task that was put off under the ID of a capture that its last holder had
 // published before he died, a process that was stopped before its write.
-func (r *runner) known(ctx context.Context, got []Message) map[holdfast.ID]bool {
+func (r *runner) known(ctx context.Context, got []Message) (map[holdfast.ID]bool, error) {
 	if r.Known == nil {
-		return nil
+		return nil, nil
 	}
 	ids := make([]holdfast.ID, len(got))
 	for i, m := range got {
 		ids[i] = m.ID
 	}
 	known, err := r.Known(ctx, ids)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrUnavailable) {
 		orDiscard(r.Log).WarnContext(ctx, "what was sealed more than an hour ago is not known now: of what is published again only that of the last hour is", "error", err)
 	}
-	return known
+	return known, err
 }
 
 // matches reports whether the plan is of exactly this batch.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/pipeline"
 	"holdfast/preserve"
 )
 
@@ -48,7 +49,7 @@ func (n *node) knownSealed() func(context.Context, []holdfast.ID) (map[holdfast.
 
 func (k *sealedBefore) ask(ctx context.Context, ids []holdfast.ID) (map[holdfast.ID]bool, error) {
 	if locked(&k.mu, func() bool { return time.Now().Before(k.next) }) {
-		return nil, nil // and said, a moment ago
+		return nil, fmt.Errorf("the catalog could not be asked a moment ago: %w", pipeline.ErrUnavailable)
 	}
 	limited, cancel := context.WithTimeout(ctx, knownTime)
 	defer cancel()
