@@ -95,6 +95,10 @@ func (d *drill) atWrite(suffix string, sig syscall.Signal) (*process, string) {
 	all, hits := slices.Clone(d.roles), make(chan hit, 1)
 	d.s3.AtName(suffix, func(r *http.Request) {
 		h := hit{whoAsks(all, r.RemoteAddr), r.URL.Path}
+		for tries := 0; h.by == nil && tries < 50; tries++ { // the kernel's list may lack a line that is there
+			time.Sleep(10 * time.Millisecond)
+			h.by = whoAsks(all, r.RemoteAddr)
+		}
 		if h.by != nil {
 			h.by.signal(sig)
 			for begun := time.Now(); sig == syscall.SIGSTOP && !h.by.stands() && time.Since(begun) < 5*time.Second; {
@@ -143,7 +147,8 @@ func whoAsks(all []*process, remote string) *process {
 	}
 	want, inode := fmt.Sprintf("0100007F:%04X", n), ""
 	for line := range strings.Lines(string(table)) {
-		if f := strings.Fields(line); len(f) > 9 && f[1] == want {
+		const established = "01" // a connection of the same port that is over has no inode
+		if f := strings.Fields(line); len(f) > 9 && f[1] == want && f[3] == established {
 			inode = "socket:[" + f[9] + "]"
 		}
 	}

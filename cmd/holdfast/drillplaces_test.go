@@ -10,7 +10,7 @@ import (
 )
 
 // TestDrillPlaces guards the first promise, as TestDrill does, against what befalls one
-// place of several that share real engines: whoever seals is killed at each of his writes;
+// place of several that share real engines: whoever seals is killed at his writes;
 // a collector with a real browser and a real session is killed, or stands still while
 // another holds its lease too; and a disk is full to the last byte.
 func TestDrillPlaces(t *testing.T) {
