@@ -76,7 +76,7 @@ var storeFaultsLong = []fault{
 }
 
 // sealingFaults are those of whoever seals.
-var sealingFaults = []fault{{"sealing killed at each write", sealingKilled}}
+var sealingFaults = []fault{{"sealing killed at its writes", sealingKilled}}
 
 func (d *drill) until(what string, within time.Duration, yes func() bool) {
 	d.t.Helper()
