@@ -86,7 +86,7 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 	go x.rec.run(x.proxy.done) // ends when the proxy is closed; finish waits for it
 	err = x.visit(ctx)
 	x.proxy.close()
-	ferr := x.rec.finish(time.Now())
+	ferr := x.rec.finish(time.Now(), x.proxy.shared)
 	switch {
 	case ferr != nil:
 		return ferr

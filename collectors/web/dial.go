@@ -48,6 +48,7 @@ type peer struct {
 	// unobserved: an egress resolved the name and connected, we saw neither.
 	unobserved bool
 	tls        *tls.ConnectionState
+	hello      string // whose ClientHello it was: helloBrowser, helloOld
 	verdict    string // "ok" or why the certificate does not verify; "" without TLS
 }
 
@@ -91,17 +92,25 @@ func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 	return addrs, nil
 }
 
-// dial connects to host:port and speaks TLS if secure. The peer is returned
+// way is how a connection is wanted.
+type way struct {
+	secure bool // TLS
+	h1     bool // HTTP/1.1 even where the site speaks HTTP/2
+}
+
+// dial connects to host:port and speaks TLS if that is wanted. The peer is returned
 // with an error too, as far as it is known; the error is a *fault.
-func (d *dialer) dial(ctx context.Context, host, port string, secure bool) (net.Conn, *peer, error) {
+func (d *dialer) dial(ctx context.Context, host, port string, w way) (net.Conn, *peer, error) {
 	p := &peer{host: net.JoinHostPort(host, port)}
 	conn, err := d.reach(ctx, host, port, p)
-	if err != nil || !secure {
+	if err != nil || !w.secure {
 		return conn, p, err
 	}
-	tconn, err := d.handshake(ctx, conn, host, p)
+	tconn, err := d.handshake(ctx, conn, host, p, w.h1)
+	if err != nil && refused(ctx, err) && !d.gone(ctx) {
+		tconn, err = d.anew(ctx, host, port, p, err)
+	}
 	if err != nil {
-		conn.Close()
 		if d.gone(ctx) {
 			return nil, p, lost("the egress went away during the TLS handshake")
 		}
@@ -111,6 +120,22 @@ func (d *dialer) dial(ctx context.Context, host, port string, secure bool) (net.
 		return nil, p, &fault{code: "tls-failed", err: err}
 	}
 	return tconn, p, nil
+}
+
+// anew makes TLS once more, with what old sites take; first is why a browser could not.
+func (d *dialer) anew(ctx context.Context, host, port string, p *peer, first error) (net.Conn, error) {
+	p.resolved = nil // it is told again
+	conn, err := d.reach(ctx, host, port, p)
+	if err != nil {
+		return nil, first
+	}
+	tconn, err := d.handshakeBy(ctx, conn, host, p, helloOld, func(ctx context.Context, c net.Conn) (net.Conn, tls.ConnectionState, error) {
+		return shakeOld(ctx, c, host)
+	})
+	if err != nil {
+		return nil, first
+	}
+	return tconn, nil
 }
 
 // reach connects the one way that this capture has.
@@ -183,20 +208,22 @@ func (d *dialer) connect(ctx context.Context, addrs []netip.Addr, port string, p
 // handshake accepts any certificate and records what verification says of it:
 // a site with a bad certificate is a find, not a reason to look away. The
 // verdict is of this very connection.
-func (d *dialer) handshake(ctx context.Context, conn net.Conn, host string, p *peer) (net.Conn, error) {
+func (d *dialer) handshake(ctx context.Context, conn net.Conn, host string, p *peer, h1 bool) (net.Conn, error) {
+	return d.handshakeBy(ctx, conn, host, p, helloBrowser, func(ctx context.Context, c net.Conn) (net.Conn, tls.ConnectionState, error) {
+		return shake(ctx, c, host, h1)
+	})
+}
+
+func (d *dialer) handshakeBy(ctx context.Context, conn net.Conn, host string, p *peer, hello string,
+	make func(context.Context, net.Conn) (net.Conn, tls.ConnectionState, error)) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
 	defer cancel()
-	tc := tls.Client(&wire{Conn: conn}, &tls.Config{
-		ServerName:         host,
-		NextProtos:         []string{"http/1.1"},
-		MinVersion:         tls.VersionTLS10, // an old server is recorded as one
-		InsecureSkipVerify: true,             //nolint:gosec // verified in judge, never trusted here
-	})
-	if err := tc.HandshakeContext(ctx); err != nil {
+	tc, state, err := make(ctx, &wire{Conn: conn})
+	if err != nil {
+		conn.Close()
 		return nil, err
 	}
-	state := tc.ConnectionState()
-	p.tls, p.verdict = &state, d.judge(state.PeerCertificates, host)
+	p.tls, p.hello, p.verdict = &state, hello, d.judge(state.PeerCertificates, host)
 	return tc, nil
 }
 
@@ -217,7 +244,7 @@ func (w *wire) Read(b []byte) (int, error) {
 // unclosed reports whether a connection that has ended did so without the
 // alert by which TLS says that this is the end.
 func (u *upstream) unclosed() bool {
-	tc, ok := u.conn.(*tls.Conn)
+	tc, ok := u.conn.(interface{ NetConn() net.Conn })
 	if !ok {
 		return false
 	}

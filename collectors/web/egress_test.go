@@ -83,13 +83,13 @@ func TestEgressRefusals(t *testing.T) {
 	d := dialer{via: &collectors.Via{Scheme: "socks5", Address: p.Address(), User: "u", Password: "right"}, resolver: neverAsked{t}, now: time.Now, answers: newAnswers()}
 	for _, host := range []string{"127.0.0.1", "10.1.2.3", "::1", "::ffff:192.168.0.1", "fe80::1%eth0", "localhost", "a.localhost", "LOCALHOST.", "127.1", "0x7f.1",
 		"2130706433", "0177.0.0.1", "a b.test", "a.test/x", "", ".", "ж.test", "169.254.169.254", "0.0.0.0", strings.Repeat("a", 254) + ".test"} {
-		_, pr, err := d.dial(t.Context(), host, "80", false)
+		_, pr, err := d.dial(t.Context(), host, "80", way{})
 		var f *fault
 		if !errors.As(err, &f) || !f.blocked || f.code != "address-refused" || pr.address.IsValid() {
 			t.Errorf("%q: %v", host, err)
 		}
 	}
-	if _, _, err := d.dial(t.Context(), "site.test", "0", false); err == nil {
+	if _, _, err := d.dial(t.Context(), "site.test", "0", way{}); err == nil {
 		t.Error("port 0")
 	}
 	if asked := p.Asked(); len(asked) > 0 {
@@ -97,7 +97,7 @@ func TestEgressRefusals(t *testing.T) {
 	}
 	code := func(want string, d dialer, host, port string) {
 		t.Helper()
-		_, _, err := d.dial(t.Context(), host, port, false)
+		_, _, err := d.dial(t.Context(), host, port, way{})
 		var f *fault
 		if !errors.As(err, &f) || f.code != want {
 			t.Errorf("%v, want %s", err, want)
@@ -148,7 +148,7 @@ func TestEgressHostile(t *testing.T) {
 			}
 			d := dialer{via: &collectors.Via{Scheme: scheme, Address: l.Addr().String()}, resolver: neverAsked{t}, now: time.Now, answers: newAnswers()}
 			begin := time.Now()
-			_, _, err := d.dial(t.Context(), "site.test", "80", false)
+			_, _, err := d.dial(t.Context(), "site.test", "80", way{})
 			var f *fault
 			if !errors.As(err, &f) || f.code != codeEgress || time.Since(begin) > 5*time.Second {
 				t.Errorf("%s, %s: %v after %s", name, scheme, err, time.Since(begin))

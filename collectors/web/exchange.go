@@ -26,6 +26,7 @@ type exchange struct {
 	chunked   bool        // the body of the answer is
 	asides    []*aside    // what the site sent outside of its answer
 	visit     bool        // the browser asked for a document, not a script for data
+	h2        bool        // over HTTP/2
 	upgraded  bool        // a WebSocket: bytes of both directions follow the heads
 	cut       string      // WARC-Truncated reason of the answer
 	askCut    string      // and of the request

@@ -39,6 +39,8 @@ type proxy struct {
 	wg       sync.WaitGroup
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{} // nil once closed
+	sites    map[string]*site2     // by order.key
+	shared   []*shared             // all that there were
 }
 
 // newProxy listens on a loopback port of its own. Exchanges come out of done,
@@ -50,7 +52,7 @@ func newProxy(d dialer, cas *interception, m *meter, dir string, lists []*collec
 	}
 	d.self = l.Addr().(*net.TCPAddr).AddrPort()
 	d.self = netip.AddrPortFrom(d.self.Addr().Unmap(), d.self.Port())
-	p := &proxy{listener: l, dial: d, cas: cas, meter: m, dir: dir, lists: lists, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}}
+	p := &proxy{listener: l, dial: d, cas: cas, meter: m, dir: dir, lists: lists, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}, sites: map[string]*site2{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.wg.Go(p.accept)
 	return p, nil
@@ -88,6 +90,7 @@ func (p *proxy) close() {
 		c.Close()
 	}
 	p.wg.Wait()
+	p.closeShared()
 	p.release()
 	close(p.done)
 }
@@ -126,6 +129,7 @@ type upstream struct {
 	peer *peer
 	key  string
 	used bool
+	over *shared // HTTP/2: conn and br are not set
 }
 
 func (p *proxy) serve(c net.Conn) {
@@ -203,24 +207,31 @@ func (p *proxy) refuse(cl *client, site string, f *fault) {
 }
 
 func (p *proxy) hangUp(cl *client) {
-	if cl.up != nil {
+	if cl.up != nil && cl.up.over == nil {
 		p.drop(cl.up.conn)
-		cl.up = nil
 	}
+	cl.up = nil
 }
 
 // connect gives the client's upstream for an order, dialling if the kept one is
 // for another site.
 func (p *proxy) connect(cl *client, o order) (*peer, error) {
-	if cl.up != nil && cl.up.key == o.key() {
+	if cl.up != nil && cl.up.over == nil && cl.up.key == o.key() {
 		return cl.up.peer, nil
 	}
 	p.hangUp(cl)
+	if o.scheme == "https" && !o.onlyH1() {
+		return p.join(cl, o)
+	}
+	return p.connectAlone(cl, o, way{secure: o.scheme == "https", h1: true})
+}
+
+func (p *proxy) connectAlone(cl *client, o order, w way) (*peer, error) {
 	host, port, err := net.SplitHostPort(o.site)
 	if err != nil {
 		return &peer{host: o.site}, &fault{code: "address-refused", blocked: true, err: err}
 	}
-	conn, pr, err := p.dial.dial(p.ctx, host, port, o.scheme == "https")
+	conn, pr, err := p.dial.dial(p.ctx, host, port, w)
 	if err != nil {
 		return pr, err
 	}

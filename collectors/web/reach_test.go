@@ -99,14 +99,14 @@ func TestRedirectInside(t *testing.T) {
 	inside := serve(t, hostileSite(), nil)
 	d := dialer{resolver: names{"*": loopback}, now: time.Now, answers: newAnswers()}
 	for _, host := range []string{"127.0.0.1", "rebind.test", "0.0.0.0", "224.0.0.1", "::", "fe80::1", "64:ff9b::7f00:1", "2002:7f00:1::"} {
-		_, p, err := d.dial(context.Background(), host, inside.port(), false)
+		_, p, err := d.dial(context.Background(), host, inside.port(), way{})
 		var f *fault
 		if !errors.As(err, &f) || !f.blocked || p == nil {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
 	d.allowPrivate, d.self = true, netip.MustParseAddrPort(inside.addr)
-	if _, _, err := d.dial(context.Background(), "127.0.0.1", inside.port(), false); err == nil {
+	if _, _, err := d.dial(context.Background(), "127.0.0.1", inside.port(), way{}); err == nil {
 		t.Error("the proxy would dial itself")
 	}
 }

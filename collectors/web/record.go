@@ -54,6 +54,7 @@ type warcFile struct {
 type connection struct {
 	peer    *peer
 	answers []string
+	frames  []string // addresses of the records with frames of HTTP/2
 }
 
 func newWarc(dir, name, title string, started time.Time) (f warcFile, err error) {
@@ -135,7 +136,7 @@ func (r *recorder) tally(x *exchange) {
 
 func (r *recorder) write(x *exchange) error {
 	request := warc.NewID()
-	c := r.connection(x)
+	c := r.connection(x.peer)
 	if x.answered() {
 		r.exchanges = append(r.exchanges, x)
 		span, err := r.record(&r.answers, x, warc.Response, x.id, request, x.response)
@@ -191,6 +192,9 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 		// framing. Where there is framing, only the block is digested.
 		rec.PayloadDigest = s.payloadDigest()
 	}
+	if x.h2 {
+		rec.Protocols = []string{protoH2}
+	}
 	if x.peer.address.IsValid() {
 		rec.IP = x.peer.address.Addr().String()
 	}
@@ -227,11 +231,10 @@ func (r *recorder) aside(x *exchange, a *aside) error {
 
 // connection finds or makes the entry for the peer of x. Connections that agree
 // in everything share one.
-func (r *recorder) connection(x *exchange) *connection {
-	p := x.peer
-	key := fmt.Sprint(p.host, p.address, p.resolved, p.unobserved, p.verdict, p.chainDigests())
+func (r *recorder) connection(p *peer) *connection {
+	key := fmt.Sprint(p.host, p.address, p.resolved, p.unobserved, p.verdict, p.hello, p.chainDigests())
 	if p.tls != nil {
-		key += fmt.Sprint(p.tls.Version, p.tls.CipherSuite)
+		key += fmt.Sprint(p.tls.Version, p.tls.CipherSuite, p.tls.NegotiatedProtocol)
 	}
 	c := r.byKey[key]
 	if c == nil {
@@ -245,10 +248,15 @@ func (r *recorder) connection(x *exchange) *connection {
 // finish adds what is known of connections and failures, and closes both files.
 // Their addresses are urn:holdfast:…, never the page's own: an index would
 // list them as captures of it.
-func (r *recorder) finish(now time.Time) error {
+func (r *recorder) finish(now time.Time, over []*shared) error {
 	<-r.done
 	if r.err != nil {
 		return r.err
+	}
+	for i, s := range over {
+		if err := r.frames(fmt.Sprintf("urn:holdfast:h2:%d", i+1), now, s); err != nil {
+			return err
+		}
 	}
 	for i, c := range r.connections {
 		if err := r.note(fmt.Sprintf("urn:holdfast:connection:%d", i+1), now, c.describe()); err != nil {
@@ -264,6 +272,33 @@ func (r *recorder) finish(now time.Time) error {
 		if err := f.file.Close(); err != nil {
 			return fmt.Errorf("record: %w", err)
 		}
+	}
+	return nil
+}
+
+// frames keeps those of one HTTP/2 connection: what came beside the answers, what was sent,
+// with its cookies, beside the requests.
+func (r *recorder) frames(uri string, now time.Time, s *shared) error {
+	if s.err != nil {
+		return s.err
+	}
+	c := r.connection(s.peer)
+	for _, d := range []struct {
+		to   *warcFile
+		name string
+		*spool
+	}{{&r.answers, ":received", s.received}, {&r.requests, ":sent", s.sent}} {
+		f, err := d.open()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = d.to.w.Write(warc.Record{Type: warc.Metadata, ID: warc.NewID(), Date: now, TargetURI: uri + d.name, ContentType: "application/jsonl",
+			BlockDigest: d.blockDigest(), PayloadDigest: d.blockDigest(), Block: f, Length: d.size})
+		if err != nil {
+			return err
+		}
+		c.frames = append(c.frames, uri+d.name)
 	}
 	return nil
 }
@@ -289,6 +324,7 @@ type tlsNote struct {
 	Version  string   `json:"version"`
 	Cipher   string   `json:"cipher"`
 	ALPN     string   `json:"alpn,omitempty"`
+	Hello    string   `json:"hello"` // whose ClientHello was sent: chromium, go-tls1.0
 	Verified bool     `json:"verified"`
 	Verdict  string   `json:"verdict"`
 	Chain    []string `json:"chain"` // PEM, leaf first, as sent
@@ -303,19 +339,20 @@ type connectionNote struct {
 	// Unobserved: an egress resolved the name and connected.
 	Unobserved bool     `json:"unobserved,omitempty"`
 	TLS        *tlsNote `json:"tls,omitempty"`
+	Frames     []string `json:"frames,omitempty"`  // target URIs of the records with those of HTTP/2
 	Answers    []string `json:"answers,omitempty"` // record IDs
 }
 
 func (c *connection) describe() connectionNote {
 	p := c.peer
-	n := connectionNote{Host: clean(p.host), Resolved: p.resolved, Unobserved: p.unobserved, Answers: c.answers}
+	n := connectionNote{Host: clean(p.host), Resolved: p.resolved, Unobserved: p.unobserved, Answers: c.answers, Frames: c.frames}
 	if p.address.IsValid() {
 		n.Address = p.address.String()
 	}
 	if p.tls == nil {
 		return n
 	}
-	n.TLS = &tlsNote{Version: tls.VersionName(p.tls.Version), Cipher: tls.CipherSuiteName(p.tls.CipherSuite), ALPN: p.tls.NegotiatedProtocol,
+	n.TLS = &tlsNote{Version: tls.VersionName(p.tls.Version), Cipher: tls.CipherSuiteName(p.tls.CipherSuite), ALPN: p.tls.NegotiatedProtocol, Hello: p.hello,
 		Verified: p.verdict == "ok", Verdict: clean(p.verdict), OCSP: p.tls.OCSPResponse, SCTs: p.tls.SignedCertificateTimestamps}
 	for _, cert := range p.tls.PeerCertificates {
 		n.TLS.Chain = append(n.TLS.Chain, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})))

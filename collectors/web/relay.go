@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast/collectors"
+	"holdfast/collectors/web/h2"
 	"holdfast/warc"
 )
 
@@ -95,6 +96,9 @@ func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 	if err == nil {
 		answer, err = p.ask(cl, x, o)
 	}
+	if errors.Is(err, errOverH2) {
+		return p.relayShared(cl, x, o)
+	}
 	if err != nil {
 		p.classify(x, err)
 		return false, true
@@ -132,13 +136,16 @@ func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 // sent once more on a fresh one, as browsers do.
 func (p *proxy) ask(cl *client, x *exchange, o order) (warc.Head, error) {
 	for {
-		if cl.up != nil && cl.up.key == o.key() && !cl.up.quiet() {
+		if cl.up != nil && cl.up.over == nil && cl.up.key == o.key() && !cl.up.quiet() {
 			p.rest(cl, x, asideUnasked)
 		}
 		pr, err := p.connect(cl, o)
 		x.peer = pr
 		if err != nil {
 			return warc.Head{}, err
+		}
+		if cl.up.over != nil {
+			return warc.Head{}, errOverH2
 		}
 		stale, asides := cl.up.used && replayable(x.method), len(x.asides)
 		cl.up.used = true
@@ -258,7 +265,13 @@ func (p *proxy) classify(x *exchange, err error) {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("connection-closed", errors.New("the connection was reset before the answer was whole"))
-	case errors.Is(err, errUnclosed):
+	case errors.Is(err, h2.ErrFlood):
+		x.cut = warc.TruncatedDisconnect
+		x.fail("bad-answer", err)
+	case errors.Is(err, h2.ErrReset):
+		x.cut = warc.TruncatedDisconnect
+		x.fail("stream-reset", err)
+	case errors.Is(err, h2.ErrGone), errors.Is(err, h2.ErrUnasked), errors.Is(err, errUnclosed):
 		x.cut = warc.TruncatedDisconnect
 		x.fail("connection-closed", err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
