@@ -123,7 +123,7 @@ func through(t *testing.T, m *meter, lists []*collectors.KnownList, client func(
 	if d := time.Since(begin); d > 3*time.Second {
 		t.Errorf("the proxy took %s to end", d)
 	}
-	if err := tk.rec.finish(time.Now(), nil); err != nil {
+	if err := tk.rec.finish(time.Now(), p.shared); err != nil {
 		t.Fatal(err)
 	}
 	read := func(f warcFile) []record {

@@ -128,6 +128,24 @@ func (p *proxy) frame(s *shared, f h2.Frame) error {
 	return errors.Join(to.err, p.meter.take(len(f.Payload), f.Stream > 0))
 }
 
+// linkLine says in which record the content of a stream's DATA is: in that of the answer,
+// and what was sent in that of the request which the answer's names.
+type linkLine struct {
+	Answer string `json:"answer"` // record ID
+	Stream uint32 `json:"stream"`
+}
+
+func (s *shared) link(stream uint32, answer string) {
+	b, err := json.Marshal(linkLine{answer, stream})
+	if err != nil {
+		return // two strings and a number
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.received.content(append(b, '\n'))
+	s.sent.content(append(b, '\n'))
+}
+
 // closeShared ends what goes over HTTP/2; what was recorded of it can be read then.
 func (p *proxy) closeShared() {
 	for _, s := range p.shared {
@@ -173,6 +191,7 @@ func (p *proxy) askShared(cl *client, x *exchange, o order) (*h2.Stream, warc.He
 	if err != nil {
 		return nil, warc.Head{}, err
 	}
+	cl.up.over.link(s.ID(), x.id)
 	if o.framing.length > 0 {
 		if err := p.sendShared(cl, x, o, s); err != nil {
 			return s, warc.Head{}, err

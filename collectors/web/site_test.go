@@ -249,7 +249,12 @@ func richSite(other func() string) http.Handler {
 		http.ServeContent(w, r, "range.bin", time.Unix(1, 0), bytes.NewReader(bytes.Repeat([]byte("0123456789"), 500)))
 	})
 	mux.HandleFunc("/old", func(w http.ResponseWriter, r *http.Request) { // ends with the connection, as HTTP/1.0 did
-		c, rw, _ := w.(http.Hijacker).Hijack()
+		h, ok := w.(http.Hijacker)
+		if !ok { // HTTP/2 has no such end
+			io.WriteString(w, "until the end")
+			return
+		}
+		c, rw, _ := h.Hijack()
 		io.WriteString(rw, "HTTP/1.0 200 OK\r\nServer:  odd \r\nX-bad header line\r\ncontent-TYPE: text/plain\r\n\r\nuntil the end")
 		rw.Flush()
 		c.Close()
@@ -283,7 +288,7 @@ const richPage = `<!doctype html><html lang=uk><title>Rich &amp; page</title><li
 fetch('/chunked.json').then(r=>r.json).catch(()=>0); fetch('/missing'); fetch('/nothing'); fetch('/old');
 fetch('/form',{method:'POST',body:new URLSearchParams({n:'1',q:'secret word'})});
 fetch('/range.bin',{headers:{Range:'bytes=10-29'}});
-const ws=new WebSocket('ws://'+location.host+'/socket'); ws.onopen=()=>ws.send('hello from the page'); ws.onmessage=e=>document.title+=' '+e.data;
+const ws=new WebSocket(location.origin.replace('http','ws')+'/socket'); ws.onopen=()=>ws.send('hello from the page'); ws.onmessage=e=>document.title+=' '+e.data;
 new EventSource('/events');
 navigator.serviceWorker&&navigator.serviceWorker.register('/sw.js');
 let n=0; new IntersectionObserver(es=>{if(es[0].isIntersecting&&n++<4)fetch('/more?'+n).then(r=>r.text()).then(t=>{const d=document.createElement('div');d.innerHTML=t;document.body.insertBefore(d,document.getElementById('end'))})}).observe(document.getElementById('end'));
