@@ -25,6 +25,9 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 	main := x.mainAnswer()
 	a.Address = x.whereabouts(main)
 	a.Collection.Peer = facts(x.mainPeer(main))
+	if main != nil && main.h2 {
+		a.Collection.Protocols = []string{protoH2}
+	}
 	if p := x.mainPeer(main); p.tls != nil {
 		a.Collection.Protocols = append(a.Collection.Protocols, tlsProtocol(p.tls.Version))
 	}
@@ -125,7 +128,8 @@ func (x *capture) collection() collectors.Collection {
 		Flags: slices.Clone(x.browser.flags), Viewport: fmt.Sprintf("%dx%d", viewWidth, viewHeight), Locale: locale, Timezone: timezone,
 		Egress: x.req.Via.Label(), Protocols: []string{"http/1.1"},
 		Notes: []string{
-			"A recording proxy stood between browser and site: the site saw HTTP/1.1 and the TLS of Go's standard library, not the browser's.",
+			"A recording proxy stood between browser and site: the site saw TLS as a Chromium 133 begins it, or Go's where it refused that, and HTTP/2 or HTTP/1.1 as each record says; neither is the browser's own.",
+			"Over HTTP/2 a request has the browser's fields, their names in lower case, without those of a connection; the frames that were sent are kept.",
 			"The browser accepted the proxy's certificates by a pinned key; the site's own certificates were verified by the proxy without revocation, and accepted whatever the verdict.",
 			"Plain requests had request line and Proxy- fields rewritten to the form sent directly; nothing else was changed.",
 			"The browser said that it is automated: HeadlessChrome in its user agent, navigator.webdriver true.",

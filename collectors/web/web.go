@@ -21,7 +21,7 @@
 //
 // An outcome other than complete has one or more of: dns-failed,
 // connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
-// connection-closed, bad-answer, bad-request, exchange-failed, unfinished, abandoned,
+// connection-closed, stream-reset, bad-answer, bad-request, exchange-failed, unfinished, abandoned,
 // no-answer, http-status, login-wall, navigation-failed, load-unfinished,
 // page-crashed, page-failed, page-moved, frame-crashed, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
