@@ -74,6 +74,7 @@ type Conn struct {
 
 	answers chan func() error // what the site's frames ask for
 	done    chan struct{}     // closed when nothing is read any more
+	said    chan struct{}     // closed when nothing is answered any more
 
 	mu      sync.Mutex
 	change  *sync.Cond
@@ -96,7 +97,7 @@ type peer struct {
 // New speaks the preface on a connection on which h2 was agreed, and begins to read. It
 // takes the connection over.
 func New(conn net.Conn, o Options) (*Conn, error) {
-	c := &Conn{conn: conn, o: o, answers: make(chan func() error, maxAnswers), done: make(chan struct{}), streams: make(map[uint32]*Stream), next: 1,
+	c := &Conn{conn: conn, o: o, answers: make(chan func() error, maxAnswers), done: make(chan struct{}), said: make(chan struct{}), streams: make(map[uint32]*Stream), next: 1,
 		window: firstWindow, granted: connWindow, peer: peer{streams: 100, window: firstWindow, frame: 1 << 14}}
 	c.change = sync.NewCond(&c.mu)
 	c.fr = http2.NewFramer(&sent{conn, o.Log}, &received{r: conn, log: o.Log})
@@ -125,10 +126,12 @@ func (c *Conn) greet() error {
 	return c.fr.WriteWindowUpdate(0, connWindow-firstWindow)
 }
 
-// Close ends the connection and every stream of it.
+// Close ends the connection and every stream of it. Once it has returned, and Ask and
+// Write have where others run them, the log is told of nothing more.
 func (c *Conn) Close() error {
 	err := c.conn.Close()
 	<-c.done
+	<-c.said
 	return err
 }
 
@@ -165,6 +168,7 @@ func (c *Conn) later(f func() error) error {
 }
 
 func (c *Conn) answer() {
+	defer close(c.said)
 	for {
 		select {
 		case <-c.done:

@@ -31,24 +31,26 @@ func header(b []byte) Frame {
 		Stream: (uint32(b[5])<<24 | uint32(b[6])<<16 | uint32(b[7])<<8 | uint32(b[8])) &^ (1 << 31)}
 }
 
-// sent logs what a Framer writes, which is a frame at a time.
+// sent logs what a Framer writes, which is a frame at a time, as far as the connection took
+// it: what was never sent is not said to be.
 type sent struct {
 	net.Conn
 	log Log
 }
 
 func (s *sent) Write(p []byte) (int, error) {
-	if s.log != nil && len(p) >= headerLength {
+	n, err := s.Conn.Write(p)
+	if s.log != nil && n >= headerLength {
 		f := header(p)
 		f.Sent = true
 		if f.Type != http2.FrameData { // ours are never padded
-			f.Payload = p[headerLength:]
+			f.Payload = p[headerLength:n]
 		}
-		if err := s.log(f); err != nil {
-			return 0, err
+		if lerr := s.log(f); lerr != nil {
+			return n, lerr
 		}
 	}
-	return s.Conn.Write(p)
+	return n, err
 }
 
 // received logs what is read, whatever the pieces that it is read in. A frame that the
