@@ -34,10 +34,14 @@ import (
 // feeder (the same rooms, without Chromium) work on one node and are killed at
 // random instants; then plans and Manifests are counted in the store.
 //
-// HOLDFAST_KILLS says how many; a tenth of them hit captures with Chromium.
+// HOLDFAST_KILLS says how many (200 with HOLDFAST_LONG); a tenth of them hit captures with
+// Chromium.
 func TestKill(t *testing.T) {
 	w := newKillWorld(t)
 	kills := 12
+	if long() {
+		kills = 200
+	}
 	if s := os.Getenv("HOLDFAST_KILLS"); s != "" {
 		var err error
 		if kills, err = strconv.Atoi(s); err != nil {
