@@ -36,11 +36,10 @@ type Store interface {
 	storage.ObjectLister
 }
 
-// Log is one log whose mirror lies in the store, or may: another node's, which works on
-// the same store or does not.
+// Log is one log whose mirror lies in the store if any Seal there is in it: of this node,
+// or of another one, which works on the same store or does not.
 type Log struct {
 	Origin, VKey string
-	Other        bool
 }
 
 // State is how far an audit is. Its members are for who keeps it in a file.
@@ -82,6 +81,7 @@ type Auditor struct {
 
 	at     *State
 	erased *storage.Tombstones
+	began  map[string]bool // logs that Seals are in, once it was asked; see began.go
 }
 
 // phases in their order.

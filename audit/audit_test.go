@@ -73,3 +73,33 @@ func TestStopped(t *testing.T) {
 		t.Errorf("stopped it finds %v, in one go %v", often, once)
 	}
 }
+
+// TestLogWithoutMirror guards that a log in which nothing is sealed yet is no fault,
+// however much others have sealed, and that the mirror of any log that a Seal is in is
+// missed, this node's or another's.
+func TestLogWithoutMirror(t *testing.T) {
+	n := sealtest.NewNode(t, sealtest.NodeOptions{})
+	n.MustSeal(n.Batch(1, 1, 100))
+	other := sealtest.NewNode(t, sealtest.NodeOptions{})
+	run := func() (found []audit.Problem) {
+		a := auditor(t, n, &found)
+		a.Logs = append(a.Logs, audit.Log{Origin: other.Name, VKey: other.Tlog.VKey()})
+		var at audit.State
+		if err := a.Run(t.Context(), &at); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if found := run(); len(found) > 0 {
+		t.Errorf("nothing is wrong, and it finds %v", found)
+	}
+	if err := os.RemoveAll(filepath.Join(n.Dir, "store/tlog", n.Name)); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range run() {
+		if p.Kind == audit.Missing && p.Name == "tlog/"+n.Name {
+			return
+		}
+	}
+	t.Error("the mirror of the log is gone, and nobody missed it")
+}

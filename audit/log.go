@@ -83,8 +83,10 @@ func (a *Auditor) partial(ctx context.Context, name string) error {
 func (a *Auditor) log(ctx context.Context, l Log, count int64) error {
 	m := &preserve.Mirror{Store: a.Store, Origin: l.Origin, VKey: l.VKey}
 	_, tree, err := m.Newest(ctx)
-	if (l.Other || a.at.Counts.Seals == 0) && errors.Is(err, fs.ErrNotExist) { // not begun
-		return nil
+	if errors.Is(err, fs.ErrNotExist) {
+		if begun, err := a.hasBegun(ctx, l.Origin); err != nil || !begun {
+			return err
+		}
 	}
 	a.at.Counts.Logs++
 	if err != nil {

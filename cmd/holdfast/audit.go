@@ -161,8 +161,7 @@ func (n *node) auditor(problem func(audit.Problem)) *audit.Auditor {
 	done := sync.OnceValue(n.erasuresDone)
 	a.Done = func(event holdfast.ID) bool { return done()[event] }
 	for _, p := range n.trust.Policy().Nodes {
-		mine := p.Name == n.set.Name || n.set.node().IsFormer(p.Name)
-		a.Logs = append(a.Logs, audit.Log{Origin: p.Log.Origin, VKey: p.Log.Key, Other: !mine})
+		a.Logs = append(a.Logs, audit.Log{Origin: p.Log.Origin, VKey: p.Log.Key})
 	}
 	slices.SortFunc(a.Logs, func(x, y audit.Log) int { return strings.Compare(x.Origin, y.Origin) }) // who goes on goes by their names
 	return a
