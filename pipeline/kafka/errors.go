@@ -17,8 +17,8 @@ import (
 )
 
 // transient reports whether asking again may help: a broker is gone, is starting,
-// is no longer the leader, or too few have the message. What is not known is not
-// transient, so that it is said at once.
+// is no longer the leader, or too few have the message; or this machine's clock is wrong,
+// and is set. What is not known is not transient, so that it is said at once.
 func transient(err error) bool {
 	var k kgo.Error
 	var bad *tls.CertificateVerificationError
@@ -27,7 +27,7 @@ func transient(err error) bool {
 	case errors.As(err, &bad):
 		return false
 	case errors.As(err, &k):
-		return k == kgo.Unknown || k == kgo.BrokerNotAvailable || k != kgo.InvalidMessage && k.Temporary()
+		return k == kgo.Unknown || k == kgo.BrokerNotAvailable || k == kgo.InvalidTimestamp || k != kgo.InvalidMessage && k.Temporary()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, protocol.ErrNoLeader), errors.Is(err, protocol.ErrNoTopic), errors.Is(err, protocol.ErrNoPartition):
 		return true
@@ -87,6 +87,8 @@ func lacks(err error) string {
 		return "too few brokers are up to have what is written, bring back those that are down"
 	case errors.Is(err, protocol.ErrNoLeader), errors.Is(err, kgo.LeaderNotAvailable), errors.Is(err, kgo.BrokerNotAvailable):
 		return "too few brokers are up for a partition to have a leader, bring back those that are down"
+	case errors.Is(err, kgo.InvalidTimestamp): // Kafka 4: dated more than an hour ahead
+		return "the clocks of this machine and of the brokers are too far apart, set them"
 	}
 	return "a broker that is needed does not answer, bring back those that are down"
 }

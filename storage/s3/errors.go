@@ -39,7 +39,7 @@ func explain(err error) error {
 	case "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
 		return fmt.Errorf("%s: the server got other bytes than were sent (the line or a proxy changed them): %w", r.Code, hashing.ErrMismatch)
 	case minio.AccessDenied, "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidTokenId", "ExpiredToken":
-		return fmt.Errorf("%s: %s (check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the bucket's policy allows them)", r.Code, r.Message)
+		return fmt.Errorf("%s: %s (check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, what the bucket's policy allows them, and that this machine's clock is right)", r.Code, r.Message)
 	case "RequestTimeTooSkewed":
 		return fmt.Errorf("%s: %s (set this machine's clock, or the server's)", r.Code, r.Message)
 	case minio.NoSuchBucket:
