@@ -17,7 +17,7 @@ import (
 // does not fit is a line of code in the wrong room.
 const floors = `
 6 cmd/holdfast cmd/holdfast-verify
-5 cmd/internal/verifycmd pipeline/scaled collectors/collectorstest collectors/telegram/telegramtest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest api/apitest alert/alerttest
+5 cmd/internal/verifycmd cmd/internal/webbench pipeline/scaled collectors/collectorstest collectors/telegram/telegramtest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest api/apitest alert/alerttest
 4 pipeline/sqlite pipeline/kafka pipeline/postgres collectors/web collectors/telegram collectors/received storage/file storage/s3 catalog/sqlite catalog/postgres mirror scope audit api
 3 pipeline preserve catalog export egress office collectors/web/h2
 2 . storage collectors preserve/authority tl tme alert vault

@@ -26,13 +26,14 @@ import (
 
 func (c *cli) benchCmd() *cobra.Command {
 	var count int
-	scaled := scaledBench{}
-	cmd := command("bench [hash|seal|verify|telegram|answers|history|posts|watched|scaled]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
+	scaled, pages := scaledBench{}, webBench{}
+	cmd := command("bench [hash|seal|verify|web|telegram|answers|history|posts|watched|scaled]", "Measure this machine, beside a limit measured in the same run", "holdfast bench seal", cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			if count < 1 || count > 1_000_000 {
 				return usageError("--messages %d: 1 to 1,000,000", count)
 			}
 			benches := map[string]func(context.Context) error{"hash": c.benchHash, "seal": c.benchSeal, "verify": c.benchVerify,
+				"web":     func(ctx context.Context) error { return c.benchWeb(ctx, pages) },
 				"answers": func(context.Context) error { return c.benchAnswers(count) },
 				"history": func(ctx context.Context) error { return c.benchHistory(ctx, 2*count) },
 				"posts":   func(ctx context.Context) error { return c.benchPosts(ctx, 2*count) },
@@ -48,7 +49,7 @@ func (c *cli) benchCmd() *cobra.Command {
 			}
 			for _, name := range names {
 				if benches[name] == nil {
-					return usageError("bench %.40q: it is hash, seal, verify, scaled, telegram, or a part of it: answers, history, posts, watched", name)
+					return usageError("bench %.40q: it is hash, seal, verify, web, scaled, telegram, or a part of it: answers, history, posts, watched", name)
 				}
 				if err := benches[name](cmd.Context()); err != nil {
 					return fmt.Errorf("bench %s: %w", name, err)
@@ -58,6 +59,12 @@ func (c *cli) benchCmd() *cobra.Command {
 		})
 	cmd.Long = `Each line is a figure, its unit, and its part of a limit: what other people's code
 does on this machine in the same run, or the budget in docs/DESIGN.md.
+
+web: pages captured with two tabs, each exchange that the site knows of looked for in the
+archives, a first page from a cold start, 50 MB beside curl, and the memory of all processes;
+articles that it makes itself, and with --files and --page any pages of this machine. If
+single-file (npm: single-file-cli) is on the search path, it saves the same articles. It
+is run only by name.
 
 telegram (answers, history, posts, watched): a channel's history, what becomes of its posts, and channels that are
 watched, against a service in another process of this program. Such a figure says
@@ -71,7 +78,10 @@ its own, and what it wrote in a bucket stays as long as its lock: name a bucket,
 database and a prefix that are for that. Without scaled it is not run.
 
 exit status: 0 done  1 could not  2 usage`
-	cmd.AddCommand(c.benchServiceCmd())
+	cmd.AddCommand(c.benchServiceCmd(), c.benchSiteCmd())
+	cmd.Flags().IntVar(&pages.articles, "articles", 24, "of web: how many are captured")
+	cmd.Flags().StringVar(&pages.files, "files", "", "of web: a folder of pages, for instance /usr/share")
+	cmd.Flags().StringArrayVar(&pages.pages, "page", nil, "of web: a page in it, for instance doc/python3/html/library/asyncio-task.html; several may be named, each is captured twice")
 	cmd.Flags().IntVar(&count, "messages", benchMessages, "of telegram: how many messages the channel has; 1 channel is watched for every 20")
 	cmd.Flags().IntVar(&scaled.captures, "captures", 20*holdfast.MaxSubjects, "of scaled: how many")
 	cmd.Flags().IntVar(&scaled.size, "size", 1000, "of scaled: bytes of each")
