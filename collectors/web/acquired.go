@@ -34,6 +34,9 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 	if n := x.rec.heal(); n > 0 {
 		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d requests failed and were answered when the browser asked again.", n))
 	}
+	if n := x.rec.wholes; n > 0 {
+		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("Of %d addresses the page asked for parts only: the whole was asked for once more, after the page, with its own request but without Range, and %d came; these are no exchanges of the page.", n, x.rec.wholesCame))
+	}
 	a.Completeness = x.rec.count
 	a.Completeness.Bytes = x.meter.received()
 	x.fromTab(a)
@@ -62,7 +65,7 @@ func (x *capture) mainAnswer() *exchange {
 	address := x.current()
 	var found *exchange
 	for _, e := range x.rec.exchanges {
-		if sameAddress(e.url, address) && (found == nil || e.visit && !found.visit || e.visit == found.visit && e.number > found.number) {
+		if sameAddress(e.url, address) && !e.own && (found == nil || e.visit && !found.visit || e.visit == found.visit && e.number > found.number) {
 			found = e
 		}
 	}
@@ -94,6 +97,9 @@ func (x *capture) mainPeer(main *exchange) *peer {
 func (x *capture) mainFailure() *exchange {
 	address := x.current()
 	for _, e := range slices.Backward(x.rec.failures) {
+		if e.own {
+			continue
+		}
 		if sameAddress(e.url, address) || e.method == "CONNECT" && strings.HasPrefix(address, bareOrigin(e.url)+"/") {
 			return e
 		}

@@ -85,8 +85,11 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 	}
 	go x.rec.run(x.proxy.done) // ends when the proxy is closed; finish waits for it
 	err = x.visit(ctx)
+	if err == nil {
+		x.wholes(ctx)
+	}
 	x.proxy.close()
-	ferr := x.rec.finish(time.Now(), x.proxy.shared)
+	ferr := x.rec.finish(time.Now(), x.proxy.shared, &x.proxy.wholes)
 	switch {
 	case ferr != nil:
 		return ferr
@@ -121,6 +124,13 @@ func (x *capture) visit(ctx context.Context) error {
 		x.linger(vctx)
 	}
 	return err
+}
+
+// wholes asks for what the page asked for in parts only, while there is time.
+func (x *capture) wholes(ctx context.Context) {
+	ctx, cancel := context.WithDeadline(ctx, x.started.Add(x.req.Budget.Time))
+	defer cancel()
+	x.proxy.whole(ctx)
 }
 
 // linger lets answers of known length that the browser no longer wants arrive:

@@ -45,6 +45,7 @@ type peer struct {
 	host     string // with port, as asked for
 	address  netip.AddrPort
 	resolved []string
+	told     []told // what the resolver said of the name
 	// unobserved: an egress resolved the name and connected, we saw neither.
 	unobserved bool
 	tls        *tls.ConnectionState
@@ -67,11 +68,16 @@ type dialer struct {
 // answers keeps what names resolved to, for one capture: one question a name,
 // as a browser's own cache would ask.
 type answers struct {
-	mu sync.Mutex
-	of map[string][]netip.Addr
+	mu   sync.Mutex
+	of   map[string][]netip.Addr
+	told map[string][]told
+	room int // bytes of messages that may still be kept
 }
 
-const maxAnswers = 10_000
+const (
+	maxAnswers   = 10_000
+	maxToldBytes = 16 << 20
+)
 
 func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	d.answers.mu.Lock()
@@ -80,7 +86,14 @@ func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 	if addrs != nil {
 		return addrs, nil
 	}
-	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
+	var err error
+	if t, ok := d.resolver.(teller); ok {
+		var heard []told
+		addrs, heard, err = t.LookupTold(ctx, host)
+		d.answers.hear(host, heard)
+	} else {
+		addrs, err = d.resolver.LookupNetIP(ctx, "ip", host)
+	}
 	if err != nil {
 		return nil, &fault{code: "dns-failed", err: err}
 	}
@@ -90,6 +103,24 @@ func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 		d.answers.of[host] = addrs
 	}
 	return addrs, nil
+}
+
+// hear keeps what was said of a name; of one that could not be resolved, what was said last.
+func (a *answers) hear(host string, heard []told) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, m := range heard {
+		a.room -= len(m.raw)
+	}
+	if a.room >= 0 {
+		a.told[host] = heard
+	}
+}
+
+func (a *answers) said(host string) []told {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.told[host]
 }
 
 // way is how a connection is wanted.
@@ -151,11 +182,11 @@ func (d *dialer) reach(ctx context.Context, host, port string, p *peer) (net.Con
 }
 
 // allowed refuses early what dial would refuse.
-func (d *dialer) allowed(ctx context.Context, host, port string) error {
+func (d *dialer) allowed(ctx context.Context, host, port string, p *peer) error {
 	if d.via != nil {
 		return d.literal(host, port)
 	}
-	_, err := d.resolve(ctx, host, &peer{})
+	_, err := d.resolve(ctx, host, p)
 	return err
 }
 
@@ -164,8 +195,11 @@ func (d *dialer) resolve(ctx context.Context, host string, p *peer) ([]netip.Add
 	addrs, err := []netip.Addr(nil), error(nil)
 	if a, perr := netip.ParseAddr(host); perr == nil {
 		addrs = []netip.Addr{a}
-	} else if addrs, err = d.lookup(ctx, host); err != nil {
-		return nil, err
+	} else {
+		addrs, err = d.lookup(ctx, host)
+		if p.told = d.answers.said(host); err != nil {
+			return nil, err
+		}
 	}
 	var allowed []netip.Addr
 	why := "no address"
@@ -318,4 +352,6 @@ func specialNets() []netip.Prefix {
 	return out
 }
 
-func newAnswers() *answers { return &answers{of: map[string][]netip.Addr{}} }
+func newAnswers() *answers {
+	return &answers{of: map[string][]netip.Addr{}, told: map[string][]told{}, room: maxToldBytes}
+}

@@ -32,6 +32,7 @@ type exchange struct {
 	askCut    string      // and of the request
 	withheld  *withheld   // a body that is not kept
 	unchecked error       // why a body could not be compared with the lists as decoded
+	own       bool        // the page did not ask for it: see wholes
 	headed    time.Time   // when the head of the answer was there
 	fault     *fault      // why there is no answer, or no whole one
 }
@@ -145,6 +146,13 @@ func (m *meter) idle() (since time.Duration, busy int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return time.Since(m.last), m.active
+}
+
+// left is what of the budget may still be received.
+func (m *meter) left() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.maxBytes - m.bytes
 }
 
 func (m *meter) asked() int {

@@ -14,12 +14,12 @@ import (
 func (r *recorder) heal() (n int) {
 	whole := map[string]int{} // the last of them
 	for _, x := range r.exchanges {
-		if x.fault == nil && !x.upgraded && replayable(x.method) && x.status != http.StatusPartialContent {
+		if x.fault == nil && !x.upgraded && !x.own && replayable(x.method) && x.status != http.StatusPartialContent {
 			whole[x.method+" "+x.url] = max(x.number, whole[x.method+" "+x.url])
 		}
 	}
 	for _, x := range r.failures {
-		if x.fault == nil || x.fault.blocked || whole[x.method+" "+x.url] < x.number {
+		if x.fault == nil || x.fault.blocked || x.own || whole[x.method+" "+x.url] < x.number {
 			continue
 		}
 		url, why := clean(x.url), clean(x.fault.Error())

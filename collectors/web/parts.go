@@ -40,6 +40,13 @@ func (ps *parts) found(address string, w withheld) {
 	ps.listed[address] = w
 }
 
+func (ps *parts) isListed(address string) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	_, ok := ps.listed[address]
+	return ok
+}
+
 // release compares what the parts make together, takes out those of an address of
 // which anything is on a list, and hands all to the recorder. Nothing is running
 // any more.

@@ -32,7 +32,9 @@ type proxy struct {
 	dir      string // of the spools
 	lists    []*collectors.KnownList
 	unpacked atomic.Int64 // bytes, of all bodies, to compare them with lists
+	marks    atomic.Int64 // pieces of streams whose times are kept
 	parts    parts
+	wholes   wholes
 	done     chan *exchange
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -151,8 +153,8 @@ func (p *proxy) serve(c net.Conn) {
 // the answer, so that the browser learns of a host that is not there.
 func (p *proxy) tunnel(c net.Conn, cl *client, site string) {
 	cl.site, cl.scheme = site, "http"
-	if f := p.reach(site); f != nil {
-		p.refuse(cl, site, f)
+	if pr, f := p.reach(site); f != nil {
+		p.refuse(cl, pr, f)
 		return
 	}
 	cl.bw.WriteString("HTTP/1.1 200 OK\r\n\r\n")
@@ -183,23 +185,24 @@ func (p *proxy) tunnel(c net.Conn, cl *client, site string) {
 // reach refuses early what the dialer would refuse: names that do not resolve
 // and addresses that are not allowed. Connecting waits for the first request,
 // because browsers open tunnels that they never use.
-func (p *proxy) reach(site string) *fault {
+func (p *proxy) reach(site string) (*peer, *fault) {
+	pr := &peer{host: site, unobserved: p.dial.via != nil}
 	host, port, err := net.SplitHostPort(site)
 	if err != nil {
-		return &fault{code: "address-refused", blocked: true, err: err}
+		return pr, &fault{code: "address-refused", blocked: true, err: err}
 	}
 	var f *fault
-	if err := p.dial.allowed(p.ctx, host, port); errors.As(err, &f) {
-		return f
+	if err := p.dial.allowed(p.ctx, host, port, pr); errors.As(err, &f) {
+		return pr, f
 	}
-	return nil
+	return pr, nil
 }
 
 // refuse answers a CONNECT that leads nowhere and records the attempt.
-func (p *proxy) refuse(cl *client, site string, f *fault) {
-	x, err := p.begin(http.MethodConnect, "https://"+site+"/")
+func (p *proxy) refuse(cl *client, pr *peer, f *fault) {
+	x, err := p.begin(http.MethodConnect, "https://"+pr.host+"/")
 	if err == nil {
-		x.fault, x.peer = f, &peer{host: site, unobserved: p.dial.via != nil}
+		x.fault, x.peer = f, pr
 		p.finish(x, true)
 	}
 	cl.bw.WriteString("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")

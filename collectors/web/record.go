@@ -35,6 +35,10 @@ type recorder struct {
 	worded            bool           // one of those can be in a page's text
 	unchecked         int            // bodies that could not be compared as decoded
 	asides            int
+	wholes            int    // addresses of which parts came, not the whole
+	wholesCame        int    // when they were asked for once more
+	timed             int    // streams with a timeline
+	dir               string // of the spools
 	clock             serverClock
 	err               error // our own disk's
 	done              chan struct{}
@@ -70,7 +74,7 @@ func newWarc(dir, name, title string, started time.Time) (f warcFile, err error)
 }
 
 func newRecorder(dir string, started time.Time) (*recorder, error) {
-	r := &recorder{byKey: map[string]*connection{}, taken: map[string]int{}, done: make(chan struct{})}
+	r := &recorder{dir: dir, byKey: map[string]*connection{}, taken: map[string]int{}, done: make(chan struct{})}
 	var err error
 	if r.answers, err = newWarc(dir, "data.warc.gz", "answers of one capture, as the wire carried them; requests are kept apart", started); err != nil {
 		return nil, err
@@ -96,7 +100,9 @@ func (r *recorder) run(in <-chan *exchange) {
 
 func (r *recorder) tally(x *exchange) {
 	if x.number > 0 {
-		r.count.Requests++
+		if !x.own {
+			r.count.Requests++
+		}
 	} else if r.refused == nil {
 		r.refused = x.fault
 	}
@@ -108,6 +114,9 @@ func (r *recorder) tally(x *exchange) {
 		r.taken[w.List]++
 	}
 	r.worded = r.worded || x.worded()
+	if x.own {
+		return // what does not come of it the page did not ask for
+	}
 	if x.fault != nil && x.fault.code == codeEgress {
 		r.lost++
 	}
@@ -144,7 +153,7 @@ func (r *recorder) write(x *exchange) error {
 			return err
 		}
 		c.answers = append(c.answers, x.id)
-		if x.status != 101 {
+		if x.status != 101 && !(x.own && (x.status != 200 || x.fault != nil)) {
 			r.index = append(r.index, warc.Capture{URL: x.url, Method: x.method, Date: x.started, Mime: x.mime(), Status: x.status,
 				Digest: x.response.payloadDigest(), Span: span})
 		}
@@ -164,8 +173,10 @@ func (r *recorder) write(x *exchange) error {
 	if x.answered() {
 		answer = x.id
 	}
-	_, err := r.record(&r.requests, x, warc.Request, request, answer, x.request)
-	return err
+	if _, err := r.record(&r.requests, x, warc.Request, request, answer, x.request); err != nil {
+		return err
+	}
+	return r.timelines(x, request)
 }
 
 func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *spool) (warc.Span, error) {
@@ -234,7 +245,8 @@ func (r *recorder) aside(x *exchange, a *aside) error {
 func (r *recorder) connection(p *peer) *connection {
 	key := fmt.Sprint(p.host, p.address, p.resolved, p.unobserved, p.verdict, p.hello, p.chainDigests())
 	if p.tls != nil {
-		key += fmt.Sprint(p.tls.Version, p.tls.CipherSuite, p.tls.NegotiatedProtocol)
+		// A site may staple other OCSP answers and SCTs to the same chain.
+		key += fmt.Sprintf("%d %d %q %x %x", p.tls.Version, p.tls.CipherSuite, p.tls.NegotiatedProtocol, p.tls.OCSPResponse, p.tls.SignedCertificateTimestamps)
 	}
 	c := r.byKey[key]
 	if c == nil {
@@ -248,10 +260,13 @@ func (r *recorder) connection(p *peer) *connection {
 // finish adds what is known of connections and failures, and closes both files.
 // Their addresses are urn:holdfast:…, never the page's own: an index would
 // list them as captures of it.
-func (r *recorder) finish(now time.Time, over []*shared) error {
+func (r *recorder) finish(now time.Time, over []*shared, w *wholes) error {
 	<-r.done
 	if r.err != nil {
 		return r.err
+	}
+	if err := r.notedWholes(w, now); err != nil {
+		return err
 	}
 	for i, s := range over {
 		if err := r.frames(fmt.Sprintf("urn:holdfast:h2:%d", i+1), now, s); err != nil {
@@ -336,6 +351,7 @@ type connectionNote struct {
 	Host     string   `json:"host"`
 	Address  string   `json:"address,omitempty"`
 	Resolved []string `json:"resolved,omitempty"`
+	DNS      *dnsNote `json:"dns,omitempty"`
 	// Unobserved: an egress resolved the name and connected.
 	Unobserved bool     `json:"unobserved,omitempty"`
 	TLS        *tlsNote `json:"tls,omitempty"`
@@ -345,7 +361,7 @@ type connectionNote struct {
 
 func (c *connection) describe() connectionNote {
 	p := c.peer
-	n := connectionNote{Host: clean(p.host), Resolved: p.resolved, Unobserved: p.unobserved, Answers: c.answers, Frames: c.frames}
+	n := connectionNote{Host: clean(p.host), Resolved: p.resolved, DNS: describeTold(p.told), Unobserved: p.unobserved, Answers: c.answers, Frames: c.frames}
 	if p.address.IsValid() {
 		n.Address = p.address.String()
 	}

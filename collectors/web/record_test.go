@@ -77,7 +77,7 @@ func (x *capture) over(t *testing.T, list ...*exchange) (*collectors.Acquired, *
 	}
 	close(in)
 	x.rec.run(in)
-	if err := x.rec.finish(time.Now(), nil); err != nil {
+	if err := x.rec.finish(time.Now(), nil, &wholes{}); err != nil {
 		t.Fatal(err)
 	}
 	k := &collectorstest.Keeper{}

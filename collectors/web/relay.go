@@ -23,7 +23,12 @@ func (p *proxy) begin(method, addr string) (*exchange, error) {
 		p.done <- &exchange{method: method, url: addr, started: time.Now(), peer: &peer{}, fault: err.(*fault)}
 		return nil, err
 	}
-	x := &exchange{number: n, id: warc.NewID(), method: method, url: addr, started: time.Now()}
+	return p.open(n, method, addr)
+}
+
+// open begins an exchange that the meter has counted.
+func (p *proxy) open(n int, method, addr string) (x *exchange, err error) {
+	x = &exchange{number: n, id: warc.NewID(), method: method, url: addr, started: time.Now()}
 	if x.request, err = newSpool(p.dir, collectors.WatchAll(p.lists)); err != nil {
 		x.fail(codeSpool, err)
 		p.finish(x, true)
@@ -83,6 +88,7 @@ func (p *proxy) exchange(cl *client, head warc.Head, err error) bool {
 		return false
 	}
 	again, counted := p.relay(cl, x, o)
+	p.wholes.saw(x, o)
 	p.finish(x, counted)
 	return again
 }
@@ -122,9 +128,11 @@ func (p *proxy) relay(cl *client, x *exchange, o order) (again, counted bool) {
 	x.chunked = fr.chunked
 	cl.pass(answer.Raw)
 	if x.endless() {
+		p.timed(x.response)
 		p.meter.end()
 	}
 	if x.upgraded {
+		p.timed(x.request)
 		p.both(cl, x)
 		return false, false
 	}

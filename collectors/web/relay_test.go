@@ -74,6 +74,12 @@ type taken struct {
 // through runs client against a proxy of its own and reads the record back.
 func through(t *testing.T, m *meter, lists []*collectors.KnownList, client func(dial func() net.Conn)) *taken {
 	t.Helper()
+	return throughThen(t, m, lists, client, func(*proxy) {})
+}
+
+// throughThen does something with the proxy before it ends.
+func throughThen(t *testing.T, m *meter, lists []*collectors.KnownList, client func(dial func() net.Conn), then func(*proxy)) *taken {
+	t.Helper()
 	if m.maxReqs == 0 {
 		m.maxReqs = 100
 	}
@@ -118,12 +124,13 @@ func through(t *testing.T, m *meter, lists []*collectors.KnownList, client func(
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	then(p)
 	begin := time.Now()
 	p.close()
 	if d := time.Since(begin); d > 3*time.Second {
 		t.Errorf("the proxy took %s to end", d)
 	}
-	if err := tk.rec.finish(time.Now(), p.shared); err != nil {
+	if err := tk.rec.finish(time.Now(), p.shared, &p.wholes); err != nil {
 		t.Fatal(err)
 	}
 	read := func(f warcFile) []record {

@@ -298,6 +298,7 @@ func (p *proxy) relayShared(cl *client, x *exchange, o order) (again, counted bo
 		cl.bw.Flush() //nolint:errcheck // as above
 	}
 	if x.endless() {
+		p.timed(x.response)
 		p.meter.end()
 	}
 	return p.bodyShared(cl, x, c, length), !x.endless()

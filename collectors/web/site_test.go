@@ -297,19 +297,28 @@ const host=document.createElement('div'); document.body.append(host); host.attac
 
 // webSocket answers the handshake, reads one masked frame and sends one.
 func webSocket(w http.ResponseWriter, r *http.Request) {
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	c, rw, err := w.(http.Hijacker).Hijack()
-	if err != nil {
+	c, rw := upgrade(w, r)
+	if c == nil {
 		return
 	}
 	defer c.Close()
-	fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(sum[:]))
-	rw.Flush()
 	frame := make([]byte, 2+4+len("hello from the page"))
 	io.ReadFull(rw, frame)
 	rw.WriteString("\x81\x0bsocket-word")
 	rw.Flush()
 	io.Copy(io.Discard, rw)
+}
+
+// upgrade answers the handshake of a WebSocket; nil if the connection cannot be one.
+func upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, *bufio.ReadWriter) {
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	c, rw, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return nil, nil
+	}
+	fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(sum[:]))
+	rw.Flush()
+	return c, rw
 }
 
 // record is one WARC record that was read back.

@@ -25,7 +25,8 @@ type spool struct {
 	body    int64 // of the payload
 	hasBody bool
 	known   collectors.Watchers
-	err     error // the first failure to write: a full disk
+	times   *times // nil: not of interest
+	err     error  // the first failure to write: a full disk
 }
 
 func newSpool(dir string, known collectors.Watchers) (*spool, error) {
@@ -52,6 +53,7 @@ func (s *spool) content(p []byte) {
 	s.known.Write(p)
 	s.body += int64(len(p))
 	s.hasBody = true
+	s.times.note(s.size, s.body)
 }
 
 // close ends writing; the file stays readable by name.

@@ -46,11 +46,12 @@
 //
 // # What the method changes
 //
-// Sites are spoken to in HTTP/1.1 with Go's TLS, not the browser's. Plain
-// requests have their request line and Proxy- fields rewritten to what a browser
-// sends directly. Windows that a page opens are closed, dialogs accepted,
-// downloads refused in the browser and kept by the proxy. All this is in
-// Collection.Notes.
+// Sites are spoken to in HTTP/2 or HTTP/1.1 under TLS that begins as a Chromium's
+// does, and is not the browser's own. What came in parts only is asked for once
+// more, whole, when the page is gone. Plain requests have their request line and
+// Proxy- fields rewritten to what a browser sends directly. Windows that a page
+// opens are closed, dialogs accepted, downloads refused in the browser and kept by
+// the proxy. All this is in Collection.Notes.
 package web
 
 import (
@@ -59,7 +60,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -81,7 +81,7 @@ type Options struct {
 	Browser  string         // path of a Chromium or Chrome. Optional: chromium, chromium-browser, google-chrome from /usr/bin.
 	Dir      string         // in which the Collector makes a folder for spools and the browser's profile; several may share it, and it may stay: what killed processes left there is removed. Needs room for three times Budget.Bytes. Optional: the system's temporary folder.
 	Tabs     int            // captures at once. Optional: 2.
-	Resolver Resolver       // Optional: the system's.
+	Resolver Resolver       // Optional: the system's, by Go's own client; what it was told is recorded then.
 	Roots    *x509.CertPool // that verdicts are made with. Optional: the system's.
 	Log      *slog.Logger   // Optional: none.
 }
@@ -109,7 +109,7 @@ func New(o Options) (*Collector, error) {
 		o.Tabs = 2
 	}
 	if o.Resolver == nil {
-		o.Resolver = net.DefaultResolver
+		o.Resolver = hearing{}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
