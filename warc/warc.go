@@ -110,6 +110,7 @@ type Record struct {
 	Cipher        string   // WARC-Cipher-Suite, IANA name
 	Truncated     string   // see the Truncated constants
 	Filename      string   // warcinfo only
+	Label         string   // Holdfast-Label, a field of our own: what the block is, if not what the wire carried
 	Block         io.Reader
 	Length        int64
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,7 @@ type captureOptions struct {
 	timeout      time.Duration
 	retryFor     time.Duration
 	neverKeep    string
+	decoded      bool
 	lang         string
 	reason       string
 	telegram     telegramFlags
@@ -59,10 +61,10 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o)); err != nil {
+			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o)); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if there, err := r.asked(cmd, "never-keep"); err != nil {
+			if there, err := r.asked(cmd, "never-keep", "decoded"); err != nil {
 				return err
 			} else if there {
 				return c.captureRemote(cmd, r, sources, o)
@@ -87,6 +89,11 @@ is refused; with --reason it is captured, flagged, and the reason sealed with it
 WebSocket messages, and base64 data: URLs in text; not what is in archives, upload
 forms, other encodings, or parts without a whole. What could not be compared is
 kept and the capture flagged never-keep-unchecked.
+--decoded is for a site that refuses the recording proxy: the browser speaks TLS with
+it in its own words, by a proxy that only connects (no private addresses, --via as
+ever), and its own account of each exchange is recorded, each record labelled so:
+content decoded, no cookies, nothing of endless streams. Without it, what the wire
+carried is kept exactly; take it only where that does not come.
 A redirect out of the scope, or a page without any keyword, is flagged only.
 
 telegram:@NAME (also @NAME, t.me/NAME, tg://resolve?domain=NAME) is the channel's
@@ -130,6 +137,7 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().BoolVar(&o.telegram.oldest, "oldest-first", false, "of a channel: from the oldest message, or from --since, to the newest; --limit counts from there")
 	cmd.Flags().StringVar(&o.telegram.links, "links", "yes", "of a post: capture the pages that it links to, yes or no")
 	cmd.Flags().StringVar(&o.telegram.web, "web", "yes", "of a post: capture its public page at t.me too, yes or no")
+	cmd.Flags().BoolVar(&o.decoded, "decoded", false, "of a page: the browser speaks with sites itself; what it tells is recorded, not what the wire carried")
 	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
 	return cmd
 }
@@ -156,7 +164,7 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "never-keep", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first"} {
+	for _, f := range []string{"via", "never-keep", "decoded", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}
@@ -179,6 +187,14 @@ func telegramAlone(cmd *cobra.Command, sources []holdfast.Source, o captureOptio
 	}
 	_, err := o.telegram.wish()
 	return err
+}
+
+// decodedAlone refuses what nothing would come of.
+func decodedAlone(sources []holdfast.Source, o captureOptions) error {
+	if o.decoded && len(sources) > 0 && !slices.ContainsFunc(sources, func(s holdfast.Source) bool { return !isTelegram(s) }) {
+		return usageError("--decoded is about web pages, and none is asked for")
+	}
+	return nil
 }
 
 // freePath refuses a bundle's name that is taken or cannot be, before anything

@@ -8,6 +8,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/collectors/web"
 )
 
 // isTelegram says whether an account is asked about a Source.
@@ -106,6 +107,9 @@ func (f telegramFlags) wish() (w telegram.Wish, err error) {
 // were asked for.
 func (n *node) collectorOptions(s holdfast.Source, rec catalog.Record, o captureOptions) (json.RawMessage, error) {
 	if !isTelegram(s) {
+		if o.decoded && o.pages[s] == nil {
+			return json.RawMessage(web.Decoded), nil
+		}
 		return o.pages[s], nil
 	}
 	w, err := o.telegram.wish()

@@ -28,6 +28,9 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 	if main != nil && main.h2 {
 		a.Collection.Protocols = []string{protoH2}
 	}
+	if main != nil && main.label != "" {
+		a.Collection.Protocols, a.Collection.Peer.TLS = x.decoder.spoke(main.url)
+	}
 	if p := x.mainPeer(main); p.tls != nil {
 		a.Collection.Protocols = append(a.Collection.Protocols, tlsProtocol(p.tls.Version))
 	}
@@ -142,6 +145,14 @@ func (x *capture) collection() collectors.Collection {
 			"Dialogs were accepted, new windows closed, downloads refused in the browser and recorded by the proxy.",
 			"The page was scrolled to its end, within bounds, and back before it was looked at.",
 		},
+	}
+	if x.options.Decoded {
+		c.Notes = slices.Concat([]string{
+			"The browser spoke with sites over TLS itself, in the words of its own; a proxy that does not look into TLS connected, by the rules for private addresses.",
+			"Records with the field Holdfast-Label have what the browser told of an exchange: content without codings, no framing, of a request the fields that it tells; what the wire carried was not seen.",
+			"Not kept of such exchanges: redirects' content, streams without an end, content of more than 128 MiB, WebSockets of workers and of frames of other sites, what of the connection the browser does not tell (OCSP, SCTs).",
+			"The browser had each answer when its content was whole, not before.",
+		}, c.Notes[3:])
 	}
 	if x.req.Via != nil {
 		c.Notes = append(c.Notes, "The capture went through an egress, which resolved the names and connected: the addresses of the site and its DNS were not observed by the node.")

@@ -42,6 +42,7 @@ type browser struct {
 	mu        sync.Mutex
 	tabs      map[proto.BrowserBrowserContextID]*tab
 	frames    map[proto.TargetTargetID]frame // those with a process of their own, of all tabs; the browser's own number bounds it
+	decoder   *decoder                       // of a browser with one capture; nil: proxies see for themselves
 	users     int                            // captures running in it; guarded by the Collector
 	uses      int                            // captures begun in it; likewise
 	condemned bool                           // likewise
@@ -135,6 +136,12 @@ func (b *browser) alive() bool {
 
 // target sees to what belongs to a page and is no part of its own target.
 func (b *browser) target(method string, params json.RawMessage) {
+	if method == "Fetch.requestPaused" {
+		if d := b.decoding(); d != nil {
+			d.event(params)
+		}
+		return
+	}
 	var e struct {
 		TargetInfo *proto.TargetTargetInfo
 		TargetID   proto.TargetTargetID
@@ -158,6 +165,12 @@ func (b *browser) target(method string, params json.RawMessage) {
 	case method == "Target.targetCrashed":
 		b.frameCrashed(e.TargetID)
 	}
+}
+
+func (b *browser) decoding() *decoder {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.decoder
 }
 
 // frame is one of another site than its page, in a process of its own; also a

@@ -21,7 +21,9 @@ type capture struct {
 	meter   *meter
 	proxy   *proxy
 	rec     *recorder
+	options options
 	browser *browser
+	decoder *decoder // nil: the proxy sees for itself
 	tab     *tab
 	view    *view
 	before  *attempt // that ended with its browser, if this is the second
@@ -43,12 +45,16 @@ func (a *attempt) String() string {
 // attempt may do better, which is given what is told of this one; so the second
 // keeps what was recorded instead.
 func (c *Collector) once(ctx context.Context, req collectors.Request, address string, keep collectors.Keeper, before *attempt) (*collectors.Acquired, *attempt, error) {
-	b, err := c.acquire(ctx)
+	o, err := readOptions(req)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer c.release(b)
-	x := &capture{c: c, req: req, address: address, browser: b, started: time.Now(), before: before}
+	b, done, err := c.browserFor(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	x := &capture{c: c, req: req, options: o, address: address, browser: b, started: time.Now(), before: before}
 	if x.dir, err = os.MkdirTemp(c.work.path, "capture-*"); err != nil {
 		return nil, nil, fmt.Errorf("make spool folder: %w", err)
 	}
@@ -56,7 +62,7 @@ func (c *Collector) once(ctx context.Context, req collectors.Request, address st
 	if err := x.record(ctx, before != nil); err != nil {
 		return nil, x.attempt(), err
 	}
-	if len(x.rec.taken) > 0 {
+	if len(x.rec.taken) > 0 && !o.Decoded { // its own browser ends with it
 		defer c.retire(b) // its memory and its folder saw what must not be kept
 	}
 	a, err := x.acquired(ctx, keep)
@@ -80,7 +86,11 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 			x.rec.abandon()
 		}
 	}()
-	if x.proxy, err = newProxy(d, x.c.cas, x.meter, x.dir, x.req.NeverKeep); err != nil {
+	var b *blind
+	if x.options.Decoded {
+		b = newBlind()
+	}
+	if x.proxy, err = newProxy(d, x.c.cas, x.meter, x.dir, x.req.NeverKeep, b); err != nil {
 		return err
 	}
 	go x.rec.run(x.proxy.done) // ends when the proxy is closed; finish waits for it
@@ -88,8 +98,11 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 	if err == nil {
 		x.wholes(ctx)
 	}
+	if x.decoder != nil {
+		x.decoder.stop()
+	}
 	x.proxy.close()
-	ferr := x.rec.finish(time.Now(), x.proxy.shared, &x.proxy.wholes)
+	ferr := x.finish()
 	switch {
 	case ferr != nil:
 		return ferr
@@ -107,6 +120,12 @@ func (x *capture) visit(ctx context.Context) error {
 	x.view = &view{}
 	vctx, cancel := context.WithTimeoutCause(ctx, x.req.Budget.Time, errDeadline)
 	defer cancel()
+	if x.options.Decoded {
+		var err error
+		if x.decoder, err = newDecoder(x.browser, x.proxy); err != nil {
+			return err
+		}
+	}
 	t, err := x.browser.openTab(vctx, x.proxy.address())
 	if err != nil {
 		if !x.browser.alive() {
@@ -122,8 +141,19 @@ func (x *capture) visit(ctx context.Context) error {
 	}
 	if err == nil {
 		x.linger(vctx)
+		if x.decoder != nil {
+			x.decoder.certificates(vctx, t.session)
+		}
 	}
 	return err
+}
+
+func (x *capture) finish() error {
+	<-x.rec.done
+	if x.decoder != nil && x.rec.err == nil {
+		x.rec.err = x.decoder.note(x.rec, time.Now())
+	}
+	return x.rec.finish(time.Now(), x.proxy.shared, &x.proxy.wholes)
 }
 
 // wholes asks for what the page asked for in parts only, while there is time.

@@ -32,6 +32,7 @@ type exchange struct {
 	askCut    string      // and of the request
 	withheld  *withheld   // a body that is not kept
 	unchecked error       // why a body could not be compared with the lists as decoded
+	label     string      // what its records are, if not what the wire carried: labelDecoded
 	own       bool        // the page did not ask for it: see wholes
 	headed    time.Time   // when the head of the answer was there
 	fault     *fault      // why there is no answer, or no whole one

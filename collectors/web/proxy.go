@@ -33,6 +33,7 @@ type proxy struct {
 	lists    []*collectors.KnownList
 	unpacked atomic.Int64 // bytes, of all bodies, to compare them with lists
 	marks    atomic.Int64 // pieces of streams whose times are kept
+	blind    *blind       // nil: it looks into TLS
 	parts    parts
 	wholes   wholes
 	done     chan *exchange
@@ -47,14 +48,14 @@ type proxy struct {
 
 // newProxy listens on a loopback port of its own. Exchanges come out of done,
 // which is closed when the proxy is closed and the last one was delivered.
-func newProxy(d dialer, cas *interception, m *meter, dir string, lists []*collectors.KnownList) (*proxy, error) {
+func newProxy(d dialer, cas *interception, m *meter, dir string, lists []*collectors.KnownList, b *blind) (*proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start recording proxy: %w", err)
 	}
 	d.self = l.Addr().(*net.TCPAddr).AddrPort()
 	d.self = netip.AddrPortFrom(d.self.Addr().Unmap(), d.self.Port())
-	p := &proxy{listener: l, dial: d, cas: cas, meter: m, dir: dir, lists: lists, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}, sites: map[string]*site2{}}
+	p := &proxy{listener: l, dial: d, cas: cas, meter: m, dir: dir, lists: lists, blind: b, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}, sites: map[string]*site2{}}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	p.wg.Go(p.accept)
 	return p, nil
@@ -153,8 +154,20 @@ func (p *proxy) serve(c net.Conn) {
 // the answer, so that the browser learns of a host that is not there.
 func (p *proxy) tunnel(c net.Conn, cl *client, site string) {
 	cl.site, cl.scheme = site, "http"
-	if pr, f := p.reach(site); f != nil {
+	pr, f := p.reach(site)
+	switch {
+	case f != nil && p.blind != nil:
+		p.blind.connected(site, pr, f)
+		cl.bad()
+		return
+	case f != nil:
 		p.refuse(cl, pr, f)
+		return
+	case p.blind != nil:
+		if p.pass(c, cl, site) {
+			return
+		}
+		p.exchanges(cl)
 		return
 	}
 	cl.bw.WriteString("HTTP/1.1 200 OK\r\n\r\n")
@@ -174,6 +187,10 @@ func (p *proxy) tunnel(c net.Conn, cl *client, site string) {
 		cl.scheme = "https"
 		cl.br, cl.bw = bufio.NewReaderSize(tc, 32<<10), bufio.NewWriterSize(tc, 32<<10)
 	}
+	p.exchanges(cl)
+}
+
+func (p *proxy) exchanges(cl *client) {
 	for {
 		head, err := warc.ReadHead(cl.br, maxHead)
 		if !p.exchange(cl, head, err) {
@@ -205,8 +222,7 @@ func (p *proxy) refuse(cl *client, pr *peer, f *fault) {
 		x.fault, x.peer = f, pr
 		p.finish(x, true)
 	}
-	cl.bw.WriteString("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-	cl.bw.Flush() //nolint:errcheck // the browser may be gone, the attempt is recorded
+	cl.bad()
 }
 
 func (p *proxy) hangUp(cl *client) {

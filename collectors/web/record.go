@@ -203,6 +203,9 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 		// framing. Where there is framing, only the block is digested.
 		rec.PayloadDigest = s.payloadDigest()
 	}
+	if x.label != "" {
+		rec.Protocols, rec.Label = nil, x.label
+	}
 	if x.h2 {
 		rec.Protocols = []string{protoH2}
 	}

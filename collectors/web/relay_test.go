@@ -92,7 +92,7 @@ func throughThen(t *testing.T, m *meter, lists []*collectors.KnownList, client f
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	p, err := newProxy(d, cas, m, dir, lists)
+	p, err := newProxy(d, cas, m, dir, lists, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

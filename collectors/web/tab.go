@@ -22,6 +22,8 @@ type tab struct {
 	context proto.BrowserBrowserContextID
 	target  proto.TargetTargetID
 
+	decoder *decoder // nil: the proxy sees for itself
+
 	mu           sync.Mutex
 	hops         []collectors.Hop       // on the way to the document
 	ahead        []collectors.Hop       // since then, on a way that may lead nowhere: a download, an answer that does not come
@@ -60,7 +62,7 @@ func (b *browser) openTab(ctx context.Context, proxyURL string) (_ *tab, err err
 	if err != nil {
 		return nil, fmt.Errorf("open page: %w", err)
 	}
-	t := &tab{b: b, context: c.BrowserContextID, loaded: make(chan struct{}), crashed: make(chan struct{}),
+	t := &tab{b: b, decoder: b.decoding(), context: c.BrowserContextID, loaded: make(chan struct{}), crashed: make(chan struct{}),
 		waiting: map[proto.NetworkRequestID]wanted{}}
 	defer func() {
 		if err != nil {
@@ -116,6 +118,9 @@ func (t *tab) saw(f func()) {
 
 // event runs on the link's goroutine and must not wait.
 func (t *tab) event(method string, params json.RawMessage) {
+	if t.decoder != nil {
+		t.decoder.network(method, params)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch method {

@@ -22,7 +22,7 @@
 // An outcome other than complete has one or more of: dns-failed,
 // connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
 // connection-closed, stream-reset, bad-answer, bad-request, exchange-failed, unfinished, abandoned,
-// no-answer, http-status, login-wall, navigation-failed, load-unfinished,
+// no-answer, not-decoded, http-status, login-wall, navigation-failed, load-unfinished,
 // page-crashed, page-failed, page-moved, frame-crashed, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
 // scroll-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
@@ -52,6 +52,11 @@
 // Proxy- fields rewritten to what a browser sends directly. Windows that a page
 // opens are closed, dialogs accepted, downloads refused in the browser and kept by
 // the proxy. All this is in Collection.Notes.
+//
+// With the Options [Decoded] the browser speaks TLS with sites itself, in a process
+// of its own for the capture, through a proxy that only connects, where the rules
+// allow it; and what it tells of its exchanges is recorded, labelled so, in the place
+// of what the wire carried. docs/bundle.md says what is not kept then.
 package web
 
 import (
@@ -228,7 +233,7 @@ func (c *Collector) Collect(ctx context.Context, req collectors.Request, keep co
 	if err != nil {
 		return nil, err
 	}
-	if err := req.ReadOptions(&struct{}{}); err != nil {
+	if _, err := readOptions(req); err != nil {
 		return nil, err
 	}
 	req.Budget = withDefaults(req.Budget)

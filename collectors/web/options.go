@@ -1,0 +1,46 @@
+package web
+
+import (
+	"context"
+	"fmt"
+
+	"holdfast/collectors"
+)
+
+// Decoded are the Options of a Request that lets the browser speak with sites over TLS
+// itself, for those that refuse the recording proxy; what it tells of its exchanges is
+// recorded in the place of what the wire carried. The zero value is the exact way.
+const Decoded = `{"decoded":true}`
+
+// options are what a Request may ask of this Collector.
+type options struct {
+	Decoded bool `json:"decoded,omitempty"`
+}
+
+func readOptions(req collectors.Request) (o options, err error) {
+	err = req.ReadOptions(&o)
+	return o, err
+}
+
+// browserFor gives the browser of one capture and what ends its use. One whose browser
+// speaks with sites itself has a browser of its own: what is asked of the browser as a
+// whole, every request that it makes, is then this capture's.
+func (c *Collector) browserFor(ctx context.Context, o options) (*browser, func(), error) {
+	if !o.Decoded {
+		b, err := c.acquire(ctx)
+		return b, func() { c.release(b) }, err
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, nil, errClosed
+	}
+	c.all.Add(1)
+	c.mu.Unlock()
+	b, err := start(ctx, c.opts.Browser, c.cas.pin, c.work.path)
+	if err != nil {
+		c.all.Done()
+		return nil, nil, fmt.Errorf("a browser of its own: %w", err)
+	}
+	return b, func() { b.close(); c.all.Done() }, nil
+}
