@@ -46,6 +46,7 @@ type captureOptions struct {
 	lang         string
 	reason       string
 	telegram     telegramFlags
+	page         pageFlags
 	pages        map[holdfast.Source]json.RawMessage // options of public pages that are asked for in the place of a channel
 }
 
@@ -61,10 +62,10 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(freePath(o.export), o.checkTimes(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o)); err != nil {
+			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o)); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if there, err := r.asked(cmd, "never-keep", "decoded"); err != nil {
+			if there, err := r.asked(cmd, "never-keep", "decoded", "consent", "more"); err != nil {
 				return err
 			} else if there {
 				return c.captureRemote(cmd, r, sources, o)
@@ -89,6 +90,10 @@ is refused; with --reason it is captured, flagged, and the reason sealed with it
 WebSocket messages, and base64 data: URLs in text; not what is in archives, upload
 forms, other encodings, or parts without a whole. What could not be compared is
 kept and the capture flagged never-keep-unchecked.
+A banner that asks for consent is refused, or accepted where nothing refuses, after
+the page with it is kept (before-consent.*); buttons that give more of the page are
+pressed; actions.json has what was pressed. What stands in place of a page (a login,
+a captcha, a country, a page that is not there) is a reason, and all of it is kept.
 --decoded is for a site that refuses the recording proxy: the browser speaks TLS with
 it in its own words, by a proxy that only connects (no private addresses, --via as
 ever), and its own account of each exchange is recorded, each record labelled so:
@@ -138,6 +143,7 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().StringVar(&o.telegram.links, "links", "yes", "of a post: capture the pages that it links to, yes or no")
 	cmd.Flags().StringVar(&o.telegram.web, "web", "yes", "of a post: capture its public page at t.me too, yes or no")
 	cmd.Flags().BoolVar(&o.decoded, "decoded", false, "of a page: the browser speaks with sites itself; what it tells is recorded, not what the wire carried")
+	o.page.flags(cmd)
 	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
 	return cmd
 }
@@ -164,7 +170,7 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "never-keep", "decoded", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first"} {
+	for _, f := range []string{"via", "never-keep", "decoded", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first", "consent", "more"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}

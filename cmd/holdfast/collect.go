@@ -158,7 +158,7 @@ func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, 
 		return nil, waiting(err, len(wishes))
 	}
 	defer spool.Close()
-	w, err := web.New(web.Options{Browser: n.browser(), Dir: spool.dir, Tabs: tabs, Log: n.log})
+	w, err := web.New(web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Dir: spool.dir, Tabs: tabs, Log: n.log})
 	if err != nil {
 		return nil, waiting(err, len(wishes))
 	}

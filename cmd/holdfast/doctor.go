@@ -64,7 +64,7 @@ func (d *doctor) line(level, what, detail string) {
 func (d *doctor) look(ctx context.Context) {
 	n, err := d.c.open(ctx)
 	if err != nil {
-		d.browser(ctx, os.Getenv("HOLDFAST_BROWSER"))
+		d.browser(ctx, os.Getenv("HOLDFAST_BROWSER"), "")
 		if !errors.Is(err, errNoNode) {
 			d.check("permissions", "nobody else can read the secrets", permissions(d.c.data))
 		}
@@ -72,7 +72,7 @@ func (d *doctor) look(ctx context.Context) {
 		return
 	}
 	defer n.Close()
-	d.browser(ctx, n.browser())
+	d.browser(ctx, n.browser(), recipesOf(n.dir))
 	d.check("node", n.set.Name+" in "+n.dir, nil)
 	d.check("permissions", "nobody else can read the secrets", permissions(n.dir))
 	d.check("keys", "they open, sign, and are the policy's", d.keys(n))
@@ -93,7 +93,7 @@ func (d *doctor) look(ctx context.Context) {
 	d.authorities(ctx, n)
 }
 
-func (d *doctor) browser(ctx context.Context, path string) {
+func (d *doctor) browser(ctx context.Context, path, recipes string) {
 	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	dir, err := os.MkdirTemp("", "holdfast-doctor-")
@@ -102,7 +102,7 @@ func (d *doctor) browser(ctx context.Context, path string) {
 		return
 	}
 	defer os.RemoveAll(dir)
-	w, err := web.New(web.Options{Browser: path, Dir: dir, Tabs: 1})
+	w, err := web.New(web.Options{Browser: path, Recipes: recipes, Dir: dir, Tabs: 1})
 	if err != nil {
 		d.check("browser", "", err)
 		return

@@ -66,7 +66,7 @@ func TestRetryMove(t *testing.T) {
 	if m, _ = o.move(task, failed("time-budget"), nearEnd, now.Add(time.Hour)); !m.Done {
 		t.Error("tried again after the end")
 	}
-	for _, code := range []string{"http-status", "address-refused", "login-wall", "screenshot-failed"} {
+	for _, code := range []string{"http-status", "address-refused", "login-wall", "bot-wall", "consent-wall", "geo-wall", "not-found", "screenshot-failed"} {
 		if m, _ = o.move(task, failed(code), now, now); !m.Done {
 			t.Errorf("%s is tried again", code)
 		}

@@ -209,7 +209,7 @@ func worthAgain(a *collectors.Acquired) bool {
 	}
 	line := []string{"dns-failed", "connect-failed", "tls-failed", "connection-closed", "egress-failed", "exchange-failed", "no-answer", "service-error", "unfinished",
 		"time-budget", "load-unfinished", "browser-died", "page-crashed"}
-	answers := []string{"http-status", "login-wall", "address-refused", "never-keep"}
+	answers := []string{"http-status", "login-wall", "bot-wall", "consent-wall", "geo-wall", "not-found", "address-refused", "never-keep"}
 	again := false
 	for _, reason := range a.Reasons {
 		if slices.Contains(answers, reason.Code) {

@@ -8,7 +8,6 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
-	"holdfast/collectors/web"
 )
 
 // isTelegram says whether an account is asked about a Source.
@@ -107,10 +106,10 @@ func (f telegramFlags) wish() (w telegram.Wish, err error) {
 // were asked for.
 func (n *node) collectorOptions(s holdfast.Source, rec catalog.Record, o captureOptions) (json.RawMessage, error) {
 	if !isTelegram(s) {
-		if o.decoded && o.pages[s] == nil {
-			return json.RawMessage(web.Decoded), nil
+		if public, ok := o.pages[s]; ok {
+			return public, nil
 		}
-		return o.pages[s], nil
+		return o.page.options(o.decoded)
 	}
 	w, err := o.telegram.wish()
 	if err != nil {

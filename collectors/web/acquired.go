@@ -210,6 +210,7 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	because := func(code, detail string) {
 		a.Reasons = append(a.Reasons, collectors.Reason{Code: code, Detail: clean(detail)})
 	}
+	walls := x.walls(main)
 	failed := main == nil || main.status >= 400 || !x.view.committed && (main.status/100 == 3 || main.fault != nil && main.fault.code == "bad-answer")
 	switch f := x.mainFailure(); {
 	case main == nil && f != nil:
@@ -226,7 +227,7 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	}
 	if main != nil && main.status >= 400 {
 		code := "http-status"
-		if main.status == 401 || main.status == 403 {
+		if (main.status == 401 || main.status == 403) && len(walls) == 0 {
 			code = "login-wall"
 		}
 		because(code, fmt.Sprintf("the answer's status is %d", main.status))
@@ -234,6 +235,7 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 	if main != nil && x.loginWall() {
 		because("login-wall", "the page led to a login form")
 	}
+	x.judgeWalls(a, walls)
 	if t := a.Collection.Peer.TLS; t != nil && !t.Verified {
 		because("tls-unverified", t.Verdict)
 	}

@@ -156,7 +156,7 @@ func (b *browser) target(method string, params json.RawMessage) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if b.tabs[info.BrowserContextID] != nil {
-			b.frames[info.TargetID] = frame{info.BrowserContextID, clean(info.URL)}
+			b.frames[info.TargetID] = frame{info.BrowserContextID, clean(info.URL), string(info.Type)}
 		}
 	case method == "Target.targetDestroyed":
 		b.mu.Lock()
@@ -178,6 +178,7 @@ func (b *browser) decoding() *decoder {
 type frame struct {
 	context proto.BrowserBrowserContextID
 	url     string
+	kind    string // "iframe", "service_worker", …
 }
 
 // frameCrashed notes it for the page; one that is closed already is over, and what

@@ -26,6 +26,7 @@ type capture struct {
 	decoder *decoder // nil: the proxy sees for itself
 	tab     *tab
 	view    *view
+	manner  manner
 	before  *attempt // that ended with its browser, if this is the second
 }
 
@@ -54,7 +55,7 @@ func (c *Collector) once(ctx context.Context, req collectors.Request, address st
 		return nil, nil, err
 	}
 	defer done()
-	x := &capture{c: c, req: req, options: o, address: address, browser: b, started: time.Now(), before: before}
+	x := &capture{c: c, req: req, options: o, address: address, browser: b, started: time.Now(), before: before, manner: c.manner(o)}
 	if x.dir, err = os.MkdirTemp(c.work.path, "capture-*"); err != nil {
 		return nil, nil, fmt.Errorf("make spool folder: %w", err)
 	}
@@ -134,7 +135,7 @@ func (x *capture) visit(ctx context.Context) error {
 		return err
 	}
 	defer t.close()
-	x.tab = t
+	x.tab, t.manner = t, x.manner
 	x.view, err = t.visit(vctx, x.address, x.req.Budget.Time, x.meter, x.dir)
 	if vctx.Err() != nil && ctx.Err() == nil {
 		x.view.because("time-budget", fmt.Errorf("%s used up", x.req.Budget.Time))

@@ -14,12 +14,21 @@ const Decoded = `{"decoded":true}`
 
 // options are what a Request may ask of this Collector.
 type options struct {
-	Decoded bool `json:"decoded,omitempty"`
+	Decoded bool   `json:"decoded,omitempty"`
+	Consent string `json:"consent,omitempty"` // "refuse" (a banner that asks for it; accept where nothing refuses) or "leave". Optional: refuse.
+	More    string `json:"more,omitempty"`    // "buttons" (that give more of the page are pressed) or "none". Optional: buttons.
 }
 
-func readOptions(req collectors.Request) (o options, err error) {
-	err = req.ReadOptions(&o)
-	return o, err
+// readOptions errors: [collectors.ErrRefused].
+func readOptions(req collectors.Request) (options, error) {
+	o := options{Consent: consentRefuse, More: moreButtons}
+	if err := req.ReadOptions(&o); err != nil {
+		return o, err
+	}
+	if o.Consent != consentRefuse && o.Consent != consentLeave || o.More != moreButtons && o.More != moreNone {
+		return o, fmt.Errorf("options of %.200q: consent is refuse or leave, more is buttons or none: %w", req.Source, collectors.ErrRefused)
+	}
+	return o, nil
 }
 
 // browserFor gives the browser of one capture and what ends its use. One whose browser

@@ -24,6 +24,11 @@ type view struct {
 	scrolled  float64 // how far down the page went, in CSS pixels
 	files     []file
 	reasons   []collectors.Reason
+	before    []file // of the page before a banner was answered
+	banners   []banner
+	acts      []act
+	followed  *followed
+	sight     sight
 }
 
 // file is one Object to be.
@@ -57,12 +62,20 @@ func (t *tab) visit(ctx context.Context, address string, budget time.Duration, m
 	err := t.load(ctx, address, budget/2, m, v)
 	if err == nil && t.committed() {
 		v.committed = true
-		t.scroll(ctx, min(budget/8, max(4*time.Second, time.Since(begun))), m, v) // what is slow gets more time
-		err = t.views(ctx, min(budget/8, 3*time.Second), m, dir, v)
+		patience := min(budget/8, max(4*time.Second, time.Since(begun))) // what is slow gets more time
+		if err = t.consent(ctx, min(budget/bannerBudget, 6*time.Second), m, dir, v); err == nil {
+			t.follow(ctx, address, min(budget/followBudget, 15*time.Second), m, v)
+			t.through(ctx, patience, min(budget/pressBudget, 10*time.Second), m, v)
+			err = t.views(ctx, min(budget/8, 3*time.Second), m, dir, v)
+		}
 	}
 	if !t.committed() && !v.download && (v.committed || err == nil && len(v.reasons) == 0) {
 		v.committed, v.files, v.title = false, nil, "" // of the browser's own page
 		v.because(codeNavigation, errors.New("the page went on to an address that gave no document"))
+	}
+	v.files = append(v.before, v.files...)
+	if err := v.actions(context.WithoutCancel(ctx), dir); err != nil {
+		return v, err
 	}
 	if !t.b.alive() {
 		return v, errDead
@@ -221,6 +234,10 @@ func (t *tab) look(ctx context.Context, dir string, v *view) error {
 		if err := v.save(ctx, dir, view.file, view.limit, view.make); err != nil {
 			return err
 		}
+	}
+	t.sights(ctx, world, v)
+	if err := t.stand(ctx, world, dir, v); err != nil {
+		return err
 	}
 	return t.screenshots(ctx, dir, v)
 }

@@ -21,6 +21,9 @@ type tab struct {
 	session session
 	context proto.BrowserBrowserContextID
 	target  proto.TargetTargetID
+	manner  manner
+
+	attached map[proto.TargetTargetID]session // frames with a process of their own that were looked at
 
 	decoder *decoder // nil: the proxy sees for itself
 

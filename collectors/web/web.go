@@ -16,16 +16,22 @@
 //	text.txt          its visible text, UTF-8
 //	page.mhtml        the page as one file
 //	screenshot.png    the whole page; screenshot-2.png … when it is higher than 16,000 pixels
+//	before-consent.*  .png, .html, .txt: the page before a banner that asks for consent was answered
+//	actions.json      what was pressed on the page, when, why, and what came of it
+//
+//	post.png, .txt    the post's own element, where a recipe names it
+//
+// The last three are there where there was a banner, something to press, a recipe.
 //
 // # Reasons
 //
 // An outcome other than complete has one or more of: dns-failed,
 // connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
 // connection-closed, stream-reset, bad-answer, bad-request, exchange-failed, unfinished, abandoned,
-// no-answer, not-decoded, http-status, login-wall, navigation-failed, load-unfinished,
+// no-answer, not-decoded, http-status, login-wall, consent-wall, bot-wall, geo-wall, not-found, navigation-failed, load-unfinished,
 // page-crashed, page-failed, page-moved, frame-crashed, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
-// scroll-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
+// scroll-bounded, more-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
 // never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
 // made: dom, text, mhtml, screenshot. clock-differs and browser-restarted stand
 // beside any outcome.
@@ -43,6 +49,14 @@
 // in all, before anything is kept; parts as what they make together. One that
 // matches is overwritten in its spool; the views, but for the text, are removed,
 // and the browser is replaced.
+//
+// # Walls, banners, buttons
+//
+// Rules (room rules) say whether a wall stands in place of the page or over it: a
+// guess, with the rule's name in the reason. A banner that asks for consent is refused,
+// or accepted where nothing refuses; buttons that give more of a page are pressed,
+// at most 20. Options say otherwise: {"consent":"leave","more":"none"}. A recipe (room
+// recipes) says what is particular to a site.
 //
 // # What the method changes
 //
@@ -70,6 +84,8 @@ import (
 	"time"
 
 	"holdfast/collectors"
+	"holdfast/collectors/web/recipes"
+	"holdfast/collectors/web/rules"
 )
 
 const software = "holdfast collectors/web 1"
@@ -86,6 +102,7 @@ type Options struct {
 	Browser  string         // path of a Chromium or Chrome. Optional: chromium, chromium-browser, google-chrome from /usr/bin.
 	Dir      string         // in which the Collector makes a folder for spools and the browser's profile; several may share it, and it may stay: what killed processes left there is removed. Needs room for three times Budget.Bytes. Optional: the system's temporary folder.
 	Tabs     int            // captures at once. Optional: 2.
+	Recipes  string         // directory of recipes (*.json) that go before the program's own. Optional: none.
 	Resolver Resolver       // Optional: the system's, by Go's own client; what it was told is recorded then.
 	Roots    *x509.CertPool // that verdicts are made with. Optional: the system's.
 	Log      *slog.Logger   // Optional: none.
@@ -94,10 +111,12 @@ type Options struct {
 // Collector implements collectors.Collector for http and https addresses. It is
 // safe for concurrent use; Close ends the browser.
 type Collector struct {
-	opts  Options
-	cas   *interception
-	work  *workdir
-	slots chan struct{}
+	opts    Options
+	cas     *interception
+	rules   *rules.Rules
+	recipes *recipes.Set
+	work    *workdir
+	slots   chan struct{}
 
 	mu      sync.Mutex
 	browser *browser // nil until the first capture
@@ -126,11 +145,19 @@ func New(o Options) (*Collector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make web collector: %w", err)
 	}
+	told, err := rules.Default()
+	if err != nil {
+		return nil, fmt.Errorf("make web collector: %w", err)
+	}
+	known, err := recipes.Load(o.Recipes)
+	if err != nil {
+		return nil, fmt.Errorf("make web collector: %w", err)
+	}
 	work, err := newWorkdir(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("make web collector: %w", err)
 	}
-	return &Collector{opts: o, cas: cas, work: work, slots: make(chan struct{}, o.Tabs)}, nil
+	return &Collector{opts: o, cas: cas, rules: told, recipes: known, work: work, slots: make(chan struct{}, o.Tabs)}, nil
 }
 
 // find looks where distributions put it. The search path is not consulted.
