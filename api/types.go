@@ -127,6 +127,10 @@ type Watch struct {
 	Web          string   `json:"web,omitempty"`
 	Since        string   `json:"since,omitempty"`
 	AllowPrivate bool     `json:"allow_private,omitempty"`
+	Every        string   `json:"every,omitempty"` // of a page: one of these three
+	Cron         string   `json:"cron,omitempty"`
+	Zone         string   `json:"zone,omitempty"` // of Cron
+	Decaying     bool     `json:"decaying,omitempty"`
 }
 
 // WatchAdded is what became of one row.

@@ -17,7 +17,7 @@ import (
 // describe copies what the Collector says of the act of acquisition. Text is
 // made valid UTF-8: the encoder would write an escape for what is not, and that
 // is not canonical.
-func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts, out Outside) {
+func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts, out Outside, v *Version) {
 	m.Started, m.Ended = holdfast.At(a.Started), holdfast.At(a.Ended)
 	m.Completeness = completeness(a)
 	c := a.Collection
@@ -43,7 +43,7 @@ func describe(m *holdfast.Manifest, a *collectors.Acquired, f Facts, out Outside
 	if strings.HasPrefix(string(m.Source), "http") && a.Address.Asked != "" {
 		m.Web = web(a.Address)
 	}
-	m.X = extra(c, out)
+	m.X = extra(c, out, v)
 }
 
 func clean(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
@@ -145,6 +145,7 @@ type more struct {
 	Collector collector `json:"collector"`
 	Outside   []string  `json:"outside,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
+	Version   *Version  `json:"version,omitempty"`
 }
 
 type leaf struct {
@@ -155,8 +156,8 @@ type leaf struct {
 	Subject   string        `json:"subject"`
 }
 
-func extra(c collectors.Collection, out Outside) []byte {
-	x := more{Collector: collector{Notes: cleanAll(c.Notes), Software: clean(c.Software)}, Outside: cleanAll(out.Rules), Reason: clean(out.Reason)}
+func extra(c collectors.Collection, out Outside, v *Version) []byte {
+	x := more{Collector: collector{Notes: cleanAll(c.Notes), Software: clean(c.Software)}, Outside: cleanAll(out.Rules), Reason: clean(out.Reason), Version: v}
 	if t := c.Peer.TLS; t != nil {
 		x.Collector.TLS = &leaf{Host: clean(c.Peer.Host), Issuer: clean(t.Issuer), Subject: clean(t.Subject),
 			NotAfter: holdfast.At(t.NotAfter), NotBefore: holdfast.At(t.NotBefore)}

@@ -142,7 +142,7 @@ func (in *Intake) draft(ctx context.Context, t Task, a *collectors.Acquired, hea
 	m := &c.Manifest
 	m.ID, m.Case, m.Custody, m.Kind, m.Nonce = t.Capture(), t.Case, head, holdfast.KindCapture, holdfast.NewNonce()
 	m.Agent, m.Found, m.Source, m.Training = t.Agent, t.Found, t.Source, in.Facts.Training
-	describe(m, a, in.Facts, t.Outside)
+	describe(m, a, in.Facts, t.Outside, t.Version)
 	for _, o := range a.Objects {
 		if err := in.object(ctx, c, o); err != nil {
 			return nil, fmt.Errorf("object %.80q: %w", o.Name, err)

@@ -35,7 +35,8 @@ type Task struct {
 	Attempt uint32          // this step's accepted failures so far
 	Cursor  []byte          // where the Collector goes on
 
-	Outside Outside // set by who accepts; no queue keeps it
+	Outside Outside  // set by who accepts; no queue keeps it
+	Version *Version // likewise; nil: it is no visit of a page that is watched
 
 	Lease Lease // set by Take
 

@@ -12,7 +12,6 @@ import (
 
 	"holdfast"
 	"holdfast/api"
-	"holdfast/collectors/telegram"
 )
 
 // AddWatches implements api.WatchBook.
@@ -21,7 +20,7 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 	var bad []error
 	for i, k := range a.Watches {
 		w, err := d.n.wantedWatch(ctx, watchRow{name: k.Source, cases: k.Cases, lang: k.Lang, note: k.Note, media: k.Media, links: k.Links, since: k.Since, web: k.Web,
-			maxSize: k.MaxSize, priority: k.Priority, allowPrivate: k.AllowPrivate})
+			maxSize: k.MaxSize, priority: k.Priority, allowPrivate: k.AllowPrivate, every: k.Every, cron: k.Cron, zone: k.Zone, decaying: k.Decaying})
 		if err != nil {
 			bad = append(bad, fmt.Errorf("row %d: %w", i+1, err))
 		}
@@ -48,7 +47,8 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 	for _, k := range added {
 		done.Watches = append(done.Watches, api.WatchAdded{Event: k.event, Source: k.source, Cases: ofToken(who, k.cases)})
 	}
-	text, err := d.n.watchNote(ctx)
+	channels := slices.ContainsFunc(all, func(w wanted) bool { return !w.isPage() })
+	text, err := d.n.watchNote(ctx, channels)
 	if text != "" {
 		done.Notes = append(done.Notes, text)
 	}
@@ -57,7 +57,8 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 
 // changes says whether a row gives anything besides its Source and Cases.
 func changes(r watchRow) bool {
-	return r.lang != "" || r.note != "" || r.media != "" || r.links != "" || r.since != "" || r.web != "" || r.maxSize != "" || r.priority != "" || r.allowPrivate
+	return r.lang != "" || r.note != "" || r.media != "" || r.links != "" || r.since != "" || r.web != "" || r.maxSize != "" || r.priority != "" || r.allowPrivate ||
+		r.every != "" || r.cron != "" || r.decaying
 }
 
 func ofToken(who api.Token, ids []holdfast.ID) []holdfast.ID {
@@ -101,13 +102,9 @@ func (d *apiDoor) ChangeWatches(ctx context.Context, who api.Token, a api.WatchC
 	if err := checkReason("why", a.Why); err != nil {
 		return done, api.Refuse(err)
 	}
-	var sources []holdfast.Source
-	for _, s := range a.Sources {
-		name, err := telegram.ParseName(s)
-		if err != nil {
-			return done, api.Refuse(fmt.Errorf("watch: %w", err))
-		}
-		sources = append(sources, holdfast.Source(name.Source()))
+	sources, err := d.n.watchNames(ctx, a.Sources)
+	if err != nil {
+		return done, officeAway(refusal(err))
 	}
 	k := changeOf(a.Change, a.Why)
 	said, err := d.n.changeEach(ctx, sources, who.Agent, k, func(s holdfast.Source, w *watch) error {

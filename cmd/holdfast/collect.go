@@ -35,6 +35,7 @@ type taskOptions struct {
 
 	Watch holdfast.ID `json:"watch,omitempty"` // the watch that it is a part of: `watch run` takes it, nobody else
 	Part  string      `json:"part,omitempty"`  // which
+	Visit *visitWish  `json:"visit,omitempty"` // of a page that is watched: when it is visited
 }
 
 // addTasks returns the Tasks that this call is to do.

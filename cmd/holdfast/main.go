@@ -142,7 +142,7 @@ func (c *cli) root() *cobra.Command {
 		c.authorityCmd(), c.policyCmd(), c.exportCmd(), c.verifyCmd(), c.benchCmd())
 	root.AddCommand(c.mirrorCmd(), c.restoreCmd(), c.egressCmd())
 	root.AddCommand(c.keyCmd(), c.telegramCmd())
-	root.AddCommand(c.postsCmd(), c.coverageCmd(), c.watchCmd())
+	root.AddCommand(c.postsCmd(), c.coverageCmd(), c.watchCmd(), c.diffCmd())
 	root.AddCommand(c.searchCmd(), c.alertCmd())
 	root.AddCommand(c.caseCmd(), c.noteCmd(), c.custodyCmd(), c.taskCmd())
 	root.AddCommand(c.holdCmd(), c.auditCmd(), c.eraseCmd(), c.moveCmd(), c.locksCmd())

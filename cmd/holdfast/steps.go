@@ -117,6 +117,11 @@ func (r *round) step(ctx context.Context, t pipeline.Task, o taskOptions) (s tak
 	if err != nil {
 		return s, fmt.Errorf("capture %s: %w", t.Source, err)
 	}
+	if o.Visit != nil {
+		if t.Version, err = r.n.visited(ctx, t, o, a, time.Now()); err != nil {
+			return s, err
+		}
+	}
 	if s.move, err = o.move(t, a, begun, time.Now()); err != nil {
 		return s, err
 	}

@@ -27,6 +27,15 @@ const fileConfig = "holdfast.yaml"
 // instead, as HOLDFAST_TELEGRAM_APP_ID and so on, which goes before the file.
 type config struct {
 	Telegram telegramConfig `yaml:"telegram"`
+	Web      webConfig      `yaml:"web"`
+}
+
+// webConfig is about pages that `watch run` visits.
+type webConfig struct {
+	// Least is the shortest pause between two visits of one page that a schedule may
+	// have, Pace the one between two visits of one host: "5m".
+	Least string `yaml:"least"`
+	Pace  string `yaml:"pace"`
 }
 
 type telegramConfig struct {
@@ -66,6 +75,11 @@ func (n *node) config() (c config, err error) {
 	}
 	for name, to := range map[string]*string{"APP_ID": &t.AppID, "APP_HASH": &t.AppHash, "PROXY": &t.Proxy, "SERVERS": &t.Servers, "SWEEP": &t.Sweep, "WEB": &t.Web, "WEB_EVERY": &t.WebEvery, "WEB_PACE": &t.WebPace} {
 		if v := os.Getenv("HOLDFAST_TELEGRAM_" + name); v != "" {
+			*to = v
+		}
+	}
+	for name, to := range map[string]*string{"LEAST": &c.Web.Least, "PACE": &c.Web.Pace} {
+		if v := os.Getenv("HOLDFAST_WEB_" + name); v != "" {
 			*to = v
 		}
 	}

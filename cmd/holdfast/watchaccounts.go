@@ -117,8 +117,10 @@ func (w *watchRun) assign(ctx context.Context, now time.Time) error {
 	if err := w.changeMode(c); err != nil {
 		w.n.log.ErrorContext(ctx, "who asks stays as it was", "err", err)
 	}
+	w.tellMode()
 	load := map[string]int{}
 	all := slices.SortedFunc(maps.Values(w.list), func(a, b *watched) int { return cmp.Compare(a.ID, b.ID) })
+	all = slices.DeleteFunc(all, func(k *watched) bool { return k.isPage() }) // no account is asked about those
 	for _, k := range all {
 		load[k.Account]++
 	}

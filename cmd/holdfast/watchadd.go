@@ -40,19 +40,22 @@ type watchRow struct {
 	maxSize             string
 	priority            string
 	allowPrivate        bool
-	line                int // of the CSV; 0 is the command's
+	every, cron, zone   string // of a page: when it is visited,
+	decaying            bool
+	scheduled           string // or the same as an exported list says it
+	line                int    // of the CSV; 0 is the command's
 }
 
 func (c *cli) watchCmd() *cobra.Command {
-	return group("watch", "Keep up with channels: every post, edit and deletion, as they come", "holdfast watch add @name --case 2026-017",
-		c.watchAddCmd(), c.watchListCmd(), c.watchExportCmd(), c.watchPauseCmd(), c.watchRemoveCmd(), c.watchRunCmd(), c.watchCanaryCmd())
+	return group("watch", "Keep up with channels as they post, and with pages on a schedule", "holdfast watch add @name --case 2026-017",
+		c.watchAddCmd(), c.watchListCmd(), c.watchShowCmd(), c.watchExportCmd(), c.watchPauseCmd(), c.watchRemoveCmd(), c.watchRunCmd(), c.watchCanaryCmd())
 }
 
 func (c *cli) watchAddCmd() *cobra.Command {
 	var row watchRow
 	var list string
 	var r remote
-	cmd := command("add SOURCE --case NAME… | --list FILE.csv|-", "Watch a channel from now on, and capture its history", "holdfast watch add telegram:@name --case 2026-017", cobra.MaximumNArgs(1),
+	cmd := command("add SOURCE --case NAME… | --list FILE.csv|-", "Watch a channel from now on, with its history, or a page on a schedule", "holdfast watch add telegram:@name --case 2026-017", cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (list != "") {
 				return usageError("say one SOURCE, or --list FILE.csv (- for stdin) for many; `holdfast watch add --help` shows how")
@@ -84,9 +87,27 @@ schedule. A Source that is watched already gets the Cases that are new, and what
 else is given; captured once, it belongs to all its Cases, and is at home in the
 first. A Case that is not there is made.
 
---list reads a CSV with a head line, of these columns: source, case, lang,
-priority, media, note, links, since, max_size, web; all but source may be empty or missing, and
-one source may have several lines, for several Cases. Any wrong line: none is added.
+A page, https://…, is visited on a schedule, for the first time at once:
+
+  --every 6h       so often, counted from when the watch was added (1m30s, 6h, 7d)
+  --cron EXPR      five fields: minute, hour, day of the month, month, day of the week;
+                   --zone Europe/Paris is whose clock (default UTC). A time that the
+                   clock there jumps over is left out, one that it has twice is twice
+  --decaying       at 0, 10 min, 30 min, 1 h, 3 h, 6 h, 12 h, 1 d, 2 d, 4 d, 7 d after the
+                   watch was added, then every 7 days
+
+but not more often than every 5 minutes (web.least in holdfast.yaml). Each visit is a
+capture, sealed like any other. One that shows another content than the last is a new
+version: what counts for that leaves out counters, advertisements and ways to other
+pages. Each names the visit before and its Manifest's digest. Times at which nobody was
+there (the node was off) are one visit, which says how many they were. A page that does
+not come rests for longer each time, up to a day; each try is a sealed capture.
+
+--list reads a CSV with a head line, of these columns: source, case, lang, priority,
+media, note, links, since, max_size, web, schedule, private; all but source may be empty
+or missing, and one source may have several lines, for several Cases. schedule is
+"every 6h", "cron 0 6 * * * Europe/Paris" or "decaying", private is yes or empty. Any
+wrong line: none is added.
 
 Pages that posts link to are captured at once where the Case names an egress
 ('direct' is one: 'holdfast case edit NAME --egress direct'), inside its scope, and
@@ -110,7 +131,11 @@ exit status: 0 done  1 could not  2 usage, nothing was added`
 	f.StringVar(&row.note, "note", "", "why it is watched; stated in each capture")
 	f.StringVar(&row.links, "links", "", "pages that posts link to, a day at most: a number, or no")
 	f.StringVar(&row.web, "web", "", "public pages (t.me) of posts that are new, edited or gone, a day at most: a number, or no")
-	f.BoolVar(&row.allowPrivate, "allow-private", false, "of such pages: permit loopback, private and link-local addresses")
+	f.BoolVar(&row.allowPrivate, "allow-private", false, "of pages: permit loopback, private and link-local addresses")
+	f.StringVar(&row.every, "every", "", "of a page: visit it so often, as 6h, 90m or 7d")
+	f.StringVar(&row.cron, "cron", "", "of a page: visit it at these times, as \"0 6 * * *\"")
+	f.StringVar(&row.zone, "zone", "", "with --cron: the time zone, as Europe/Paris (default UTC)")
+	f.BoolVar(&row.decaying, "decaying", false, "of a page: visit it often at first, then ever more rarely")
 	f.StringVar(&row.since, "since", "", "of its history: posts from this day on")
 	return cmd
 }
@@ -152,10 +177,13 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 		if len(rec) > len(all[0]) {
 			return nil, usageError("--list %s, row %d: %d fields, the head has %d", name, w.line, len(rec), len(all[0]))
 		}
-		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since, "max_size": &w.maxSize, "web": &w.web} {
+		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since, "max_size": &w.maxSize, "web": &w.web, "schedule": &w.scheduled} {
 			if at, ok := columns[k]; ok && at < len(rec) && strings.TrimSpace(rec[at]) != "" {
 				*to = strings.TrimSpace(rec[at])
 			}
+		}
+		if at, ok := columns["private"]; ok && at < len(rec) && strings.TrimSpace(rec[at]) == "yes" {
+			w.allowPrivate = true
 		}
 		if at, ok := columns["case"]; ok && at < len(rec) && strings.TrimSpace(rec[at]) != "" {
 			w.cases = []string{strings.TrimSpace(rec[at])}
@@ -166,7 +194,7 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 }
 
 func checkColumns(columns map[string]int) error {
-	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web"}
+	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web", "schedule", "private"}
 	for k := range columns {
 		if !slices.Contains(known, k) && k != "state" { // of an export
 			return fmt.Errorf("no column %.40q is known: the head line is %s", k, strings.Join(known, ","))
@@ -182,10 +210,17 @@ var langTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
 
 // watch is what a row asks for, without its Cases.
 func (r watchRow) watch() (w watch, err error) {
-	name, err := telegram.ParseName(r.name)
-	switch {
-	case err != nil:
+	isPage, schedule, err := r.asksPage()
+	if err != nil {
 		return w, err
+	}
+	var name telegram.Name
+	if !isPage {
+		if name, err = telegram.ParseName(r.name); err != nil {
+			return w, err
+		}
+	}
+	switch {
 	case name.Post > 0:
 		return w, fmt.Errorf("%.80q is one post: a channel is watched, `holdfast capture` takes a post", r.name)
 	case r.lang != "" && !langTag.MatchString(r.lang):
@@ -193,11 +228,18 @@ func (r watchRow) watch() (w watch, err error) {
 	case len(r.note) > maxWatchNote || strings.ToValidUTF8(r.note, "") != r.note:
 		return w, fmt.Errorf("note: at most %d bytes of UTF-8", maxWatchNote)
 	}
-	w = watch{Source: holdfast.Source(name.Source()), Lang: r.lang, Note: r.note}
+	if w = (watch{Source: holdfast.Source(name.Source()), Lang: r.lang, Note: r.note}); isPage {
+		if w, err = r.pageWatch(schedule); err != nil {
+			return w, err
+		}
+	}
 	if r.priority != "" {
 		if w.Priority, err = strconv.Atoi(r.priority); err != nil || w.Priority < 1 || w.Priority > 9 {
 			return w, fmt.Errorf("priority %.20q: 1 (first) to 9", r.priority)
 		}
+	}
+	if isPage {
+		return w, nil
 	}
 	f := telegramFlags{media: defaultMedia(holdfast.Source(name.Source())), links: "no", web: "no"}
 	if r.media != "" {
@@ -248,7 +290,7 @@ type wanted struct {
 // watchAdd adds all rows or none. A Case that a row names is made; if the process
 // ends between that and the list, there is a Case without captures.
 func (c *cli) watchAdd(ctx context.Context, n *node, rows []watchRow) error {
-	text, err := n.watchNote(ctx)
+	text, err := n.watchNote(ctx, channelRows(rows))
 	if err != nil {
 		return err
 	}
@@ -300,6 +342,9 @@ func (n *node) addWatches(ctx context.Context, all []wanted, by holdfast.Agent, 
 				}
 			}
 			fresh, err := k.take(w)
+			if err == nil && k.isPage() {
+				err = n.mayVisit(k)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -368,7 +413,7 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 	if g.priority != "" {
 		k.Priority = w.Priority
 	}
-	if g.media != "" || added {
+	if (g.media != "" || added) && !k.isPage() {
 		k.Media, k.MaxSize = w.Media, w.MaxSize
 	}
 	if g.note != "" {
@@ -382,6 +427,9 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 	}
 	if g.since != "" {
 		k.Since = w.Since
+	}
+	if w.Schedule != "" {
+		k.Schedule = w.Schedule
 	}
 	k.AllowPrivate = k.AllowPrivate || g.allowPrivate
 	return fresh, nil

@@ -111,8 +111,16 @@ func (w *watchRun) since(ctx context.Context, k *watched, q catalog.Query) iter.
 // of what an answer about it asked for: a file, comments. Not what somebody asked for
 // of one of its posts, nor the page of one, which is of the Case that names the egress.
 func (w *watchRun) isOf(ctx context.Context, from *captures, k *watched, cp catalog.Capture) bool {
-	if cp.Source == k.Source {
+	if cp.Source == k.Source && !k.isPage() {
 		return true
+	}
+	if k.isPage() { // else it is one that somebody asked for
+		m, err := from.parsed(ctx, cp.ID)
+		if cp.Source != k.Source || err != nil {
+			return false
+		}
+		v := visitIn(m)
+		return v != nil && v.Watch == k.ID
 	}
 	if a, ok := tme.ParseAddress(string(cp.Source), w.site.hosts); ok {
 		return a.Post == 0 && "telegram:@"+a.Channel == string(k.Source)

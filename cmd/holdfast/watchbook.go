@@ -96,13 +96,23 @@ func readWatches(path string) ([]*watch, error) {
 	}
 	for _, w := range d.Watches {
 		if !w.sound() {
-			return nil, fmt.Errorf("read %s: a watch without a case, or of no channel: somebody has changed it; put a copy back", fileWatches)
+			return nil, fmt.Errorf("read %s: a watch without a case, or of no channel and no page with a schedule: somebody has changed it; put a copy back", fileWatches)
 		}
 	}
 	return d.Watches, nil
 }
 
-func (w *watch) sound() bool { return w != nil && len(w.Cases) > 0 && isTelegram(w.Source) }
+// sound says whether a row is of a channel, or of a page with a schedule.
+func (w *watch) sound() bool {
+	if w == nil || len(w.Cases) == 0 {
+		return false
+	}
+	if w.isPage() {
+		_, err := parseSchedule(w.Schedule)
+		return err == nil
+	}
+	return isTelegram(w.Source)
+}
 
 func (k watchFile) Change(ctx context.Context, edit func([]*watch) ([]*watch, error)) error {
 	unlock, err := lockFile(ctx, k.n.path("watches.lock"))

@@ -11,7 +11,6 @@ import (
 
 	"holdfast"
 	"holdfast/api"
-	"holdfast/collectors/telegram"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -67,13 +66,9 @@ func changeOf(what, why string) watchChange {
 // eachWatch changes the named watches, all or none, and says so in the custody of
 // their Cases, first: a crash behind the lines leaves what can be done once more.
 func (c *cli) eachWatch(ctx context.Context, n *node, args []string, k watchChange) error {
-	var sources []holdfast.Source
-	for _, a := range args {
-		name, err := telegram.ParseName(a)
-		if err != nil {
-			return usageError("watch: %w", err)
-		}
-		sources = append(sources, holdfast.Source(name.Source()))
+	sources, err := n.watchNames(ctx, args)
+	if err != nil {
+		return err
 	}
 	said, err := n.changeEach(ctx, sources, n.set.Agent, k, func(s holdfast.Source, w *watch) error {
 		if w == nil {

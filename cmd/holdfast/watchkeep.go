@@ -88,7 +88,7 @@ func (w *watchRun) takeList(list []*watch) (before map[holdfast.ID]bool) {
 		} else {
 			w.list[k.ID] = &watched{watch: *k}
 		}
-		if k.Account == "" && !before[k.ID] || w.office != nil && k.Node != w.n.set.Name { // before it has a turn: who asks is settled at once
+		if k.Account == "" && !before[k.ID] && !k.isPage() || w.office != nil && k.Node != w.n.set.Name { // before it has a turn: who asks is settled at once
 			w.crewAt = time.Time{}
 		}
 	}
@@ -153,10 +153,16 @@ func (w *watchRun) takeTask(t pipeline.Task) {
 		} else if _, ok := tme.ParseAddress(string(t.Source), w.site.hosts); ok {
 			k.lane = lanePages
 		}
+		if part == partVisit {
+			k.lane, k.host = laneWeb, hostOf(t.Source)
+		}
 		w.tasks[t.ID] = k
 		if part == partFollow && t.Step > 0 && w.scanned.IsZero() { // nobody was at it until now
 			k.woken = time.Now()
 		}
+	}
+	if part == partVisit {
+		k.options = string(t.Options)
 	}
 	w.place(k)
 	if k.step = t.Step; !k.due.After(t.Due) || k.fails == 0 {
@@ -190,11 +196,14 @@ func (w *watchRun) keepTasks(ctx context.Context, now time.Time) error {
 		}
 		has[t.watch][t.part] = t
 	}
+	if err := w.keepVisits(ctx, has, now); err != nil {
+		return err
+	}
 	want := map[holdfast.ID]func(*watch){}
 	for id, k := range w.list {
 		follow := has[id][partFollow]
 		switch {
-		case k.Paused != nil, w.byPages: // nobody could ask
+		case k.Paused != nil, w.byPages, k.isPage(): // nobody could ask, or nobody is to
 		case follow == nil:
 			turn := k.Turn
 			want[id] = func(s *watch) {

@@ -56,6 +56,10 @@ func (b *linkBudget) take(home holdfast.ID, most int, now time.Time) (ok, first 
 // whoever asked for it. That may be too many; a crash must not give a new budget.
 func (w *watchRun) countLinks(ctx context.Context) error {
 	day := time.Now().Add(-24 * time.Hour)
+	visited := map[holdfast.Source]bool{} // on a schedule of their own
+	for _, k := range w.list {
+		visited[k.Source] = k.isPage()
+	}
 	for _, k := range w.list {
 		for _, id := range k.Cases {
 			if _, counted := w.links.begun[id]; counted {
@@ -69,7 +73,7 @@ func (w *watchRun) countLinks(ctx context.Context) error {
 				if cp.Started.Before(day) {
 					break
 				}
-				if strings.HasPrefix(string(cp.Source), "http") {
+				if strings.HasPrefix(string(cp.Source), "http") && !visited[cp.Source] {
 					w.countPages(cp, k, &views, &begun)
 				}
 			}

@@ -25,9 +25,11 @@ type watch struct {
 	Cases    []holdfast.ID   `json:"cases"` // the first is the home of what is captured
 	Lang     string          `json:"lang,omitempty"`
 	Priority int             `json:"priority,omitempty"` // 1 (first) to 9; 0 is 5
-	Media    string          `json:"media,omitempty"`    // "" is none
-	MaxSize  int64           `json:"max_size,omitempty"` // of a file, in bytes; 0 is any
-	Note     string          `json:"note,omitempty"`
+	// Schedule is when a page is visited, as schedule.text; "" for a channel.
+	Schedule string `json:"schedule,omitempty"`
+	Media    string `json:"media,omitempty"`    // "" is none
+	MaxSize  int64  `json:"max_size,omitempty"` // of a file, in bytes; 0 is any
+	Note     string `json:"note,omitempty"`
 	// Links is how many pages that posts link to are captured a day, at most; nil is
 	// what the Case allows (defaultLinks), 0 none.
 	Links        *int           `json:"links,omitempty"`

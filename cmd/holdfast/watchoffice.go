@@ -185,11 +185,16 @@ func (w *watchRun) shareOut(ctx context.Context, now time.Time) error {
 		return err
 	}
 	there[me] = about
-	s := newSharing(list, there, me)
-	take, give := s.take(), s.give(w.atWork())
+	var take, give []string
+	parts := []*sharing{newSharing(list, there, me), pageSharing(list, there, me)}
+	for _, s := range parts {
+		take, give = append(take, s.take()...), append(give, s.give(w.atWork())...)
+	}
 	if len(give) == 0 && now.Sub(o.leveled) >= crewLevels {
 		o.leveled = now
-		give = s.level(w.atWork())
+		for _, s := range parts {
+			give = append(give, s.level(w.atWork())...)
+		}
 	}
 	if len(give) > 0 {
 		if err := o.b.Give(ctx, me, give); err != nil {
@@ -276,7 +281,7 @@ func (w *watchRun) aboutMe(ctx context.Context, list []*watch, now time.Time) (a
 			ways[k.home()] = why
 		}
 		switch {
-		case !a.able():
+		case !k.isPage() && !a.able():
 			why = "it has no account that can ask"
 		case why == "" && a.Accounts > 0 && k.unreadBy(w.n.set.Name, able):
 			why = "its accounts cannot read it"

@@ -65,14 +65,35 @@ func (w *watchRun) changeMode(c crew) error {
 		return nil
 	}
 	w.byPages, w.rescan = why != "", true
-	if w.byPages {
+	if w.mode = why; why == "" {
+		w.mode = "-"
+	}
+	return nil
+}
+
+// hasChannel says whether a channel is watched, and not only pages.
+func (w *watchRun) hasChannel() bool {
+	for _, k := range w.list {
+		if !k.isPage() {
+			return true
+		}
+	}
+	return false
+}
+
+// tellMode tells once who is asked, where there is a channel to ask about.
+func (w *watchRun) tellMode() {
+	if w.mode == "" || !w.hasChannel() {
+		return
+	}
+	why := w.mode
+	if w.mode = ""; why != "-" {
 		why += "; " + w.conf.cannotFollow() + "; `holdfast telegram login` logs one in, and then the service itself is asked"
 		w.tell.say(map[string]any{"event": "mode", "mode": modePages, "why": why}, "pages     %s", messages.Visible(why))
 		w.c.complain(errors.New(why))
-		return nil
+		return
 	}
 	w.tell.say(map[string]any{"event": "mode", "mode": modeService, "why": "there is an account"}, "service   there is an account: the service itself is asked from now on")
-	return nil
 }
 
 // Modes.
@@ -103,7 +124,7 @@ func (w *watchRun) looks(ctx context.Context, now time.Time) error {
 		if asked == sweepsATurn {
 			return nil
 		}
-		if k.Paused != nil || k.looking || now.Before(k.lookAt) || w.tell.behind(k.Source) {
+		if k.isPage() || k.Paused != nil || k.looking || now.Before(k.lookAt) || w.tell.behind(k.Source) {
 			continue
 		}
 		asked++

@@ -89,6 +89,7 @@ type watchRun struct {
 	egresses map[holdfast.ID]string
 	tasks    map[holdfast.ID]*watchTask
 	lanes    map[string]*lane
+	hosts    map[string]*host // that visits were made to
 	done     chan settled
 	scopesAt time.Time
 	canary   canaryTold
@@ -97,7 +98,8 @@ type watchRun struct {
 	leveled time.Time            // when a channel was given to one that has less to do
 	inUse   map[string]time.Time // accounts that another process was found to have, since when
 
-	byPages bool // no account can ask: the public pages are looked at
+	byPages bool   // no account can ask: the public pages are looked at
+	mode    string // what is to be told of that once a channel is watched: why; "-": that there is an account
 
 	mu    sync.Mutex // the loop holds it but for its pauses; Tasks at work take it
 	site  publicSite // where the public pages are
@@ -128,8 +130,9 @@ type watched struct {
 
 	looking bool // at its newest page
 	lookAt  time.Time
-	page    *pageLook // nil: not since this process began
-	first   int64     // the post whose own page is asked for, the first time since it was seen
+	page    *pageLook         // nil: not since this process began
+	visit   *pipeline.Version // that was accepted and is to be told of
+	first   int64             // the post whose own page is asked for, the first time since it was seen
 	firstAt holdfast.Time
 }
 
@@ -140,7 +143,8 @@ type watchTask struct {
 	part  string
 	lane  string
 
-	telegram, file bool // asked for over a Line; as a file
+	telegram, file bool   // asked for over a Line; as a file
+	host, options  string // of a visit
 
 	due   time.Time
 	step  uint64
@@ -215,7 +219,7 @@ func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watchRun{c: c, n: n, conf: conf, queue: q, door: &telegramDoor{n: n, pushes: make(chan pushed, 1024), apart: true}, inUse: map[string]time.Time{}, tasks: map[holdfast.ID]*watchTask{}, done: make(chan settled),
+	w := &watchRun{c: c, n: n, conf: conf, queue: q, door: &telegramDoor{n: n, pushes: make(chan pushed, 1024), apart: true}, inUse: map[string]time.Time{}, tasks: map[holdfast.ID]*watchTask{}, hosts: map[string]*host{}, done: make(chan settled),
 		lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: tabs}}, list: map[holdfast.ID]*watched{}, rescan: true}
 	if w.site, err = n.publicSite(); err != nil {
 		return nil, err
@@ -298,7 +302,7 @@ func (w *watchRun) begin(ctx context.Context) error {
 		return err
 	}
 	w.tell.say(map[string]any{"event": "started", "watches": len(w.list)}, "started   %d sources are watched", len(w.list))
-	if names, err := w.n.sessions(); err == nil && len(names) == 0 && len(w.list) > 0 && !w.byPages {
+	if names, err := w.n.sessions(); err == nil && len(names) == 0 && w.hasChannel() && !w.byPages {
 		w.c.complain(errors.New(noAccount))
 	}
 	return nil
@@ -405,6 +409,7 @@ func (w *watchRun) start(ctx context.Context, now time.Time) (begun int) {
 			}
 			early := !t.woken.IsZero() || !t.count.IsZero()
 			t.busy, t.begun, t.woken, t.count = true, now, time.Time{}, time.Time{}
+			w.hostBegin(t)
 			l.busy++
 			begun++
 			if l.every > 0 {
@@ -433,7 +438,7 @@ func (w *watchRun) next(name string, now time.Time) *watchTask {
 	for _, t := range w.tasks { // some thousands, at each turn
 		called, ready := t.called(now, every), !t.due.After(now)
 		named := !called.IsZero()
-		if t.lane != name || t.busy || !named && !ready || t.telegram && w.byPages {
+		if t.lane != name || t.busy || !named && !ready || t.telegram && w.byPages || w.hostHeld(t, now) {
 			continue
 		}
 		k := w.list[t.watch]

@@ -107,16 +107,21 @@ func (n *node) watchesStill(ctx context.Context) map[string]string {
 	return map[string]string{"watches": text}
 }
 
-// watchNote is what who adds watches should know.
-func (n *node) watchNote(ctx context.Context) (string, error) {
+// watchNote is what who adds watches should know; channels: some of them are of
+// channels, which accounts are needed for.
+func (n *node) watchNote(ctx context.Context, channels bool) (string, error) {
 	r, err := n.watchRunners(ctx)
 	switch {
 	case err != nil:
 		return "", err
-	case r == nil:
+	case r == nil && channels:
 		return n.withoutAccount(), nil
+	case r == nil:
+		return "", nil
 	case len(r.there) == 0:
 		return noWatcher + "; until then it is on the list, and not followed", nil
+	case !channels:
+		return "", nil
 	}
 	pages := ""
 	for _, node := range slices.Sorted(maps.Keys(r.there)) {

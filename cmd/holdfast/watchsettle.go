@@ -23,6 +23,9 @@ func (w *watchRun) settle(ctx context.Context, s settled) error {
 	t.busy = false
 	l.busy--
 	w.takeFresh()
+	if t.host != "" && len(s.got) == 0 {
+		w.hostEnd(t, false, time.Now()) // nothing was asked, or it is not known what came
+	}
 	w.answered(t, s.err)
 	for _, g := range s.got {
 		w.tell.accepted(g, t.part)
@@ -61,6 +64,11 @@ func (w *watchRun) answered(t *watchTask, err error) {
 func (w *watchRun) came(ctx context.Context, t *watchTask, last captured) error {
 	k := w.list[t.watch]
 	if k == nil {
+		w.hostEnd(t, false, time.Now())
+		return nil
+	}
+	if t.part == partVisit {
+		w.visitCame(k, t, last, time.Now())
 		return nil
 	}
 	if !t.telegram {
@@ -187,13 +195,17 @@ func (w *watchRun) accepted(s taken, id holdfast.ID) {
 	var page *tme.Page
 	if isTelegram(s.Task.Source) {
 		posts = w.n.answers(s.Acquired)
-	} else if part != partLink {
+	} else if part != partLink && part != partVisit {
 		page, posts = w.pageOfWatch(s.Acquired)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k := w.list[watch]
 	if k == nil || part == partLink {
+		return
+	}
+	if part == partVisit {
+		w.visitAccepted(k, s, id)
 		return
 	}
 	if part == partFollow {

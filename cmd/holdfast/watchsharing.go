@@ -13,10 +13,28 @@ type sharing struct {
 	there map[string]aboutWatcher
 	count map[string]int // how many each runs
 	part  map[string]int // how many each is to run: by its accounts
+	pages bool           // it is about pages, which no account is needed for
 }
 
+// newSharing is about channels.
 func newSharing(list []*watch, there map[string]aboutWatcher, me string) *sharing {
-	s := &sharing{me: me, list: list, there: there, count: map[string]int{}, part: map[string]int{}}
+	return sharingOf(list, there, me, false)
+}
+
+// pageSharing is about pages: any node can run one that has its way out, each as many as
+// the others.
+func pageSharing(list []*watch, there map[string]aboutWatcher, me string) *sharing {
+	return sharingOf(list, there, me, true)
+}
+
+func sharingOf(all []*watch, there map[string]aboutWatcher, me string, pages bool) *sharing {
+	var list []*watch
+	for _, k := range all {
+		if k.isPage() == pages {
+			list = append(list, k)
+		}
+	}
+	s := &sharing{pages: pages, me: me, list: list, there: there, count: map[string]int{}, part: map[string]int{}}
 	total, weight := 0, 0
 	for _, k := range list {
 		if k.Paused == nil {
@@ -38,6 +56,9 @@ func newSharing(list []*watch, there map[string]aboutWatcher, me string) *sharin
 // weight is how much of the work a node is to have: nothing where it can look at pages
 // alone, and another can ask the service.
 func (s *sharing) weight(a aboutWatcher) int {
+	if s.pages {
+		return 1
+	}
 	if a.Accounts > 0 {
 		return a.Accounts
 	}
@@ -52,6 +73,14 @@ func (s *sharing) weight(a aboutWatcher) int {
 // fit are the nodes that can run a watch: those that can ask the service, else those that
 // look at its pages.
 func (s *sharing) fit(k *watch) (nodes []string) {
+	if s.pages {
+		for node, a := range s.there {
+			if _, unfit := a.Unfit[k.Source]; !unfit {
+				nodes = append(nodes, node)
+			}
+		}
+		return nodes
+	}
 	for node, a := range s.there {
 		if _, unfit := a.Unfit[k.Source]; !unfit && a.Accounts > 0 {
 			nodes = append(nodes, node)

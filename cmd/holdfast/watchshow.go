@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,8 @@ func (c *cli) watchListCmd() *cobra.Command {
              banned); it is asked again, later and later
   failed     its name leads nowhere; it is tried again a day later
   paused     'watch pause --off' goes on
+  scheduled  a page: it is visited when its schedule says
+  resting    a page that did not come the last time: it is visited again, more rarely
   pages      no account can ask: its public pages are looked at, and what these cannot
              show is said beside it
 
@@ -139,6 +142,10 @@ func (n *node) eachWatch(ctx context.Context, tell func(*watch, standing, map[ho
 		if runners != nil {
 			pages = runners.standingIn(w, &s)
 		}
+		if s.Page != nil {
+			tell(w, s, names)
+			continue
+		}
 		if s.Mode = modeService; pages != "" {
 			if err := n.standingByPages(ctx, w, &s, site, conf, now); err != nil {
 				return err
@@ -174,6 +181,8 @@ type standing struct {
 	Mode      string // who is asked
 	Cannot    string // what that cannot show, where it is its public pages
 
+	Page *pageStanding // of a page; nil: it is a channel
+
 	Shared bool   // it is of several nodes:
 	Node   string // which of them runs it; "": none does,
 	NotRun string // and why
@@ -181,6 +190,9 @@ type standing struct {
 
 // standing of a watch: from the queue and the catalog alone, whoever asks.
 func (n *node) standing(ctx context.Context, w *watch, parts map[string]pipeline.Task, now time.Time) (s standing, err error) {
+	if w.isPage() {
+		return n.pageStanding(ctx, w, parts, now)
+	}
 	follow, ok := parts[partFollow]
 	if ok && !follow.Due.IsZero() {
 		s.Due = holdfast.At(follow.Due)
@@ -250,6 +262,10 @@ func (c *cli) sayWatch(w *watch, s standing, names map[holdfast.ID]string) {
 	row["canary"], row["alerts"] = nil, s.Untold
 	s.officeRow(row)
 	text := fmt.Sprintf("%-9s  %s  %s", s.State, messages.Visible(string(w.Source)), messages.Visible(strings.Join(cases, ", ")))
+	if s.Page != nil {
+		c.sayPage(w, s, row, text)
+		return
+	}
 	if s.State == "resolving" && s.Left > 0 {
 		text += fmt.Sprintf("  in about %s", s.Left)
 	}
@@ -298,6 +314,10 @@ func (c *cli) watchExportCmd() *cobra.Command {
 			}
 			out := csv.NewWriter(c.out)
 			rows := [][]string{{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web", "state"}}
+			pages := slices.ContainsFunc(list, (*watch).isPage)
+			if pages {
+				rows[0] = append(rows[0], "schedule", "private")
+			}
 			for _, w := range list {
 				links := ""
 				if w.Links != nil {
@@ -310,6 +330,14 @@ func (c *cli) watchExportCmd() *cobra.Command {
 				since, maxSize := "", ""
 				if w.Media != "" {
 					maxSize = strconv.FormatInt(w.MaxSize, 10)
+				}
+				private := ""
+				if w.isPage() && w.AllowPrivate {
+					private = "yes"
+				}
+				media := w.media()
+				if w.isPage() {
+					media = ""
 				}
 				if !w.Since.IsZero() {
 					since = w.Since.String()
@@ -325,7 +353,11 @@ func (c *cli) watchExportCmd() *cobra.Command {
 							name = string(id)
 						}
 					}
-					rows = append(rows, []string{string(w.Source), name, w.Lang, strconv.Itoa(w.priority()), w.media(), w.Note, links, since, maxSize, web, w.state()})
+					row := []string{string(w.Source), name, w.Lang, strconv.Itoa(w.priority()), media, w.Note, links, since, maxSize, web, w.state()}
+					if pages {
+						row = append(row, w.Schedule, private)
+					}
+					rows = append(rows, row)
 				}
 			}
 			if err := out.WriteAll(rows); err != nil {

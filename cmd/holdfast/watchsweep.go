@@ -29,6 +29,8 @@ type watchConf struct {
 	Sweep catalog.Schedule
 
 	Every, Pace time.Duration // of public pages: between two of a channel, of any
+
+	Least, PagePace time.Duration // of pages that are visited: between two visits of one, between two of one host
 }
 
 func (n *node) watchConf() (c watchConf, err error) {
@@ -43,10 +45,16 @@ func (n *node) watchConf() (c watchConf, err error) {
 	if c.Sweep, err = parseSweep(said); err != nil {
 		return c, err
 	}
-	if c.Every, err = parsePause("web_every", conf.Telegram.WebEvery, defaultWebEvery, time.Second); err != nil {
+	if c.Every, err = parsePause("telegram.web_every", conf.Telegram.WebEvery, defaultWebEvery, time.Second); err != nil {
 		return c, err
 	}
-	c.Pace, err = parsePause("web_pace", conf.Telegram.WebPace, defaultWebPace, 10*time.Millisecond)
+	if c.Pace, err = parsePause("telegram.web_pace", conf.Telegram.WebPace, defaultWebPace, 10*time.Millisecond); err != nil {
+		return c, err
+	}
+	if c.Least, err = parsePause("web.least", conf.Web.Least, defaultLeast, time.Second); err != nil {
+		return c, err
+	}
+	c.PagePace, err = parsePause("web.pace", conf.Web.Pace, defaultPagePace, 10*time.Millisecond)
 	return c, err
 }
 
@@ -56,7 +64,7 @@ func parsePause(what, s string, usual, least time.Duration) (time.Duration, erro
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < least || d > 30*24*time.Hour {
-		return 0, fmt.Errorf("telegram.%s %.40q: a length of time of at least %s, as %s", what, s, least, usual)
+		return 0, fmt.Errorf("%s %.40q: a length of time of at least %s, as %s", what, s, least, usual)
 	}
 	return d, nil
 }

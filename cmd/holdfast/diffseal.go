@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/canon"
+)
+
+// Role and name of a comparison of two captures of pages (docs/bundle.md, section 3).
+const (
+	roleComparison = "comparison"
+	nameComparison = "comparison.jsonl"
+)
+
+// sealDiff keeps the lines as a Capture: in the home Case of the second one. They hold
+// no time of their making, so what says the same is the same Capture.
+func (c *cli) sealDiff(ctx context.Context, n *node, sides [2]diffSide, lines []map[string]any, wait time.Duration) error {
+	if _, err := n.sealSigner(ctx); err != nil {
+		return fmt.Errorf("diff: %w", err)
+	}
+	var b bytes.Buffer
+	for _, l := range lines {
+		line, err := canon.Marshal(l)
+		if err != nil {
+			return fmt.Errorf("keep the comparison: %w", err)
+		}
+		b.Write(line)
+		b.WriteByte('\n')
+	}
+	d, err := n.deriver()
+	if err != nil {
+		return err
+	}
+	x := derived{source: sides[1].cp.Source, home: sides[1].cp.Case, why: fmt.Sprintf("what differs between the captures %s and %s", sides[0].cp.ID, sides[1].cp.ID),
+		objects: []derivedObject{{name: nameComparison, role: roleComparison, media: "application/jsonl", action: "comparison of the two captures that its last line names", b: b.Bytes()}}}
+	err = d.add(ctx, x)
+	if eerr := d.end(ctx); err == nil {
+		err = eerr
+	}
+	if err != nil {
+		return fmt.Errorf("keep the comparison: %w", err)
+	}
+	left, err := n.sealDerived(ctx, d.ids, wait)
+	if err != nil {
+		return err
+	}
+	c.say(map[string]any{"event": "kept", "id": d.ids[0], "made": d.made > 0}, "kept      %s", d.ids[0])
+	if len(left) > 0 {
+		return &exitError{exitUnsealed, fmt.Errorf("the comparison is not sealed yet: %s; `holdfast seal` goes on", n.whyOpen(left[0], "out of time"))}
+	}
+	return nil
+}
