@@ -44,6 +44,9 @@ func (d *doctor) watches(ctx context.Context, n *node) {
 		if states[s.State]++; s.State == "failed" {
 			d.note("watch", fmt.Sprintf("%s is not followed: %s", w.Source, short(fmt.Errorf("%s", w.Failed))))
 		}
+		if s.Page != nil && s.Page.Failures > 0 && w.Paused == nil {
+			d.note("watch", fmt.Sprintf("%s did not come %d times in a row: it is asked for more rarely, up to once a day; `holdfast watch show` has the captures of it", w.Source, s.Page.Failures))
+		}
 		if s.Seen.Posts > 0 && s.Seen.P50 >= slow {
 			slow, slowest = s.Seen.P50, w.Source
 		}
