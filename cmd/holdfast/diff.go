@@ -82,6 +82,11 @@ type diffSide struct {
 }
 
 func (c *cli) diff(ctx context.Context, n *node, args []string, o diffOptions) error {
+	if o.out != "" && !o.replace {
+		if _, err := os.Lstat(o.out); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(err, fmt.Errorf("%s exists: choose another name, or --replace", o.out))
+		}
+	}
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
@@ -205,11 +210,6 @@ func comparePNG(a, b func() (io.ReadCloser, error)) (p compare.Pictures, err err
 // writeDiff writes the page whole, or none: it is under no signature, so another may
 // take its place.
 func writeDiff(o diffOptions, sides [2]diffSide, r *compare.Result, pictures []compare.Shown) (err error) {
-	if _, serr := os.Lstat(o.out); serr == nil && !o.replace {
-		return fmt.Errorf("%s exists: choose another name, or --replace", o.out)
-	} else if serr != nil && !errors.Is(serr, fs.ErrNotExist) {
-		return serr
-	}
 	f, err := os.CreateTemp(filepath.Dir(o.out), ".new-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", o.out, err)

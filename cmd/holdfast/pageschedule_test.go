@@ -145,7 +145,7 @@ func TestDeadSite(t *testing.T) {
 
 // TestShows: a failure, a wall and a page that says that there is none are not the page.
 func TestShows(t *testing.T) {
-	for code, want := range map[string]bool{"incomplete": true, "login-wall": false, notFound: false, "consent-wall": false} {
+	for code, want := range map[string]bool{"incomplete": true, "login-wall": false, notFound: false, "not-found": false, "bot-wall": false, "consent-wall": false} {
 		a := &collectors.Acquired{Outcome: collectors.Partial, Reasons: []collectors.Reason{{Code: code}}}
 		if shows(a) != want {
 			t.Errorf("%s: %t", code, !want)

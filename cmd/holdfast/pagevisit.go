@@ -122,7 +122,7 @@ func shows(a *collectors.Acquired) bool {
 		return false
 	}
 	for _, r := range a.Reasons {
-		if strings.HasSuffix(r.Code, "-wall") || r.Code == notFound {
+		if strings.HasSuffix(r.Code, "-wall") || r.Code == notFound || r.Code == "not-found" {
 			return false
 		}
 	}
