@@ -237,7 +237,10 @@ type Collection struct {
 	Software  string   // the Collector and its version
 	Browser   string   // name and version, as the browser says them
 	UserAgent string   // as sent
-	Flags     []string // that the tool was started with, paths of this machine removed
+	Flags     []string // that the tool ran with, paths of this machine removed
+
+	BrowserDigest hashing.Digest // of the browser's program, as it runs; zero is not known
+
 	Viewport  string   // "1366x768"
 	Locale    string   // "en-US"
 	Timezone  string   // "UTC"

@@ -135,6 +135,7 @@ func server(c collectors.Collection) *holdfast.Server {
 
 // collector is what the Manifest has no member for; members in canonical order.
 type collector struct {
+	Browser  string   `json:"browser_digest,omitempty"`
 	Notes    []string `json:"notes"`
 	Software string   `json:"software"`
 	TLS      *leaf    `json:"tls,omitempty"`
@@ -158,6 +159,9 @@ type leaf struct {
 
 func extra(c collectors.Collection, out Outside, v *Version) []byte {
 	x := more{Collector: collector{Notes: cleanAll(c.Notes), Software: clean(c.Software)}, Outside: cleanAll(out.Rules), Reason: clean(out.Reason), Version: v}
+	if !c.BrowserDigest.IsZero() {
+		x.Collector.Browser = c.BrowserDigest.String()
+	}
 	if t := c.Peer.TLS; t != nil {
 		x.Collector.TLS = &leaf{Host: clean(c.Peer.Host), Issuer: clean(t.Issuer), Subject: clean(t.Subject),
 			NotAfter: holdfast.At(t.NotAfter), NotBefore: holdfast.At(t.NotBefore)}

@@ -21,6 +21,9 @@ import (
 
 // acquired says what came of the visit and hands the bytes over.
 func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collectors.Acquired, error) {
+	if err := x.browser.program.wait(ctx); err != nil {
+		return nil, err
+	}
 	a := &collectors.Acquired{Started: x.started, Collection: x.collection(), Reasons: x.view.reasons}
 	main := x.mainAnswer()
 	a.Address = x.whereabouts(main)
@@ -49,6 +52,10 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 			return nil, err
 		}
 	}
+	if err := x.stamp(); err != nil {
+		return nil, err
+	}
+	a.Reasons = x.view.reasons
 	files, err := x.files(a, main)
 	if err != nil {
 		return nil, err
@@ -134,7 +141,7 @@ func (x *capture) whereabouts(main *exchange) collectors.Address {
 func (x *capture) collection() collectors.Collection {
 	c := collectors.Collection{
 		Software: software, Browser: x.browser.version.Product, UserAgent: x.browser.version.UserAgent,
-		Flags: slices.Clone(x.browser.flags), Viewport: fmt.Sprintf("%dx%d", viewWidth, viewHeight), Locale: locale, Timezone: timezone,
+		BrowserDigest: x.browser.program.digest, Flags: slices.Clone(x.browser.program.flags), Viewport: fmt.Sprintf("%dx%d", viewWidth, viewHeight), Locale: locale, Timezone: timezone,
 		Egress: x.req.Via.Label(), Protocols: []string{"http/1.1"},
 		Notes: []string{
 			"A recording proxy stood between browser and site: the site saw TLS as a Chromium 133 begins it, or Go's where it refused that, and HTTP/2 or HTTP/1.1 as each record says; neither is the browser's own.",
@@ -157,6 +164,7 @@ func (x *capture) collection() collectors.Collection {
 	if x.req.Via != nil {
 		c.Notes = append(c.Notes, "The capture went through an egress, which resolved the names and connected: the addresses of the site and its DNS were not observed by the node.")
 	}
+	c.Notes = append(c.Notes, x.browser.program.notes()...)
 	if isRoot() {
 		c.Notes = append(c.Notes, "The browser ran without its sandbox because the collector ran as root.")
 	}
@@ -311,6 +319,11 @@ func (x *capture) files(a *collectors.Acquired, main *exchange) ([]file, error) 
 		return nil, err
 	}
 	list = append(list, wacz, file{name: "requests.warc.gz", role: "requests", mediaType: "application/warc", path: x.rec.requests.path, restricted: true})
+	commands, err := x.log.save(x.dir, x.browser.version.Product, x.browser.begun)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, commands)
 	if main != nil && main.response != nil && main.response.body > 0 {
 		f, why, err := main.source(x.dir, x.req.Budget.Bytes)
 		if err != nil {

@@ -38,6 +38,8 @@ type browser struct {
 	flags     []string // as recorded
 	exited    chan struct{}
 	stderr    *tail
+	begun     *commandLog // what it was told before the first capture
+	program   *program
 	camera    chan struct{} // held by the one page whose picture is made
 	mu        sync.Mutex
 	tabs      map[proto.BrowserBrowserContextID]*tab
@@ -50,12 +52,12 @@ type browser struct {
 
 // start launches path. The environment is not handed down: a proxy variable or
 // a locale of this machine must not change what is captured.
-func start(ctx context.Context, path, pin, tempDir string) (*browser, error) {
+func start(ctx context.Context, path, pin, tempDir string, known *programs) (*browser, error) {
 	dir, err := os.MkdirTemp(tempDir, "browser-*")
 	if err != nil {
 		return nil, fmt.Errorf("start browser: %w", err)
 	}
-	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: flags(), camera: make(chan struct{}, 1),
+	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: flags(), camera: make(chan struct{}, 1), begun: &commandLog{},
 		tabs: map[proto.BrowserBrowserContextID]*tab{}, frames: map[proto.TargetTargetID]frame{}}
 	if err := b.launch(path, pin); err != nil {
 		os.RemoveAll(dir)
@@ -65,6 +67,7 @@ func start(ctx context.Context, path, pin, tempDir string) (*browser, error) {
 		b.close()
 		return nil, fmt.Errorf("start browser %s: %w: %w%s", path, ErrBrowser, err, b.stderr.quote())
 	}
+	b.program = known.identify(b.cmd.Process.Pid, b.dir, b.flags)
 	return b, nil
 }
 
@@ -121,8 +124,9 @@ func (b *browser) greet(ctx context.Context) error {
 	return proto.TargetSetDiscoverTargets{Discover: true}.Call(s)
 }
 
+// session speaks for the browser itself; a capture has one with a log of its own.
 func (b *browser) session(id string, ctx context.Context) session {
-	return session{link: b.link, id: id, ctx: ctx}
+	return session{link: b.link, id: id, ctx: ctx, log: b.begun}
 }
 
 func (b *browser) alive() bool {
@@ -208,7 +212,7 @@ func (b *browser) closePopup(info *proto.TargetTargetInfo) {
 		return
 	}
 	t.saw(func() { t.popups++ })
-	b.session("", context.Background()).tell(proto.TargetCloseTarget{TargetID: info.TargetID})
+	t.top(context.Background()).tell(proto.TargetCloseTarget{TargetID: info.TargetID})
 }
 
 // close ends the browser and removes its profile. It asks first, waits two

@@ -27,6 +27,7 @@ type capture struct {
 	tab     *tab
 	view    *view
 	manner  manner
+	log     *commandLog
 	before  *attempt // that ended with its browser, if this is the second
 }
 
@@ -55,11 +56,12 @@ func (c *Collector) once(ctx context.Context, req collectors.Request, address st
 		return nil, nil, err
 	}
 	defer done()
-	x := &capture{c: c, req: req, options: o, address: address, browser: b, started: time.Now(), before: before, manner: c.manner(o)}
+	x := &capture{c: c, req: req, options: o, address: address, browser: b, started: time.Now(), before: before, manner: c.manner(o), log: &commandLog{}}
 	if x.dir, err = os.MkdirTemp(c.work.path, "capture-*"); err != nil {
 		return nil, nil, fmt.Errorf("make spool folder: %w", err)
 	}
 	defer os.RemoveAll(x.dir)
+	defer b.forget(x.log)
 	if err := x.record(ctx, before != nil); err != nil {
 		return nil, x.attempt(), err
 	}
@@ -123,11 +125,11 @@ func (x *capture) visit(ctx context.Context) error {
 	defer cancel()
 	if x.options.Decoded {
 		var err error
-		if x.decoder, err = newDecoder(x.browser, x.proxy); err != nil {
+		if x.decoder, err = newDecoder(x.browser, x.proxy, x.log); err != nil {
 			return err
 		}
 	}
-	t, err := x.browser.openTab(vctx, x.proxy.address())
+	t, err := x.browser.openTab(vctx, x.proxy.address(), x.log)
 	if err != nil {
 		if !x.browser.alive() {
 			return errDead

@@ -27,7 +27,7 @@ type link struct {
 	dir     string
 	mu      sync.Mutex
 	next    int
-	pending map[int]chan reply
+	pending map[int]*sentCommand
 	events  map[string]func(method string, params json.RawMessage) // by session; "" is the browser's own
 	dead    chan struct{}                                          // closed when the browser is gone
 	most    int                                                    // bytes of a message that goes to a file
@@ -38,6 +38,13 @@ const (
 	maxSpill   = 1 << 30
 	maxEvent   = 16 << 20 // an event has an address in it twice at most, and one is 2 MB at most
 )
+
+// sentCommand is a command whose answer is to come.
+type sentCommand struct {
+	ch  chan reply // has room for one; nil: nobody waits
+	log *commandLog
+	as  *command // in log
+}
 
 // errDead is wrapped by every error that means "the browser is gone".
 var errDead = errors.New("browser is gone")
@@ -51,10 +58,13 @@ type reply struct {
 	over bool
 }
 
+// errUnlogged: nothing is done to a page that no log tells of.
+var errUnlogged = errors.New("there is no log for it")
+
 var errOver = fmt.Errorf("answer above %d bytes", maxSpill)
 
 func newLink(in io.Reader, out io.WriteCloser, dir string) *link {
-	l := &link{out: out, dir: dir, most: maxSpill, pending: map[int]chan reply{}, dead: make(chan struct{}),
+	l := &link{out: out, dir: dir, most: maxSpill, pending: map[int]*sentCommand{}, dead: make(chan struct{}),
 		events: map[string]func(string, json.RawMessage){}}
 	go l.read(in) // ends with the browser: its end of the pipe closes
 	return l
@@ -132,14 +142,19 @@ func (l *link) deliver(m reply) {
 	}
 	id, _ := strconv.Atoi(string(match[1]))
 	l.mu.Lock()
-	ch := l.pending[id]
+	a := l.pending[id]
 	delete(l.pending, id)
 	l.mu.Unlock()
-	if ch == nil {
+	if a == nil {
+		m.remove() // of a capture that is over
+		return
+	}
+	a.log.answered(a.as, m.json)
+	if a.ch == nil {
 		m.remove() // its caller has given up
 		return
 	}
-	ch <- m // has room for one
+	a.ch <- m
 }
 
 // event calls the session's handler, which must not wait for the browser.
@@ -183,37 +198,56 @@ func (m reply) remove() {
 	}
 }
 
-// post sends a command and returns where its answer will arrive.
-func (l *link) post(session, method string, params any) (int, chan reply, error) {
+// post sends a command, notes it in log, and returns where its answer will arrive. It is the
+// only way to the browser.
+func (l *link) post(log *commandLog, session, method string, params any, ch chan reply) (int, error) {
+	if log == nil {
+		return 0, fmt.Errorf("send %s: %w", method, errUnlogged)
+	}
+	given, err := json.Marshal(params)
+	if err != nil {
+		return 0, fmt.Errorf("send %s: %w", method, err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next++
 	b, err := json.Marshal(struct {
-		ID        int    `json:"id"`
-		SessionID string `json:"sessionId,omitempty"`
-		Method    string `json:"method"`
-		Params    any    `json:"params,omitempty"`
-	}{l.next, session, method, params})
+		ID        int             `json:"id"`
+		SessionID string          `json:"sessionId,omitempty"`
+		Method    string          `json:"method"`
+		Params    json.RawMessage `json:"params,omitempty"`
+	}{l.next, session, method, given})
 	if err != nil {
-		return 0, nil, fmt.Errorf("send %s: %w", method, err)
+		return 0, fmt.Errorf("send %s: %w", method, err)
 	}
-	ch := make(chan reply, 1)
-	l.pending[l.next] = ch
+	l.pending[l.next] = &sentCommand{ch: ch, log: log, as: log.sent(l.next, session, method, given)}
 	if _, err := l.out.Write(append(b, 0)); err != nil {
 		delete(l.pending, l.next)
-		return 0, nil, fmt.Errorf("send %s: %w: %w", method, errDead, err)
+		return 0, fmt.Errorf("send %s: %w: %w", method, errDead, err)
 	}
-	return l.next, ch, nil
+	return l.next, nil
+}
+
+// forget ends the wait for what the commands of log are answered.
+func (l *link) forget(log *commandLog) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, a := range l.pending {
+		if a.log == log {
+			delete(l.pending, id)
+		}
+	}
 }
 
 // ask sends a command and waits for its answer. An answer that comes after ctx
 // ended is thrown away.
-func (l *link) ask(ctx context.Context, session, method string, params any) (reply, error) {
-	id, ch, err := l.post(session, method, params)
+func (s session) ask(ctx context.Context, method string, params any) (reply, error) {
+	ch := make(chan reply, 1)
+	id, err := s.post(s.log, s.id, method, params, ch)
 	if err != nil {
 		return reply{}, err
 	}
-	return l.await(ctx, method, id, ch)
+	return s.await(ctx, method, id, ch)
 }
 
 func (l *link) await(ctx context.Context, method string, id int, ch chan reply) (reply, error) {
@@ -224,7 +258,9 @@ func (l *link) await(ctx context.Context, method string, id int, ch chan reply) 
 		return reply{}, fmt.Errorf("%s: %w", method, errDead)
 	case <-ctx.Done():
 		l.mu.Lock()
-		delete(l.pending, id)
+		if a := l.pending[id]; a != nil {
+			a.ch = nil // its answer is noted all the same
+		}
 		l.mu.Unlock()
 		select {
 		case m := <-ch:
@@ -251,13 +287,14 @@ type session struct {
 	*link
 	id  string
 	ctx context.Context
+	log *commandLog
 }
 
 var _ proto.Client = session{}
 
 // Call implements proto.Client.
 func (s session) Call(ctx context.Context, id, method string, params any) ([]byte, error) {
-	m, err := s.ask(ctx, id, method, params)
+	m, err := s.ask(ctx, method, params)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +319,8 @@ func (s session) all(rs ...proto.Request) (first error) {
 	}
 	var out []sent
 	for _, r := range rs {
-		id, ch, err := s.post(s.id, r.ProtoReq(), r)
+		ch := make(chan reply, 1)
+		id, err := s.post(s.log, s.id, r.ProtoReq(), r, ch)
 		if err != nil {
 			return err
 		}
@@ -302,12 +340,7 @@ func (s session) all(rs ...proto.Request) (first error) {
 
 // tell sends a command whose answer nobody needs; safe in an event handler.
 func (s session) tell(r proto.Request) {
-	id, _, err := s.post(s.id, r.ProtoReq(), r)
-	if err == nil {
-		s.mu.Lock()
-		delete(s.pending, id)
-		s.mu.Unlock()
-	}
+	_, _ = s.post(s.log, s.id, r.ProtoReq(), r, nil) // a browser that is gone is seen elsewhere
 }
 
 func result(method string, b []byte) ([]byte, error) {
@@ -327,7 +360,7 @@ func result(method string, b []byte) ([]byte, error) {
 // blob runs a command whose answer has one long string, called field, and
 // writes that string's text to w. It returns whether the answer had the field.
 func (s session) blob(r proto.Request, field string, w io.Writer) error {
-	m, err := s.ask(s.ctx, s.id, r.ProtoReq(), r)
+	m, err := s.ask(s.ctx, r.ProtoReq(), r)
 	if err != nil {
 		return err
 	}

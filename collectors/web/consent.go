@@ -284,14 +284,14 @@ func (t *tab) apart(ctx context.Context) (out []session) {
 			out = append(out, s)
 			continue
 		}
-		at, err := proto.TargetAttachToTarget{TargetID: id, Flatten: true}.Call(t.b.session("", ctx))
+		at, err := proto.TargetAttachToTarget{TargetID: id, Flatten: true}.Call(t.top(ctx))
 		if err != nil {
 			continue
 		}
 		if t.attached == nil {
 			t.attached = map[proto.TargetTargetID]session{}
 		}
-		t.attached[id] = t.b.session(string(at.SessionID), ctx)
+		t.attached[id] = session{link: t.b.link, id: string(at.SessionID), ctx: ctx, log: t.log}
 		out = append(out, t.attached[id])
 	}
 	return out

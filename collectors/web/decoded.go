@@ -48,10 +48,10 @@ type decoder struct {
 }
 
 // newDecoder begins with a browser that nobody else uses.
-func newDecoder(b *browser, p *proxy) (*decoder, error) {
+func newDecoder(b *browser, p *proxy, log *commandLog) (*decoder, error) {
 	d := &decoder{p: p, open: map[string]*exchange{}, facts: map[string]*secured{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.s = b.session("", d.ctx)
+	d.s = session{link: b.link, ctx: d.ctx, log: log}
 	b.mu.Lock()
 	b.decoder = d
 	b.mu.Unlock()
@@ -201,7 +201,7 @@ func (x *exchange) redirects() bool { return x.status/100 == 3 && x.fields.Get("
 
 // body asks the browser for the content of an answer, without its codings; it goes to a file.
 func (d *decoder) body(id proto.FetchRequestID) (_ *os.File, err error) {
-	m, err := d.s.ask(d.ctx, "", proto.FetchGetResponseBody{}.ProtoReq(), proto.FetchGetResponseBody{RequestID: id})
+	m, err := d.s.ask(d.ctx, proto.FetchGetResponseBody{}.ProtoReq(), proto.FetchGetResponseBody{RequestID: id})
 	if err != nil {
 		return nil, err
 	}

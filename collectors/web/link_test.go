@@ -13,11 +13,11 @@ import (
 // A message of any size costs itself and nothing else: the one behind it is read,
 // and no file is left.
 func TestLargeMessages(t *testing.T) {
-	l := &link{dir: t.TempDir(), most: 3 << 20, pending: map[int]chan reply{}, events: map[string]func(string, json.RawMessage){}}
+	l := &link{dir: t.TempDir(), most: 3 << 20, pending: map[int]*sentCommand{}, events: map[string]func(string, json.RawMessage){}}
 	word := func(n int) string { return strings.Repeat("x", n) }
 	stream := fmt.Sprintf(`{"id":1,"result":{"data":"%s"}}`+"\x00"+`{"method":"Page.frameNavigated","sessionId":"s","params":{"url":"%s"}}`+"\x00"+`{"id":2,"result":{}}`+"\x00", word(4<<20), word(2<<20))
 	one, two := make(chan reply, 1), make(chan reply, 1)
-	l.pending[1], l.pending[2] = one, two
+	l.pending[1], l.pending[2] = &sentCommand{ch: one}, &sentCommand{ch: two}
 	seen := 0
 	l.events["s"] = func(_ string, p json.RawMessage) { seen = len(p) }
 	r := bufio.NewReaderSize(strings.NewReader(stream), 64<<10)

@@ -29,6 +29,7 @@ type view struct {
 	acts      []act
 	followed  *followed
 	sight     sight
+	pictured  time.Time // when the first picture was asked for
 }
 
 // file is one Object to be.
@@ -239,7 +240,10 @@ func (t *tab) look(ctx context.Context, dir string, v *view) error {
 	if err := t.stand(ctx, world, dir, v); err != nil {
 		return err
 	}
-	return t.screenshots(ctx, dir, v)
+	if err := t.screenshots(ctx, dir, v); err != nil {
+		return err
+	}
+	return t.print(ctx, dir, v) // last: a page is told of it, and may change
 }
 
 func made(action, detail string) *collectors.Transformation {
@@ -291,6 +295,7 @@ func (t *tab) screenshots(ctx context.Context, dir string, v *view) error {
 	width := math.Min(math.Max(m.CSSContentSize.Width, viewWidth), 4*viewWidth)
 	height := math.Max(m.CSSContentSize.Height, viewHeight)
 	shown := math.Min(height, maxTile*maxTiles)
+	v.pictured = time.Now()
 	for i, y := 0, 0.0; y < shown; i, y = i+1, y+maxTile {
 		clip := &proto.PageViewport{Y: y, Width: width, Height: math.Min(maxTile, shown-y), Scale: 1}
 		f := file{name: "screenshot.png", role: "screenshot", mediaType: "image/png",

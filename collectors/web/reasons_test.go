@@ -20,7 +20,7 @@ func TestReasonsAreSaid(t *testing.T) {
 	}
 	_, list, _ := strings.Cut(string(doc), "has one or more of:")
 	list, _, _ = strings.Cut(list, ", and ROLE-failed")
-	codes := append(regexp.MustCompile(`[a-z]+(?:-[a-z]+)*`).FindAllString(list, -1), "clock-differs", "browser-restarted", "dom-failed", "text-failed", "mhtml-failed", "screenshot-failed")
+	codes := append(regexp.MustCompile(`[a-z]+(?:-[a-z]+)*`).FindAllString(list, -1), "clock-differs", "browser-restarted", "dom-failed", "text-failed", "mhtml-failed", "screenshot-failed", "stamped-failed", "pdf-failed")
 	if len(codes) < 30 {
 		t.Fatalf("the documentation lists %v", codes)
 	}

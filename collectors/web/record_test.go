@@ -19,7 +19,7 @@ import (
 // judgement make of them needs no browser.
 func unvisited(t *testing.T, address string) *capture {
 	t.Helper()
-	x := &capture{req: collectors.Request{Source: address, Budget: withDefaults(collectors.Budget{})}, address: address, browser: &browser{},
+	x := &capture{req: collectors.Request{Source: address, Budget: withDefaults(collectors.Budget{})}, address: address, browser: &browser{begun: &commandLog{}, program: &program{}}, log: &commandLog{},
 		started: time.Now(), dir: t.TempDir(), meter: &meter{}, view: &view{}}
 	var err error
 	if x.rec, err = newRecorder(x.dir, x.started); err != nil {

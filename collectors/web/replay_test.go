@@ -302,7 +302,7 @@ func shownBy(t *testing.T, c *Collector, address string, size image.Rectangle) i
 	defer c.release(b)
 	seen := map[string]bool{}
 	asks := openProxy(t, seen)
-	tb, err := b.openTab(ctx, asks)
+	tb, err := b.openTab(ctx, asks, &commandLog{})
 	if err != nil {
 		t.Fatal(err)
 	}

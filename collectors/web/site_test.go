@@ -356,7 +356,9 @@ func readWarc(t testing.TB, b []byte) (out []record) {
 
 func newCollector(t testing.TB, o Options) *Collector {
 	t.Helper()
-	o.Browser = browserPath(t)
+	if o.Browser == "" {
+		o.Browser = browserPath(t)
+	}
 	o.Dir = t.TempDir()
 	c, err := New(o)
 	if err != nil {

@@ -24,6 +24,7 @@ type tab struct {
 	manner  manner
 
 	attached map[proto.TargetTargetID]session // frames with a process of their own that were looked at
+	log      *commandLog
 
 	decoder *decoder // nil: the proxy sees for itself
 
@@ -58,14 +59,15 @@ const (
 	maxBlocked = 500
 )
 
-// openTab makes the context and the page. On error everything is undone.
-func (b *browser) openTab(ctx context.Context, proxyURL string) (_ *tab, err error) {
-	top := b.session("", ctx)
+// openTab makes the context and the page. On error everything is undone. What the
+// browser is told is noted in log.
+func (b *browser) openTab(ctx context.Context, proxyURL string, log *commandLog) (_ *tab, err error) {
+	top := session{link: b.link, ctx: ctx, log: log}
 	c, err := proto.TargetCreateBrowserContext{DisposeOnDetach: true, ProxyServer: proxyURL, ProxyBypassList: "<-loopback>"}.Call(top)
 	if err != nil {
 		return nil, fmt.Errorf("open page: %w", err)
 	}
-	t := &tab{b: b, decoder: b.decoding(), context: c.BrowserContextID, loaded: make(chan struct{}), crashed: make(chan struct{}),
+	t := &tab{b: b, decoder: b.decoding(), context: c.BrowserContextID, log: log, loaded: make(chan struct{}), crashed: make(chan struct{}),
 		waiting: map[proto.NetworkRequestID]wanted{}}
 	defer func() {
 		if err != nil {
@@ -82,7 +84,7 @@ func (b *browser) openTab(ctx context.Context, proxyURL string) (_ *tab, err err
 	if err != nil {
 		return nil, fmt.Errorf("open page: %w", err)
 	}
-	t.session = b.session(string(at.SessionID), ctx)
+	t.session = session{link: b.link, id: string(at.SessionID), ctx: ctx, log: log}
 	b.handle(t.session.id, t.event)
 	b.mu.Lock()
 	b.tabs[t.context] = t
@@ -110,8 +112,11 @@ func (t *tab) close() {
 	if t.session.id != "" {
 		t.b.handle(t.session.id, nil)
 	}
-	t.b.session("", context.Background()).tell(proto.TargetDisposeBrowserContext{BrowserContextID: t.context})
+	t.top(context.Background()).tell(proto.TargetDisposeBrowserContext{BrowserContextID: t.context})
 }
+
+// top speaks to the browser on behalf of the page.
+func (t *tab) top(ctx context.Context) session { return session{link: t.b.link, ctx: ctx, log: t.log} }
 
 func (t *tab) saw(f func()) {
 	t.mu.Lock()

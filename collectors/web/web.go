@@ -16,6 +16,9 @@
 //	text.txt          its visible text, UTF-8
 //	page.mhtml        the page as one file
 //	screenshot.png    the whole page; screenshot-2.png … when it is higher than 16,000 pixels
+//	stamped.png       the pictures, joined, below a band with address, time and their digests
+//	page.pdf          the page as it is printed
+//	commands.jsonl    every command that the browser was given for it (Chrome DevTools Protocol)
 //	before-consent.*  .png, .html, .txt: the page before a banner that asks for consent was answered
 //	actions.json      what was pressed on the page, when, why, and what came of it
 //
@@ -33,7 +36,7 @@
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
 // scroll-bounded, more-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
 // never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
-// made: dom, text, mhtml, screenshot. clock-differs and browser-restarted stand
+// made: dom, text, mhtml, screenshot, stamped, pdf. clock-differs and browser-restarted stand
 // beside any outcome.
 //
 // # Egress
@@ -117,6 +120,7 @@ type Collector struct {
 	recipes *recipes.Set
 	work    *workdir
 	slots   chan struct{}
+	known   programs
 
 	mu      sync.Mutex
 	browser *browser // nil until the first capture
@@ -213,7 +217,7 @@ func (c *Collector) acquire(ctx context.Context) (*browser, error) {
 		c.condemn(b)
 	}
 	if c.browser == nil {
-		b, err := start(ctx, c.opts.Browser, c.cas.pin, c.work.path)
+		b, err := start(ctx, c.opts.Browser, c.cas.pin, c.work.path, &c.known)
 		if err != nil {
 			return nil, err
 		}

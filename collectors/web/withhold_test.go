@@ -91,7 +91,7 @@ const i=new Image();i.src='data:image/png;base64,'+btoa(String.fromCharCode(...n
 	for _, o := range a.Objects {
 		names = append(names, o.Name)
 	}
-	if slices.Sort(names); !slices.Equal(names, []string{"page.wacz", "requests.warc.gz", "source.html", "text.txt"}) {
+	if slices.Sort(names); !slices.Equal(names, []string{commandsName, "page.wacz", "requests.warc.gz", "source.html", "text.txt"}) {
 		t.Errorf("objects %v", names)
 	}
 	// Everything, unpacked: archives member by member.
