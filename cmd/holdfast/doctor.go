@@ -93,6 +93,13 @@ func (d *doctor) look(ctx context.Context) {
 	d.authorities(ctx, n)
 }
 
+// roomForPages is what two pages of the largest size take while they are captured, half of
+// it spools.
+const (
+	roomForPages = tabs * 3 * web.DefaultBytes
+	leastRoom    = 200 << 20
+)
+
 func (d *doctor) browser(ctx context.Context, path, recipes string) {
 	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
@@ -108,8 +115,27 @@ func (d *doctor) browser(ctx context.Context, path, recipes string) {
 		return
 	}
 	defer w.Close()
-	name, err := w.Warm(ctx)
+	name, notes, err := w.Check(ctx)
 	d.check("browser", name, err)
+	for _, n := range notes {
+		d.note("browser", n)
+	}
+	for _, at := range []string{os.TempDir(), d.c.data} {
+		d.room(at)
+	}
+}
+
+// room says where the browser has little of it: what a page sends lies in the data
+// directory until it is kept.
+func (d *doctor) room(dir string) {
+	_, free, total, err := fileSystem(dir)
+	switch {
+	case err != nil || total == 0: // not known, or not there
+	case free < leastRoom:
+		d.check("browser", "", fmt.Errorf("%s has %d MB free: no page can be captured; free some", dir, free>>20))
+	case free < roomForPages:
+		d.note("browser", fmt.Sprintf("%s has %d MB free: %d pages of the largest size take up to %d MB while they are captured", dir, free>>20, tabs, uint64(roomForPages)>>20))
+	}
 }
 
 // log opens the log if nobody seals now; whoever does has checked it.

@@ -207,6 +207,9 @@ func (x *capture) fromTab(a *collectors.Acquired) {
 	if x.tab.unlisted > 0 {
 		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("The page moved on more often than is listed: the first %d redirects are, %d more are not.", maxHops, x.tab.unlisted))
 	}
+	if x.tab.workers > 0 {
+		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d answers to the page came from a service worker of the site in the browser; what that asked the server for is recorded, what it made up is in no record.", x.tab.workers))
+	}
 	if x.tab.popups > 0 {
 		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d windows that the page opened were closed.", x.tab.popups))
 	}
@@ -292,6 +295,12 @@ func (x *capture) judgeFrames(because func(code, detail string)) {
 	}
 	x.tab.mu.Lock()
 	defer x.tab.mu.Unlock()
+	if x.tab.madeUp {
+		because("worker-answered", "the document that is shown came from a service worker of the page; source.html is the server's last answer to that address")
+	}
+	if why := x.tab.overMemory; why != "" {
+		because("memory-limit", why+", above the limit, and was ended")
+	}
 	if n := x.tab.crashes; n > 0 {
 		because("frame-crashed", fmt.Sprintf("the processes of %d frames crashed; the first was of %s", n, x.tab.crashedFrame))
 	}

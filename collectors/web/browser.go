@@ -45,14 +45,17 @@ type browser struct {
 	tabs      map[proto.BrowserBrowserContextID]*tab
 	frames    map[proto.TargetTargetID]frame // those with a process of their own, of all tabs; the browser's own number bounds it
 	decoder   *decoder                       // of a browser with one capture; nil: proxies see for themselves
-	users     int                            // captures running in it; guarded by the Collector
-	uses      int                            // captures begun in it; likewise
-	condemned bool                           // likewise
+	stopped   string                         // why a process was ended last; "" is none was
+	stoppedAt time.Time
+	short     string // another name of dir, "" is none
+	users     int    // captures running in it; guarded by the Collector
+	uses      int    // captures begun in it; likewise
+	condemned bool   // likewise
 }
 
 // start launches path. The environment is not handed down: a proxy variable or
 // a locale of this machine must not change what is captured.
-func start(ctx context.Context, path, pin, tempDir string, known *programs) (*browser, error) {
+func start(ctx context.Context, path, pin, tempDir string, known *programs, memory int64) (*browser, error) {
 	dir, err := os.MkdirTemp(tempDir, "browser-*")
 	if err != nil {
 		return nil, fmt.Errorf("start browser: %w", err)
@@ -60,13 +63,14 @@ func start(ctx context.Context, path, pin, tempDir string, known *programs) (*br
 	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: flags(), camera: make(chan struct{}, 1), begun: &commandLog{},
 		tabs: map[proto.BrowserBrowserContextID]*tab{}, frames: map[proto.TargetTargetID]frame{}}
 	if err := b.launch(path, pin); err != nil {
-		os.RemoveAll(dir)
+		b.removeDir()
 		return nil, fmt.Errorf("start browser %s: %w: %w; install chromium, or say where it is (HOLDFAST_BROWSER=/path)", path, ErrBrowser, err)
 	}
 	if err := b.greet(ctx); err != nil {
 		b.close()
 		return nil, fmt.Errorf("start browser %s: %w: %w%s", path, ErrBrowser, err, b.stderr.quote())
 	}
+	go b.watch(memory) // ends with the process
 	b.program = known.identify(b.cmd.Process.Pid, b.dir, b.flags)
 	return b, nil
 }
@@ -87,9 +91,7 @@ func (b *browser) launch(path, pin string) error {
 	b.cmd.ExtraFiles = []*os.File{fromUs, toUs} // descriptors 3 and 4
 	b.cmd.Env = []string{"HOME=" + b.dir, "XDG_CONFIG_HOME=" + b.dir, "XDG_CACHE_HOME=" + b.dir,
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC"}
-	if len(b.dir) <= maxTempPath {
-		b.cmd.Env = append(b.cmd.Env, "TMPDIR="+b.dir)
-	}
+	b.cmd.Env = append(b.cmd.Env, b.temporary()...)
 	b.cmd.Stderr = b.stderr
 	b.cmd.WaitDelay = time.Second
 	ownGroup(b.cmd)
@@ -108,6 +110,31 @@ func (b *browser) launch(path, pin string) error {
 		close(b.exited)
 	}()
 	return nil
+}
+
+// temporary tells the browser where to make what is temporary: in its own folder, which is
+// removed, by another name of it where its own is too long. What lay in the system's
+// folder would stay there when the browser is killed.
+func (b *browser) temporary() []string {
+	dir := b.dir
+	if len(dir) > maxTempPath {
+		short, err := shortName(dir)
+		if err != nil {
+			return nil
+		}
+		if b.short = short; len(short) > maxTempPath {
+			return nil // a system whose own folder has a long name
+		}
+		dir = short
+	}
+	return []string{"TMPDIR=" + dir}
+}
+
+func (b *browser) removeDir() {
+	os.RemoveAll(b.dir)
+	if b.short != "" {
+		os.Remove(b.short)
+	}
 }
 
 // greet waits until the browser answers.
@@ -149,6 +176,7 @@ func (b *browser) target(method string, params json.RawMessage) {
 	var e struct {
 		TargetInfo *proto.TargetTargetInfo
 		TargetID   proto.TargetTargetID
+		Status     string
 	}
 	if json.Unmarshal(params, &e) != nil {
 		return
@@ -167,7 +195,7 @@ func (b *browser) target(method string, params json.RawMessage) {
 		defer b.mu.Unlock()
 		delete(b.frames, e.TargetID)
 	case method == "Target.targetCrashed":
-		b.frameCrashed(e.TargetID)
+		b.crashed(e.TargetID, e.Status)
 	}
 }
 
@@ -185,13 +213,23 @@ type frame struct {
 	kind    string // "iframe", "service_worker", …
 }
 
-// frameCrashed notes it for the page; one that is closed already is over, and what
-// is of the browser's own (chrome://…) is no part of the page.
-func (b *browser) frameCrashed(id proto.TargetTargetID) {
+// crashed notes for the page that its process, or a frame's, is gone; one that is closed
+// already is over, and what is of the browser's own (chrome://…) is no part of the page.
+// The status of what we ended, or the system for want of memory, is killed.
+func (b *browser) crashed(id proto.TargetTargetID, status string) {
 	b.mu.Lock()
 	f, known := b.frames[id]
 	t := b.tabs[f.context]
+	for _, o := range b.tabs {
+		if o.target == id {
+			t = o
+		}
+	}
+	why := b.stopped
 	b.mu.Unlock()
+	if t != nil && status == "killed" && why != "" {
+		t.saw(func() { t.overMemory = why })
+	}
 	if !known || t == nil || strings.HasPrefix(f.url, "chrome") || strings.HasPrefix(f.url, "devtools:") {
 		return
 	}
@@ -229,7 +267,7 @@ func (b *browser) close() {
 		<-b.exited
 	}
 	kill(b.cmd) // helpers that outlived it
-	os.RemoveAll(b.dir)
+	b.removeDir()
 }
 
 // tail keeps the last bytes that the browser complained.

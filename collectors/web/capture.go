@@ -36,11 +36,16 @@ type attempt struct {
 	started, ended time.Time
 	requests       int
 	browser        string
+	stopped        string // why it was ended; "" is it died by itself
 }
 
 func (a *attempt) String() string {
-	return fmt.Sprintf("a first attempt ended with its browser (%s), which died: from %s to %s, %d requests, none of them in this record; a second browser made it",
-		a.browser, a.started.UTC().Format(time.RFC3339), a.ended.UTC().Format(time.RFC3339), a.requests)
+	how := "died"
+	if a.stopped != "" {
+		how = "was ended: " + a.stopped
+	}
+	return fmt.Sprintf("a first attempt ended with its browser (%s), which %s: from %s to %s, %d requests, none of them in this record; a second browser made it",
+		a.browser, how, a.started.UTC().Format(time.RFC3339), a.ended.UTC().Format(time.RFC3339), a.requests)
 }
 
 // once makes one attempt. errDead says that the browser died and another
@@ -73,7 +78,7 @@ func (c *Collector) once(ctx context.Context, req collectors.Request, address st
 }
 
 func (x *capture) attempt() *attempt {
-	return &attempt{started: x.started, ended: time.Now(), requests: x.meter.asked(), browser: x.browser.version.Product}
+	return &attempt{started: x.started, ended: time.Now(), requests: x.meter.asked(), browser: x.browser.version.Product, stopped: x.browser.whyStopped(x.started)}
 }
 
 // record visits the page with the proxy running. When it returns without an
@@ -113,6 +118,9 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 		return context.Cause(ctx)
 	case errors.Is(err, errDead) && last:
 		x.view.because("browser-died", errDead)
+		if why := x.browser.whyStopped(x.started); why != "" {
+			x.view.because("memory-limit", errors.New(why+", above the limit, and was ended"))
+		}
 		return nil
 	}
 	return err

@@ -10,6 +10,8 @@ const (
 	timezone              = "UTC"
 )
 
+const noSandbox = "--no-sandbox"
+
 // flags are the browser's switches, without those that hold paths or keys of
 // this machine. They are recorded as they are used.
 func flags() []string {
@@ -45,7 +47,7 @@ func flags() []string {
 		"--disable-features=" + strings.Join(off, ","),
 	}
 	if isRoot() {
-		f = append(f, "--no-sandbox") // it refuses to start as root otherwise; recorded, and a note says so
+		f = append(f, noSandbox) // it refuses to start as root otherwise; recorded, and a note says so
 	}
 	return f
 }

@@ -359,7 +359,9 @@ func newCollector(t testing.TB, o Options) *Collector {
 	if o.Browser == "" {
 		o.Browser = browserPath(t)
 	}
-	o.Dir = t.TempDir()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
 	c, err := New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-rod/rod/lib/proto"
 
@@ -25,6 +26,7 @@ type tab struct {
 
 	attached map[proto.TargetTargetID]session // frames with a process of their own that were looked at
 	log      *commandLog
+	opened   time.Time
 
 	decoder *decoder // nil: the proxy sees for itself
 
@@ -40,8 +42,12 @@ type tab struct {
 	crashed      chan struct{}          // closed when the page's process is gone: send it nothing more
 	dialogs      int
 	popups       int
-	crashes      int    // frames, and other targets of this page, whose process crashed
-	crashedFrame string // address of the first
+	crashes      int                    // frames, and other targets of this page, whose process crashed
+	crashedFrame string                 // address of the first
+	overMemory   string                 // why the process of the page, or of one of those, was ended
+	worked       proto.NetworkRequestID // of a main document that a service worker answered
+	madeUp       bool                   // the document that is shown is such a one
+	workers      int                    // other answers that a service worker gave
 	waiting      map[proto.NetworkRequestID]wanted
 	blocked      []collectors.Miss
 	unnoted      int // blocked beyond maxBlocked, or beyond maxWaiting
@@ -67,7 +73,7 @@ func (b *browser) openTab(ctx context.Context, proxyURL string, log *commandLog)
 	if err != nil {
 		return nil, fmt.Errorf("open page: %w", err)
 	}
-	t := &tab{b: b, decoder: b.decoding(), context: c.BrowserContextID, log: log, loaded: make(chan struct{}), crashed: make(chan struct{}),
+	t := &tab{b: b, decoder: b.decoding(), context: c.BrowserContextID, log: log, opened: time.Now(), loaded: make(chan struct{}), crashed: make(chan struct{}),
 		waiting: map[proto.NetworkRequestID]wanted{}}
 	defer func() {
 		if err != nil {
@@ -134,6 +140,8 @@ func (t *tab) event(method string, params json.RawMessage) {
 	switch method {
 	case "Network.requestWillBeSent":
 		t.requested(params)
+	case "Network.responseReceived":
+		t.answered(params)
 	case "Network.loadingFailed", "Network.loadingFinished":
 		t.ended(params)
 	case "Page.frameNavigated":
@@ -146,6 +154,9 @@ func (t *tab) event(method string, params json.RawMessage) {
 		t.dialogs++
 		t.session.tell(proto.PageHandleJavaScriptDialog{Accept: true})
 	case "Inspector.targetCrashed":
+		if why := t.b.whyStopped(t.opened); why != "" { // its status comes when the page may be closed already
+			t.overMemory = why
+		}
 		closeOnce(t.crashed)
 	}
 }
@@ -180,6 +191,23 @@ func (t *tab) requested(params json.RawMessage) {
 		t.hop(t.current, 0)
 	}
 	t.current, t.loader = e.Request.URL, proto.NetworkRequestID(e.RequestID)
+}
+
+// answered notes what a service worker of the page's answered: that did not come from the
+// server at that moment, and need never have.
+func (t *tab) answered(params json.RawMessage) {
+	var e struct {
+		RequestID, FrameID, Type string
+		Response                 struct{ FromServiceWorker bool }
+	}
+	if json.Unmarshal(params, &e) != nil || !e.Response.FromServiceWorker {
+		return
+	}
+	if e.Type == "Document" && e.FrameID == string(t.target) {
+		t.worked = proto.NetworkRequestID(e.RequestID)
+		return
+	}
+	t.workers++
 }
 
 // expects counts what the page still waits for, as the browser sees it: also
@@ -234,7 +262,7 @@ func (t *tab) ended(params json.RawMessage) {
 
 func (t *tab) navigated(params json.RawMessage) {
 	var e struct {
-		Frame struct{ ID, ParentID, URL, UnreachableURL string }
+		Frame struct{ ID, LoaderID, ParentID, URL, UnreachableURL string }
 	}
 	if json.Unmarshal(params, &e) != nil || e.Frame.ParentID != "" || e.Frame.ID != string(t.target) {
 		return
@@ -245,6 +273,7 @@ func (t *tab) navigated(params json.RawMessage) {
 		return
 	}
 	t.document = e.Frame.URL
+	t.madeUp = t.worked != "" && string(t.worked) == e.Frame.LoaderID
 	t.hops, t.ahead = append(t.hops, t.ahead...), nil
 }
 

@@ -32,7 +32,7 @@
 // connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
 // connection-closed, stream-reset, bad-answer, bad-request, exchange-failed, unfinished, abandoned,
 // no-answer, not-decoded, http-status, login-wall, consent-wall, bot-wall, geo-wall, not-found, navigation-failed, load-unfinished,
-// page-crashed, page-failed, page-moved, frame-crashed, browser-died,
+// page-crashed, page-failed, page-moved, frame-crashed, memory-limit, worker-answered, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
 // scroll-bounded, more-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
 // never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
@@ -106,6 +106,7 @@ type Options struct {
 	Dir      string         // in which the Collector makes a folder for spools and the browser's profile; several may share it, and it may stay: what killed processes left there is removed. Needs room for three times Budget.Bytes. Optional: the system's temporary folder.
 	Tabs     int            // captures at once. Optional: 2.
 	Recipes  string         // directory of recipes (*.json) that go before the program's own. Optional: none.
+	Memory   int64          // that one process of the browser may take, in bytes; one that takes more is ended. Optional: DefaultMemory.
 	Resolver Resolver       // Optional: the system's, by Go's own client; what it was told is recorded then.
 	Roots    *x509.CertPool // that verdicts are made with. Optional: the system's.
 	Log      *slog.Logger   // Optional: none.
@@ -135,6 +136,9 @@ var _ collectors.Collector = (*Collector)(nil)
 func New(o Options) (*Collector, error) {
 	if o.Tabs <= 0 {
 		o.Tabs = 2
+	}
+	if o.Memory <= 0 {
+		o.Memory = DefaultMemory
 	}
 	if o.Resolver == nil {
 		o.Resolver = hearing{}
@@ -217,7 +221,7 @@ func (c *Collector) acquire(ctx context.Context) (*browser, error) {
 		c.condemn(b)
 	}
 	if c.browser == nil {
-		b, err := start(ctx, c.opts.Browser, c.cas.pin, c.work.path, &c.known)
+		b, err := start(ctx, c.opts.Browser, c.cas.pin, c.work.path, &c.known, c.opts.Memory)
 		if err != nil {
 			return nil, err
 		}

@@ -1,10 +1,14 @@
 package web
 
 import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // workdir is a Collector's own folder for spools and the browser's profile. A
@@ -28,6 +32,7 @@ func newWorkdir(parent string) (*workdir, error) {
 		return nil, fmt.Errorf("make work folder: %w", err)
 	}
 	sweep(parent)
+	sweepShort(os.TempDir())
 	path, err := os.MkdirTemp(parent, workPattern)
 	if err != nil {
 		return nil, fmt.Errorf("make work folder: %w", err)
@@ -60,6 +65,38 @@ func sweep(parent string) {
 			os.RemoveAll(path)
 		}
 		f.Close()
+	}
+}
+
+// shortPattern names the links that stand for a browser's folder where its own name is too
+// long for a socket.
+const shortPattern = "holdfast-tmp-*"
+
+// shortName makes another name for dir, in the system's temporary folder. A process
+// that is killed leaves it there, leading nowhere once the folder is swept.
+func shortName(dir string) (string, error) {
+	for range 10 {
+		b := make([]byte, 8)
+		rand.Read(b) // never fails: crypto/rand ends the program instead
+		name := filepath.Join(os.TempDir(), strings.TrimSuffix(shortPattern, "*")+hex.EncodeToString(b))
+		err := os.Symlink(dir, name)
+		if err == nil || !errors.Is(err, fs.ErrExist) {
+			return name, err
+		}
+	}
+	return "", fs.ErrExist
+}
+
+// sweepShort removes those that lead nowhere any more.
+func sweepShort(temp string) {
+	old, _ := fs.Glob(os.DirFS(temp), shortPattern)
+	for _, name := range old {
+		path := filepath.Join(temp, name)
+		if to, err := os.Readlink(path); err == nil && filepath.IsAbs(to) {
+			if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+				os.Remove(path) // another's is refused by the system
+			}
+		}
 	}
 }
 
