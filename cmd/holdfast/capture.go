@@ -39,6 +39,7 @@ type captureOptions struct {
 	note         string
 	resume       bool
 	via          string
+	beside       string // a second way out
 	timeout      time.Duration
 	retryFor     time.Duration
 	neverKeep    string
@@ -62,10 +63,10 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o)); err != nil {
+			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o), besideAlone(sources, o)); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if there, err := r.asked(cmd, "never-keep", "decoded", "consent", "more"); err != nil {
+			if there, err := r.asked(cmd, "never-keep", "decoded", "beside", "consent", "more"); err != nil {
 				return err
 			} else if there {
 				return c.captureRemote(cmd, r, sources, o)
@@ -82,6 +83,9 @@ What --resume goes on with keeps what it was asked with, the way out above all.
 "-" reads URLs from stdin, one a line. Without a node in --data, one is made.
 Ctrl-C leaves what was accepted to be sealed and the rest to "capture --resume".
 With --via, a proxy resolves the names and connects, and nothing goes another way.
+With --beside, each page is captured through a second way out at the same time, and a
+third capture says what differs: words, structure, pictures, and what the connections
+showed (as 'holdfast diff --seal', which compares what --resume has brought to its end).
 With --retry-for, what failed for the line's sake is sealed as such and tried
 again, each attempt a capture of its own; the last one decides the exit status.
 What is outside the scope that is recorded of the Case (sources, period, egress)
@@ -130,6 +134,7 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().StringVar(&o.note, "note", "", "why it is captured")
 	cmd.Flags().BoolVar(&o.resume, "resume", false, "capture what an earlier call left waiting")
 	cmd.Flags().StringVar(&o.via, "via", "", "the way out: a NAME of 'holdfast egress list', socks5://host:port, http://host:port, or direct")
+	cmd.Flags().StringVar(&o.beside, "beside", "", "of a page: a second way out, which it is captured through at the same time; what differs is kept")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long one capture may take (default 1m)")
 	cmd.Flags().DurationVar(&o.retryFor, "retry-for", 0, "for how long to try again what did not come, with growing pauses")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why something outside the Case's scope is captured all the same; sealed with it")
@@ -170,7 +175,7 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "never-keep", "decoded", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first", "consent", "more"} {
+	for _, f := range []string{"via", "beside", "never-keep", "decoded", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first", "consent", "more"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}
@@ -344,6 +349,11 @@ func (c *cli) capture(ctx context.Context, n *node, sources []holdfast.Source, o
 		return &exitError{exitUsage, failed}
 	}
 	left := c.await(ctx, n, got, o.wait, done)
+	if o.beside != "" {
+		var open []holdfast.ID
+		got, open = c.awaitBeside(ctx, n, tasks[max(0, len(tasks)-2*len(sources)):], got, o, done)
+		left = append(left, open...)
+	}
 	c.compareCaptured(ctx, n, asked, o)
 	if o.export != "" {
 		failed = errors.Join(failed, c.exportAsked(ctx, n, got, o))

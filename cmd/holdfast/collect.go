@@ -54,7 +54,7 @@ func (n *node) addTasks(ctx context.Context, home holdfast.ID, sources []holdfas
 	if len(sources) == 0 {
 		return ids, nil
 	}
-	tasks, err := n.makeTasks(ctx, home, sources, o)
+	tasks, err := n.besideTasks(ctx, home, sources, o)
 	if err != nil {
 		return nil, err
 	}

@@ -100,9 +100,9 @@ func (c *cli) diff(ctx context.Context, n *node, args []string, o diffOptions) e
 			return err
 		}
 	}
-	r, err := compare.Documents(sides[0].doc, sides[1].doc)
+	r, err := compareSides(sides)
 	if err != nil {
-		return fmt.Errorf("compare %s and %s: %w", sides[0].cp.ID, sides[1].cp.ID, err)
+		return err
 	}
 	pictures := n.diffPictures(ctx, from, sides)
 	if o.out != "" {
@@ -116,7 +116,7 @@ func (c *cli) diff(ctx context.Context, n *node, args []string, o diffOptions) e
 			c.say(l, "")
 		}
 	} else {
-		c.sayDiff(r, pictures)
+		c.sayDiff(sides, r, pictures)
 	}
 	if o.seal {
 		if err := c.sealDiff(ctx, n, sides, lines, o.wait); err != nil {
@@ -127,6 +127,14 @@ func (c *cli) diff(ctx context.Context, n *node, args []string, o diffOptions) e
 		return &exitError{code: exitDiffers}
 	}
 	return nil
+}
+
+func compareSides(sides [2]diffSide) (*compare.Result, error) {
+	r, err := compare.Documents(sides[0].doc, sides[1].doc)
+	if err != nil {
+		return nil, fmt.Errorf("compare %s and %s: %w", sides[0].cp.ID, sides[1].cp.ID, err)
+	}
+	return r, nil
 }
 
 // diffSide reads a capture, behind the line that says who looks at it.
@@ -231,6 +239,7 @@ func writeDiff(o diffOptions, sides [2]diffSide, r *compare.Result, pictures []c
 
 // diffLines are the lines of `diff --json`, the summary last.
 func diffLines(sides [2]diffSide, r *compare.Result, pictures []compare.Shown) (out []map[string]any) {
+	out = diffNetwork(sides)
 	for _, k := range r.Runs {
 		if k.Op != "" {
 			out = append(out, map[string]any{"event": "text", "op": k.Op, "text": k.Text, "ignored": k.Ignored})
@@ -261,7 +270,7 @@ func regionsOf(rs []compare.Region) [][4]int {
 const shownRuns = 200
 
 // sayDiff is what a person sees in a terminal.
-func (c *cli) sayDiff(r *compare.Result, pictures []compare.Shown) {
+func (c *cli) sayDiff(sides [2]diffSide, r *compare.Result, pictures []compare.Shown) {
 	shown, more := 0, 0
 	say := func(ignored content.Reason, format string, a ...any) {
 		if shown++; shown > shownRuns {
@@ -272,6 +281,9 @@ func (c *cli) sayDiff(r *compare.Result, pictures []compare.Shown) {
 			format, a = format+"  (ignored: %s)", append(a, ignored)
 		}
 		c.say(nil, format, a...)
+	}
+	for _, l := range diffNetwork(sides) {
+		c.say(nil, "~ %s: %s; %s", l["part"], messages.Visible(l["before"].(string)), messages.Visible(l["after"].(string)))
 	}
 	sign := map[compare.Op]string{compare.Added: "+", compare.Removed: "-"}
 	for _, k := range r.Runs {
@@ -293,9 +305,13 @@ func (c *cli) sayDiff(r *compare.Result, pictures []compare.Shown) {
 	if more > 0 {
 		c.say(nil, "and %d more: --json has all, --out FILE.html shows them", more)
 	}
+	c.say(nil, "%s", verdictOf(r))
+}
+
+func verdictOf(r *compare.Result) string {
 	verdict := "they differ"
 	if r.Same {
 		verdict = "the same, but for what does not count"
 	}
-	c.say(nil, "%s: %d words added, %d removed, %d ignored", verdict, r.Added, r.Removed, r.IgnoredWords)
+	return fmt.Sprintf("%s: %d words added, %d removed, %d ignored", verdict, r.Added, r.Removed, r.IgnoredWords)
 }

@@ -20,7 +20,7 @@ import (
 // egressCommands adds the script commands of egresses and bad lines.
 func egressCommands(to map[string]func(*testscript.TestScript, bool, []string)) map[string]func(*testscript.TestScript, bool, []string) {
 	w := &egressWorld{proxies: map[string]*collectorstest.Proxy{}}
-	to["egress"], to["badline"], to["deadlysite"] = w.egress, w.badLine, w.deadlySite
+	to["egress"], to["badline"], to["deadlysite"], to["twofaced"] = w.egress, w.badLine, w.deadlySite, twoFaced
 	return to
 }
 
@@ -41,8 +41,8 @@ func (w *egressWorld) stop(k string) {
 	}
 }
 
-// egress is `egress start NAME [user:password]` and `egress stop NAME`: a proxy
-// at $NAME (host:port), for which every name is a machine of this test's. What
+// egress is `egress start NAME [user:password | from ADDRESS]` and `egress stop NAME`: a
+// proxy at $NAME (host:port), for which every name is a machine of this test's. What
 // it is asked for stands in $WORK/NAME.asked.
 func (w *egressWorld) egress(ts *testscript.TestScript, neg bool, args []string) {
 	k := key(ts, args[1])
@@ -51,7 +51,13 @@ func (w *egressWorld) egress(ts *testscript.TestScript, neg bool, args []string)
 		return
 	}
 	o := collectorstest.ProxyOptions{}
-	if len(args) > 2 {
+	if len(args) > 3 { // from another address of this machine
+		from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(args[3])}}
+		o.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			_, port, _ := net.SplitHostPort(address)
+			return from.DialContext(ctx, "tcp", "127.0.0.1:"+port)
+		}
+	} else if len(args) > 2 {
 		o.User, o.Password, _ = strings.Cut(args[2], ":")
 	}
 	log := ts.MkAbs(args[1] + ".asked")
@@ -121,6 +127,36 @@ func (w *egressWorld) deadlySite(ts *testscript.TestScript, neg bool, args []str
 			return
 		}
 		files.ServeHTTP(rw, r)
+	}))
+	ts.Defer(func() { s.CloseClientConnections(); s.Close() })
+	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
+	ts.Setenv(args[0], port)
+}
+
+// twoFaced is `twofaced NAME ADDRESS`: a site at port $NAME that shows who comes from ADDRESS
+// another page, and answers the first who asks for a page once a second one has asked too.
+func twoFaced(ts *testscript.TestScript, neg bool, args []string) {
+	var asked atomic.Int64
+	both := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			http.NotFound(rw, r)
+			return
+		}
+		if n := asked.Add(1); n == 2 {
+			close(both)
+		}
+		select {
+		case <-both:
+		case <-r.Context().Done():
+			return
+		}
+		rw.Header().Set("Content-Type", "text/html")
+		if from, _, _ := net.SplitHostPort(r.RemoteAddr); from == args[1] {
+			io.WriteString(rw, "<!doctype html><link rel=icon href=data:,><title>The site</title><p>This page is not shown in your country.")
+			return
+		}
+		io.WriteString(rw, "<!doctype html><link rel=icon href=data:,><title>The site</title><p>Fourteen people were hurt at the harbour.")
 	}))
 	ts.Defer(func() { s.CloseClientConnections(); s.Close() })
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
