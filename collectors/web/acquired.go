@@ -345,7 +345,11 @@ func (x *capture) files(a *collectors.Acquired, main *exchange) ([]file, error) 
 			list = append(list, f)
 		}
 	}
-	list = append(list, x.view.files...)
+	films, err := x.joinFilms(a)
+	if err != nil {
+		return nil, err
+	}
+	list = append(append(list, x.view.files...), films...)
 	for _, f := range list {
 		if d := f.derived; d != nil {
 			t := *d

@@ -101,10 +101,12 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 	if x.proxy, err = newProxy(d, x.c.cas, x.meter, x.dir, x.req.NeverKeep, b); err != nil {
 		return err
 	}
+	x.rec.films = &x.proxy.films
 	go x.rec.run(x.proxy.done) // ends when the proxy is closed; finish waits for it
 	err = x.visit(ctx)
 	if err == nil {
 		x.wholes(ctx)
+		x.filmsWhole(ctx)
 	}
 	if x.decoder != nil {
 		x.decoder.stop()

@@ -36,6 +36,7 @@ type proxy struct {
 	blind    *blind       // nil: it looks into TLS
 	parts    parts
 	wholes   wholes
+	films    films
 	done     chan *exchange
 	ctx      context.Context
 	cancel   context.CancelCauseFunc

@@ -39,6 +39,7 @@ type recorder struct {
 	wholesCame        int    // when they were asked for once more
 	timed             int    // streams with a timeline
 	dir               string // of the spools
+	films             *films // of the proxy
 	clock             serverClock
 	err               error // our own disk's
 	done              chan struct{}
@@ -269,6 +270,9 @@ func (r *recorder) finish(now time.Time, over []*shared, w *wholes) error {
 		return r.err
 	}
 	if err := r.notedWholes(w, now); err != nil {
+		return err
+	}
+	if err := r.notedFilms(now); err != nil {
 		return err
 	}
 	for i, s := range over {

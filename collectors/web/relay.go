@@ -90,6 +90,7 @@ func (p *proxy) exchange(cl *client, head warc.Head, err error) bool {
 	again, counted := p.relay(cl, x, o)
 	p.wholes.saw(x, o)
 	p.finish(x, counted)
+	p.films.saw(x, o)
 	return again
 }
 

@@ -21,10 +21,10 @@
 //	commands.jsonl    every command that the browser was given for it (Chrome DevTools Protocol)
 //	before-consent.*  .png, .html, .txt: the page before a banner that asks for consent was answered
 //	actions.json      what was pressed on the page, when, why, and what came of it
-//
 //	post.png, .txt    the post's own element, where a recipe names it
+//	video-1.mp4 …     a film that came in pieces (HLS, DASH), and its sounds and words, each as one file
 //
-// The last three are there where there was a banner, something to press, a recipe.
+// The last four are there where there was a banner, something to press, a recipe, a film.
 //
 // # Reasons
 //
@@ -34,7 +34,7 @@
 // no-answer, not-decoded, http-status, login-wall, consent-wall, bot-wall, geo-wall, not-found, navigation-failed, load-unfinished,
 // page-crashed, page-failed, page-moved, frame-crashed, memory-limit, worker-answered, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
-// scroll-bounded, more-bounded, screenshot-clipped, source-undecoded, source-cut, title-failed,
+// scroll-bounded, more-bounded, stream-incomplete, screenshot-clipped, source-undecoded, source-cut, title-failed,
 // never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
 // made: dom, text, mhtml, screenshot, stamped, pdf. clock-differs and browser-restarted stand
 // beside any outcome.

@@ -112,12 +112,17 @@ func (p *proxy) askWhole(r *parted) {
 		r.why = err.Error()
 		return
 	}
-	o := r.o.whole()
+	r.answer = p.askOurselves(n, r.o.whole())
+}
+
+// askOurselves sends a request of our own, which the meter has counted, the way that the page's go,
+// and gives the exchange when it is over; nil for a full disk, which is known by then.
+func (p *proxy) askOurselves(n int, o order) *exchange {
 	x, err := p.open(n, o.method, o.url)
 	if err != nil {
-		return
+		return nil
 	}
-	x.own, r.answer = true, x
+	x.own = true
 	nobody, other := net.Pipe() // there is no browser: what comes is recorded
 	defer nobody.Close()
 	defer other.Close()
@@ -126,6 +131,8 @@ func (p *proxy) askWhole(r *parted) {
 	_, counted := p.relay(cl, x, o)
 	x.visit = false
 	p.finish(x, counted)
+	p.films.saw(x, o)
+	return x
 }
 
 // whole is an order without the fields that ask for a part or for news. None is added.
