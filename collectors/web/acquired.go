@@ -150,6 +150,7 @@ func (x *capture) collection() collectors.Collection {
 			"Plain requests had request line and Proxy- fields rewritten to the form sent directly; nothing else was changed.",
 			"The browser said that it is automated: HeadlessChrome in its user agent, navigator.webdriver true.",
 			"Dialogs were accepted, new windows closed, downloads refused in the browser and recorded by the proxy.",
+			fmt.Sprintf("The window had %d x %d CSS pixels at a device scale of %d; language %s, time zone %s.", viewWidth, viewHeight, viewScale, locale, timezone),
 			"The page was scrolled to its end, within bounds, and back before it was looked at.",
 		},
 	}

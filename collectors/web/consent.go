@@ -16,8 +16,7 @@ import (
 
 // Bounds of answering banners.
 const (
-	maxBanners   = 3 // that are answered one after the other
-	maxFrames    = 12
+	maxBanners   = 3               // that are answered one after the other
 	bannerBudget = 10              // a part of the time: one of so many
 	bannerWait   = 2 * time.Second // for one that a known platform's script promises
 	bannerAfter  = 1500 * time.Millisecond
@@ -115,8 +114,11 @@ func (t *tab) consent(ctx context.Context, limit time.Duration, m *meter, dir st
 		if n > 0 {
 			wait = 0
 		}
-		q, found := t.banner(ctx, wait)
+		q, found, blank := t.banner(ctx, wait)
 		if !found {
+			if n == 0 && blank.covers > 0 {
+				v.banners = append(v.banners, blank)
+			}
 			return nil
 		}
 		b := banner{by: q.answer.Why, choice: q.answer.Choice, text: clean(q.answer.Text), frame: q.frame, covers: q.covers}
@@ -166,25 +168,27 @@ func (t *tab) answer(ctx context.Context, q asked, b *banner, m *meter, limit ti
 
 // banner looks for one that can be answered, and waits a moment where the page loads a
 // platform that will show one.
-func (t *tab) banner(ctx context.Context, wait time.Duration) (asked, bool) {
+// Of one that is a wall and has no button that answers it, blank tells.
+func (t *tab) banner(ctx context.Context, wait time.Duration) (_ asked, found bool, blank banner) {
 	for end := time.Now().Add(wait); ctx.Err() == nil; pause(ctx, 100*time.Millisecond) {
 		s, err := t.scene(ctx)
 		if err != nil {
-			return asked{}, false
+			return asked{}, false, blank
 		}
 		var seen bannersSeen
 		if s.see(ctx, fmt.Sprintf(bannerScript, asJSON(t.manner.rules.Platforms()), false, -1), &seen) != nil {
-			return asked{}, false
+			return asked{}, false, blank
 		}
 		q, found := t.pick(s, seen, -1)
 		if found {
-			return q, true
+			return q, true, blank
 		}
+		blank = t.blank(seen)
 		for i, f := range seen.Frames {
 			if i < 3 && f.Covers > 0.01 {
 				if q, found := t.bannerFrames(ctx, f.Platform); found {
 					q.covers = f.Covers
-					return q, true
+					return q, true, blank
 				}
 			}
 		}
@@ -192,7 +196,21 @@ func (t *tab) banner(ctx context.Context, wait time.Duration) (asked, bool) {
 			break
 		}
 	}
-	return asked{}, false
+	return asked{}, false, blank
+}
+
+// blank is a banner that covers the page and that no button of it answers.
+func (t *tab) blank(seen bannersSeen) banner {
+	for _, b := range seen.Banners {
+		switch {
+		case b.Covers < wallCovers:
+		case b.Platform >= 0:
+			return banner{by: t.manner.rules.Platforms()[b.Platform].Name, covers: b.Covers}
+		case b.Fields == 0 && len(b.Text) < 4000 && rules.Has(b.Text, t.manner.rules.About()) != "":
+			return banner{by: "words", covers: b.Covers}
+		}
+	}
+	return banner{}
 }
 
 // pick takes the first banner that the rules answer; those of known platforms come
@@ -334,7 +352,7 @@ func (b banner) note() string {
 	}
 	switch {
 	case !b.answered && b.choice == "":
-		return "There was " + where + "."
+		return "There was " + where + ", and nothing in it that answers it."
 	case !b.answered:
 		return "There was " + where + "; it was left alone."
 	case !b.gone:

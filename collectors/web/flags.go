@@ -6,6 +6,7 @@ import "strings"
 // language, UTC.
 const (
 	viewWidth, viewHeight = 1366, 768
+	viewScale             = 1
 	locale                = "en-US"
 	timezone              = "UTC"
 )

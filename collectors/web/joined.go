@@ -25,8 +25,11 @@ var errListed = errors.New("is on a list of what is never kept")
 // joinFilms makes one file of each track that came: its pieces, one behind the other. What
 // cannot be joined so is a note; of what did not come whole there is a reason.
 func (x *capture) joinFilms(a *collectors.Acquired) (out []file, err error) {
+	if x.rec.films == nil {
+		return nil, nil
+	}
 	count := map[string]int{}
-	for _, m := range x.proxy.films.made {
+	for _, m := range x.rec.films.made {
 		if m.why != "" {
 			a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("A list of a stream was not followed (%s): %s.", clean(m.list.x.url), clean(m.why)))
 			continue

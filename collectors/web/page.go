@@ -237,6 +237,9 @@ func (t *tab) look(ctx context.Context, dir string, v *view) error {
 		}
 	}
 	t.sights(ctx, world, v)
+	if err := t.framesText(ctx, world, dir, v); err != nil {
+		return err
+	}
 	if err := t.stand(ctx, world, dir, v); err != nil {
 		return err
 	}

@@ -99,11 +99,11 @@ func (b *browser) openTab(ctx context.Context, proxyURL string, log *commandLog)
 }
 
 func (t *tab) prepare(top session) error {
-	kb := 1 << 10
+	kb, w, h := 1<<10, viewWidth, viewHeight // the screen as large as the window: without it, a page sees one that is smaller
 	top.tell(proto.BrowserSetDownloadBehavior{Behavior: proto.BrowserSetDownloadBehaviorBehaviorDeny, BrowserContextID: t.context})
 	err := t.session.all(proto.PageEnable{}, proto.InspectorEnable{},
 		proto.NetworkEnable{MaxTotalBufferSize: &kb, MaxResourceBufferSize: &kb}, // the proxy keeps the bodies
-		proto.EmulationSetDeviceMetricsOverride{Width: viewWidth, Height: viewHeight, DeviceScaleFactor: 1})
+		proto.EmulationSetDeviceMetricsOverride{Width: viewWidth, Height: viewHeight, DeviceScaleFactor: viewScale, ScreenWidth: &w, ScreenHeight: &h})
 	if err != nil {
 		return fmt.Errorf("open page: %w", err)
 	}

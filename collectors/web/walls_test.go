@@ -109,6 +109,7 @@ for(const b of r.querySelectorAll('button'))b.onclick=()=>{fetch('/chose?'+(b.te
 <script>onmessage=e=>{fetch('/chose?'+e.data);document.querySelector('.b').remove()}</script>`,
 		"/newsletter": `<div class=b ` + fixed + `>Our newsletter: see our privacy policy. <input type=email> ` + press("OK", "x", "subscribed") + press("Accept", "y", "accept") + `</div>`,
 		"/wall":       `<div id=cookie-wall style="position:fixed;inset:0;background:#fff">We use cookies. <a href="/pay">Accept or pay</a></div><div id=cookies-dialog role=dialog class=b style="position:fixed;inset:0;background:#eee">Cookies? <button>Accept</button></div>`,
+		"/blank":      `<div id=cookie-wall style="position:fixed;inset:0;background:#fff">We use cookies. <a href="/pay">Accept or pay</a></div>`,
 		"/none":       `<button onclick="fetch('/chose?pressed')">Accept</button><p>A shop of cookies.`,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,6 +148,7 @@ func TestConsent(t *testing.T) {
 		{"/onetrust", "", "refuse", "(OneTrust)"}, {"/late", "", "refuse", "(OneTrust)"}, {"/shadow", "", "refuse", "(Usercentrics)"},
 		{"/frame", "", "refuse", "in a frame of http://cmp.test:"}, {"/newsletter", "", "", ""}, {"/none", "", "", ""},
 		{"/words", `{"consent":"leave"}`, "", "it was left alone"}, {"/wall", "", "", "and it stayed"},
+		{"/blank", "", "", "nothing in it that answers it"},
 	} {
 		t.Run(test.path[1:]+test.options, func(t *testing.T) {
 			before := len(s.asked())
@@ -164,11 +166,11 @@ func TestConsent(t *testing.T) {
 			if test.note != "" && !strings.Contains(notes, test.note) || test.note == "" && strings.Contains(notes, "consent") {
 				t.Errorf("notes %s", notes)
 			}
-			if want := collectors.Complete; test.path == "/wall" != hasReason(a, "consent-wall") || test.path != "/wall" && a.Outcome != want {
+			if wall := test.path == "/wall" || test.path == "/blank"; wall != hasReason(a, "consent-wall") || !wall && a.Outcome != collectors.Complete {
 				t.Errorf("%s %v", a.Outcome, a.Reasons)
 			}
 			kept := slices.ContainsFunc(a.Objects, func(o collectors.Object) bool { return o.Name == "before-consent.png" })
-			if kept != (test.note != "" && test.options == "") {
+			if kept != (test.note != "" && test.options == "" && test.path != "/blank") {
 				t.Errorf("the page before: kept %t", kept)
 			}
 			if kept && test.path != "/frame" && test.path != "/shadow" {
@@ -257,7 +259,7 @@ func TestLooksAreCheap(t *testing.T) {
 		for range 9 {
 			begun, v := time.Now(), &view{files: []file{{name: "text.txt", path: "walls_test.go"}}}
 			tab := onlyTab(c)
-			_, banner := tab.banner(r.Context(), bannerWait)
+			_, banner, _ := tab.banner(r.Context(), bannerWait)
 			sc, err := tab.scene(r.Context())
 			if err != nil || banner {
 				t.Errorf("%v; banner %t", err, banner)

@@ -22,9 +22,11 @@
 //	before-consent.*  .png, .html, .txt: the page before a banner that asks for consent was answered
 //	actions.json      what was pressed on the page, when, why, and what came of it
 //	post.png, .txt    the post's own element, where a recipe names it
+//	frames.txt        the visible text of the page's frames
 //	video-1.mp4 …     a film that came in pieces (HLS, DASH), and its sounds and words, each as one file
 //
-// The last four are there where there was a banner, something to press, a recipe, a film.
+// The last five are there where there was a banner, something to press, a recipe, a frame
+// with text, a film.
 //
 // # Reasons
 //
