@@ -28,7 +28,7 @@ func (r watchRow) schedule() (string, error) {
 // pageWatch is what a row asks for of a page. What is for channels alone is refused:
 // nobody is to believe that it counts.
 func (r watchRow) pageWatch(text string) (w watch, err error) {
-	for what, said := range map[string]string{"media": r.media, "links": r.links, "web": r.web, "since": r.since} {
+	for what, said := range map[string]string{"media": r.media, "links": r.links, "web": r.web, "since": r.since, "lang": r.lang} {
 		if said != "" {
 			return w, fmt.Errorf("%.80q is a page, and --%s is about the posts of a channel: leave it out", r.name, what)
 		}
@@ -39,7 +39,7 @@ func (r watchRow) pageWatch(text string) (w watch, err error) {
 	if !isPageSource(w.Source) {
 		return w, fmt.Errorf("%.80q is no page: pages begin with https:// or http://", r.name)
 	}
-	w.Schedule, w.Lang, w.Note = text, r.lang, r.note
+	w.Schedule, w.Note = text, r.note
 	return w, nil
 }
 
