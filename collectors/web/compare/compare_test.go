@@ -87,6 +87,13 @@ func TestAlign(t *testing.T) {
 	if got := checkAlign(t, big, other); len(got) != 2 {
 		t.Errorf("two words differ: %v", got)
 	}
+	for i := range 300 { // far more than Myers' algorithm looks for by itself
+		other[100+500*i] = rune(-10 - i)
+	}
+	other[1000], other[150_000] = big[1000], big[150_000]
+	if got := checkAlign(t, big, other); len(got) != 300 {
+		t.Errorf("300 words differ: %d are found", len(got))
+	}
 	begun := time.Now()
 	checkAlign(t, make(200_000, 3), make(200_000, 3))
 	if d := time.Since(begun); d > time.Minute {
@@ -151,9 +158,11 @@ func TestPNG(t *testing.T) {
 	}
 	head := slices.Clone(one)
 	copy(head[16:24], []byte{0, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0xff})
-	for _, bad := range [][]byte{nil, []byte("GIF89a"), one[:100], head} {
-		if _, err := PNG(bytes.NewReader(one), bytes.NewReader(bad)); err == nil {
-			t.Errorf("%.20q is compared", bad)
+	var large bytes.Buffer
+	_ = png.Encode(&large, image.NewPaletted(image.Rect(0, 0, 6000, 6000), color.Palette{color.Black}))
+	for _, bad := range [][]byte{nil, []byte("GIF89a"), one[:100], head, large.Bytes()} {
+		if _, err := PNG(bytes.NewReader(one), bytes.NewReader(bad)); !errors.Is(err, ErrPicture) {
+			t.Errorf("%.20q is compared: %v", bad, err)
 		}
 	}
 	if n := len(joined(slices.Repeat([]replaced{{0, 1, 0, 1}, {100, 101, 100, 101}}, 300))); n > maxRegions {
