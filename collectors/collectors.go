@@ -59,6 +59,7 @@ type Request struct {
 	Source       string       // as the Task names it, e.g. "https://host/page"
 	AllowPrivate bool         // permit loopback, link-local and private addresses
 	Via          *Via         // nil is the direct line
+	Session      *Session     // nil: nobody is logged in
 	NeverKeep    []*KnownList // what is on one of them is not kept, nor what was made of it
 	Budget       Budget
 

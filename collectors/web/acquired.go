@@ -61,6 +61,9 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 		return nil, err
 	}
 	x.judge(a, main)
+	if x.redaction != nil {
+		x.redaction.text(a)
+	}
 	if err := x.keep(ctx, a, files, keep); err != nil {
 		return nil, err
 	}
@@ -351,6 +354,11 @@ func (x *capture) files(a *collectors.Acquired, main *exchange) ([]file, error) 
 		return nil, err
 	}
 	list = append(append(list, x.view.files...), films...)
+	if x.req.Session != nil {
+		if list, err = x.redact(list, main); err != nil {
+			return nil, err
+		}
+	}
 	for _, f := range list {
 		if d := f.derived; d != nil {
 			t := *d
@@ -368,35 +376,40 @@ func (x *capture) files(a *collectors.Acquired, main *exchange) ([]file, error) 
 // it can be shown without the rest.
 func (x *capture) wacz(main *exchange) (file, error) {
 	f := file{name: "page.wacz", role: "archive", mediaType: "application/wacz", path: filepath.Join(x.dir, "page.wacz")}
-	index, err := warc.Index("data.warc.gz", x.rec.index)
+	return f, x.pack(&f, &x.rec.answers, x.rec.index, func(s string) string { return s }, main)
+}
+
+// pack writes f with these records; what it says of them goes through say.
+func (x *capture) pack(f *file, records *warcFile, captures []warc.Capture, say func(string) string, main *exchange) error {
+	index, err := warc.Index("data.warc.gz", captures)
 	if err != nil {
-		return f, err
+		return err
 	}
-	in, err := os.Open(x.rec.answers.path)
+	in, err := os.Open(records.path)
 	if err != nil {
-		return f, fmt.Errorf("write page.wacz: %w", err)
+		return fmt.Errorf("write page.wacz: %w", err)
 	}
 	defer in.Close()
 	out, err := os.Create(f.path)
 	if err != nil {
-		return f, fmt.Errorf("write page.wacz: %w", err)
+		return fmt.Errorf("write page.wacz: %w", err)
 	}
 	defer out.Close()
-	page := warc.Page{URL: x.address, Date: x.started, Title: x.view.title}
+	page := warc.Page{URL: say(x.address), Date: x.started, Title: say(x.view.title)}
 	if main != nil {
-		page.URL, page.Date = main.url, main.started
+		page.URL, page.Date = say(main.url), main.started
 	}
-	offset, err := warc.WriteWACZ(out, warc.Archive{Warc: in, WarcSize: x.rec.answers.w.Size(), WarcCRC: x.rec.answers.crc.Sum32(), Index: index,
-		Pages: []warc.Page{page}, Title: "Capture of " + clean(x.address), Created: x.started, Software: software})
+	offset, err := warc.WriteWACZ(out, warc.Archive{Warc: in, WarcSize: records.w.Size(), WarcCRC: records.crc.Sum32(), Index: index,
+		Pages: []warc.Page{page}, Title: "Capture of " + say(clean(x.address)), Created: x.started, Software: software})
 	if err != nil {
-		return f, err
+		return err
 	}
-	for _, c := range x.rec.index {
-		if main != nil && c.URL == main.url && c.Date.Equal(main.started) {
+	for _, c := range captures {
+		if main != nil && c.URL == say(main.url) && c.Date.Equal(main.started) {
 			f.slices = []collectors.Slice{{Name: "main-response", Offset: offset + c.Span.Offset, Length: c.Span.Length}}
 		}
 	}
-	return f, out.Close()
+	return out.Close()
 }
 
 // keep hands the bytes over: the small ones inline as long as there is room,

@@ -13,22 +13,23 @@ import (
 // capture is one attempt: a folder, a proxy, a recorder, a page. The folder is
 // removed at its end; after a crash it holds bytes that nothing names.
 type capture struct {
-	c       *Collector
-	req     collectors.Request
-	address string
-	started time.Time
-	dir     string
-	meter   *meter
-	proxy   *proxy
-	rec     *recorder
-	options options
-	browser *browser
-	decoder *decoder // nil: the proxy sees for itself
-	tab     *tab
-	view    *view
-	manner  manner
-	log     *commandLog
-	before  *attempt // that ended with its browser, if this is the second
+	c         *Collector
+	req       collectors.Request
+	address   string
+	started   time.Time
+	dir       string
+	meter     *meter
+	proxy     *proxy
+	rec       *recorder
+	options   options
+	browser   *browser
+	decoder   *decoder // nil: the proxy sees for itself
+	tab       *tab
+	view      *view
+	manner    manner
+	log       *commandLog
+	redaction *redaction // of a capture with a session
+	before    *attempt   // that ended with its browser, if this is the second
 }
 
 // attempt is what is told of one that left no record.
@@ -148,6 +149,9 @@ func (x *capture) visit(ctx context.Context) error {
 	}
 	defer t.close()
 	x.tab, t.manner = t, x.manner
+	if err := t.logIn(vctx, x.req.Session); err != nil {
+		return err
+	}
 	x.view, err = t.visit(vctx, x.address, x.req.Budget.Time, x.meter, x.dir)
 	if vctx.Err() != nil && ctx.Err() == nil {
 		x.view.because("time-budget", fmt.Errorf("%s used up", x.req.Budget.Time))

@@ -28,6 +28,16 @@
 // The last five are there where there was a banner, something to press, a recipe, a frame
 // with text, a film.
 //
+// # Sessions
+//
+// With a Session the browser has its cookies before it asks for anything. What gives
+// access (these cookies, those that are set or sent since) is then in restricted Objects
+// alone: an Object that has any of it is whole-NAME, restricted, with a copy called NAME
+// in its place in which it is overwritten; page.mhtml, page.pdf, other files, and the
+// pictures of a page whose text has any, are restricted without one. withheld.json lists
+// it. The frames of HTTP/2 are not in the copy of page.wacz. Cookies that the site sets
+// anew are not kept for the next capture.
+//
 // # Reasons
 //
 // An outcome other than complete has one or more of: dns-failed,
