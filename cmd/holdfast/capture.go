@@ -44,6 +44,7 @@ type captureOptions struct {
 	retryFor     time.Duration
 	neverKeep    string
 	decoded      bool
+	session      string
 	lang         string
 	reason       string
 	telegram     telegramFlags
@@ -63,10 +64,10 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o), besideAlone(sources, o)); err != nil {
+			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o), sessionAlone(sources, o), besideAlone(sources, o)); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if there, err := r.asked(cmd, "never-keep", "decoded", "beside", "consent", "more"); err != nil {
+			if there, err := r.asked(cmd, "never-keep", "decoded", "session", "beside", "consent", "more"); err != nil {
 				return err
 			} else if there {
 				return c.captureRemote(cmd, r, sources, o)
@@ -147,6 +148,7 @@ exit status: 2 usage or refused, nothing accepted
 	cmd.Flags().BoolVar(&o.telegram.oldest, "oldest-first", false, "of a channel: from the oldest message, or from --since, to the newest; --limit counts from there")
 	cmd.Flags().StringVar(&o.telegram.links, "links", "yes", "of a post: capture the pages that it links to, yes or no")
 	cmd.Flags().StringVar(&o.telegram.web, "web", "yes", "of a post: capture its public page at t.me too, yes or no")
+	cmd.Flags().StringVar(&o.session, "session", "", "of a page: the NAME of 'holdfast session list' whose cookies the browser has")
 	cmd.Flags().BoolVar(&o.decoded, "decoded", false, "of a page: the browser speaks with sites itself; what it tells is recorded, not what the wire carried")
 	o.page.flags(cmd)
 	cmd.Flags().StringVar(&o.neverKeep, "never-keep", "", "file of digests (MD5, SHA-1, SHA-256), one a line: such bytes are never kept")
@@ -175,7 +177,7 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "beside", "never-keep", "decoded", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first", "consent", "more"} {
+	for _, f := range []string{"via", "beside", "never-keep", "decoded", "session", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first", "consent", "more"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}

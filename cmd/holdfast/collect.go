@@ -28,6 +28,7 @@ type taskOptions struct {
 	Timeout      time.Duration `json:"timeout,omitempty"`    // ns
 	RetryFor     time.Duration `json:"retry_for,omitempty"`  // ns
 	NeverKeep    string        `json:"never_keep,omitempty"` // absolute path
+	Session      string        `json:"session,omitempty"`    // a name; its cookies are in no Task
 	Outside      []string      `json:"outside,omitempty"`    // which rules of the Case's scope it breaks, by the scope when it was asked for
 	Reason       string        `json:"reason,omitempty"`     // why it is captured all the same
 
@@ -106,7 +107,10 @@ func (n *node) makeTasks(ctx context.Context, home holdfast.ID, sources []holdfa
 
 // taskOptions settles what a Task keeps of the call.
 func (n *node) taskOptions(ctx context.Context, home holdfast.ID, o captureOptions) (t taskOptions, err error) {
-	t = taskOptions{AllowPrivate: o.allowPrivate, Timeout: o.timeout, RetryFor: o.retryFor}
+	t = taskOptions{AllowPrivate: o.allowPrivate, Timeout: o.timeout, RetryFor: o.retryFor, Session: o.session}
+	if _, err := n.webSession(o.session); err != nil { // before anything waits for it
+		return t, &exitError{exitUsage, err}
+	}
 	demanded, err := n.demandedEgress(ctx, home)
 	if err != nil {
 		return t, err
@@ -258,7 +262,7 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 // taskWaits says whether an error is one Task's alone, which can go on once a person
 // has seen to it.
 func taskWaits(err error) bool {
-	return waitsForAccount(err) || errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
+	return waitsForAccount(err) || errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errNoSession) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
 }
 
 // request is what the Collector is asked for. What the Task was to go through,
@@ -279,7 +283,11 @@ func (r *round) request(t pipeline.Task, o taskOptions) (collectors.Request, err
 	if err != nil {
 		return collectors.Request{}, err
 	}
-	return collectors.Request{Source: string(t.Source), AllowPrivate: o.AllowPrivate, Via: via, NeverKeep: lists,
+	session, err := r.n.webSession(o.Session)
+	if err != nil {
+		return collectors.Request{}, err
+	}
+	return collectors.Request{Session: session, Source: string(t.Source), AllowPrivate: o.AllowPrivate, Via: via, NeverKeep: lists,
 		Budget: collectors.Budget{Time: o.Timeout}, Cursor: cur.At, Options: o.Collector, Taken: r.takenIn(t.Case), Tried: r.triedIn(t.Case)}, nil
 }
 

@@ -141,7 +141,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.initCmd(), c.demoCmd(), c.doctorCmd(), c.rebuildCmd(), c.captureCmd(), c.addCmd(), c.listCmd(), c.showCmd(), c.sealCmd(),
 		c.authorityCmd(), c.policyCmd(), c.exportCmd(), c.verifyCmd(), c.benchCmd())
 	root.AddCommand(c.mirrorCmd(), c.restoreCmd(), c.egressCmd())
-	root.AddCommand(c.keyCmd(), c.telegramCmd())
+	root.AddCommand(c.keyCmd(), c.telegramCmd(), c.sessionCmd())
 	root.AddCommand(c.postsCmd(), c.coverageCmd(), c.watchCmd(), c.diffCmd())
 	root.AddCommand(c.searchCmd(), c.alertCmd())
 	root.AddCommand(c.caseCmd(), c.noteCmd(), c.custodyCmd(), c.taskCmd())

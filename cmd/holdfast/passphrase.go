@@ -26,7 +26,7 @@ func secretFiles() []string { return []string{"keys/*", "own/*", fileEgresses, f
 // passphrase itself; credentials for authorities sign nothing, and are sent away
 // whenever an authority is asked.
 func keyFiles() []string {
-	return []string{"keys/seal*", "keys/log*", accountFiles + "*", canaryFiles + "*", "own/ca.*", "own/unit-*"}
+	return []string{"keys/seal*", "keys/log*", accountFiles + "*", canaryFiles + "*", sessionFiles + "*", "own/ca.*", "own/unit-*"}
 }
 
 // vault returns the one of the node's directory, which remembers that it was

@@ -52,7 +52,7 @@ func TestScript(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: apiCommands(exportCommands(watchCommands(alertCommands(telegramCommands(keysCommands(judgeCommands(egressCommands(stampsCommands(map[string]func(*testscript.TestScript, bool, []string){
-			"code": cmdCode, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
+			"code": cmdCode, "nosecret": cmdNoSecret, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
 			"setout": cmdSetOut, "flip": cmdFlip, "mkzip": cmdMkzip, "newer": cmdNewer, "role": cmdRole,
 		}))))))))),
 	})

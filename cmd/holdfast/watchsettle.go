@@ -137,7 +137,7 @@ func (w *watchRun) cameNot(ctx context.Context, t *watchTask, l *lane, err error
 	}
 	t.fails++
 	t.due = now.Add(pauseAfter(t.fails))
-	own := errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
+	own := errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errNoSession) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
 	if own { // this Task's, or its Case's
 		t.due = now.Add(longPause)
 		if text := short(err); text != t.said { // once, however long it waits

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+	"holdfast/collectors"
+)
+
+// sessionFiles begin the names of what is kept of logins at web sites, through the vault.
+const sessionFiles = "keys/session-"
+
+// errNoSession is wrapped by the error for a session that is not there: what was asked
+// with one is never captured without.
+var errNoSession = errors.New("no session of this name")
+
+// keptCookies is what keys/session-NAME holds.
+type keptCookies struct {
+	Version int                 `json:"version"`
+	Added   holdfast.Time       `json:"added"`
+	Cookies []collectors.Cookie `json:"cookies"`
+}
+
+func (c *cli) sessionCmd() *cobra.Command {
+	return group("session", "Logins at web sites that pages are captured with, by name",
+		"holdfast session list",
+		c.sessionAddCmd(), c.sessionListCmd(), c.sessionRemoveCmd())
+}
+
+func (c *cli) sessionAddCmd() *cobra.Command {
+	var file string
+	cmd := command("add NAME --cookies FILE", "Keep the cookies of a login under a name, which is what records say",
+		"holdfast session add reader --cookies cookies.txt", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			if !accountName.MatchString(args[0]) {
+				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", args[0])
+			}
+			list, err := c.readCookies(file)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			if err := n.keepCookies(cmd.Context(), args[0], list); err != nil {
+				return err
+			}
+			how := "encrypted"
+			if !n.keys.vault.Encrypts() {
+				how = "readable by you alone; `holdfast key encrypt` encrypts it"
+			}
+			domains, _ := ofCookies(list)
+			c.say(map[string]any{"name": args[0], "cookies": len(list), "domains": domains, "encrypted": n.keys.vault.Encrypts()},
+				"%s is a session (%d cookies, %s): `holdfast capture URL --session %s`; remove %s", args[0], len(list), how, args[0], leftFile(file))
+			return nil
+		})
+	cmd.Long = `FILE is what a browser has exported: cookies.txt (Netscape's form), or JSON as
+extensions and test programs write it; - reads it from stdin. Only you may be able to
+read it. One of the name that is there is replaced. Use an account that is made for
+this, not your own: what the page shows, and that somebody looked, is seen at the site.
+
+What the cookies give access to leaves in no bundle by itself: requests are restricted,
+and of what came, copies without it stand in the place of what has any (withheld.json
+of each capture lists it). The record says the name, so name no person.
+
+exit status: 0 done  1 could not  2 usage, or no cookies in the file`
+	cmd.Flags().StringVar(&file, "cookies", "", "file of cookies that a browser has exported, or -")
+	return cmd
+}
+
+func leftFile(file string) string {
+	if file == "-" {
+		return "what it came from"
+	}
+	return file
+}
+
+func (c *cli) readCookies(file string) ([]collectors.Cookie, error) {
+	if file == "" {
+		return nil, errors.New("--cookies FILE is wanted: cookies.txt or JSON that a browser has exported")
+	}
+	in := c.in
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if st, err := f.Stat(); err == nil && st.Mode().Perm()&0o077 != 0 {
+			return nil, fmt.Errorf("others can read %s, and it gives access: chmod go= %s, and if they could for long, log out and in again", file, file)
+		}
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, collectors.MaxCookieFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read cookies: %w", err)
+	}
+	return collectors.ReadCookies(b)
+}
+
+// keepCookies puts them in their place, whole, or not at all; the line of custody comes
+// after, as for a way out.
+func (n *node) keepCookies(ctx context.Context, name string, list []collectors.Cookie) error {
+	b, err := json.Marshal(keptCookies{Version: 1, Added: holdfast.At(time.Now()), Cookies: list})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil { // a node with its key in a KMS has none
+		return err
+	}
+	if err := n.keys.vault.Replace(sessionFiles+name, b); err != nil {
+		return fmt.Errorf("keep session %s: %w", name, err)
+	}
+	return n.event(ctx, "session-added", []string{name})
+}
+
+// webSession opens a session; "" is none.
+func (n *node) webSession(name string) (*collectors.Session, error) {
+	if name == "" {
+		return nil, nil
+	}
+	k, err := n.openCookies(name)
+	if err != nil {
+		return nil, err
+	}
+	return &collectors.Session{Name: name, Cookies: k.Cookies}, nil
+}
+
+func (n *node) openCookies(name string) (*keptCookies, error) {
+	if !accountName.MatchString(name) {
+		return nil, fmt.Errorf("session %.60q: %w", name, errNoSession)
+	}
+	b, err := n.keys.vault.Read(sessionFiles + name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("session %s: %w: `holdfast session add %s --cookies FILE` makes one", name, errNoSession, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open session %s: %w", name, err)
+	}
+	var k keptCookies
+	if err := json.Unmarshal(b, &k); err != nil || k.Version != 1 { // never quoted
+		return nil, fmt.Errorf("session %s: %w: what is kept of it is damaged; add it anew", name, errNoSession)
+	}
+	return &k, nil
+}
+
+// ofCookies says whose cookies they are, and when the first of them ends; zero is never.
+func ofCookies(list []collectors.Cookie) (domains []string, first time.Time) {
+	for _, k := range list {
+		if !slices.Contains(domains, k.Domain) {
+			domains = append(domains, k.Domain)
+		}
+		if !k.Expires.IsZero() && (first.IsZero() || k.Expires.Before(first)) {
+			first = k.Expires
+		}
+	}
+	slices.Sort(domains)
+	return domains, first
+}
+
+func (c *cli) sessionListCmd() *cobra.Command {
+	return command("list", "Show the sessions, and for which sites they are", "holdfast session list", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
+		n, err := c.open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer n.Close()
+		names, err := n.sessionsAt(sessionFiles)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			k, err := n.openCookies(name)
+			if err != nil {
+				return err
+			}
+			domains, first := ofCookies(k.Cookies)
+			row := map[string]any{"name": name, "added": k.Added, "cookies": len(k.Cookies), "domains": domains}
+			ends := ""
+			if !first.IsZero() {
+				row["first_expires"] = holdfast.At(first)
+				ends = "  the first ends " + holdfast.At(first).String()
+			}
+			c.say(row, "%-20s %3d cookies  %s%s", name, len(k.Cookies), strings.Join(domains[:min(5, len(domains))], " "), ends)
+		}
+		return nil
+	})
+}
+
+func (c *cli) sessionRemoveCmd() *cobra.Command {
+	return command("remove NAME", "Forget a session; what waits for it waits until there is one of this name", "holdfast session remove reader", cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			n, err := c.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			if !accountName.MatchString(args[0]) {
+				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", args[0])
+			}
+			err = os.Remove(n.path(sessionFiles + args[0]))
+			if errors.Is(err, fs.ErrNotExist) {
+				return usageError("session %s: %w: `holdfast session list` shows those there are", args[0], errNoSession)
+			}
+			if err != nil {
+				return fmt.Errorf("remove session: %w", err)
+			}
+			if err := n.event(cmd.Context(), "session-removed", []string{args[0]}); err != nil {
+				return err
+			}
+			c.say(map[string]any{"name": args[0], "removed": true}, "%s is no session any more; log out at the site too, so that its cookies give access to nobody", args[0])
+			return nil
+		})
+}
+
+// sessionAlone refuses what no session is for.
+func sessionAlone(sources []holdfast.Source, o captureOptions) error {
+	if o.session != "" && slices.ContainsFunc(sources, isTelegram) {
+		return usageError("--session is about web pages; accounts of Telegram are of `holdfast telegram`")
+	}
+	return nil
+}
