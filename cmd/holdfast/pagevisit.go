@@ -143,7 +143,9 @@ func (n *node) contentOf(ctx context.Context, a *collectors.Acquired) (sum hashi
 			}
 		}
 		defer r.Close()
-		d, err := readContent(ctx, r, a.Address.Final)
+		limited, stop := context.WithTimeout(ctx, pipeline.NormaliseTime)
+		defer stop()
+		d, err := readContent(limited, r, a.Address.Final)
 		if ctx.Err() != nil {
 			return sum, false, context.Cause(ctx)
 		}

@@ -170,6 +170,36 @@ func TestPNG(t *testing.T) {
 	}
 }
 
+// TestLongText: 300,000 words in one block, all in one run, take no time without end.
+func TestLongText(t *testing.T) {
+	begun := time.Now()
+	r, err := Documents(doc(t, "<p>"+strings.Repeat("word ", maxWords+10)+"</p>"), doc(t, "<p>"+strings.Repeat("other ", maxWords+10)+"</p>"))
+	if err != nil || r.Same || !r.Cut || r.Added < maxWords-1 || len(r.Runs) > 3 {
+		t.Fatalf("%d runs, %d added, %v", len(r.Runs), r.Added, err)
+	}
+	if d := time.Since(begun); d > 30*time.Second {
+		t.Errorf("it took %s", d)
+	}
+}
+
+// BenchmarkPNG is two pictures of the largest size that a capture has, one line of which
+// differs.
+func BenchmarkPNG(b *testing.B) {
+	lines := make([]int, 800)
+	for i := range lines {
+		lines[i] = i
+	}
+	one := picture(1366, lines)
+	lines[400] = 7000
+	two := picture(1366, lines)
+	for b.Loop() {
+		if _, err := PNG(bytes.NewReader(one), bytes.NewReader(two)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+}
+
 // TestPage: whatever a page says, nothing of it runs or leaves its place, and the page
 // has no script and asks for nothing.
 func TestPage(t *testing.T) {

@@ -90,7 +90,26 @@ func (r *Result) runs(a, b []token) {
 	r.add(a[at:], "")
 }
 
+// add adds words; those of one run are gathered first, since there may be very many.
 func (r *Result) add(ts []token, op Op) {
+	for len(ts) > 0 {
+		end := 1
+		for end < len(ts) && ts[end].ignored == ts[0].ignored {
+			end++
+		}
+		r.count(ts[:end], op)
+		n := len(r.Runs)
+		if n > 0 && r.Runs[n-1].Op == op && r.Runs[n-1].Ignored == ts[0].ignored {
+			last := &r.Runs[n-1] // of the range before, which adjoins
+			last.Text = textOf(last.Text, ts[:end])
+		} else {
+			r.Runs = append(r.Runs, Run{Op: op, Ignored: ts[0].ignored, Text: textOf("", ts[:end])})
+		}
+		ts = ts[end:]
+	}
+}
+
+func (r *Result) count(ts []token, op Op) {
 	for _, t := range ts {
 		if t.word != "" {
 			switch {
@@ -102,21 +121,27 @@ func (r *Result) add(ts []token, op Op) {
 				r.Removed++
 			}
 		}
-		n := len(r.Runs)
-		if n == 0 || r.Runs[n-1].Op != op || r.Runs[n-1].Ignored != t.ignored {
-			r.Runs = append(r.Runs, Run{Op: op, Ignored: t.ignored})
-			n++
-		}
-		last := &r.Runs[n-1]
-		switch {
-		case t.word == "":
-			last.Text += "\n"
-		case last.Text == "" || strings.HasSuffix(last.Text, "\n"):
-			last.Text += t.word
-		default:
-			last.Text += " " + t.word
-		}
 	}
+}
+
+// textOf adds words to a text: a space between them, a line break at the end of a block.
+func textOf(text string, ts []token) string {
+	var b strings.Builder
+	b.WriteString(text)
+	begun := text != "" && !strings.HasSuffix(text, "\n")
+	for _, t := range ts {
+		if t.word == "" {
+			b.WriteByte('\n')
+			begun = false
+			continue
+		}
+		if begun {
+			b.WriteByte(' ')
+		}
+		b.WriteString(t.word)
+		begun = true
+	}
+	return b.String()
 }
 
 // structure says what of the lists is in one alone.

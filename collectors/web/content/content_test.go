@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 )
 
 func read(t testing.TB, page string) *Document {
@@ -129,6 +130,32 @@ func TestBounds(t *testing.T) {
 	d = read(t, strings.Repeat("<p>x</p>", maxBlocks+10))
 	if len(d.Blocks) != maxBlocks || !d.Cut {
 		t.Errorf("%d blocks, cut: %t", len(d.Blocks), d.Cut)
+	}
+}
+
+// TestHostileBlock: a document that is one block of very many parts takes a time that
+// grows with its length, and not with the square of it.
+func TestHostileBlock(t *testing.T) {
+	for _, part := range []string{"<b>1</b> ", "a<a href=/x>b</a>", "<b class=like-count>1</b>x<i hidden>y</i>", "<span>"} {
+		begun := time.Now()
+		d := read(t, strings.Repeat(part, 350_000))
+		d.Fingerprint()
+		if took := time.Since(begun); took > 30*time.Second {
+			t.Errorf("%s took %s", part, took)
+		}
+	}
+}
+
+// BenchmarkRead is an article of 200 paragraphs, 1 MB of markup beside it.
+func BenchmarkRead(b *testing.B) {
+	page := "<main>" + strings.Repeat("<p>Police counted 14 boats under the bridge on <b>Monday</b>, it said.</p>", 200) + strings.Repeat("<div class='x-y z'><span></span></div>", 27_000) + "</main>"
+	b.SetBytes(int64(len(page)))
+	for b.Loop() {
+		d, err := Read(b.Context(), strings.NewReader(page), "https://example.org/")
+		if err != nil {
+			b.Fatal(err)
+		}
+		d.Fingerprint()
 	}
 }
 

@@ -35,18 +35,18 @@ func (d *Document) Fingerprint() (sum hashing.Digest, ok bool) {
 // does not.
 func (d *Document) lines(all bool) (out []string) {
 	for _, b := range d.Blocks {
-		words := ""
+		var words strings.Builder
 		for _, k := range b.Parts {
 			if !k.Ignored.Counts(all) {
 				continue
 			}
-			if words += "\x1f"; k.link {
-				words += "link "
+			if words.WriteByte(0x1f); k.link {
+				words.WriteString("link ")
 			}
-			words += k.Words
+			words.WriteString(k.Words)
 		}
-		if words != "" {
-			out = append(out, fmt.Sprintf("%s %d%s", b.Kind, b.Level, words))
+		if words.Len() > 0 {
+			out = append(out, fmt.Sprintf("%s %d%s", b.Kind, b.Level, words.String()))
 		}
 	}
 	return out

@@ -276,7 +276,7 @@ func (p *reader) words(s string, reason Reason, doubtful bool) {
 	s = strings.ToValidUTF8(s, "\ufffd")
 	if strings.TrimSpace(s) == "" {
 		if n := len(p.block.Parts); n > 0 && !strings.HasSuffix(p.block.Parts[n-1].Words, " ") && !p.block.Parts[n-1].link {
-			p.block.Parts[n-1].Words += " "
+			p.block.Parts[n-1].Words += " " // once for each part
 		}
 		return
 	}
@@ -351,27 +351,25 @@ func readable(parts []Part, all bool) string {
 
 func collapse(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// joined makes one part of neighbours of one kind, with single spaces. A part that
-// begins in the middle of a word keeps no space before it: whether one was there is
-// in the words before.
+// joined makes one part of neighbours of one kind, with single spaces. A hostile block
+// may have all the parts of a document: each is looked at once.
 func joined(parts []Part) (out []Part) {
-	for _, k := range parts {
-		if n := len(out); n > 0 && !k.link && !out[n-1].link && out[n-1].Ignored == k.Ignored {
-			out[n-1].Words += k.Words
-			continue
-		}
-		out = append(out, k)
-	}
-	kept := out[:0]
-	for _, k := range out {
+	for at := 0; at < len(parts); {
+		k, end := parts[at], at+1
 		if !k.link {
-			k.Words = collapse(k.Words)
+			var b strings.Builder
+			b.WriteString(k.Words)
+			for ; end < len(parts) && !parts[end].link && parts[end].Ignored == k.Ignored; end++ {
+				b.WriteString(parts[end].Words)
+			}
+			k.Words = collapse(b.String())
 		}
 		if k.Words != "" {
-			kept = append(kept, k)
+			out = append(out, k)
 		}
+		at = end
 	}
-	return kept
+	return out
 }
 
 func (p *reader) absolute(href string) *url.URL {
