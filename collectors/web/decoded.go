@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -138,7 +140,10 @@ func (d *decoder) answered(e proto.FetchRequestPaused) {
 		if x.fault = why; why == nil {
 			x.fail("exchange-failed", fmt.Errorf("the browser says %s", clean(string(e.ResponseErrorReason))))
 		}
-	} else if err := d.answer(x, e); err != nil {
+	} else if err := d.answer(x, e); err != nil && d.ctx.Err() != nil {
+		x.cut = warc.TruncatedTime
+		x.fail("unfinished", fmt.Errorf("%w: its content was not whole", errStopped))
+	} else if err != nil {
 		x.cut = cmp.Or(x.cut, warc.TruncatedUnspecified)
 		x.fail("exchange-failed", fmt.Errorf("the browser does not give the body: %w", err))
 	}
@@ -297,7 +302,7 @@ func requestHead(r *proto.NetworkRequest) []byte {
 		u = &url.URL{Path: "/"}
 	}
 	b := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\n", oneLine(r.Method), oneLine(u.RequestURI()), oneLine(u.Host))
-	for _, name := range sortedNames(r.Headers) {
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
 		if !strings.EqualFold(name, "Host") {
 			b = fmt.Appendf(b, "%s: %s\r\n", oneLine(name), oneLine(r.Headers[name].Str()))
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/collectors"
 	"holdfast/collectors/collectorstest"
@@ -149,6 +150,55 @@ func TestDecoded(t *testing.T) {
 	t.Run("judges", func(t *testing.T) { judge(t, got, k, len(answers), len(requests)) })
 }
 
+// Questions about permission (CORS) are asked of the site, and so they are recorded, once,
+// whether the page asks or a frame of another site; and so is what a worker asks for.
+func TestDecodedPermission(t *testing.T) {
+	c := newCollector(t, Options{Resolver: names{"*": loopback}})
+	var a, b *site
+	both := func(self, other func() string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			w.Header().Set("Access-Control-Allow-Headers", "X-Own")
+			ask := `fetch('` + other() + `/x?'+location.host.split('.')[0],{headers:{'X-Own':'1'}}).catch(()=>0)`
+			switch r.URL.Path {
+			case "/":
+				w.Header().Set("Content-Type", "text/html")
+				io.WriteString(w, `<title>asks</title><iframe src="`+other()+`/frame"></iframe><script>`+ask+`;new Worker('/worker.js')</script>`)
+			case "/frame":
+				w.Header().Set("Content-Type", "text/html")
+				io.WriteString(w, `<script>`+ask+`</script>`)
+			case "/worker.js":
+				w.Header().Set("Content-Type", "text/javascript")
+				io.WriteString(w, `fetch('/by-worker');fetch('`+other()+`/by-worker',{method:'PUT',body:'put'}).catch(()=>0)`)
+			default:
+				io.WriteString(w, "permitted")
+			}
+		})
+	}
+	ofA, ofB := func() string { return "https://site.test:" + a.port() }, func() string { return "https://other.test:" + b.port() }
+	a = serve2(t, both(ofA, ofB), ownCert(t, c, "site.test"))
+	b = serve2(t, both(ofB, ofA), ownCert(t, c, "other.test"))
+	got, k := collect(t, c, collectors.Request{Source: ofA() + "/", AllowPrivate: true, Options: json.RawMessage(Decoded)})
+	requests := readWarc(t, object(t, got, k, "requests.warc.gz"))
+	questions := 0
+	for host, s := range map[string]*site{ofA(): a, ofB(): b} {
+		recorded := asksOf(host, requests)
+		for _, h := range s.asked() {
+			if recorded[h]--; strings.HasPrefix(h, "OPTIONS ") {
+				questions++
+			}
+		}
+		for h, n := range recorded {
+			if n != 0 {
+				t.Errorf("%s: recorded %+d times than asked: %s", host, n, h)
+			}
+		}
+	}
+	if questions < 2 || got.Completeness.Requests != len(a.asked())+len(b.asked()) {
+		t.Errorf("%d questions, %d requests; the sites were asked %q and %q", questions, got.Completeness.Requests, a.asked(), b.asked())
+	}
+}
+
 // The rules of the way out hold where the browser speaks for itself: what is private is
 // refused, an egress resolves and connects, a budget ends it, and what the page was refused
 // is told once.
@@ -253,4 +303,61 @@ new WebSocket('wss://inner.test:444/ws');
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// A hostile page ends within its budget here too, with a record that says what is missing,
+// and the next capture is clean.
+func TestDecodedHostile(t *testing.T) {
+	c := newCollector(t, Options{Resolver: names{"*": loopback}})
+	s := serve2(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		switch r.URL.Path {
+		case "/never":
+			<-r.Context().Done()
+		case "/endless":
+			for r.Context().Err() == nil {
+				if _, err := w.Write(bytes.Repeat([]byte("<p>more"), 100)); err != nil {
+					return
+				}
+				w.(http.Flusher).Flush()
+				time.Sleep(20 * time.Millisecond)
+			}
+		case "/loop":
+			http.Redirect(w, r, "/loop", http.StatusFound)
+		case "/script":
+			io.WriteString(w, "<title>loop</title><script>setTimeout(()=>{for(;;);},100)</script>")
+		case "/beacons":
+			io.WriteString(w, "<title>beacons</title><script>setInterval(()=>{for(let i=0;i<50;i++)fetch('/b?'+Math.random())},20)</script>")
+		case "/many":
+			io.WriteString(w, "<title>many</title><iframe src=/never></iframe><script>alert(1);window.open('/popup');new WebSocket('wss://gone.invalid/')</script><p>text")
+		case "/":
+			io.WriteString(w, "<title>clean</title><p>clean")
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}), ownCert(t, c, "site.test"))
+	for path, want := range map[string][]string{
+		"/never": {"unfinished"}, "/endless": {"unfinished"}, "/loop": {codeNavigation}, "/script": nil, "/beacons": {"request-budget"}, "/many": nil,
+	} {
+		t.Run(path, func(t *testing.T) {
+			begin := time.Now()
+			got, k := collect(t, c, collectors.Request{Source: "https://site.test:" + s.port() + path, AllowPrivate: true, Options: json.RawMessage(Decoded),
+				Budget: collectors.Budget{Time: 8 * time.Second, Requests: 300}})
+			if d := time.Since(begin); d > time.Minute { // 8 s, a start and an end, on a machine under load
+				t.Errorf("it took %s", d)
+			}
+			for _, code := range want {
+				if !hasReason(got, code) {
+					t.Errorf("%s %v lacks %s", got.Outcome, got.Reasons, code)
+				}
+			}
+			if n := got.Completeness; n.Requests > 300 || len(s.asked()) < 1 {
+				t.Errorf("%+v", n)
+			}
+			readWarc(t, waczMember(t, object(t, got, k, "page.wacz"), warc.ArchiveName))
+		})
+	}
+	if got, _ := collect(t, c, collectors.Request{Source: "https://site.test:" + s.port() + "/", AllowPrivate: true, Options: json.RawMessage(Decoded)}); got.Outcome == collectors.Failed || hasReason(got, "incomplete") {
+		t.Errorf("the next is %s %v", got.Outcome, got.Reasons)
+	}
 }

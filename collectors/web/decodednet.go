@@ -8,10 +8,10 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -37,24 +37,16 @@ type secured struct {
 	Chain     []string `json:"chain,omitempty"` // PEM, leaf first, as the browser built it
 }
 
-// network hears what the page's own session says, on the link's goroutine: of TLS, of
-// WebSockets, and of questions about permission (CORS), which are paused nowhere.
+// network hears what the page's own session says, on the link's goroutine: of TLS, and of
+// WebSockets, which are paused nowhere.
 func (d *decoder) network(method string, params json.RawMessage) {
 	switch method {
 	case "Network.responseReceived":
 		var e proto.NetworkResponseReceived
 		if json.Unmarshal(params, &e) == nil && e.Response != nil {
 			d.secured(e.Response)
-			d.permitted(&e)
 		}
-	case "Network.requestWillBeSent":
-		var e proto.NetworkRequestWillBeSent
-		if json.Unmarshal(params, &e) == nil && e.Request != nil && e.Type == proto.NetworkResourceTypePreflight && strings.HasPrefix(e.Request.URL, "https:") {
-			d.later(string(e.RequestID), func() (*exchange, error) {
-				return d.begin(proto.FetchRequestPaused{Request: e.Request, ResourceType: e.Type})
-			})
-		}
-	case "Network.webSocketWillSendHandshakeRequest", "Network.webSocketHandshakeResponseReceived", "Network.webSocketCreated",
+	case "Network.webSocketHandshakeResponseReceived", "Network.webSocketCreated",
 		"Network.webSocketFrameSent", "Network.webSocketFrameReceived", "Network.webSocketClosed":
 		d.socket(method, params)
 	}
@@ -70,41 +62,6 @@ func (d *decoder) later(key string, begin func() (*exchange, error)) {
 	if x, err := begin(); err == nil {
 		d.open[key] = x
 	}
-}
-
-func (d *decoder) taken(key string) *exchange {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	x := d.open[key]
-	delete(d.open, key)
-	return x
-}
-
-// permitted records the answer to a question about permission, which has no content.
-func (d *decoder) permitted(e *proto.NetworkResponseReceived) {
-	x := d.taken(string(e.RequestID))
-	if x == nil {
-		return
-	}
-	paused := proto.FetchRequestPaused{ResponseStatusCode: &e.Response.Status, ResponseStatusText: e.Response.StatusText}
-	for _, name := range sortedNames(e.Response.Headers) {
-		paused.ResponseHeaders = append(paused.ResponseHeaders, &proto.FetchHeaderEntry{Name: name, Value: e.Response.Headers[name].Str()})
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.closed {
-		d.wg.Go(func() {
-			x.peer, _ = d.p.blind.of(siteOf(x.url))
-			x.method = http.MethodHead // for what follows: no content was asked for
-			if err := d.answer(x, paused); err != nil {
-				x.fail("exchange-failed", err)
-			}
-			x.method = http.MethodOptions
-			d.p.finish(x, true)
-		})
-		return
-	}
-	d.open[string(e.RequestID)] = x // stop ends it
 }
 
 func (d *decoder) secured(r *proto.NetworkResponse) {
@@ -229,7 +186,7 @@ func (d *decoder) shook(x *exchange, status int, text string, fields proto.Netwo
 		return
 	}
 	paused := proto.FetchRequestPaused{ResponseStatusCode: &status, ResponseStatusText: text}
-	for _, name := range sortedNames(fields) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		paused.ResponseHeaders = append(paused.ResponseHeaders, &proto.FetchHeaderEntry{Name: name, Value: fields[name].Str()})
 	}
 	raw, list := answerHead(paused)
@@ -267,15 +224,6 @@ func frameOf(opcode float64, data string) []byte {
 		out = binary.BigEndian.AppendUint64(append(out, 127), uint64(n))
 	}
 	return append(out, b...)
-}
-
-func sortedNames(h proto.NetworkHeaders) []string {
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
 }
 
 // spoke is what the browser says of its connection to the origin of an address.

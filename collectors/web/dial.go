@@ -95,7 +95,7 @@ func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 		addrs, err = d.resolver.LookupNetIP(ctx, "ip", host)
 	}
 	if err != nil {
-		return nil, &fault{code: "dns-failed", err: err}
+		return nil, &fault{code: "dns-failed", err: unserved(err)}
 	}
 	d.answers.mu.Lock()
 	defer d.answers.mu.Unlock()
@@ -103,6 +103,18 @@ func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 		d.answers.of[host] = addrs
 	}
 	return addrs, nil
+}
+
+// unserved is an error of a resolver without the server's address: that is the office's
+// own, and records carry the error.
+func unserved(err error) error {
+	var de *net.DNSError
+	if !errors.As(err, &de) {
+		return err
+	}
+	bare := *de
+	bare.Server = ""
+	return &bare
 }
 
 // hear keeps what was said of a name; of one that could not be resolved, what was said last.

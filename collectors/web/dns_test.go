@@ -162,6 +162,11 @@ func TestResolverIsHeard(t *testing.T) {
 					t.Errorf("%+v is not in %+v", want, there.Records)
 				}
 			}
+			for _, r := range readWarc(t, waczMember(t, object(t, got, k, "page.wacz"), warc.ArchiveName)) {
+				if strings.HasPrefix(r.url, "urn:holdfast:exchange:") && bytes.Contains(r.block, []byte("dns-failed")) && bytes.Contains(r.block, []byte(":53")) {
+					t.Errorf("the record tells who resolves for the office: %s", r.block)
+				}
+			}
 			if gone := find("gone.test"); len(gone.Records) != 0 || gone.Cut {
 				t.Errorf("%+v", gone)
 			}

@@ -269,6 +269,29 @@ func TestOddWhole(t *testing.T) {
 	}
 }
 
+// What the page had whole itself, before or after, is asked for by nobody else.
+func TestWholeThatCame(t *testing.T) {
+	part := &exchange{method: "GET", url: "http://x/", status: 206, response: &spool{body: 1}, fields: warc.Fields{{Name: "Content-Range", Value: "bytes 0-0/9"}}}
+	whole := &exchange{method: "GET", url: "http://x/", status: 200, response: &spool{body: 9}}
+	cut := &exchange{method: "GET", url: "http://x/", status: 200, response: &spool{body: 5}, fault: &fault{}}
+	posted := &exchange{method: "POST", url: "http://x/", status: 206, response: part.response, fields: part.fields}
+	for name, c := range map[string]struct {
+		saw  []*exchange
+		want int
+	}{
+		"part": {[]*exchange{part}, 1}, "before": {[]*exchange{whole, part}, 0}, "after": {[]*exchange{part, whole}, 0},
+		"cut": {[]*exchange{cut, part, cut}, 1}, "posted": {[]*exchange{posted}, 0},
+	} {
+		var w wholes
+		for _, x := range c.saw {
+			w.saw(x, order{url: x.url})
+		}
+		if n := len(w.list()); n != c.want {
+			t.Errorf("%s: %d to be asked for", name, n)
+		}
+	}
+}
+
 // A page that ranges over everything does not make the recorder ask for all of it.
 func TestWholesAreBounded(t *testing.T) {
 	var w wholes
