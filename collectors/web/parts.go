@@ -20,7 +20,8 @@ import (
 type parts struct {
 	mu     sync.Mutex
 	held   []*exchange
-	listed map[string]withheld // by address: what was found of it
+	listed map[string]withheld  // by address: what was found of it
+	wholes map[string]*exchange // by address: the whole, which is on no list
 }
 
 func (ps *parts) hold(x *exchange) {
@@ -60,7 +61,15 @@ func (p *proxy) release() {
 		}
 	}
 	for of, list := range groups {
-		if err := p.compare(of, list); err != nil {
+		err := p.compare(of, list)
+		if errors.Is(err, errPart) {
+			if same, berr := p.belong(of, list); berr != nil {
+				err = berr
+			} else if same {
+				err = nil
+			}
+		}
+		if err != nil {
 			for _, pt := range list {
 				pt.x.unchecked = err
 			}
@@ -96,8 +105,7 @@ type part struct {
 // part reads from the head of an answer what it is a part of, and which; one that
 // was cut is as much as came.
 func (x *exchange) part() (part, whole, bool) {
-	f := x.fields
-	of := whole{url: x.url, validator: cmp.Or(f.Get("ETag"), f.Get("Last-Modified")), coding: f.List("Content-Encoding")}
+	f, of := x.fields, x.wholeAs()
 	p := part{x: x, n: x.response.body}
 	if x.status != http.StatusPartialContent {
 		lengths := tokens(f, "Content-Length")
@@ -120,6 +128,12 @@ func (x *exchange) part() (part, whole, bool) {
 	}
 	p.from, of.size = n[0], n[2]
 	return p, of, n[0] <= n[1] && n[1] < n[2] && p.n <= n[1]-n[0]+1
+}
+
+// wholeAs is what the head of an answer says of the whole, but for its size.
+func (x *exchange) wholeAs() whole {
+	f := x.fields
+	return whole{url: x.url, validator: cmp.Or(f.Get("ETag"), f.Get("Last-Modified")), coding: f.List("Content-Encoding")}
 }
 
 // piece is what is taken of a part: n bytes behind the first skip.
@@ -219,6 +233,11 @@ func (c *piece) Read(b []byte) (int, error) {
 
 func (c *piece) open() (err error) {
 	if c.in, err = c.x.response.open(); err != nil {
+		return err
+	}
+	if !c.x.chunked {
+		_, err = c.in.Seek(c.x.response.head+c.skip, io.SeekStart)
+		c.r = io.LimitReader(c.in, c.n)
 		return err
 	}
 	body, _, err := c.x.payload(c.in)

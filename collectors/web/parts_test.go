@@ -23,6 +23,11 @@ func answerOf(b []byte, from, to int, fields string) string {
 	return fmt.Sprintf("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %d-%d/%d\r\nContent-Length: %d\r\n%s\r\n%s", from, to-1, len(b), to-from, fields, b[from:to])
 }
 
+// cleanOf is the whole of b.
+func cleanOf(b []byte, fields string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n%s", len(b), fields, b)
+}
+
 // asks asks for /v of a site once for each answer, which it says in turn, and
 // reads what is recorded.
 func asks(t *testing.T, lists []*collectors.KnownList, answers []string) *taken {
@@ -56,6 +61,11 @@ func TestNeverKeepParts(t *testing.T) {
 	z.Close()
 	gz, n, g := packed.Bytes(), len(video), packed.Len()
 	other := bytes.ToUpper(video)
+	var packedOther bytes.Buffer
+	z = gzip.NewWriter(&packedOther)
+	z.Write(other)
+	z.Close()
+	gzOther := packedOther.Bytes()
 	lists := []*collectors.KnownList{readList(t, fmt.Sprintf("%x", sha256.Sum256(video)), fmt.Sprintf("%x", sha256.Sum256(bytes.Repeat(video[:50], 20))))}
 	part := func(from, to int) string { return answerOf(video, from, to, "") }
 	chunked := func(from, to int) string {
@@ -84,6 +94,10 @@ func TestNeverKeepParts(t *testing.T) {
 		"not decodable":  {[]string{answerOf(other, 0, 20, coding), answerOf(other, 20, n, coding)}, "unchecked unchecked"},
 		"inlined":        {[]string{answerOf(inline, 0, 100, text), answerOf(inline, 100, len(inline), text)}, "taken taken"},
 		"other":          {[]string{answerOf(other, 0, 100, ""), answerOf(other, 100, n, "")}, "kept kept"},
+		"clean whole":    {[]string{answerOf(other, 5, 100, ""), cleanOf(other, ""), answerOf(other, 300, n, "")}, "kept kept kept"},
+		"other's whole":  {[]string{answerOf(video, 5, 100, ""), cleanOf(other, "")}, "unchecked kept"},
+		"whole changed":  {[]string{answerOf(other, 5, 100, "ETag: \"a\"\r\n"), cleanOf(other, "ETag: \"b\"\r\n")}, "unchecked kept"},
+		"packed whole":   {[]string{answerOf(gzOther, 5, 20, coding), cleanOf(gzOther, coding)}, "kept kept"},
 		"lies":           {[]string{strings.Replace(part(0, 100), "bytes 0-99", "bytes 0-9", 1), part(10, n)}, "unchecked unchecked"},
 		"no size":        {[]string{strings.Replace(part(0, 100), fmt.Sprint("/", n), "/*", 1), part(100, n)}, "unchecked unchecked"},
 		"several ranges": {[]string{"HTTP/1.1 206 P\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: 5\r\n\r\n--x--"}, "unchecked"},

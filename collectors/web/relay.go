@@ -65,6 +65,9 @@ func (p *proxy) finish(x *exchange, counted bool) {
 	if counted {
 		p.meter.end()
 	}
+	if len(p.lists) > 0 && !held {
+		p.parts.clean(x)
+	}
 	if held {
 		p.parts.hold(x) // close hands it over
 		return

@@ -269,6 +269,19 @@ func TestOddWhole(t *testing.T) {
 	}
 }
 
+// With the whole there parts can be compared with lists after all: those that are of it.
+func TestWholeClearsParts(t *testing.T) {
+	lists := []*collectors.KnownList{readList(t, fmt.Sprintf("%x", sha256.Sum256([]byte("something else"))))}
+	part := "HTTP/1.1 206 P\r\nContent-Range: bytes 2-5/10\r\nContent-Length: 4\r\nConnection: close\r\n\r\n%s"
+	whole := "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\n0123456789"
+	for body, unchecked := range map[string]int{"2345": 0, "2346": 1} {
+		tk, asked := asksWhole(t, &meter{}, lists, fmt.Sprintf(part, body), whole, 5*time.Second)
+		if len(asked) != 2 || tk.rec.unchecked != unchecked {
+			t.Errorf("%s: %d unchecked, asked %d times", body, tk.rec.unchecked, len(asked))
+		}
+	}
+}
+
 // What the page had whole itself, before or after, is asked for by nobody else.
 func TestWholeThatCame(t *testing.T) {
 	part := &exchange{method: "GET", url: "http://x/", status: 206, response: &spool{body: 1}, fields: warc.Fields{{Name: "Content-Range", Value: "bytes 0-0/9"}}}
