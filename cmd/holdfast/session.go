@@ -35,7 +35,7 @@ type keptCookies struct {
 func (c *cli) sessionCmd() *cobra.Command {
 	return group("session", "Logins at web sites that pages are captured with, by name",
 		"holdfast session list",
-		c.sessionAddCmd(), c.sessionListCmd(), c.sessionRemoveCmd())
+		c.sessionAddCmd(), c.sessionLoginCmd(), c.sessionListCmd(), c.sessionRemoveCmd())
 }
 
 func (c *cli) sessionAddCmd() *cobra.Command {

@@ -53,16 +53,32 @@ type browser struct {
 	condemned bool   // likewise
 }
 
-// start launches path. The environment is not handed down: a proxy variable or
+// launching is what a browser is started with.
+type launching struct {
+	path   string // of the program
+	pin    string // of the proxy's certificates
+	dir    string // in which its own folder is made
+	known  *programs
+	memory int64
+	flags  []string
+	env    []string // besides what it always has; nil but for a display
+}
+
+func (c *Collector) launching() launching {
+	return launching{path: c.opts.Browser, pin: c.cas.pin, dir: c.work.path, known: &c.known, memory: c.opts.Memory, flags: flags()}
+}
+
+// start launches a browser. The environment is not handed down: a proxy variable or
 // a locale of this machine must not change what is captured.
-func start(ctx context.Context, path, pin, tempDir string, known *programs, memory int64) (*browser, error) {
-	dir, err := os.MkdirTemp(tempDir, "browser-*")
+func start(ctx context.Context, l launching) (*browser, error) {
+	path := l.path
+	dir, err := os.MkdirTemp(l.dir, "browser-*")
 	if err != nil {
 		return nil, fmt.Errorf("start browser: %w", err)
 	}
-	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: flags(), camera: make(chan struct{}, 1), begun: &commandLog{},
+	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: l.flags, camera: make(chan struct{}, 1), begun: &commandLog{},
 		tabs: map[proto.BrowserBrowserContextID]*tab{}, frames: map[proto.TargetTargetID]frame{}}
-	if err := b.launch(path, pin); err != nil {
+	if err := b.launch(path, l.pin, l.env); err != nil {
 		b.removeDir()
 		return nil, fmt.Errorf("start browser %s: %w: %w; install chromium, or say where it is (HOLDFAST_BROWSER=/path)", path, ErrBrowser, err)
 	}
@@ -70,12 +86,12 @@ func start(ctx context.Context, path, pin, tempDir string, known *programs, memo
 		b.close()
 		return nil, fmt.Errorf("start browser %s: %w: %w%s", path, ErrBrowser, err, b.stderr.quote())
 	}
-	go b.watch(memory) // ends with the process
-	b.program = known.identify(b.cmd.Process.Pid, b.dir, b.flags)
+	go b.watch(l.memory) // ends with the process
+	b.program = l.known.identify(b.cmd.Process.Pid, b.dir, b.flags)
 	return b, nil
 }
 
-func (b *browser) launch(path, pin string) error {
+func (b *browser) launch(path, pin string, env []string) error {
 	fromUs, toBrowser, err := os.Pipe()
 	if err != nil {
 		return err
@@ -91,7 +107,7 @@ func (b *browser) launch(path, pin string) error {
 	b.cmd.ExtraFiles = []*os.File{fromUs, toUs} // descriptors 3 and 4
 	b.cmd.Env = []string{"HOME=" + b.dir, "XDG_CONFIG_HOME=" + b.dir, "XDG_CACHE_HOME=" + b.dir,
 		"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "TZ=UTC"}
-	b.cmd.Env = append(b.cmd.Env, b.temporary()...)
+	b.cmd.Env = append(append(b.cmd.Env, b.temporary()...), env...)
 	b.cmd.Stderr = b.stderr
 	b.cmd.WaitDelay = time.Second
 	ownGroup(b.cmd)

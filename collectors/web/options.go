@@ -46,7 +46,7 @@ func (c *Collector) browserFor(ctx context.Context, o options) (*browser, func()
 	}
 	c.all.Add(1)
 	c.mu.Unlock()
-	b, err := start(ctx, c.opts.Browser, c.cas.pin, c.work.path, &c.known, c.opts.Memory)
+	b, err := start(ctx, c.launching())
 	if err != nil {
 		c.all.Done()
 		return nil, nil, fmt.Errorf("a browser of its own: %w", err)

@@ -233,7 +233,7 @@ func (c *Collector) acquire(ctx context.Context) (*browser, error) {
 		c.condemn(b)
 	}
 	if c.browser == nil {
-		b, err := start(ctx, c.opts.Browser, c.cas.pin, c.work.path, &c.known, c.opts.Memory)
+		b, err := start(ctx, c.launching())
 		if err != nil {
 			return nil, err
 		}
