@@ -14,6 +14,7 @@ import (
 	"holdfast/collectors"
 	"holdfast/collectors/collectorstest"
 	"holdfast/collectors/web/recipes"
+	"holdfast/collectors/web/rules"
 )
 
 // siteShapes are pages of the structure that eight sites have, as far as their recipes go by
@@ -141,5 +142,27 @@ func TestRecipeDirectory(t *testing.T) {
 	}
 	if _, err := New(Options{Browser: browserPath(t), Dir: t.TempDir(), Recipes: dir}); err == nil || !strings.Contains(err.Error(), "bad.json") {
 		t.Errorf("a bad recipe: %v", err)
+	}
+}
+
+// Where the post itself is seen, words do not make a page that is not there; a status does.
+func TestPostBesideWords(t *testing.T) {
+	told, err := rules.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := recipes.Parse([]byte(`{"version":1,"name":"n","tried":"no","hosts":["h"],"post":".p"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		there  bool
+		status int
+		want   int
+	}{{true, 200, 0}, {false, 200, 1}, {true, 404, 1}} {
+		x := &capture{manner: manner{rules: told}, view: &view{followed: &followed{recipe: r, there: test.there}}}
+		if got := x.siteWalls(rules.Page{Status: test.status, Title: "Page not found"}); len(got) != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
 	}
 }

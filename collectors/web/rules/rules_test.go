@@ -177,3 +177,15 @@ func TestBadRules(t *testing.T) {
 		t.Errorf("an expression over a part of a label: %v", err)
 	}
 }
+
+func TestHas(t *testing.T) {
+	for _, test := range []struct{ text, phrase, want string }{
+		{"Read my blog index", "log in", ""}, {"Please LOG\u00a0 IN now", "log in", "log in"}, {"(log in)", "log in", "log in"}, {"请登录查看", "登录", "登录"},
+		{"Nicht verfügbarer Inhalt", "nicht verfügbar", ""}, {"This page isn’t available", "this page isn't available", "this page isn't available"}, {"", "x", ""}, {"x", "", ""},
+		{"входная", "вход", ""}, {"Вход.", "вход", "вход"}, {"blog in, log in", "log in", "log in"},
+	} {
+		if got := Has(test.text, []string{test.phrase}); got != test.want {
+			t.Errorf("%q in %q: %q", test.phrase, test.text, got)
+		}
+	}
+}
