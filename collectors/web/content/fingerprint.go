@@ -2,7 +2,6 @@ package content
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -70,9 +69,8 @@ func (k Part) Said() string {
 }
 
 // titleOf takes the number off that says how many messages are unread.
-func titleOf(s string) string {
-	s = collapse(s)
-	return strings.TrimSpace(regexp.MustCompile(`^[(\[]\d[\d.,+]*[)\]]\s*`).ReplaceAllString(s, ""))
+func (p patterns) titleOf(s string) string {
+	return strings.TrimSpace(p.unread.ReplaceAllString(collapse(s), ""))
 }
 
 func cut(s string, most int) string {

@@ -25,7 +25,7 @@ func Read(ctx context.Context, r io.Reader, base string) (*Document, error) {
 		u = &url.URL{}
 	}
 	in := &io.LimitedReader{R: r, N: maxDocument}
-	p := &reader{patterns: newPatterns(), base: u, seen: map[string]bool{}}
+	p := &reader{patterns: compiled(), base: u, seen: map[string]bool{}}
 	z := html.NewTokenizer(in)
 	z.SetMaxBuf(maxToken)
 	for n := 0; ; n++ {
@@ -39,7 +39,7 @@ func Read(ctx context.Context, r io.Reader, base string) (*Document, error) {
 			}
 			p.d.Cut = p.d.Cut || z.Err() == html.ErrBufferExceeded || in.N == 0
 			p.endBlock()
-			p.d.Title = titleOf(p.title.String())
+			p.d.Title = p.titleOf(p.title.String())
 			return &p.d, nil
 		case html.TextToken:
 			p.text(string(z.Text()))

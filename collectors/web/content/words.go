@@ -3,6 +3,7 @@ package content
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -32,13 +33,17 @@ const (
 	one    = `(?:` + number + `\s*(?:` + counted + `)|(?:` + counted + `)\s*:?\s*` + number + `|` + ago + `)`
 )
 
-// Patterns are made once for each Reader: a package has no state of its own.
-type patterns struct{ counter, number *regexp.Regexp }
+// patterns are made by the first document that is read, which takes some milliseconds,
+// and never change.
+type patterns struct{ counter, number, unread *regexp.Regexp }
+
+var compiled = sync.OnceValue(newPatterns)
 
 func newPatterns() patterns {
 	return patterns{
 		counter: regexp.MustCompile(`^(?i)` + sep + one + `(?:` + sep + one + `)*` + sep + `$`),
 		number:  regexp.MustCompile(number),
+		unread:  regexp.MustCompile(`^[(\[]\d[\d.,+]*[)\]]\s*`),
 	}
 }
 
