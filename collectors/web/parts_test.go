@@ -98,6 +98,7 @@ func TestNeverKeepParts(t *testing.T) {
 		"other's whole":  {[]string{answerOf(video, 5, 100, ""), cleanOf(other, "")}, "unchecked kept"},
 		"whole changed":  {[]string{answerOf(other, 5, 100, "ETag: \"a\"\r\n"), cleanOf(other, "ETag: \"b\"\r\n")}, "unchecked kept"},
 		"packed whole":   {[]string{answerOf(gzOther, 5, 20, coding), cleanOf(gzOther, coding)}, "kept kept"},
+		"unclean whole":  {[]string{answerOf(other, 5, 100, coding), cleanOf(other, coding)}, "unchecked unchecked"},
 		"lies":           {[]string{strings.Replace(part(0, 100), "bytes 0-99", "bytes 0-9", 1), part(10, n)}, "unchecked unchecked"},
 		"no size":        {[]string{strings.Replace(part(0, 100), fmt.Sprint("/", n), "/*", 1), part(100, n)}, "unchecked unchecked"},
 		"several ranges": {[]string{"HTTP/1.1 206 P\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: 5\r\n\r\n--x--"}, "unchecked"},
