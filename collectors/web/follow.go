@@ -89,11 +89,6 @@ func (t *tab) follow(ctx context.Context, asked string, limit time.Duration, m *
 		return
 	}
 	v.followed = &followed{recipe: r}
-	var stopped int
-	if s.see(ctx, fmt.Sprintf(stayScript, true), &stopped) != nil {
-		return
-	}
-	defer s.see(ctx, fmt.Sprintf(stayScript, false), &stopped) //nolint:errcheck // the page may be gone
 	end, at := time.Now().Add(limit), t.moved()
 	for _, step := range r.Steps {
 		if ctx.Err() != nil || t.moved() != at || time.Now().After(end) || m.received() >= m.maxBytes/2 {

@@ -159,11 +159,6 @@ func (t *tab) more(ctx context.Context, limit time.Duration, m *meter, v *view) 
 	if err != nil {
 		return false
 	}
-	var stopped int
-	if err := s.see(ctx, fmt.Sprintf(stayScript, true), &stopped); err != nil {
-		return false
-	}
-	defer s.see(ctx, fmt.Sprintf(stayScript, false), &stopped) //nolint:errcheck // the page may be gone
 	end, vain, at := time.Now().Add(limit), map[int]bool{}, t.moved()
 	for presses := 0; ctx.Err() == nil && t.moved() == at; presses++ {
 		b, found := t.nextMore(ctx, s, vain)
@@ -213,10 +208,14 @@ const (
 )
 
 // press presses one button that must not leave the page, and waits for what it
-// brings.
+// brings. Only so long is the page kept from going on: one that goes on by itself is to.
 func (t *tab) press(ctx context.Context, s scene, b rules.Button, m *meter, limit time.Duration) string {
 	var was, is pressState
 	var pressed bool
+	if s.see(ctx, fmt.Sprintf(stayScript, true), &was.Stopped) != nil {
+		return effectNone
+	}
+	defer s.see(ctx, fmt.Sprintf(stayScript, false), new(int)) //nolint:errcheck // the page may be gone
 	at, asked := t.moved(), m.asked()
 	if s.see(ctx, fmt.Sprintf(stateScript, b.Index), &was) != nil || s.see(ctx, fmt.Sprintf(pressScript, b.Index, true), &pressed) != nil || !pressed {
 		return effectNone

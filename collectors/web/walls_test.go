@@ -272,6 +272,12 @@ func TestLooksAreCheap(t *testing.T) {
 			}
 			times = append(times, time.Since(begun))
 		}
+		// What has nothing to press is not kept from going on.
+		tab, kept := onlyTab(c), true
+		sc, err := tab.scene(r.Context())
+		if pressed := tab.more(r.Context(), time.Second, &meter{maxBytes: 1 << 30}, &view{}); err != nil || pressed || sc.see(r.Context(), `JSON.stringify(!!globalThis.holdfastStay)`, &kept) != nil || kept {
+			t.Errorf("a page without a button: pressed %t, kept from going on %t, %v", pressed, kept, err)
+		}
 		slices.Sort(times)
 		if len(times) > 0 {
 			told <- times[len(times)/2]
