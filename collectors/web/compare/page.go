@@ -147,7 +147,7 @@ const pageText = `{{define "head"}}<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Comparison of two captures</title>
 <style>
 :root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;max-width:90rem;margin:0 auto;padding:1rem}
-table{border-collapse:collapse;width:100%}th,td{text-align:start;vertical-align:top;padding:.25rem .75rem .25rem 0;overflow-wrap:anywhere}
+table{border-collapse:collapse;width:100%}th,td{text-align:start;vertical-align:top;padding:.25rem .75rem .25rem 0;overflow-wrap:anywhere}th[scope=row]{white-space:nowrap;overflow-wrap:normal}
 del{background:#ffd7d5;color:#5a0b06}ins{background:#c9f0d1;color:#04330f;text-decoration:none;border-bottom:2px solid}
 .grey,.grey del,.grey ins{background:#e6e6e6;color:#4a4a4a}
 .text p{margin:.25rem 0;overflow-wrap:anywhere;border-inline-start:3px solid transparent;padding-inline-start:.5rem}
@@ -156,7 +156,7 @@ del{background:#ffd7d5;color:#5a0b06}ins{background:#c9f0d1;color:#04330f;text-d
 </style></head><body><main>
 <h1>Comparison of two captures</h1>
 <p><strong>{{if .R.Same}}The same, but for what does not count.{{else}}They differ.{{end}}</strong>
-{{.R.Added}} words added, {{.R.Removed}} removed; {{.R.IgnoredWords}} words that differ do not count and are grey.{{if .R.Cut}} A bound was met: not all of the pages was compared.{{end}}</p>
+Words added: {{.R.Added}}, removed: {{.R.Removed}}; that differ and do not count, in grey: {{.R.IgnoredWords}}.{{if .R.Cut}} A bound was met: not all of the pages was compared.{{end}}</p>
 <table><tr><th scope="row"></th><th scope="col">before</th><th scope="col">after</th></tr>
 <tr><th scope="row">capture</th><td><code>{{.A.ID}}</code></td><td><code>{{.B.ID}}</code></td></tr>
 <tr><th scope="row">manifest</th><td><code>{{.A.Manifest}}</code></td><td><code>{{.B.Manifest}}</code></td></tr>
