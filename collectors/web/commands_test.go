@@ -202,6 +202,9 @@ func TestProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if isShell(exe) || !strings.Contains(filepath.Base(exe), "chrom") {
+		t.Errorf("the program is taken to be %s", exe)
+	}
 	f, err := os.Open(exe)
 	if err != nil {
 		t.Fatal(err)
