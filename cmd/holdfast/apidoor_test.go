@@ -271,7 +271,8 @@ func TestDoorIsAsItSays(t *testing.T) {
 	}
 	change(200, text, api.WatchPause, "", "telegram:@harbour")
 	change(200, text, api.WatchResume, "", "telegram:@harbour")
-	for _, refused := range [][]string{{api.WatchPause, "x", "https://a.example/"}, {api.WatchRemove, " ", "telegram:@harbour"}} {
+	w.do(404, "POST", "/v1/watches/changes", text, "", api.WatchChange{Change: api.WatchPause, Sources: []string{"https://a.example/"}}, nil) // a page, and none that is watched
+	for _, refused := range [][]string{{api.WatchPause, "x", "ftp://a.example/"}, {api.WatchRemove, " ", "telegram:@harbour"}} {
 		change(422, text, refused[0], refused[1], refused[2:]...)
 	}
 	change(404, text, api.WatchPause, "", "telegram:@harbour", "telegram:@nobody_has")
