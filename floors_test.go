@@ -141,6 +141,27 @@ func TestFilesAreSmall(t *testing.T) {
 	})
 }
 
+// TestNothingBuiltIsKept: a program in the repository is one that nobody can read, and
+// every clone carries it for ever. One of 107 MB once was.
+func TestNothingBuiltIsKept(t *testing.T) {
+	out, err := exec.Command("git", "ls-files", "-z").Output()
+	if err != nil {
+		t.Skip("no git, or no repository")
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		f, err := os.Open(name)
+		if err != nil {
+			continue // removed, and not committed yet
+		}
+		head := make([]byte, 4)
+		_, _ = io.ReadFull(f, head)
+		if st, err := f.Stat(); err == nil && st.Size() > 4<<20 || string(head) == "\x7fELF" {
+			t.Errorf("%s is %d bytes long, or a program: leave it out", name, st.Size())
+		}
+		f.Close()
+	}
+}
+
 // TestNoInit: a second instance of everything must be possible.
 func TestNoInit(t *testing.T) {
 	walkGo(t, func(name string, b []byte) {
