@@ -57,7 +57,7 @@ func TestBrowserMemory(t *testing.T) {
 // which some are killed: no process of theirs is left, no zombie, no folder, and nothing
 // in the system's temporary folder.
 func TestNothingIsLeft(t *testing.T) {
-	n := 50
+	n := 20
 	if os.Getenv("HOLDFAST_LONG") != "" {
 		n = 1000
 	}
