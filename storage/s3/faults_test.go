@@ -132,6 +132,17 @@ func TestFaults(t *testing.T) {
 		b := noise(100_000)
 		d, _, err := s.Put(t.Context(), bytes.NewReader(b))
 		must(t, err)
+		must(t, s.Create(t.Context(), "named", strings.NewReader("01234567")))
+		f.Set(engines.WrongBytes, 1)
+		if got, err := s.ReadName(t.Context(), "named", 100); !errors.Is(err, hashing.ErrMismatch) {
+			t.Errorf("wrong bytes under a name: %q, %v", got, err)
+		}
+		f.Set(engines.WrongBytes, 2) // now and then
+		for range 10 {
+			if got, err := s.ReadName(t.Context(), "named", 100); err != nil || string(got) != "01234567" {
+				t.Errorf("wrong bytes now and then: %q, %v", got, err)
+			}
+		}
 		f.Set(engines.WrongBytes, 1)
 		r, _, err := s.Open(t.Context(), d)
 		must(t, err)
