@@ -49,20 +49,21 @@ func (k *keeper) answers(a *collectors.Acquired) (int, error) {
 		if o.Role != "archive" {
 			continue
 		}
-		b := o.Inline
-		if o.Kept {
-			var err error
-			if b, err = os.ReadFile(k.path(o.Digest)); err != nil {
-				return 0, err
-			}
+		if !o.Kept {
+			return lines(bytes.NewReader(o.Inline), o.Size)
 		}
-		return lines(b)
+		f, err := os.Open(k.path(o.Digest))
+		if err != nil {
+			return 0, fmt.Errorf("open archive: %w", err)
+		}
+		defer f.Close()
+		return lines(f, o.Size)
 	}
 	return 0, fmt.Errorf("%s has no archive", a.Address.Asked)
 }
 
-func lines(wacz []byte) (n int, err error) {
-	z, err := zip.NewReader(bytes.NewReader(wacz), int64(len(wacz)))
+func lines(wacz io.ReaderAt, size int64) (n int, err error) {
+	z, err := zip.NewReader(wacz, size)
 	if err != nil {
 		return 0, fmt.Errorf("open archive: %w", err)
 	}
