@@ -146,7 +146,8 @@ func cmdRole(ts *testscript.TestScript, neg bool, args []string) {
 type roleKey struct{}
 
 // cmdEventually is `eventually PATTERN COMMAND…`: the command is run again until its
-// output has the pattern, for two minutes.
+// output has the pattern, for two minutes. Where it never has, what the processes in the
+// background said is told too: the reason is theirs.
 func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
 	for range 240 {
 		_ = ts.Exec(args[1], args[2:]...)
@@ -155,5 +156,19 @@ func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	ts.Fatalf("%v never says %q: %s\n%s", args[1:], args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	ts.Fatalf("%v never says %q: %s\n%s%s", args[1:], args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"), backgroundSaid(ts))
+}
+
+// backgroundSaid is the end of each log of a role and of the doors.
+func backgroundSaid(ts *testscript.TestScript) string {
+	const most = 4 << 10
+	logs, _ := filepath.Glob(ts.MkAbs("role-*.log"))
+	var b strings.Builder
+	for _, name := range append(logs, ts.MkAbs("door.log")) {
+		said, err := os.ReadFile(name)
+		if err == nil {
+			fmt.Fprintf(&b, "\n[%s]\n%s", filepath.Base(name), said[max(0, len(said)-most):])
+		}
+	}
+	return b.String()
 }
