@@ -8,6 +8,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors/telegram"
+	"holdfast/schedule"
 )
 
 // isURL says whether a person wrote the address of a page.
@@ -19,10 +20,10 @@ func isURL(s string) bool {
 // schedule is what a row says of when its page is visited; "": nothing.
 func (r watchRow) schedule() (string, error) {
 	if r.scheduled == "" {
-		return givenSchedule(r.every, r.cron, r.zone, r.decaying)
+		return schedule.Given(r.every, r.cron, r.zone, r.decaying)
 	}
-	s, err := parseSchedule(r.scheduled) // of a list that was exported
-	return s.text, err
+	s, err := schedule.Parse(r.scheduled) // of a list that was exported
+	return s.String(), err
 }
 
 // pageWatch is what a row asks for of a page. What is for channels alone is refused:
@@ -67,7 +68,7 @@ func (n *node) mayVisit(k *watch) error {
 	if k.Schedule == "" {
 		return usageError("%.300s: say how often the page is visited: --every 6h, --cron \"0 6 * * *\" or --decaying", k.Source)
 	}
-	s, err := parseSchedule(k.Schedule)
+	s, err := schedule.Parse(k.Schedule)
 	if err != nil {
 		return usageError("%w", err)
 	}
@@ -75,7 +76,7 @@ func (n *node) mayVisit(k *watch) error {
 	if err != nil {
 		return err
 	}
-	if err := s.check(conf.Least, time.Now()); err != nil {
+	if err := s.Check(conf.Least, time.Now()); err != nil {
 		return usageError("%w", err)
 	}
 	return nil

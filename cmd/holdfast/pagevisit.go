@@ -16,6 +16,7 @@ import (
 	"holdfast/collectors/web/content"
 	"holdfast/hashing"
 	"holdfast/pipeline"
+	"holdfast/schedule"
 )
 
 // A page that is watched has one Task, which never ends. Its step is the time of the
@@ -41,9 +42,6 @@ type visitMark struct {
 
 // Bounds of visits.
 const (
-	visitRetries  = 6 // of one that failed, before the schedule's own time
-	restFactor    = 3 // the shortest pause between two visits, times so much: the first rest
-	restMost      = 24 * time.Hour
 	visitLooks    = 20 // captures of a page that are looked through for its last visit
 	manifestWait  = 5 * time.Second
 	manifestPause = 100 * time.Millisecond
@@ -52,7 +50,7 @@ const (
 // visited says what a visit has come to: its place among those before it, and when the
 // next one is.
 func (n *node) visited(ctx context.Context, t pipeline.Task, o taskOptions, a *collectors.Acquired, now time.Time) (*pipeline.Version, error) {
-	s, err := parseSchedule(o.Visit.Schedule)
+	s, err := schedule.Parse(o.Visit.Schedule)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", collectors.ErrRefused, err)
 	}
@@ -61,7 +59,7 @@ func (n *node) visited(ctx context.Context, t pipeline.Task, o taskOptions, a *c
 		return nil, err
 	}
 	began, due := o.Visit.Began.Time, time.UnixMilli(int64(t.Step))
-	v := &pipeline.Version{Algorithm: content.Algorithm, Due: holdfast.At(due), Missed: s.missed(began, due, a.Started), Number: last.Number, Schedule: s.text, Since: last.Since, Watch: o.Watch}
+	v := &pipeline.Version{Algorithm: content.Algorithm, Due: holdfast.At(due), Missed: s.Missed(began, due, a.Started), Number: last.Number, Schedule: s.String(), Since: last.Since, Watch: o.Watch}
 	mark := last
 	if mark.Capture = t.Capture(); !shows(a) {
 		v.Failures = last.Failures + 1
@@ -89,31 +87,9 @@ func (n *node) visited(ctx context.Context, t pipeline.Task, o taskOptions, a *c
 	if err != nil {
 		return nil, err
 	}
-	next := s.nextVisit(began, due, now, v.Failures, conf.Least).Truncate(time.Millisecond)
+	next := s.Again(began, due, now, v.Failures, conf.Least).Truncate(time.Millisecond)
 	a.Next = &collectors.Next{Due: next, Step: uint64(next.UnixMilli()), Cursor: cursor}
 	return v, nil
-}
-
-// nextVisit is when a page is visited again. One that did not come rests: it is asked
-// for again after 3 times the shortest pause, then after twice as long each time, up to
-// a day, before its schedule's time too, but no more than visitRetries times so. A site
-// that is down for good costs a capture a day, or fewer where the schedule has fewer.
-func (s schedule) nextVisit(began, due, now time.Time, failures int64, least time.Duration) time.Time {
-	if now.Before(due) { // the clock was set back
-		now = due
-	}
-	next := s.next(began, now)
-	if failures == 0 {
-		return next
-	}
-	again := now.Add(min(restFactor*least<<min(failures-1, 16), restMost))
-	if again.After(next) {
-		return s.next(began, again)
-	}
-	if failures <= visitRetries {
-		return again
-	}
-	return next
 }
 
 // shows says whether the page itself came: no failure, and no wall in its place.

@@ -14,6 +14,7 @@ import (
 
 	"holdfast"
 	officedb "holdfast/office"
+	"holdfast/schedule"
 	"holdfast/wholefile"
 )
 
@@ -108,7 +109,7 @@ func (w *watch) sound() bool {
 		return false
 	}
 	if w.isPage() {
-		_, err := parseSchedule(w.Schedule)
+		_, err := schedule.Parse(w.Schedule)
 		return err == nil
 	}
 	return isTelegram(w.Source)

@@ -25,7 +25,7 @@ type watch struct {
 	Cases    []holdfast.ID   `json:"cases"` // the first is the home of what is captured
 	Lang     string          `json:"lang,omitempty"`
 	Priority int             `json:"priority,omitempty"` // 1 (first) to 9; 0 is 5
-	// Schedule is when a page is visited, as schedule.text; "" for a channel.
+	// Schedule is when a page is visited, as package schedule writes it; "" for a channel.
 	Schedule string `json:"schedule,omitempty"`
 	Media    string `json:"media,omitempty"`    // "" is none
 	MaxSize  int64  `json:"max_size,omitempty"` // of a file, in bytes; 0 is any

@@ -11,6 +11,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/pipeline"
+	"holdfast/schedule"
 )
 
 // Posts of one sweep: the service answers a hundred, of which two are the control.
@@ -20,6 +21,9 @@ const (
 	sweepsATurn   = 10 // channels whose posts are looked at in one turn
 	sweepLate     = 10 // a post waits a tenth of its age for others to be asked for with
 )
+
+// defaultPagePace is the pause between two visits of one host.
+const defaultPagePace = 2 * time.Second
 
 // defaultSweep is when a post is asked for again.
 const defaultSweep = "1m 5m 15m 1h 6h 1d 7d 30d"
@@ -51,7 +55,7 @@ func (n *node) watchConf() (c watchConf, err error) {
 	if c.Pace, err = parsePause("telegram.web_pace", conf.Telegram.WebPace, defaultWebPace, 10*time.Millisecond); err != nil {
 		return c, err
 	}
-	if c.Least, err = parsePause("web.least", conf.Web.Least, defaultLeast, time.Second); err != nil {
+	if c.Least, err = parsePause("web.least", conf.Web.Least, schedule.DefaultLeast, time.Second); err != nil {
 		return c, err
 	}
 	c.PagePace, err = parsePause("web.pace", conf.Web.Pace, defaultPagePace, 10*time.Millisecond)

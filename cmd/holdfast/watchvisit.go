@@ -13,6 +13,7 @@ import (
 	"holdfast/egress"
 	"holdfast/messages"
 	"holdfast/pipeline"
+	"holdfast/schedule"
 )
 
 // partVisit is a Task that visits a page on its schedule.
@@ -167,7 +168,7 @@ func (w *watchRun) newVisit(ctx context.Context, k *watched, now time.Time) (t p
 	if err != nil {
 		return t, err
 	}
-	s, err := parseSchedule(k.Schedule)
+	s, err := schedule.Parse(k.Schedule)
 	if err != nil {
 		return t, err
 	}
@@ -177,7 +178,7 @@ func (w *watchRun) newVisit(ctx context.Context, k *watched, now time.Time) (t p
 		return t, err
 	}
 	if v != nil {
-		due = s.nextVisit(k.Added.Time, v.Due.Time, cp.Started.Time, v.Failures, w.conf.Least)
+		due = s.Again(k.Added.Time, v.Due.Time, cp.Started.Time, v.Failures, w.conf.Least)
 	}
 	due = due.Truncate(time.Millisecond)
 	return pipeline.Task{ID: k.Follow, Source: k.Source, Case: k.home(), Agent: w.n.set.Agent, Found: holdfast.Found{How: "watch", Why: k.Note}, Options: o, Due: due, Step: uint64(due.UnixMilli())}, nil

@@ -1,20 +1,16 @@
-package main
+package schedule
 
 import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"holdfast"
-	"holdfast/collectors"
-	"holdfast/pipeline"
 )
 
-func mustSchedule(t *testing.T, s string) schedule {
+func mustSchedule(t *testing.T, s string) Schedule {
 	t.Helper()
-	k, err := parseSchedule(s)
-	if err != nil || k.text != s {
-		t.Fatalf("%q is %q, %v", s, k.text, err)
+	k, err := Parse(s)
+	if err != nil || k.String() != s {
+		t.Fatalf("%q is %q, %v", s, k, err)
 	}
 	return k
 }
@@ -31,7 +27,7 @@ func TestGivenSchedule(t *testing.T) {
 		{"", "0  6 * * *", "", false, "cron 0 6 * * * UTC"}, {"", "*/15 8-18 * * MON-FRI", "Europe/Kyiv", false, "cron */15 8-18 * * MON-FRI Europe/Kyiv"},
 		{"", "", "", true, "decaying"}, {"", "", "", false, ""},
 	} {
-		got, err := givenSchedule(c.every, c.cron, c.zone, c.decaying)
+		got, err := Given(c.every, c.cron, c.zone, c.decaying)
 		if err != nil || got != c.want {
 			t.Errorf("%+v is %q, %v", c, got, err)
 		}
@@ -41,11 +37,11 @@ func TestGivenSchedule(t *testing.T) {
 	}
 	for _, c := range [][3]string{{"0s"}, {"-1h"}, {"1"}, {"999d"}, {"99999999d"}, {"1h", "0 6 * * *"}, {"", "0 6 * *"}, {"", "0 0 6 * * *"}, {"", "@daily"}, {"", "TZ=0 6 * * *"}, {"", "61 6 * * *"}, {"", "0 6 30 2 *"},
 		{"", "0 6 * * *", "Mars/Olympus"}, {"", "0 6 * * *", "Local"}, {"1h", "", "UTC"}, {"", "", "UTC"}} {
-		if got, err := givenSchedule(c[0], c[1], c[2], false); err == nil {
+		if got, err := Given(c[0], c[1], c[2], false); err == nil {
 			t.Errorf("%q is %q", c, got)
 		}
 	}
-	if _, err := givenSchedule("1h", "", "", true); err == nil {
+	if _, err := Given("1h", "", "", true); err == nil {
 		t.Error("two schedules are one")
 	}
 }
@@ -54,7 +50,7 @@ func TestGivenSchedule(t *testing.T) {
 func TestScheduleCheck(t *testing.T) {
 	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	for text, ok := range map[string]bool{"every 5m0s": true, "every 4m59s": false, "cron * * * * * UTC": false, "cron 0,2 6 * * * UTC": false, "cron */5 * * * * UTC": true, "cron 58 6 1 1 * UTC": true, "decaying": true} {
-		if err := mustSchedule(t, text).check(defaultLeast, now); (err == nil) != ok {
+		if err := mustSchedule(t, text).Check(DefaultLeast, now); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -66,7 +62,7 @@ func TestNext(t *testing.T) {
 	times := func(text string, after time.Time, n int) (out []string) {
 		s := mustSchedule(t, text)
 		for range n {
-			after = s.next(began, after)
+			after = s.Next(began, after)
 			out = append(out, after.UTC().Format("02T15:04"))
 		}
 		return out
@@ -90,7 +86,7 @@ func TestNext(t *testing.T) {
 	}
 	autumn := mustSchedule(t, "cron 30 2 * * * Europe/Paris")
 	at, n := time.Date(2026, 10, 24, 12, 0, 0, 0, time.UTC), 0
-	for at = autumn.next(began, at); at.Before(time.Date(2026, 10, 25, 12, 0, 0, 0, time.UTC)); at = autumn.next(began, at) {
+	for at = autumn.Next(began, at); at.Before(time.Date(2026, 10, 25, 12, 0, 0, 0, time.UTC)); at = autumn.Next(began, at) {
 		n++
 	}
 	if n != 2 {
@@ -105,18 +101,18 @@ func TestMissed(t *testing.T) {
 		s := mustSchedule(t, text)
 		rnd := rand.New(rand.NewPCG(1, 2))
 		for range 200 {
-			due := s.next(began, began.Add(time.Duration(rnd.IntN(1e6))*time.Second))
+			due := s.Next(began, began.Add(time.Duration(rnd.IntN(1e6))*time.Second))
 			now := due.Add(time.Duration(rnd.IntN(1e6)) * time.Second)
 			want := int64(0)
-			for at := s.next(began, due); !at.After(now); at = s.next(began, at) {
+			for at := s.Next(began, due); !at.After(now); at = s.Next(began, at) {
 				want++
 			}
-			if got := s.missed(began, due, now); got != min(want, maxMissed) {
+			if got := s.Missed(began, due, now); got != min(want, MaxMissed) {
 				t.Fatalf("%s: %d missed from %s to %s, want %d", text, got, due, now, want)
 			}
 		}
 	}
-	if n := mustSchedule(t, "every 5m0s").missed(began, began, began.AddDate(100, 0, 0)); n != maxMissed {
+	if n := mustSchedule(t, "every 5m0s").Missed(began, began, began.AddDate(100, 0, 0)); n != MaxMissed {
 		t.Errorf("%d missed in a hundred years", n)
 	}
 }
@@ -130,7 +126,7 @@ func TestDeadSite(t *testing.T) {
 		due, n, first := began, 0, time.Duration(0)
 		for now := began; now.Before(began.AddDate(1, 0, 0)); now = due {
 			n++
-			if due = s.nextVisit(began, due, now, int64(n), defaultLeast); !due.After(now) {
+			if due = s.Again(began, due, now, int64(n), DefaultLeast); !due.After(now) {
 				t.Fatalf("%s: visit %d at %s is due again at %s", text, n, now, due)
 			}
 			if n == 1 {
@@ -139,30 +135,6 @@ func TestDeadSite(t *testing.T) {
 		}
 		if n > most || n < most/3 || first > 30*time.Minute {
 			t.Errorf("%s: %d visits of a dead site in a year, the second after %s", text, n, first)
-		}
-	}
-}
-
-// TestShows: a failure, a wall and a page that says that there is none are not the page.
-func TestShows(t *testing.T) {
-	for code, want := range map[string]bool{"incomplete": true, "login-wall": false, notFound: false, "not-found": false, "bot-wall": false, "consent-wall": false} {
-		a := &collectors.Acquired{Outcome: collectors.Partial, Reasons: []collectors.Reason{{Code: code}}}
-		if shows(a) != want {
-			t.Errorf("%s: %t", code, !want)
-		}
-	}
-	if shows(&collectors.Acquired{Outcome: collectors.Failed}) {
-		t.Error("a failure is the page")
-	}
-}
-
-// TestVisitWords: what a visit was follows from its place alone.
-func TestVisitWords(t *testing.T) {
-	id, other := holdfast.NewID(), holdfast.NewID()
-	for want, v := range map[string]pipeline.Version{"first": {Fingerprint: "x", Since: id, Number: 1}, "changed": {Fingerprint: "x", Since: id, Number: 2}, "unchanged": {Fingerprint: "x", Since: other, Number: 2},
-		"unread": {Since: other, Number: 2}, "failed": {Since: other, Failures: 1}} {
-		if got := visitWords(&v, id); got != want {
-			t.Errorf("%+v is %s, want %s", v, got, want)
 		}
 	}
 }
