@@ -14,6 +14,27 @@ import (
 	"holdfast/hashing"
 )
 
+// ExhibitReport is the verdict on one exhibit and the facts it rests on.
+type ExhibitReport struct {
+	Number  string
+	Verdict Verdict
+	Capture ID
+	Kind    string // "" if the Manifest could not be read
+	// Manifest is the Digest of manifest.json as it was judged, zero if that could not be
+	// read: whoever reads the file again holds it against this.
+	Manifest hashing.Digest
+	Source   Source
+	Started  Time // by Clock, stated
+	Ended    Time
+	Result   string // complete, partial or failed
+	Clock    string // the node whose clock it is, by the Manifest
+	Seal     string // "" while pending
+	T        Time   // zero: no quorum
+	After    Time   // notBefore, zero: none
+	Node     string // the maker, by the Seal
+	Known    bool   // the maker is in the Policy
+}
+
 // exhibit judges one Capture: Manifest, Seal, Objects, slices.
 func (v *verifier) exhibit(x Exhibit) {
 	subject, dir := "exhibit "+x.Number, "data/exhibits/"+x.Number+"/"
@@ -37,7 +58,7 @@ func (v *verifier) exhibit(x Exhibit) {
 		v.find("manifest-form", Contradicted, Proven, subject, "%v", err)
 		return
 	}
-	r.Kind, r.Source, r.Started, r.Ended, r.Result, r.Clock = m.Kind, m.Source, m.Started, m.Ended, m.Completeness.Outcome, m.Collection.Node
+	r.Manifest, r.Kind, r.Source, r.Started, r.Ended, r.Result, r.Clock = e.digest, m.Kind, m.Source, m.Started, m.Ended, m.Completeness.Outcome, m.Collection.Node
 	v.find("manifest-form", OK, Proven, subject, "capture %s of %s", m.ID, m.Source)
 	if e.digest != x.Manifest || m.ID != x.Capture {
 		v.find("manifest-digest", Contradicted, Stated, subject, "is %s, stated %s", e.digest, x.Manifest)

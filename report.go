@@ -56,21 +56,3 @@ type Report struct {
 	Unsigned []string // files of the Bundle under no signature
 	Training bool     // a rehearsal: not evidence, whatever the verdict
 }
-
-// ExhibitReport is the verdict on one exhibit and the facts it rests on.
-type ExhibitReport struct {
-	Number  string
-	Verdict Verdict
-	Capture ID
-	Kind    string // "" if the Manifest could not be read
-	Source  Source
-	Started Time // by Clock, stated
-	Ended   Time
-	Result  string // complete, partial or failed
-	Clock   string // the node whose clock it is, by the Manifest
-	Seal    string // "" while pending
-	T       Time   // zero: no quorum
-	After   Time   // notBefore, zero: none
-	Node    string // the maker, by the Seal
-	Known   bool   // the maker is in the Policy
-}

@@ -98,7 +98,7 @@ func (c *cli) keepBeside(ctx context.Context, n *node, ids [2]holdfast.ID, o cap
 	if err != nil {
 		return g, err
 	}
-	lines := diffLines(sides, r, n.diffPictures(ctx, from, sides))
+	lines := diffLines(sides, r, diffPictures(sides))
 	kept, made, err := n.keepDiff(ctx, sides, lines)
 	if err != nil {
 		return g, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast"
-	"holdfast/catalog"
+	"holdfast/cmd/internal/verifycmd"
 	"holdfast/collectors/web/compare"
 	"holdfast/collectors/web/content"
 	"holdfast/messages"
@@ -30,20 +30,18 @@ type diffOptions struct {
 	replace  bool
 	seal     bool
 	wait     time.Duration
+	trust    verifycmd.Options // of Bundles
 }
 
 func (c *cli) diffCmd() *cobra.Command {
 	var o diffOptions
-	cmd := command("diff A B [--out FILE.html] [--seal]", "Hold two captures of a page against each other", "holdfast diff 0f3c… 9a1b… --out changes.html", cobra.ExactArgs(2),
+	cmd := command("diff A B [--out FILE.html] [--seal]", "Hold two captures of a page against each other",
+		"holdfast diff 0f3c… 9a1b… --out changes.html\n  holdfast diff before.zip after.zip#2 --policy office.policy.json", cobra.ExactArgs(2),
 		func(cmd *cobra.Command, args []string) error {
 			if err := checkReason("--why", o.why); err != nil {
 				return err
 			}
-			n, err := c.open(cmd.Context())
-			if err == nil {
-				defer n.Close()
-				err = c.diff(cmd.Context(), n, args, o)
-			}
+			err := c.diff(cmd.Context(), args, o)
 			if x := (*exitError)(nil); err == nil || errors.As(err, &x) {
 				return err
 			}
@@ -61,42 +59,56 @@ digests of their Manifests, and is sealed and exported like any other.
 
 Who compares looks at both: a line of custody (accessed) says so for each.
 
+A and B are ids of captures of this node, or captures in bundles: FILE.zip#EXHIBIT, by
+the exhibit's number or the capture's id, or FILE.zip alone where it has one capture.
+Each bundle is verified first, as by 'holdfast verify' and under the same flags, and its
+verdict said; of one that is contradicted nothing is compared. For two bundles there
+need be no node here, and nothing is asked of any network.
+
 exit status: 0 the same, but for what does not count
              1 they differ
              2 could not compare them, or usage
-             3 with --seal: compared, and not sealed after --wait`
+             3 with --seal: compared, and not sealed after --wait
+             4 a bundle is contradicted, and nothing of it was compared`
 	f := cmd.Flags()
 	f.StringVar(&o.out, "out", "", "write a page, FILE.html, that shows it")
 	f.BoolVar(&o.replace, "replace", false, "of --out: replace the file that is there")
 	f.StringVar(&o.why, "why", "", "why they are looked at, for the custody")
 	f.BoolVar(&o.seal, "seal", false, "keep the comparison, sealed")
 	f.DurationVar(&o.wait, "wait", 30*time.Second, "with --seal: how long to wait for the seal")
+	f.StringVar(&o.trust.Policy, "policy", "", "of bundles: whom to trust, as for verify")
+	f.StringVar(&o.trust.Node, "node", "", "of bundles: trust this node of theirs, as for verify")
+	f.StringArrayVar(&o.trust.Authorities, "authority", nil, "of bundles: trust this timestamp authority too, as for verify")
 	return cmd
 }
 
-// diffSide is one of the two captures.
-type diffSide struct {
-	cp  catalog.Capture
-	m   *holdfast.Manifest
-	doc *content.Document
-}
-
-func (c *cli) diff(ctx context.Context, n *node, args []string, o diffOptions) error {
+func (c *cli) diff(ctx context.Context, args []string, o diffOptions) (err error) {
 	if o.out != "" && !o.replace {
 		if _, err := os.Lstat(o.out); !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(err, fmt.Errorf("%s exists: choose another name, or --replace", o.out))
 		}
 	}
-	if err := n.refresh(ctx); err != nil {
+	refs, err := o.refs(args)
+	if err != nil {
 		return err
 	}
-	from, sides := &captures{n: n}, [2]diffSide{}
-	for i, a := range args {
-		id, err := holdfast.ParseID(a)
-		if err != nil {
-			return usageError("%w; `holdfast list` shows the ids", err)
+	bundles := &diffBundles{c: c, trust: o.trust, open: map[string]*verifycmd.Bundle{}}
+	defer bundles.Close()
+	var sides [2]diffSide
+	for i, r := range refs { // before a line of custody says that somebody looks
+		if r.file != "" {
+			if sides[i], err = bundles.side(ctx, r); err != nil {
+				return err
+			}
 		}
-		if sides[i], err = n.diffSide(ctx, from, id, o.why); err != nil {
+	}
+	var n *node
+	if refs[0].id != "" || refs[1].id != "" {
+		if n, err = c.open(ctx); err != nil {
+			return err
+		}
+		defer n.Close()
+		if err := n.ownSides(ctx, refs, &sides, o.why); err != nil {
 			return err
 		}
 	}
@@ -104,10 +116,62 @@ func (c *cli) diff(ctx context.Context, n *node, args []string, o diffOptions) e
 	if err != nil {
 		return err
 	}
-	pictures := n.diffPictures(ctx, from, sides)
+	pictures := diffPictures(sides)
+	if err := bundles.finished(); err != nil {
+		return err
+	}
+	return c.tellDiff(ctx, n, sides, r, pictures, o)
+}
+
+// refs reads the arguments, and refuses flags that say nothing of them.
+func (o diffOptions) refs(args []string) (refs [2]diffRef, err error) {
+	files := 0
+	for i, a := range args {
+		if refs[i], err = parseDiffRef(a); err != nil {
+			return refs, err
+		}
+		if refs[i].file != "" {
+			files++
+		}
+	}
+	switch t := o.trust; {
+	case files > 0 && o.seal:
+		err = usageError("diff: --seal keeps what is said of two captures of this node; of one in a bundle --out FILE.html and --json can be kept")
+	case files == 2 && o.why != "":
+		err = usageError("diff: --why is for the custody of this node's captures, and none is compared")
+	case files == 0 && (t.Policy != "" || t.Node != "" || len(t.Authorities) > 0):
+		err = usageError("diff: --policy, --node and --authority are for bundles, and none is compared")
+	}
+	return refs, err
+}
+
+// ownSides reads those that are the node's own.
+func (n *node) ownSides(ctx context.Context, refs [2]diffRef, sides *[2]diffSide, why string) (err error) {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	from := &captures{n: n}
+	for i, r := range refs {
+		if r.id != "" {
+			if sides[i], err = n.diffSide(ctx, from, r.id, why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tellDiff says what came of it, writes the page and seals, as asked; n is nil where no
+// capture is the node's own.
+func (c *cli) tellDiff(ctx context.Context, n *node, sides [2]diffSide, r *compare.Result, pictures []compare.Shown, o diffOptions) error {
 	if o.out != "" {
 		if err := writeDiff(o, sides, r, pictures); err != nil {
 			return err
+		}
+	}
+	for _, s := range sides {
+		if s.row != nil {
+			c.say(s.row, "read from %s", messages.Visible(s.from))
 		}
 	}
 	lines := diffLines(sides, r, pictures)
@@ -137,35 +201,9 @@ func compareSides(sides [2]diffSide) (*compare.Result, error) {
 	return r, nil
 }
 
-// diffSide reads a capture, behind the line that says who looks at it.
-func (n *node) diffSide(ctx context.Context, from *captures, id holdfast.ID, why string) (s diffSide, err error) {
-	if s.cp, err = n.cat.Capture(ctx, id); err != nil {
-		return s, err
-	}
-	if s.m, err = from.parsed(ctx, id); err != nil {
-		return s, err
-	}
-	o := s.m.Object(nameDOM)
-	if o == nil {
-		return s, fmt.Errorf("compare %s: it has no document (%s): `holdfast show %s` says what it has", id, nameDOM, id)
-	}
-	if err := n.accessed(ctx, s.cp, n.set.Agent, why); err != nil {
-		return s, err
-	}
-	r, err := from.OpenObject(ctx, id, *o)
-	if err != nil {
-		return s, fmt.Errorf("compare %s: %w", id, err)
-	}
-	defer r.Close()
-	if s.doc, err = readContent(ctx, r, address(s.m)); err != nil {
-		return s, fmt.Errorf("compare %s: %w", id, err)
-	}
-	return s, nil
-}
-
 // diffPictures compares the pictures of the same name, one pair after the other. One that
 // cannot be compared says why.
-func (n *node) diffPictures(ctx context.Context, from *captures, sides [2]diffSide) (out []compare.Shown) {
+func diffPictures(sides [2]diffSide) (out []compare.Shown) {
 	var names []string
 	for _, s := range sides {
 		for _, o := range s.m.Objects {
@@ -176,13 +214,11 @@ func (n *node) diffPictures(ctx context.Context, from *captures, sides [2]diffSi
 	}
 	slices.SortFunc(names, func(a, b string) int { return len(a)*1000 - len(b)*1000 + strings.Compare(a, b) })
 	for _, name := range names {
-		p := compare.Shown{Name: name, A: opener(ctx, from, sides[0], name), B: opener(ctx, from, sides[1], name)}
-		switch {
-		case p.A == nil:
-			p.Why = "the first capture has no such part of the picture"
-		case p.B == nil:
-			p.Why = "the second capture has no such part of the picture"
-		default:
+		p := compare.Shown{Name: name}
+		var noA, noB string
+		p.A, noA = sides[0].opener(name, "first")
+		p.B, noB = sides[1].opener(name, "second")
+		if p.Why = cmp.Or(noA, noB); p.Why == "" {
 			var err error
 			if p.Pictures, err = comparePNG(p.A, p.B); err != nil {
 				p.Why = err.Error()
@@ -191,14 +227,6 @@ func (n *node) diffPictures(ctx context.Context, from *captures, sides [2]diffSi
 		out = append(out, p)
 	}
 	return out
-}
-
-func opener(ctx context.Context, from *captures, s diffSide, name string) func() (io.ReadCloser, error) {
-	o := s.m.Object(name)
-	if o == nil {
-		return nil
-	}
-	return func() (io.ReadCloser, error) { return from.OpenObject(ctx, s.cp.ID, *o) }
 }
 
 func comparePNG(a, b func() (io.ReadCloser, error)) (p compare.Pictures, err error) {
@@ -224,7 +252,7 @@ func writeDiff(o diffOptions, sides [2]diffSide, r *compare.Result, pictures []c
 	}
 	defer os.Remove(f.Name()) // gone already where all went well
 	side := func(s diffSide) compare.Side {
-		return compare.Side{ID: string(s.cp.ID), Manifest: s.cp.Manifest.String(), Source: string(s.cp.Source), At: s.cp.Started.String(), State: s.cp.State}
+		return compare.Side{ID: string(s.cp.ID), Manifest: s.cp.Manifest.String(), Source: string(s.cp.Source), At: s.cp.Started.String(), State: s.cp.State, From: s.from}
 	}
 	w := bufio.NewWriterSize(f, 1<<16)
 	err = compare.Page(w, side(sides[0]), side(sides[1]), content.Algorithm, r, pictures)

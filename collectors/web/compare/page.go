@@ -11,8 +11,9 @@ import (
 	"holdfast/messages"
 )
 
-// Side is one of the two captures, as the page names it.
-type Side struct{ ID, Manifest, Source, At, State string }
+// Side is one of the two captures, as the page names it. From is where it was read, and
+// what was found of that; "" says nothing of it.
+type Side struct{ ID, Manifest, Source, At, State, From string }
 
 // Shown is a pair of pictures for the page. Why is why they were not compared; "": they
 // were. A and B open the bytes of the pictures; nil: there is none.
@@ -163,7 +164,8 @@ Words added: {{.R.Added}}, removed: {{.R.Removed}}; that differ and do not count
 <tr><th scope="row">source</th><td><bdi>{{visible .A.Source}}</bdi></td><td><bdi>{{visible .B.Source}}</bdi></td></tr>
 <tr><th scope="row">received</th><td>{{.A.At}}</td><td>{{.B.At}}</td></tr>
 <tr><th scope="row">state</th><td>{{.A.State}}</td><td>{{.B.State}}</td></tr>
-<tr><th scope="row">fingerprint</th><td><code>{{.R.A}}</code></td><td><code>{{.R.B}}</code></td></tr></table>
+{{if or .A.From .B.From}}<tr><th scope="row">read from</th><td><bdi>{{visible .A.From}}</bdi></td><td><bdi>{{visible .B.From}}</bdi></td></tr>
+{{end}}<tr><th scope="row">fingerprint</th><td><code>{{.R.A}}</code></td><td><code>{{.R.B}}</code></td></tr></table>
 <p>Rules of the fingerprint: {{.Algorithm}}. This page is derived and under no signature: the two captures are what counts.</p>
 <h2>How it is built</h2>
 {{if .R.Changes}}<table><tr><th scope="col">what</th><th scope="col">became</th><th scope="col">value</th></tr>
