@@ -57,6 +57,7 @@ type Options struct {
 	Custody  Custody
 	Asks     Asks
 	Captures Captures
+	Objects  Objects
 	Watches  WatchBook
 	Bundles  Bundles
 	Log      *slog.Logger
@@ -104,16 +105,17 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o, mux: http.NewServeMux(), methods: []string{http.MethodGet, http.MethodPost}, strange: rate.NewLimiter(1, 10), bundles: make(chan struct{}, exports), stall: stall, usage: map[string]*usage{}}
 	for pattern, r := range map[string]route{
-		"POST /v1/captures":              {ScopeCapture, (*call).postCaptures},
-		"GET /v1/asks":                   {ScopeCapture, (*call).getAsks},
-		"GET /v1/asks/{id}":              {ScopeCapture, (*call).getAsk},
-		"GET /v1/captures":               {ScopeRead, (*call).getCaptures},
-		"GET /v1/captures/{id}":          {ScopeRead, (*call).getCapture},
-		"GET /v1/captures/{id}/manifest": {ScopeRead, (*call).getManifest},
-		"POST /v1/watches":               {ScopeWatch, (*call).postWatches},
-		"GET /v1/watches":                {ScopeWatch, (*call).getWatches},
-		"POST /v1/watches/changes":       {ScopeWatch, (*call).postWatchChange},
-		"GET /v1/bundle":                 {ScopeExport, (*call).getBundle},
+		"POST /v1/captures":                    {ScopeCapture, (*call).postCaptures},
+		"GET /v1/asks":                         {ScopeCapture, (*call).getAsks},
+		"GET /v1/asks/{id}":                    {ScopeCapture, (*call).getAsk},
+		"GET /v1/captures":                     {ScopeRead, (*call).getCaptures},
+		"GET /v1/captures/{id}":                {ScopeRead, (*call).getCapture},
+		"GET /v1/captures/{id}/manifest":       {ScopeRead, (*call).getManifest},
+		"GET /v1/captures/{id}/objects/{name}": {ScopeExport, (*call).getObject},
+		"POST /v1/watches":                     {ScopeWatch, (*call).postWatches},
+		"GET /v1/watches":                      {ScopeWatch, (*call).getWatches},
+		"POST /v1/watches/changes":             {ScopeWatch, (*call).postWatchChange},
+		"GET /v1/bundle":                       {ScopeExport, (*call).getBundle},
 	} {
 		s.mux.Handle(pattern, s.guarded(pattern, r))
 		s.paths = append(s.paths, pattern)

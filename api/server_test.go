@@ -75,6 +75,9 @@ func (w *world) Capture(context.Context, Token, holdfast.ID) (Capture, error) {
 func (w *world) Manifest(context.Context, Token, holdfast.ID, string) ([]byte, error) {
 	return nil, errors.New("secret path")
 }
+func (w *world) Object(context.Context, Token, holdfast.ID, string, string) (holdfast.Object, io.ReadCloser, error) {
+	return holdfast.Object{}, nil, errors.New("secret path")
+}
 func (w *world) AddWatches(context.Context, Token, WatchAsk) (WatchesAdded, error) {
 	return WatchesAdded{}, errors.New("secret path")
 }
@@ -92,7 +95,7 @@ func (w *world) Bundle(ctx context.Context, _ Token, _ BundleAsk) (*os.File, has
 }
 
 func (w *world) server() *Server {
-	return New(Options{Tokens: w, Cases: w, Custody: w, Asks: w, Captures: w, Watches: w, Bundles: w})
+	return New(Options{Tokens: w, Cases: w, Custody: w, Asks: w, Captures: w, Objects: w, Watches: w, Bundles: w})
 }
 
 // TestFileIsTrue guards the contract against the code: each route is in the file and
@@ -124,7 +127,7 @@ func TestFileIsTrue(t *testing.T) {
 		if path == "/v1/openapi.yaml" || path == "/v1/asks/{id}" || route == "POST /v1/captures" {
 			continue
 		}
-		path = strings.Replace(path, "{id}", string(home), 1)
+		path = strings.NewReplacer("{id}", string(home), "{name}", "dom.html").Replace(path)
 		if path == "/v1/bundle" {
 			path += "?case=c"
 		}

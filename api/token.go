@@ -22,7 +22,7 @@ const (
 	ScopeCapture    = "capture"    // ask for captures, and see what became of them
 	ScopeWatch      = "watch"      // add watches, and see them
 	ScopeRead       = "read"       // list captures, see their state and Manifests
-	ScopeExport     = "export"     // take Bundles
+	ScopeExport     = "export"     // take Bundles, and single Objects
 	ScopeRestricted = "restricted" // with export: restricted Objects too
 )
 

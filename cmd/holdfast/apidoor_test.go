@@ -22,6 +22,7 @@ import (
 	"holdfast/api/apitest"
 	"holdfast/catalog"
 	"holdfast/collectors"
+	"holdfast/hashing"
 	"holdfast/pipeline"
 )
 
@@ -43,7 +44,10 @@ func newDoorWorld(t *testing.T) *doorWorld {
 	loop.r.by = only(collects(func(source string) (*collectors.Acquired, error) {
 		w.asks.Add(1)
 		now := time.Now()
-		a := &collectors.Acquired{Started: now, Ended: now, Outcome: collectors.Complete}
+		page, asked := []byte("<p>a page"), []byte("Cookie: secret")
+		a := &collectors.Acquired{Started: now, Ended: now, Outcome: collectors.Complete, Objects: []collectors.Object{
+			{Name: nameDOM, Role: "dom", MediaType: "text/html", Size: int64(len(page)), Digest: hashing.Of(page), Inline: page},
+			{Name: "requests.warc.gz", Role: "requests", MediaType: "application/warc", Restricted: true, Size: int64(len(asked)), Digest: hashing.Of(asked), Inline: asked}}}
 		if strings.Contains(source, "gone") {
 			a.Outcome, a.Reasons = collectors.Failed, []collectors.Reason{{Code: "http-status", Detail: "404"}}
 		}
@@ -59,7 +63,7 @@ func newDoorWorld(t *testing.T) *doorWorld {
 	go func() { done <- loop.run(ctx) }()
 	go func() { done <- n.work(ctx) }()
 	w.door = &apiDoor{n: n, why: loop.whyOf, spool: spool}
-	w.srv = httptest.NewServer(api.New(api.Options{Tokens: w.door, Cases: w.door, Custody: w.door, Asks: w.door, Captures: w.door, Watches: w.door, Bundles: w.door, Log: n.log, Stop: ctx.Done()}))
+	w.srv = httptest.NewServer(api.New(api.Options{Tokens: w.door, Cases: w.door, Custody: w.door, Asks: w.door, Captures: w.door, Objects: w.door, Watches: w.door, Bundles: w.door, Log: n.log, Stop: ctx.Done()}))
 	t.Cleanup(func() {
 		w.srv.Close()
 		stop()
@@ -229,6 +233,18 @@ func TestDoorIsAsItSays(t *testing.T) {
 	if len(ws.Watches) != 1 || strings.Contains(string(ws.Watches[0]), `"account"`) {
 		t.Errorf("watches %s", ws.Watches)
 	}
+	objects := "/v1/captures/" + string(id) + "/objects/"
+	got := w.do(200, "GET", objects+nameDOM+"?why=look", text, "", nil, nil)
+	if got.Header.Get("Content-Type") != "application/octet-stream" || got.ContentLength != 9 {
+		t.Errorf("a page's document goes out as %v", got.Header)
+	}
+	w.do(403, "GET", objects+"requests.warc.gz", text, "", nil, nil)
+	trusted, _ := w.token("trusted", api.Scopes(), one)
+	w.do(200, "GET", objects+"requests.warc.gz", trusted, "", nil, nil)
+	w.do(404, "GET", objects+"nothing", text, "", nil, nil)
+	w.do(404, "GET", objects+nameDOM, other, "", nil, nil)
+	reads, _ := w.token("reads", []string{api.ScopeRead}, one)
+	w.do(403, "GET", objects+nameDOM, reads, "", nil, nil)
 	bundle := w.do(200, "GET", "/v1/bundle?case=one", text, "", nil, nil)
 	if bundle.Header.Get("Content-Type") != "application/zip" {
 		t.Errorf("%v", bundle.Header)
@@ -237,7 +253,7 @@ func TestDoorIsAsItSays(t *testing.T) {
 	// What is refused.
 	far := "/v1/captures/" + strings.Repeat("0", 32)
 	for path, methods := range map[string][]string{"/v1/captures": {"GET", "POST"}, "/v1/asks": {"GET"}, "/v1/asks/" + string(a.ID): {"GET"}, "/v1/captures/" + string(id): {"GET"},
-		"/v1/captures/" + string(id) + "/manifest": {"GET"}, "/v1/watches": {"GET", "POST"}, "/v1/watches/changes": {"POST"}, "/v1/bundle?case=one": {"GET"}} {
+		"/v1/captures/" + string(id) + "/manifest": {"GET"}, objects + nameDOM: {"GET"}, "/v1/watches": {"GET", "POST"}, "/v1/watches/changes": {"POST"}, "/v1/bundle?case=one": {"GET"}} {
 		for _, method := range methods {
 			w.do(401, method, path, "", "", nil, nil)
 			w.do(403, method, path, none, "", nil, nil)
@@ -342,13 +358,13 @@ func TestDoorIsAsItSays(t *testing.T) {
 	if unseen := w.spec.Unseen("500", "408", "503"); len(unseen) > 0 {
 		t.Errorf("described, and never seen: %q", unseen)
 	}
-	w.lines(one, []string{"POST /v1/captures", "GET /v1/asks/{id}", "GET /v1/captures/{id}", "GET /v1/captures/{id}/manifest", "GET /v1/captures", "GET /v1/asks", "POST /v1/watches", "GET /v1/watches", "POST /v1/watches/changes", "GET /v1/bundle"})
+	w.lines(one, []string{"POST /v1/captures", "GET /v1/asks/{id}", "GET /v1/captures/{id}", "GET /v1/captures/{id}/manifest", "GET /v1/captures/{id}/objects/{name}", "GET /v1/captures", "GET /v1/asks", "POST /v1/watches", "GET /v1/watches", "POST /v1/watches/changes", "GET /v1/bundle"})
 }
 
 // often makes each call too often.
 func (w *doorWorld) often(text string, capture, ask holdfast.ID) {
 	for _, k := range [][2]string{{"GET", "/v1/captures"}, {"POST", "/v1/captures"}, {"GET", "/v1/asks"}, {"GET", "/v1/asks/" + string(ask)}, {"GET", "/v1/captures/" + string(capture)},
-		{"GET", "/v1/captures/" + string(capture) + "/manifest"}, {"GET", "/v1/watches"}, {"POST", "/v1/watches"}, {"POST", "/v1/watches/changes"}, {"GET", "/v1/bundle?case=one"}} {
+		{"GET", "/v1/captures/" + string(capture) + "/manifest"}, {"GET", "/v1/captures/" + string(capture) + "/objects/" + nameDOM}, {"GET", "/v1/watches"}, {"POST", "/v1/watches"}, {"POST", "/v1/watches/changes"}, {"GET", "/v1/bundle?case=one"}} {
 		for range 1000 {
 			r, err := http.NewRequest(k[0], w.srv.URL+k[1], nil)
 			if err != nil {

@@ -35,13 +35,25 @@ type diffOptions struct {
 
 func (c *cli) diffCmd() *cobra.Command {
 	var o diffOptions
+	var r remote
 	cmd := command("diff A B [--out FILE.html] [--seal]", "Hold two captures of a page against each other",
 		"holdfast diff 0f3c… 9a1b… --out changes.html\n  holdfast diff before.zip after.zip#2 --policy office.policy.json", cobra.ExactArgs(2),
 		func(cmd *cobra.Command, args []string) error {
 			if err := checkReason("--why", o.why); err != nil {
 				return err
 			}
-			err := c.diff(cmd.Context(), args, o)
+			there, err := r.asked(cmd, "seal", "wait")
+			if err != nil {
+				return err
+			}
+			var far *remoteSides
+			if there {
+				if far, err = c.remoteSides(r, o.why); err != nil {
+					return err
+				}
+				defer far.Close()
+			}
+			err = c.diff(cmd.Context(), far, args, o)
 			if x := (*exitError)(nil); err == nil || errors.As(err, &x) {
 				return err
 			}
@@ -63,7 +75,9 @@ A and B are ids of captures of this node, or captures in bundles: FILE.zip#EXHIB
 the exhibit's number or the capture's id, or FILE.zip alone where it has one capture.
 Each bundle is verified first, as by 'holdfast verify' and under the same flags, and its
 verdict said; of one that is contradicted nothing is compared. For two bundles there
-need be no node here, and nothing is asked of any network.
+need be no node here, and nothing is asked of any network. With --server the captures
+are that node's: their documents and pictures come over the line, each held against its
+digest, and are compared here; the token needs the scopes read and export.
 
 exit status: 0 the same, but for what does not count
              1 they differ
@@ -79,10 +93,13 @@ exit status: 0 the same, but for what does not count
 	f.StringVar(&o.trust.Policy, "policy", "", "of bundles: whom to trust, as for verify")
 	f.StringVar(&o.trust.Node, "node", "", "of bundles: trust this node of theirs, as for verify")
 	f.StringArrayVar(&o.trust.Authorities, "authority", nil, "of bundles: trust this timestamp authority too, as for verify")
+	r.flags(cmd)
 	return cmd
 }
 
-func (c *cli) diff(ctx context.Context, args []string, o diffOptions) (err error) {
+// diff reads both, wherever they lie (far is nil: what is in no Bundle is this node's own),
+// and says what differs.
+func (c *cli) diff(ctx context.Context, far *remoteSides, args []string, o diffOptions) (err error) {
 	if o.out != "" && !o.replace {
 		if _, err := os.Lstat(o.out); !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(err, fmt.Errorf("%s exists: choose another name, or --replace", o.out))
@@ -103,7 +120,13 @@ func (c *cli) diff(ctx context.Context, args []string, o diffOptions) (err error
 		}
 	}
 	var n *node
-	if refs[0].id != "" || refs[1].id != "" {
+	switch {
+	case refs[0].id == "" && refs[1].id == "":
+	case far != nil:
+		if err := far.sides(ctx, refs, &sides); err != nil {
+			return err
+		}
+	default:
 		if n, err = c.open(ctx); err != nil {
 			return err
 		}
@@ -138,7 +161,7 @@ func (o diffOptions) refs(args []string) (refs [2]diffRef, err error) {
 	case files > 0 && o.seal:
 		err = usageError("diff: --seal keeps what is said of two captures of this node; of one in a bundle --out FILE.html and --json can be kept")
 	case files == 2 && o.why != "":
-		err = usageError("diff: --why is for the custody of this node's captures, and none is compared")
+		err = usageError("diff: --why is for the custody of captures that are in no bundle, and none is compared")
 	case files == 0 && (t.Policy != "" || t.Node != "" || len(t.Authorities) > 0):
 		err = usageError("diff: --policy, --node and --authority are for bundles, and none is compared")
 	}

@@ -128,7 +128,7 @@ func (c *cli) nodeAPI(ctx context.Context, n *node, o apiOptions, certificate fu
 	loop := newCollectLoop(n)
 	door := &apiDoor{n: n, why: loop.whyOf, spool: spool}
 	g, gctx := errgroup.WithContext(ctx)
-	h := api.New(api.Options{Tokens: door, Cases: door, Custody: door, Asks: door, Captures: door, Watches: door, Bundles: door, Log: n.log, Stop: gctx.Done()})
+	h := api.New(api.Options{Tokens: door, Cases: door, Custody: door, Asks: door, Captures: door, Objects: door, Watches: door, Bundles: door, Log: n.log, Stop: gctx.Done()})
 	if err := n.serveMetrics(gctx, nil); err != nil {
 		l.Close()
 		return err
