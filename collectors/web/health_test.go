@@ -135,6 +135,17 @@ func TestSweepShort(t *testing.T) {
 	}
 }
 
+// TestRelativeFolder: a folder may be named from where the program stands (--data node).
+// The browser was given a link to one that led nowhere, where the name was long, and did
+// not start.
+func TestRelativeFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	c := newCollector(t, Options{Dir: strings.Repeat("d", maxTempPath)})
+	if _, err := c.Warm(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCheck: what is wrong with a browser is said, with what to do: there is none, it ends
 // at once, it is too old; and a good one is named with its digest.
 func TestCheck(t *testing.T) {

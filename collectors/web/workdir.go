@@ -28,7 +28,13 @@ func newWorkdir(parent string) (*workdir, error) {
 	if parent == "" {
 		parent = os.TempDir()
 	}
-	if err := os.MkdirAll(parent, 0o700); err != nil {
+	// What is made in it is named to other programs, and by links: those have no
+	// working directory, or another.
+	parent, err := filepath.Abs(parent)
+	if err == nil {
+		err = os.MkdirAll(parent, 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make work folder: %w", err)
 	}
 	sweep(parent)
