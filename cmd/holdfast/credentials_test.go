@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"holdfast/egress"
 	"io"
 	"log/slog"
 	"os"
@@ -12,6 +11,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"holdfast/cmd/internal/passphrase"
+	"holdfast/egress"
 )
 
 func secretNode(t *testing.T) (*node, *bytes.Buffer) {
@@ -48,7 +50,7 @@ func TestSecretFiles(t *testing.T) {
 		"authority add --auth": func(f string) error { _, err := readCredentials(f); return err },
 		"passphrase": func(f string) error {
 			t.Setenv("HOLDFAST_PASSPHRASE_FILE", f)
-			_, err := passphrase()
+			_, err := passphrase.FromEnvironment()
 			if f == large { // may be as long
 				return os.ErrInvalid
 			}

@@ -52,7 +52,7 @@ func permissions(dir string) error {
 func (d *doctor) keys(n *node) error {
 	ctx, stop := context.WithTimeout(context.Background(), 15*time.Second) // it may be far away, in a KMS
 	defer stop()
-	if _, err := n.keys.vault.Read(n.set.LogKey); err != nil {
+	if _, err := n.vault.Read(n.set.LogKey); err != nil {
 		return fmt.Errorf("the log key does not open: %w", err)
 	}
 	signer, err := n.sealSigner(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/keyring"
 	"holdfast/preserve"
 	"holdfast/vault"
 )
@@ -48,7 +49,7 @@ func (c *cli) initCmd() *cobra.Command {
 			if err := n.setAgent(cmd.Context(), o.agentOf(cmd, n.set.Agent)); err != nil {
 				return err
 			}
-			if o.encrypt && !n.keys.vault.Encrypts() {
+			if o.encrypt && !n.vault.Encrypts() {
 				return errors.New("init --encrypt-keys: the node is there already, with keys in clear: `holdfast key encrypt` encrypts them")
 			}
 			fp, err := n.fingerprint()
@@ -129,10 +130,10 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 		return err
 	}
 	if !o.encrypt && c.vault().Encrypts() {
-		return leftOver(vault.Identity, "its keys are encrypted (--encrypt-keys)")
+		return &keyring.LeftoverError{File: vault.Identity, What: "its keys are encrypted (--encrypt-keys)"}
 	}
 	if o.encrypt {
-		pass, err := c.chosenPassphrase()
+		pass, err := c.passphrases().Chosen()
 		if err != nil {
 			return fmt.Errorf("init --encrypt-keys: %w", err)
 		}
@@ -171,13 +172,6 @@ func (c *cli) noNodeLost() error {
 	return nil
 }
 
-// leftOver is the error for what an init that was killed has left, and this one
-// must not take up: a key of a rehearsal in a real node, or one in clear where
-// encrypted ones are wanted.
-func leftOver(file, what string) error {
-	return fmt.Errorf("%s was left by an init that was stopped, with other options: %s. Nothing was signed with it: give the same options, or remove the directory keys and call it again", file, what)
-}
-
 func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {
 	s := &settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: preserve.DefaultQuorum, Unfiled: holdfast.NewID(), LogKey: fileLogKey}
 	label := o.label
@@ -188,11 +182,11 @@ func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {
 		return nil, err
 	}
 	if _, err := os.Lstat(filepath.Join(c.data, filepath.FromSlash(fileSealKey))); err == nil && o.key != "" {
-		return nil, leftOver(fileSealKey, "it is a key file, and --key names a KMS")
+		return nil, &keyring.LeftoverError{File: fileSealKey, What: "it is a key file, and --key names a KMS"}
 	}
-	k, err := makeKey(ctx, c.vault(), fileSealKey, o.key, o.training)
+	k, err := keyring.Make(ctx, c.vault(), fileSealKey, o.key, o.training)
 	k.Made = s.Created
-	s.Keys = []sealKey{k}
+	s.Keys = []keyring.Key{k}
 	return s, err
 }
 
@@ -205,13 +199,13 @@ func (s *settings) drawLogKey(v *vault.Vault, label string) error {
 	err = v.Create(s.LogKey, preserve.LogKeyText(skey))
 	if errors.Is(err, fs.ErrExist) {
 		var text []byte
-		if text, err = leftKey(v, s.LogKey); err == nil {
+		if text, err = keyring.Leftover(v, s.LogKey); err == nil {
 			if vkey, err = preserve.LogVKey(preserve.ParseLogKey(text)); err == nil {
 				name, _, err = holdfast.VKeyEd25519(vkey)
 			}
 		}
 		if was, _, _ := strings.Cut(name, "."); err == nil && was != label {
-			err = leftOver(s.LogKey, "it is for a node "+was)
+			err = &keyring.LeftoverError{File: s.LogKey, What: "it is for a node " + was}
 		}
 	}
 	s.Name, s.VKey = name, vkey

@@ -61,7 +61,7 @@ func TestInitTakesUpItsOwn(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err == nil {
-			if n.set.Name != was.Name || c.only == "" && n.keys.newest().id() != was.Keys[0].id() {
+			if n.set.Name != was.Name || c.only == "" && n.keys.Newest().ID() != was.Keys[0].ID() {
 				t.Errorf("%s: another key was drawn beside the one that lay there", name)
 			}
 			n.Close()
@@ -127,7 +127,7 @@ func TestKeyMadeIsTold(t *testing.T) {
 		told := 0
 		err := n.outbox.Lines(s.Unfiled, func(raw []byte, _ holdfast.Head) error {
 			l, err := holdfast.ParseLine(raw)
-			if err == nil && l.Action == "key-made" && len(l.Objects) == 1 && l.Objects[0] == s.Keys[0].id() {
+			if err == nil && l.Action == "key-made" && len(l.Objects) == 1 && l.Objects[0] == s.Keys[0].ID() {
 				told++
 			}
 			return err

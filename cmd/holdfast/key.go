@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/hashing"
+	"holdfast/keyring"
 )
 
 func (c *cli) keyCmd() *cobra.Command {
@@ -34,8 +35,8 @@ func (c *cli) withNode(do func(ctx context.Context, n *node) error) func(*cobra.
 func (c *cli) keyShowCmd() *cobra.Command {
 	return command("show", "Show each key: what for, from when until when, where; never the secret", "holdfast key show --json", cobra.NoArgs,
 		c.withNode(func(_ context.Context, n *node) error {
-			for _, k := range n.keys.all() {
-				if err := c.showKey(n, "seal", k.id(), k); err != nil {
+			for _, k := range n.keys.All() {
+				if err := c.showKey(n, "seal", k.ID(), k); err != nil {
 					return err
 				}
 			}
@@ -44,12 +45,12 @@ func (c *cli) keyShowCmd() *cobra.Command {
 		}))
 }
 
-func (c *cli) showKey(n *node, what, id string, k sealKey) error {
+func (c *cli) showKey(n *node, what, id string, k keyring.Key) error {
 	encrypted, err := n.encryptedFile(k.File)
 	if err != nil {
 		return err
 	}
-	file := k.place()
+	file := k.Place()
 	at := "in clear"
 	switch {
 	case k.URI != "":
@@ -59,8 +60,8 @@ func (c *cli) showKey(n *node, what, id string, k sealKey) error {
 	case *encrypted:
 		at = "encrypted"
 	}
-	row := map[string]any{"key": id, "for": what, "state": k.state(), "from": k.from(), "until": k.Until, "file": file, "encrypted": encrypted != nil && *encrypted}
-	c.say(row, "%-10s %s\n  %-11s from %s until %s\n  %s  %s", what, id, k.state(), k.from(), until(k.Until), at, file)
+	row := map[string]any{"key": id, "for": what, "state": k.State(), "from": k.From(), "until": k.Until, "file": file, "encrypted": encrypted != nil && *encrypted}
+	c.say(row, "%-10s %s\n  %-11s from %s until %s\n  %s  %s", what, id, k.State(), k.From(), until(k.Until), at, file)
 	return nil
 }
 
@@ -69,7 +70,7 @@ func (n *node) encryptedFile(name string) (*bool, error) {
 	if name == "" {
 		return nil, nil
 	}
-	is, err := n.keys.vault.Encrypted(name)
+	is, err := n.vault.Encrypted(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -83,7 +84,7 @@ func (c *cli) showOtherKeys(n *node) error {
 	if err != nil {
 		return err
 	}
-	log := sealKey{File: n.set.LogKey, Made: holdfast.At(n.set.Created.Add(clockMargin))}
+	log := keyring.Key{File: n.set.LogKey, Made: holdfast.At(n.set.Created.Add(keyring.ClockMargin))}
 	if err := c.showKey(n, "log", hashing.Of(pub).Hex(), log); err != nil {
 		return err
 	}
@@ -99,14 +100,14 @@ func (c *cli) showOtherKeys(n *node) error {
 		return fmt.Errorf("read own/roots.pem: %w", err)
 	}
 	end := holdfast.At(certs[0].NotAfter)
-	own := sealKey{File: "own/ca.pem", Made: holdfast.At(certs[0].NotBefore.Add(clockMargin)), Until: &end}
+	own := keyring.Key{File: "own/ca.pem", Made: holdfast.At(certs[0].NotBefore.Add(keyring.ClockMargin)), Until: &end}
 	encrypted, err := n.encryptedFile(own.File)
 	if err != nil {
 		return err
 	}
 	id := hashing.Of(certs[0].RawSubjectPublicKeyInfo).Hex()
-	c.say(map[string]any{"key": id, "for": "own", "state": "active", "from": own.from(), "until": end, "file": own.File, "encrypted": encrypted != nil && *encrypted},
-		"%-10s %s\n  %-11s from %s until %s\n  %s  %s", "own", id, "active", own.from(), end, clearOr(encrypted), own.File)
+	c.say(map[string]any{"key": id, "for": "own", "state": "active", "from": own.From(), "until": end, "file": own.File, "encrypted": encrypted != nil && *encrypted},
+		"%-10s %s\n  %-11s from %s until %s\n  %s  %s", "own", id, "active", own.From(), end, clearOr(encrypted), own.File)
 	return nil
 }
 
@@ -125,11 +126,11 @@ func (c *cli) keyExportCmd() *cobra.Command {
 				return err
 			}
 			defer n.Close()
-			pass, err := c.chosenPassphrase()
+			pass, err := c.passphrases().Chosen()
 			if err != nil {
 				return fmt.Errorf("key export: %w", err)
 			}
-			count, err := n.keys.vault.Export(args[0], pass, secretFiles()...)
+			count, err := n.vault.Export(args[0], pass, secretFiles()...)
 			if err != nil {
 				return err
 			}
@@ -144,7 +145,7 @@ func (c *cli) keyExportCmd() *cobra.Command {
 func (c *cli) keyEncryptCmd() *cobra.Command {
 	cmd := command("encrypt", "Encrypt the private keys on the disk with a passphrase", "holdfast key encrypt", cobra.NoArgs,
 		c.withNode(func(ctx context.Context, n *node) error {
-			pass, err := c.chosenPassphrase()
+			pass, err := c.passphrases().Chosen()
 			if err != nil {
 				return fmt.Errorf("key encrypt: %w", err)
 			}
@@ -156,10 +157,10 @@ func (c *cli) keyEncryptCmd() *cobra.Command {
 			if err := n.listKeys(ctx); err != nil {
 				return err
 			}
-			if err := n.keys.vault.Begin(pass); err != nil {
+			if err := n.vault.Begin(pass); err != nil {
 				return err
 			}
-			changed, err := n.keys.vault.Encrypt(keyFiles()...)
+			changed, err := n.vault.Encrypt(keyFiles()...)
 			if err != nil {
 				return fmt.Errorf("key encrypt: %w", err)
 			}
@@ -179,7 +180,7 @@ func (c *cli) keyDecryptCmd() *cobra.Command {
 				return err
 			}
 			defer unlock()
-			changed, err := n.keys.vault.Decrypt(keyFiles()...)
+			changed, err := n.vault.Decrypt(keyFiles()...)
 			if err != nil {
 				return fmt.Errorf("key decrypt: %w", err)
 			}
@@ -191,7 +192,7 @@ func (c *cli) keyDecryptCmd() *cobra.Command {
 // listKeys writes the list of keys into settings of before there was one, so
 // that the public half is known without opening the private one.
 func (n *node) listKeys(ctx context.Context) error {
-	return n.changeSettings(ctx, func(s *settings) error { s.Keys = n.keys.all(); return nil })
+	return n.changeSettings(ctx, func(s *settings) error { s.Keys = n.keys.All(); return nil })
 }
 
 // waitToSeal takes preserve.lock, and says so if it must wait.
@@ -232,12 +233,12 @@ func (c *cli) rotate(ctx context.Context, n *node, o rotateOptions) error {
 	if err != nil {
 		return err
 	}
-	was := n.keys.newest()
-	k, err := makeKey(ctx, n.keys.vault, "", o.uri, n.set.Training)
+	was := n.keys.Newest()
+	k, err := keyring.Make(ctx, n.vault, "", o.uri, n.set.Training)
 	if err != nil {
 		return err
 	}
-	ch, err := n.changeKey(ctx, k, since)
+	ch, err := n.keeper().Rotate(ctx, k, since)
 	if err != nil {
 		return err
 	}
@@ -275,8 +276,8 @@ func (n *node) sinceWhen(flag, s string) (*holdfast.Time, error) {
 	if t.After(time.Now()) {
 		return nil, usageError("%s %s lies in the future: give the last time at which the key was surely yours alone", flag, holdfast.At(t))
 	}
-	first := n.keys.all()[0].from()
-	for _, f := range n.keys.formerLogs() {
+	first := n.keys.All()[0].From()
+	for _, f := range n.formerLogs() {
 		for _, k := range f.Keys {
 			if k.From.Before(first.Time) {
 				first = k.From
@@ -290,19 +291,19 @@ func (n *node) sinceWhen(flag, s string) (*holdfast.Time, error) {
 	return &at, nil
 }
 
-func (c *cli) sayRotated(n *node, was sealKey, ch *keyChange) error {
+func (c *cli) sayRotated(n *node, was keyring.Key, ch *keyring.Change) error {
 	fp, err := n.fingerprint()
 	if err != nil {
 		return err
 	}
-	for _, k := range n.keys.all() {
-		if k.id() == was.id() {
+	for _, k := range n.keys.All() {
+		if k.ID() == was.ID() {
 			was = k
 		}
 	}
-	row := map[string]any{"event": ch.Action, "old": was.id(), "new": ch.New, "fingerprint": fp, "until": was.Until, "state": was.state()}
-	text := fmt.Sprintf("old key  %s until %s\nnew key  %s\nfingerprint %s\nGive the new fingerprint to those who verify; an older one or an older policy does not know what is sealed from now on.", was.id(), until(was.Until), ch.New, fp)
-	if was.state() == "retiring" {
+	row := map[string]any{"event": ch.Action, "old": was.ID(), "new": ch.New, "fingerprint": fp, "until": was.Until, "state": was.State()}
+	text := fmt.Sprintf("old key  %s until %s\nnew key  %s\nfingerprint %s\nGive the new fingerprint to those who verify; an older one or an older policy does not know what is sealed from now on.", was.ID(), until(was.Until), ch.New, fp)
+	if was.State() == "retiring" {
 		text += "\nSeals of the old key still wait for timestamps: `holdfast seal` finishes them, and then the old key ends."
 	}
 	if ch.Since != nil {

@@ -7,9 +7,9 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"holdfast"
+	"holdfast/keyring"
 )
 
 // world is a node's directory, opened anew by every step as by a process of its own.
@@ -63,18 +63,18 @@ func (w *keyWorld) told(n *node, action, id string) (lines int) {
 // finished by whoever opens the node next, and told of once.
 func TestKeyChangeIsFinished(t *testing.T) {
 	ctx := context.Background()
-	half := func(stop func(w *keyWorld, n *node, ch *keyChange)) (*keyWorld, sealKey, *keyChange) {
+	half := func(stop func(w *keyWorld, n *node, ch *keyring.Change)) (*keyWorld, keyring.Key, *keyring.Change) {
 		w := &keyWorld{t, t.TempDir()}
 		n := w.open()
-		was := n.keys.newest()
-		k, err := makeKey(ctx, n.keys.vault, "", "", false)
+		was := n.keys.Newest()
+		k, err := keyring.Make(ctx, n.vault, "", "", false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if stop == nil { // before the change counts: a file that nothing names
-			return w, was, &keyChange{New: k.id()}
+			return w, was, &keyring.Change{New: k.ID()}
 		}
-		ch, err := n.changeKey(ctx, k, nil)
+		ch, err := n.keeper().Rotate(ctx, k, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,25 +82,25 @@ func TestKeyChangeIsFinished(t *testing.T) {
 		return w, was, ch
 	}
 	w, was, _ := half(nil)
-	if n := w.open(); n.keys.newest().id() != was.id() || len(n.keys.all()) != 1 {
+	if n := w.open(); n.keys.Newest().ID() != was.ID() || len(n.keys.All()) != 1 {
 		t.Error("a key that was only drawn signs")
 	}
-	for name, stop := range map[string]func(w *keyWorld, n *node, ch *keyChange){
-		"nothing told": func(*keyWorld, *node, *keyChange) {},
-		"told, not noted": func(w *keyWorld, n *node, ch *keyChange) {
-			if err := n.tellChange(ctx, ch); err != nil {
+	for name, stop := range map[string]func(w *keyWorld, n *node, ch *keyring.Change){
+		"nothing told": func(*keyWorld, *node, *keyring.Change) {},
+		"told, not noted": func(w *keyWorld, n *node, ch *keyring.Change) {
+			if err := (keyRecord{n}).Tell(ctx, ch); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"noted, not ended": func(w *keyWorld, n *node, ch *keyChange) {
-			if err := n.tellChange(ctx, ch); err != nil {
+		"noted, not ended": func(w *keyWorld, n *node, ch *keyring.Change) {
+			if err := (keyRecord{n}).Tell(ctx, ch); err != nil {
 				t.Fatal(err)
 			}
 			if err := n.changeSettings(ctx, func(s *settings) error { s.KeysOpen = nil; return nil }); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"ended, not deleted": func(w *keyWorld, n *node, ch *keyChange) {
+		"ended, not deleted": func(w *keyWorld, n *node, ch *keyring.Change) {
 			key, err := os.ReadFile(n.path(fileSealKey))
 			if err != nil {
 				t.Fatal(err)
@@ -115,11 +115,11 @@ func TestKeyChangeIsFinished(t *testing.T) {
 	} {
 		w, was, ch := half(stop)
 		n := w.open()
-		old := n.keys.all()[0]
-		if old.id() != was.id() || old.state() != "retired" || n.holds(old) || n.keys.newest().id() != ch.New || n.set.KeysOpen != nil && w.open().set.KeysOpen != nil {
-			t.Errorf("%s: the old key is %s, held %t; the new one %s", name, old.state(), n.holds(old), n.keys.newest().id())
+		old := n.keys.All()[0]
+		if old.ID() != was.ID() || old.State() != "retired" || n.keys.Holds(old) || n.keys.Newest().ID() != ch.New || n.set.KeysOpen != nil && w.open().set.KeysOpen != nil {
+			t.Errorf("%s: the old key is %s, held %t; the new one %s", name, old.State(), n.keys.Holds(old), n.keys.Newest().ID())
 		}
-		if until := old.Until; until == nil || !until.Equal(old.Retired.Add(keyMargin)) {
+		if until := old.Until; until == nil || !until.Equal(old.Retired.Add(keyring.Margin)) {
 			t.Errorf("%s: it ends %v, retired %v", name, until, old.Retired)
 		}
 		if lines := w.told(w.open(), "key-rotated", ch.New); lines != 1 {
@@ -128,21 +128,6 @@ func TestKeyChangeIsFinished(t *testing.T) {
 		if s, err := n.sealSigner(ctx); err != nil || holdfast.KeyID(s.SPKI()) != ch.New {
 			t.Errorf("%s: signs with another key, %v", name, err)
 		}
-	}
-}
-
-// TestCompromise guards which keys end, and where.
-func TestCompromise(t *testing.T) {
-	day := func(n int) holdfast.Time { return holdfast.At(time.Date(2026, 3, n, 0, 0, 0, 0, time.UTC)) }
-	at := func(n int) *holdfast.Time { d := day(n); return &d }
-	keys := []sealKey{
-		{SPKI: []byte{1}, Made: day(2), Retired: at(9), Until: at(10)},  // ended before
-		{SPKI: []byte{2}, Made: day(9), Retired: at(19), Until: at(20)}, // in use then
-		{SPKI: []byte{3}, Made: day(70)},                                // younger than the theft
-	}
-	ids := compromise(keys, day(15))
-	if len(ids) != 2 || keys[0].Compromised || !keys[0].Until.Equal(day(10).Time) || !keys[1].Until.Equal(day(15).Time) || !keys[2].Until.Equal(keys[2].from().Time) {
-		t.Errorf("ended %v: %+v", ids, keys)
 	}
 }
 
@@ -164,7 +149,7 @@ func TestNodeOfBefore(t *testing.T) {
 	if err := c.rotate(ctx, n, rotateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if ks := w.open().keys.all(); len(ks) != 2 || ks[0].state() != "retired" || ks[1].state() != "active" {
+	if ks := w.open().keys.All(); len(ks) != 2 || ks[0].State() != "retired" || ks[1].State() != "active" {
 		t.Errorf("%+v", ks)
 	}
 }

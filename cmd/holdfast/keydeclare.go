@@ -36,10 +36,10 @@ func (c *cli) declareKey(ctx context.Context, n *node, id, when string) error {
 	if err != nil {
 		return err
 	}
-	if id == n.keys.newest().id() {
+	if id == n.keys.Newest().ID() {
 		return usageError("key %s signs now: `holdfast key rotate --compromised-since %s` ends it and makes another", id, since)
 	}
-	ch, err := n.declare(ctx, id, *since)
+	ch, err := n.keeper().Declare(ctx, id, *since)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (c *cli) declareKey(ctx context.Context, n *node, id, when string) error {
 
 // showLostKeys shows those of before a restore without keys.
 func (c *cli) showLostKeys(n *node) {
-	for _, f := range n.keys.formerLogs() {
+	for _, f := range n.formerLogs() {
 		for _, k := range f.Keys {
 			id := holdfast.KeyID(k.SPKI)
 			c.say(map[string]any{"key": id, "for": "seal", "state": "lost", "from": k.From, "until": k.Until, "file": "", "encrypted": false, "node": f.Name},

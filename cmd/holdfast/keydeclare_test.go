@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/vault"
 )
@@ -18,7 +19,7 @@ func TestLostKeysAreEnded(t *testing.T) {
 	ctx := context.Background()
 	begin := func() (*keyWorld, holdfast.PolicyKey, holdfast.Time) {
 		w := &keyWorld{t, t.TempDir()}
-		text, err := makeKey(ctx, vault.New(t.TempDir(), nil), "", "", false)
+		text, err := keyring.Make(ctx, vault.New(t.TempDir(), nil), "", "", false)
 		if err == nil {
 			t.Fatal("made a key where no directory is", text)
 		}
@@ -63,7 +64,7 @@ func TestLostKeysAreEnded(t *testing.T) {
 	}
 	ended(n, since)
 	ended(w.open(), since)
-	if k := n.keys.newest(); k.Compromised || k.Until != nil {
+	if k := n.keys.Newest(); k.Compromised || k.Until != nil {
 		t.Error("the key that signs ended too")
 	}
 	if err := c(w).declareKey(ctx, n, id, since.String()); err == nil {
@@ -78,10 +79,10 @@ func TestLostKeysAreEnded(t *testing.T) {
 		t.Errorf("%d lines tell of it, want one for each time", got)
 	}
 	again := w.open() // as after a crash behind the line
-	if err := again.tellChange(ctx, &keyChange{Action: "key-compromised", Old: []string{id}, Since: &earlier}); err != nil || lines(again) != 2 {
+	if err := (keyRecord{again}).Tell(ctx, &keyring.Change{Action: "key-compromised", Old: []string{id}, Since: &earlier}); err != nil || lines(again) != 2 {
 		t.Errorf("told again, %d lines, %v", lines(again), err)
 	}
-	if err := c(w).declareKey(ctx, n, n.keys.newest().id(), since.String()); err == nil {
+	if err := c(w).declareKey(ctx, n, n.keys.Newest().ID(), since.String()); err == nil {
 		t.Error("ended the key that signs, and made none")
 	}
 

@@ -30,7 +30,7 @@ func (c *cli) letter(n *node, p *holdfast.Policy, lang string) error {
 	if p.Training {
 		text("training", nil)
 	}
-	for _, k := range n.keys.all() {
+	for _, k := range n.keys.All() {
 		if k.Compromised {
 			text("compromised", messages.Args{"time": k.Until.Time})
 		}

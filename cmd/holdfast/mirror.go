@@ -194,7 +194,7 @@ func (m *mirroring) run(ctx context.Context, k *mirror.Copier) error {
 func (m *mirroring) state(ctx context.Context, k *mirror.Copier) error {
 	set := m.n.set
 	m.mark.Node, m.mark.VKey, m.mark.Former, m.mark.Begun, m.mark.Whole, m.mark.Log = set.Name, set.VKey, set.Former, holdfast.At(time.Now()), nil, nil
-	m.mark.Encrypted = m.n.keys.vault.Encrypts()
+	m.mark.Encrypted = m.n.vault.Encrypts()
 	if size := k.LogSize(set.Name); size > 0 {
 		_, t, err := (&preserve.Mirror{Store: m.n.store, Origin: set.Name, VKey: set.VKey}).Checkpoint(ctx, size)
 		if err != nil {

@@ -74,7 +74,7 @@ func (n *node) lastTree(ctx context.Context, vkey string) (*holdfast.Tree, error
 // that it had.
 func (n *node) entries() []holdfast.PolicyNode {
 	es := []holdfast.PolicyNode{n.entry()}
-	for _, f := range n.keys.formerLogs() {
+	for _, f := range n.formerLogs() {
 		e := n.entry()
 		e.Name, e.Log = f.Name, holdfast.PolicyLog{Key: f.VKey, Origin: f.Name}
 		if len(f.Keys) > 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/keyring"
 	"holdfast/pipeline"
 )
 
@@ -189,12 +190,12 @@ func TestNewLogKeepsWhatOthersChange(t *testing.T) {
 	go func() {
 		done <- c.beginLog(t.Context(), func(a holdfast.Agent) holdfast.Agent { return a })
 	}()
-	k, err := makeKey(t.Context(), c.vault(), "", "", true)
+	k, err := keyring.Make(t.Context(), c.vault(), "", "", true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(300 * time.Millisecond) // it has read what it reads before it waits
-	if _, err := n.changeKey(t.Context(), k, nil); err != nil {
+	if _, err := n.keeper().Rotate(t.Context(), k, nil); err != nil {
 		t.Fatal(err)
 	}
 	unlock()
@@ -202,7 +203,7 @@ func TestNewLogKeepsWhatOthersChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := readSettings(c.data)
-	if err != nil || len(s.Keys) != 2 || s.Keys[1].id() != k.id() || len(s.Former) != 1 {
+	if err != nil || len(s.Keys) != 2 || s.Keys[1].ID() != k.ID() || len(s.Former) != 1 {
 		t.Errorf("keys %+v, former %+v, %v", s.Keys, s.Former, err)
 	}
 }

@@ -15,7 +15,9 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/hashing"
+	"holdfast/keyring"
 	"holdfast/metrics"
+	"holdfast/mirror"
 	officedb "holdfast/office"
 	"holdfast/pipeline"
 	"holdfast/preserve"
@@ -34,7 +36,9 @@ type node struct {
 	engine nodeQueue
 	cat    nodeCatalog
 	outbox *custody
-	keys   *keyring
+	vault  *vault.Vault
+	keys   *keyring.Ring
+	former atomic.Pointer[[]mirror.FormerLog] // what it was before, as far as this process knows
 	trust  *preserve.Trust
 	index  *pipeline.Index
 	told   atomic.Int64 // how often this process has told the catalog something
@@ -179,7 +183,7 @@ func (n *node) begin(ctx context.Context) error {
 		err = n.openCase(ctx, n.set.Unfiled, n.unfiledName(), catalog.Record{})
 	}
 	if err == nil && h.Length <= 1 {
-		err = n.event(ctx, "key-made", []string{n.keys.newest().id()})
+		err = n.event(ctx, "key-made", []string{n.keys.Newest().ID()})
 	}
 	return err
 }
@@ -230,7 +234,7 @@ func software() (holdfast.Software, error) {
 // entry is the node's own entry in a Policy, with all its keys.
 func (n *node) entry() holdfast.PolicyNode {
 	return holdfast.PolicyNode{Name: n.set.Name, Log: holdfast.PolicyLog{Key: n.set.VKey, Origin: n.set.Name},
-		Keys: policyKeys(n.keys.all())}
+		Keys: keyring.Policy(n.keys.All())}
 }
 
 func (n *node) fingerprint() (string, error) {

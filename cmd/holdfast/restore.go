@@ -235,7 +235,7 @@ func (r *restoring) read(ctx context.Context) (err error) {
 	if r.o.keys == "" {
 		return r.protect()
 	}
-	pass, err := r.c.neededPassphrase("passphrase of the key file: ")
+	pass, err := r.c.passphrases().Needed("passphrase of the key file: ")
 	if err != nil {
 		return fmt.Errorf("read key file %s: %w", r.o.keys, err)
 	}
@@ -248,7 +248,7 @@ func (r *restoring) protect() (err error) {
 	if !r.o.encrypt && !r.mark.Encrypted {
 		return nil
 	}
-	if r.pass, err = r.c.chosenPassphrase(); err != nil {
+	if r.pass, err = r.c.passphrases().Chosen(); err != nil {
 		return fmt.Errorf("the keys are lost, and the new ones are encrypted as they were: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/preserve"
 	"holdfast/storage"
@@ -177,9 +178,9 @@ func (r *restoring) fits(ctx context.Context) error {
 	if vkey, err := preserve.LogVKey(preserve.ParseLogKey(text)); err != nil || vkey != r.set.VKey {
 		return errors.Join(fmt.Errorf("the key file %s is of another node than %s", r.o.keys, r.set.Name), err)
 	}
-	ring := &keyring{vault: r.c.vault(), open: map[string]preserve.Signer{}}
-	if ring.list, err = ring.listed(ctx, r.set); err == nil {
-		_, err = ring.signer(ctx)
+	ring, err := keyring.Open(ctx, r.c.vault(), r.set.keyList())
+	if err == nil {
+		_, err = ring.Signer(ctx)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: the key file is older than the mirror: give a newer one, or none if the keys are lost", err)
@@ -208,9 +209,9 @@ func (r *restoring) newKeys(ctx context.Context) error {
 		}
 	}
 	r.set.Created, r.set.Key, r.set.KeysOpen = holdfast.At(time.Now()), "", nil
-	k, err := makeKey(ctx, r.c.vault(), fileSealKey, "", r.set.Training)
+	k, err := keyring.Make(ctx, r.c.vault(), fileSealKey, "", r.set.Training)
 	k.Made = r.set.Created
-	r.set.Keys = []sealKey{k}
+	r.set.Keys = []keyring.Key{k}
 	return err
 }
 

@@ -157,7 +157,7 @@ func otherSignature(b []byte) []byte {
 func TestMirrorUnsigned(t *testing.T) {
 	n, safe := sealedNode(t, 1), filepath.Join(t.TempDir(), "safe")
 	for i, signed := range []bool{true, false, true} {
-		key := n.path(n.keys.newest().File)
+		key := n.path(n.keys.Newest().File)
 		if err := os.Rename([]string{key, key, key + ".away"}[i], []string{key, key + ".away", key}[i]); err != nil {
 			t.Fatal(err)
 		}

@@ -126,7 +126,7 @@ func (s *sealing) openLog(ctx context.Context, n *node) error {
 	if err := n.notBehindMirrors(ctx); err != nil {
 		return err
 	}
-	text, err := n.keys.vault.Read(n.set.LogKey)
+	text, err := n.vault.Read(n.set.LogKey)
 	if err != nil {
 		return fmt.Errorf("open log key: %w", err)
 	}
@@ -134,7 +134,7 @@ func (s *sealing) openLog(ctx context.Context, n *node) error {
 		return fmt.Errorf("make log directory: %w", err)
 	}
 	s.tlog, err = preserve.OpenTlog(ctx, preserve.TlogOptions{Dir: n.path("log/" + n.set.Name), Key: preserve.ParseLogKey(text), Store: n.store, Log: n.log,
-		Birth: holdfast.Birth{Keys: []holdfast.SPKI{{SPKI: n.keys.newest().SPKI}}, Training: n.set.Training, Previous: n.set.Previous}})
+		Birth: holdfast.Birth{Keys: []holdfast.SPKI{{SPKI: n.keys.Newest().SPKI}}, Training: n.set.Training, Previous: n.set.Previous}})
 	return err
 }
 
@@ -143,7 +143,7 @@ func (s *sealing) openLog(ctx context.Context, n *node) error {
 func (n *node) ownAuthority() (*preserve.Authority, error) {
 	operator := n.set.firstName()
 	operator = operator[:min(len(operator), 50)]
-	a, err := authority.Open(n.path("own"), authority.Options{Operator: operator, Training: n.set.Training, Log: n.log, Secrets: n.keys.vault})
+	a, err := authority.Open(n.path("own"), authority.Options{Operator: operator, Training: n.set.Training, Log: n.log, Secrets: n.vault})
 	if err != nil {
 		return nil, fmt.Errorf("open the node's own authority: %w", err)
 	}

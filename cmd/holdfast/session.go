@@ -59,11 +59,11 @@ func (c *cli) sessionAddCmd() *cobra.Command {
 				return err
 			}
 			how := "encrypted"
-			if !n.keys.vault.Encrypts() {
+			if !n.vault.Encrypts() {
 				how = "readable by you alone; `holdfast key encrypt` encrypts it"
 			}
 			domains, _ := ofCookies(list)
-			c.say(map[string]any{"name": args[0], "cookies": len(list), "domains": domains, "encrypted": n.keys.vault.Encrypts()},
+			c.say(map[string]any{"name": args[0], "cookies": len(list), "domains": domains, "encrypted": n.vault.Encrypts()},
 				"%s is a session (%d cookies, %s): `holdfast capture URL --session %s`; remove %s", args[0], len(list), how, args[0], leftFile(file))
 			return nil
 		})
@@ -121,7 +121,7 @@ func (n *node) keepCookies(ctx context.Context, name string, list []collectors.C
 	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil { // a node with its key in a KMS has none
 		return err
 	}
-	if err := n.keys.vault.Replace(sessionFiles+name, b); err != nil {
+	if err := n.vault.Replace(sessionFiles+name, b); err != nil {
 		return fmt.Errorf("keep session %s: %w", name, err)
 	}
 	return n.event(ctx, "session-added", []string{name})
@@ -143,7 +143,7 @@ func (n *node) openCookies(name string) (*keptCookies, error) {
 	if !accountName.MatchString(name) {
 		return nil, fmt.Errorf("session %.60q: %w", name, errNoSession)
 	}
-	b, err := n.keys.vault.Read(sessionFiles + name)
+	b, err := n.vault.Read(sessionFiles + name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("session %s: %w: `holdfast session add %s --cookies FILE` makes one", name, errNoSession, name)
 	}

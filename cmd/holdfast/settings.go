@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/preserve"
 	"holdfast/wholefile"
@@ -58,10 +59,10 @@ type settings struct {
 	Key string `json:"key,omitempty"`
 	// Keys are the seal keys, oldest first; the last one signs. Written by init
 	// and by `key rotate`.
-	Keys []sealKey `json:"keys,omitempty"`
+	Keys []keyring.Key `json:"keys,omitempty"`
 	// KeysOpen is what a change of keys has still to do, for whoever opens the
 	// node next.
-	KeysOpen *keysOpen `json:"keys_open,omitempty"`
+	KeysOpen *keyring.Left `json:"keys_open,omitempty"`
 	// Open is what a new log or a new queue has still to do, for whoever opens the
 	// node next.
 	Open *openWork `json:"open,omitempty"`

@@ -118,7 +118,7 @@ func (c *cli) telegramLogin(ctx context.Context, n *node, o loginOptions) error 
 	if err != nil {
 		return err
 	}
-	if _, err := n.keys.vault.Seal(nil); err != nil { // before a session is made that could not be kept
+	if _, err := n.vault.Seal(nil); err != nil { // before a session is made that could not be kept
 		return err
 	}
 	l, err := c.loginBy(ctx, opts, o, ask)

@@ -219,7 +219,7 @@ func (n *node) openSession(name string, o telegram.Options) (*keptSession, error
 }
 
 func (n *node) openSessionAt(file, name string, o telegram.Options) (*keptSession, error) {
-	b, err := n.keys.vault.Read(file)
+	b, err := n.vault.Read(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, unusable("account %s has no session: `holdfast telegram login --name %s` makes one", name, name)
 	}
@@ -245,7 +245,7 @@ func (n *node) keepSession(file, service string, l *telegram.Login) error {
 	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil { // a node with its key in a KMS has none
 		return err
 	}
-	return n.keys.vault.Replace(file, b)
+	return n.vault.Replace(file, b)
 }
 
 // noAccount is said where the node has none at all.
