@@ -20,6 +20,7 @@ import (
 	"holdfast/canon"
 	"holdfast/collectors"
 	"holdfast/collectors/received"
+	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -157,7 +158,7 @@ func (c *cli) add(ctx context.Context, n *node, files []string, o addOptions) er
 	if o.outside, err = n.inPeriod(ctx, home, files[0], o.reason); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	free, err := shareLock(n.path(fileCollecting)) // take writes the line itself
+	free, err := filelock.Share(n.path(fileCollecting)) // take writes the line itself
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

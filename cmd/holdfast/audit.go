@@ -16,6 +16,7 @@ import (
 	"holdfast"
 	"holdfast/audit"
 	"holdfast/canon"
+	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/preserve"
@@ -132,7 +133,7 @@ func (c *cli) audit(ctx context.Context, n *node, sample int, all bool) error {
 // resumeAudit takes up what an audit of this node's store has left. It belongs to one
 // process at a time, so the lock is held until the process ends.
 func (n *node) resumeAudit(ctx context.Context, f *auditFile) error {
-	unlock, err := tryLock(n.path("audit.lock"))
+	unlock, err := filelock.Try(n.path("audit.lock"))
 	if err == nil && unlock == nil {
 		err = errors.New("another audit of everything is at work")
 	}

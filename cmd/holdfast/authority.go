@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/preserve"
 	"holdfast/preserve/authority"
 )
@@ -108,7 +109,7 @@ func (n *node) addAuthority(ctx context.Context, e authorityEntry) error {
 
 // changeAuthorities edits authorities.json under a lock.
 func (n *node) changeAuthorities(ctx context.Context, edit func([]authorityEntry) ([]authorityEntry, error)) error {
-	unlock, err := lockFile(ctx, filepath.Join(n.dir, "authorities.lock"))
+	unlock, err := filelock.Wait(ctx, filepath.Join(n.dir, "authorities.lock"))
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (c *cli) authorityRemoveCmd() *cobra.Command {
 func (n *node) removeAuthority(ctx context.Context, name string) error {
 	lctx, stop := context.WithTimeout(ctx, sealerPatience)
 	defer stop()
-	unlock, err := lockFile(lctx, n.path("preserve.lock"))
+	unlock, err := filelock.Wait(lctx, n.path("preserve.lock"))
 	if err != nil {
 		return fmt.Errorf("remove authority: another process is sealing; try again when it has ended: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/pipeline"
 	"holdfast/preserve/authority"
@@ -192,7 +193,7 @@ func (c *cli) benchSeal(ctx context.Context) error {
 	if err := n.fillQueue(ctx, batches*holdfast.MaxSubjects, 1000); err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, n.path("preserve.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("preserve.lock"))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
@@ -162,7 +163,7 @@ func (n *node) timeScaled(ctx context.Context, o scaledBench, partitions int, en
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := lockFile(ctx, n.path("preserve.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("preserve.lock"))
 	if err != nil {
 		return nil, err
 	}

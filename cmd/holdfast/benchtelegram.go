@@ -17,6 +17,7 @@ import (
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/telegramtest"
+	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/pipeline"
 	"holdfast/tl"
@@ -161,7 +162,7 @@ func (n *node) timeHistory(ctx context.Context, by collectors.Collector, count i
 	if err != nil {
 		return kept, all, err
 	}
-	unlock, err := lockFile(ctx, n.path("preserve.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("preserve.lock"))
 	if err != nil {
 		return kept, all, err
 	}

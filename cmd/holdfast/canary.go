@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors/telegram"
+	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/scope"
 )
@@ -153,7 +154,7 @@ func (c *cli) watchCanary(ctx context.Context, n *node, name telegram.Name, o ca
 	if err != nil {
 		return err
 	}
-	alone, err := tryLock(n.path("canary.lock"))
+	alone, err := filelock.Try(n.path("canary.lock"))
 	if alone == nil && err == nil {
 		err = errors.New("another canary of this node is at work")
 	}

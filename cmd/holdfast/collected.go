@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
@@ -52,7 +53,7 @@ func (k *naming) begin(n *node) error {
 		return nil
 	}
 	var err error
-	if k.free, err = shareLock(k.n.path(fileCollecting)); err != nil {
+	if k.free, err = filelock.Share(k.n.path(fileCollecting)); err != nil {
 		return err
 	}
 	return n.still()
@@ -178,7 +179,7 @@ type rest struct {
 // their line. While anybody collects it does nothing: those captures are not
 // forgotten. A crash in here leaves some named; the next start goes on.
 func (n *node) nameRest(ctx context.Context) error {
-	unlock, err := tryLock(n.path(fileCollecting))
+	unlock, err := filelock.Try(n.path(fileCollecting))
 	if err != nil || unlock == nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 	"holdfast/search"
 )
@@ -82,7 +83,7 @@ func TestUnnamed(t *testing.T) {
 	other := acceptOnly(t, n, n.set.Unfiled, "received:00112233445566778899aabbccddeeff", pipeline.Outside{})
 	before := len(linesOf(t, n, home))
 
-	free, err := shareLock(n.path(fileCollecting))
+	free, err := filelock.Share(n.path(fileCollecting))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/collectors/web"
+	"holdfast/filelock"
 )
 
 func (c *cli) doctorCmd() *cobra.Command {
@@ -140,7 +141,7 @@ func (d *doctor) room(dir string) {
 
 // log opens the log if nobody seals now; whoever does has checked it.
 func (d *doctor) log(ctx context.Context, n *node) error {
-	unlock, err := tryLock(n.path("preserve.lock"))
+	unlock, err := filelock.Try(n.path("preserve.lock"))
 	if err != nil || unlock == nil {
 		return err
 	}

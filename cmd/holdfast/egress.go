@@ -14,6 +14,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors"
 	"holdfast/egress"
+	"holdfast/filelock"
 )
 
 const fileEgresses = "egresses.json"
@@ -83,7 +84,7 @@ func (n *node) egresses() (egress.List, error) { return egress.Read(n.path(fileE
 // the file: a crash between the two leaves a way out that no line tells of; the
 // captures through it name it.
 func (n *node) changeEgresses(ctx context.Context, edit func(egress.List) (egress.List, error)) error {
-	unlock, err := lockFile(ctx, n.path("egresses.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("egresses.lock"))
 	if err != nil {
 		return err
 	}

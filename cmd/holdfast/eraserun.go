@@ -13,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/preserve"
@@ -88,7 +89,7 @@ func (e *erasure) alone(ctx context.Context, o *order) (unlock func(), err error
 	}
 	wctx, stop := context.WithTimeout(ctx, e.wait)
 	defer stop()
-	if unlock, err = lockFile(wctx, e.n.path(fileCollecting)); err != nil {
+	if unlock, err = filelock.Wait(wctx, e.n.path(fileCollecting)); err != nil {
 		if ctx.Err() != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/keyring"
 	"holdfast/preserve"
 	"holdfast/vault"
@@ -118,7 +119,7 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 	if err := os.MkdirAll(filepath.Join(c.data, "keys"), 0o700); err != nil {
 		return fmt.Errorf("make %s: %w", c.data, err)
 	}
-	unlock, err := lockFile(ctx, filepath.Join(c.data, "init.lock"))
+	unlock, err := filelock.Wait(ctx, filepath.Join(c.data, "init.lock"))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/keyring"
 )
@@ -197,11 +198,11 @@ func (n *node) listKeys(ctx context.Context) error {
 
 // waitToSeal takes preserve.lock, and says so if it must wait.
 func (c *cli) waitToSeal(ctx context.Context, n *node) (unlock func(), err error) {
-	if unlock, err = tryLock(n.path("preserve.lock")); unlock != nil || err != nil {
+	if unlock, err = filelock.Try(n.path("preserve.lock")); unlock != nil || err != nil {
 		return unlock, err
 	}
 	fmt.Fprintln(c.errs, "holdfast: waits until the process that seals now has ended")
-	return lockFile(ctx, n.path("preserve.lock"))
+	return filelock.Wait(ctx, n.path("preserve.lock"))
 }
 
 type rotateOptions struct {

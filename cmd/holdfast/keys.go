@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"holdfast/filelock"
 	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/pipeline"
@@ -63,7 +64,7 @@ func (n *node) sealSigner(ctx context.Context) (preserve.Signer, error) {
 
 // changeSettings changes node.json under a lock, from what it holds now.
 func (n *node) changeSettings(ctx context.Context, change func(*settings) error) error {
-	unlock, err := lockFile(ctx, n.path("init.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("init.lock"))
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func (r keyRecord) SignedBy(ctx context.Context, spki []byte) (preserve.SignedBy
 // of what is contradicted.
 func (n *node) finishKeysIfFree(ctx context.Context) error {
 	for s := n.set; n.keeper().Pending(s.keyList()); {
-		unlock, err := tryLock(n.path("preserve.lock"))
+		unlock, err := filelock.Try(n.path("preserve.lock"))
 		if err != nil {
 			return err
 		}

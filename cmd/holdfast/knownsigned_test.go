@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/filelock"
 	"holdfast/preserve"
 )
 
@@ -54,7 +55,7 @@ func TestAsksBehindRebuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	unlock, err := lockFile(t.Context(), n.path(fileNoPrune))
+	unlock, err := filelock.Wait(t.Context(), n.path(fileNoPrune))
 	if err != nil {
 		t.Fatal(err)
 	}

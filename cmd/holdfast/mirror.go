@@ -15,6 +15,7 @@ import (
 	"holdfast"
 	"holdfast/audit"
 	"holdfast/canon"
+	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/mirror"
 	"holdfast/pipeline"
@@ -274,7 +275,7 @@ func (m *mirroring) remember(ctx context.Context) error {
 }
 
 func (n *node) changeMirrors(ctx context.Context, change func([]knownMirror) []knownMirror) error {
-	unlock, err := lockFile(ctx, n.path("mirrors.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("mirrors.lock"))
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/mirror"
 	"holdfast/storage/file"
 	"holdfast/storage/s3"
@@ -160,7 +161,7 @@ func (m *mirroring) openDir(ctx context.Context, known *knownMirror) (unlock fun
 	} else if err != nil {
 		return nil, err
 	}
-	return tryLock(m.dir.Path(mirror.FileLock))
+	return filelock.Try(m.dir.Path(mirror.FileLock))
 }
 
 // emptyDir makes the folders of a mirror in a directory that holds nothing of anybody.
@@ -186,7 +187,7 @@ func (m *mirroring) emptyDir() error {
 // keep each other off by a file, and who writes beside them is told by the first name
 // that both want to write.
 func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock func(), err error) {
-	locked, err := tryLock(m.n.path("mirror.lock"))
+	locked, err := filelock.Try(m.n.path("mirror.lock"))
 	if locked == nil || err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/audit"
 	"holdfast/canon"
+	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/mirror"
 	"holdfast/pipeline"
@@ -121,7 +122,7 @@ func (n *node) quiet(ctx context.Context, wait time.Duration) (free func(), err 
 		}
 	}
 	for _, name := range []string{"move.lock", "erase.lock", fileCollecting, "preserve.lock"} {
-		unlock, err := lockFile(wctx, n.path(name))
+		unlock, err := filelock.Wait(wctx, n.path(name))
 		if err != nil {
 			free()
 			if ctx.Err() == nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
@@ -36,7 +37,7 @@ func (c *cli) beginLog(ctx context.Context, who func(holdfast.Agent) holdfast.Ag
 		return err
 	}
 	defer n.Close()
-	unlock, err := lockFile(ctx, n.path("preserve.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("preserve.lock"))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/storage"
@@ -60,7 +61,7 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	}
 	n := &node{dir: c.data, set: set, log: c.log()}
 	for _, lock := range []string{"preserve.lock", fileCollecting} {
-		unlock, err := lockFile(ctx, n.path(lock))
+		unlock, err := filelock.Wait(ctx, n.path(lock))
 		if err != nil {
 			return err
 		}
@@ -331,7 +332,7 @@ func (n *node) finishOpen(ctx context.Context) error {
 	if n.set.Open == nil {
 		return nil
 	}
-	unlock, err := lockFile(ctx, n.path("cases.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("cases.lock"))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/keyring"
 	"holdfast/pipeline"
 )
@@ -182,7 +183,7 @@ func TestBegunAndKilled(t *testing.T) {
 // waits for whoever seals stays there.
 func TestNewLogKeepsWhatOthersChange(t *testing.T) {
 	c, n := roundNode(t)
-	unlock, err := tryLock(n.path("preserve.lock"))
+	unlock, err := filelock.Try(n.path("preserve.lock"))
 	if err != nil || unlock == nil {
 		t.Fatal("no lock", err)
 	}

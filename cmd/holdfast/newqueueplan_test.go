@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
@@ -64,7 +65,7 @@ func TestLostQueueOfAPlan(t *testing.T) {
 // planOnly is a process that seals and dies behind the plan, or behind the packs.
 func planOnly(t *testing.T, n *node, packs bool) {
 	t.Helper()
-	unlock, err := tryLock(n.path("preserve.lock"))
+	unlock, err := filelock.Try(n.path("preserve.lock"))
 	if err != nil || unlock == nil {
 		t.Fatal("no lock", err)
 	}

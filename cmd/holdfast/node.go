@@ -14,6 +14,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/keyring"
 	"holdfast/metrics"
@@ -99,7 +100,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 // afterRebuild waits for a rebuild that is at work: until it ends the catalog
 // refuses every question. One that was killed is waited for by nobody.
 func (n *node) afterRebuild(ctx context.Context) error {
-	unlock, err := lockFile(ctx, n.path(fileNoPrune))
+	unlock, err := filelock.Wait(ctx, n.path(fileNoPrune))
 	if err == nil {
 		unlock()
 	}
@@ -169,7 +170,7 @@ func (n *node) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lockFile(ctx, n.path("cases.lock")) // two processes may be the first at once
+	unlock, err := filelock.Wait(ctx, n.path("cases.lock")) // two processes may be the first at once
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/canon"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
@@ -60,7 +61,7 @@ func (c *cli) moveNode(ctx context.Context, n *node, to engineURLs, wait time.Du
 	limited, stop := context.WithTimeout(ctx, wait)
 	defer stop()
 	for _, name := range []string{fileCollecting, "preserve.lock", "watch.lock"} {
-		unlock, err := lockFile(limited, n.path(name))
+		unlock, err := filelock.Wait(limited, n.path(name))
 		if err != nil {
 			return fmt.Errorf("node move: somebody captures or seals: stop `holdfast watch run` and `holdfast node`, or give it longer with --wait: %w", err)
 		}

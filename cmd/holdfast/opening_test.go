@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/filelock"
 )
 
 // TestStoppedWhileOpening: a process that is asked to stop while it opens its node (here
@@ -19,7 +20,7 @@ import (
 func TestStoppedWhileOpening(t *testing.T) {
 	_, n := roundNode(t)
 	n.Close()
-	unlock, err := lockFile(t.Context(), n.path(fileNoPrune))
+	unlock, err := filelock.Wait(t.Context(), n.path(fileNoPrune))
 	if err != nil {
 		t.Fatal(err)
 	}

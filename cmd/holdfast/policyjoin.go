@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/canon"
+	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/pipeline"
 	"holdfast/wholefile"
@@ -98,7 +99,7 @@ func (c *cli) joinPolicy(ctx context.Context, n *node, p *holdfast.Policy, diges
 }
 
 func (n *node) addColleagues(ctx context.Context, others []holdfast.PolicyNode) error {
-	unlock, err := lockFile(ctx, n.path("policy.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("policy.lock"))
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/cmd/internal/verifycmd"
+	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/mirror"
 	"holdfast/pipeline"
@@ -284,7 +285,7 @@ func (r *restoring) claim(ctx context.Context) (unlock func(), err error) {
 			return nil, err
 		}
 	}
-	if unlock, err = tryLock(filepath.Join(dir, "restore.lock")); err == nil && unlock == nil {
+	if unlock, err = filelock.Try(filepath.Join(dir, "restore.lock")); err == nil && unlock == nil {
 		err = errors.New("another restore is at work there")
 	}
 	return unlock, err

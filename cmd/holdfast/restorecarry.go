@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/preserve"
 	"holdfast/storage"
@@ -30,7 +31,7 @@ func (n *node) carry(ctx context.Context, problem func(name string, err error)) 
 	if len(open) == 0 {
 		return n.carried()
 	}
-	unlock, err := lockFile(ctx, n.path("preserve.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("preserve.lock"))
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/filelock"
 	"holdfast/mirror"
 	"holdfast/pipeline"
 )
@@ -51,7 +52,7 @@ func TestRestoreCountsLosses(t *testing.T) {
 	}
 	queued := accept("queued")
 	acceptOnly(t, n, n.set.Unfiled, "https://unnamed.invalid/", pipeline.Outside{}) // no line names it
-	free, err := shareLock(n.path(fileCollecting))                                  // while somebody collects, nobody else names
+	free, err := filelock.Share(n.path(fileCollecting))                             // while somebody collects, nobody else names
 	if err != nil {
 		t.Fatal(err)
 	}

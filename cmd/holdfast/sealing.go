@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/preserve/authority"
@@ -69,7 +70,7 @@ func (n *node) sealWhenFree(ctx context.Context) error {
 func (n *node) preserveLock(ctx context.Context) (unlock func(), err error) {
 	waits, cancel := n.untilStopping(ctx)
 	defer cancel()
-	unlock, err = lockFile(waits, n.path("preserve.lock"))
+	unlock, err = filelock.Wait(waits, n.path("preserve.lock"))
 	if err != nil && n.isStopping() {
 		return nil, nil
 	}

@@ -16,6 +16,7 @@ import (
 
 	"holdfast"
 	"holdfast/deploy/engines"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
@@ -61,7 +62,7 @@ func TestSealRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	unlock, err := lockFile(t.Context(), n.path("preserve.lock"))
+	unlock, err := filelock.Wait(t.Context(), n.path("preserve.lock"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
@@ -30,10 +31,10 @@ type locker interface {
 	TryLock(ctx context.Context, name string) (unlock func(), err error)
 }
 
-// officeLock is lockFile for what nodes share: the file keeps this node's processes
+// officeLock is filelock.Wait for what nodes share: the file keeps this node's processes
 // apart, and the engine the nodes.
 func (n *node) officeLock(ctx context.Context, name string) (unlock func(), err error) {
-	here, err := lockFile(ctx, n.path(name))
+	here, err := filelock.Wait(ctx, n.path(name))
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (n *node) locker() locker {
 
 // tryOfficeLock is officeLock that does not wait: nil, nil means that somebody has it.
 func (n *node) tryOfficeLock(ctx context.Context, name string) (unlock func(), err error) {
-	here, err := tryLock(n.path(name))
+	here, err := filelock.Try(n.path(name))
 	if here == nil || err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"holdfast/filelock"
 )
 
 // spool is DIR/spool-<random>: the browser's profile and what a capture has
@@ -37,7 +39,7 @@ func openSpool(data string) (*spool, error) {
 		return nil, fmt.Errorf("make a spool: %w", err)
 	}
 	dir := filepath.Join(data, strings.TrimPrefix(filepath.Base(made), ".new-"))
-	unlock, err := tryLock(filepath.Join(made, "lock"))
+	unlock, err := filelock.Try(filepath.Join(made, "lock"))
 	if err == nil && unlock == nil {
 		err = errors.New("another process has it")
 	}
@@ -99,7 +101,7 @@ func sweepSpool(dir string) {
 		}
 		return
 	}
-	unlock, err := tryLock(lock)
+	unlock, err := filelock.Try(lock)
 	if err != nil || unlock == nil {
 		return // in use, or gone meanwhile
 	}

@@ -16,6 +16,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors/telegram"
+	"holdfast/filelock"
 )
 
 const (
@@ -105,7 +106,7 @@ func sessionFile(name string) string { return accountFiles + name }
 // lockAccount takes an account's lease; nil, nil: a process has it. A session that
 // is in use twice is ended by the service.
 func (n *node) lockAccount(name string) (unlock func(), err error) {
-	return tryLock(n.path("telegram-" + name + ".lock"))
+	return filelock.Try(n.path("telegram-" + name + ".lock"))
 }
 
 // sessions are the names of the accounts that read and have one, in order: a2 before
@@ -166,7 +167,7 @@ func (n *node) noteWait(ctx context.Context, name, method string, until time.Tim
 }
 
 func (n *node) changeState(ctx context.Context, name string, change func(accountState) accountState) error {
-	unlock, err := lockFile(ctx, n.path("telegram.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("telegram.lock"))
 	if err != nil {
 		return err
 	}

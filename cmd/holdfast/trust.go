@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"holdfast"
+	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/preserve"
 )
@@ -52,7 +53,7 @@ func (n *node) readTrust() (*holdfast.Policy, []*x509.Certificate, error) {
 // savePolicy joins p with what other processes have saved since this one read
 // the file: no pin and no end is lost. What is saved counts from the next open.
 func (n *node) savePolicy(ctx context.Context, p *holdfast.Policy) error {
-	unlock, err := lockFile(ctx, n.path("policy.lock"))
+	unlock, err := filelock.Wait(ctx, n.path("policy.lock"))
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
@@ -80,7 +81,7 @@ func TestPlanPutBack(t *testing.T) {
 // sealOnly seals what is there, and tells no catalog.
 func sealOnly(t *testing.T, n *node) {
 	t.Helper()
-	unlock, err := tryLock(n.path("preserve.lock"))
+	unlock, err := filelock.Try(n.path("preserve.lock"))
 	if err != nil || unlock == nil {
 		t.Fatal("no lock", err)
 	}

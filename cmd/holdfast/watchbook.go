@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/filelock"
 	officedb "holdfast/office"
 	"holdfast/schedule"
 	"holdfast/wholefile"
@@ -116,7 +117,7 @@ func (w *watch) sound() bool {
 }
 
 func (k watchFile) Change(ctx context.Context, edit func([]*watch) ([]*watch, error)) error {
-	unlock, err := lockFile(ctx, k.n.path("watches.lock"))
+	unlock, err := filelock.Wait(ctx, k.n.path("watches.lock"))
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/filelock"
 )
 
 // watches says how what is watched is, by what is known: nobody is asked.
@@ -79,7 +80,7 @@ func (n *node) nobodyWatches() (bool, error) {
 	if n.sharedQueue() {
 		return false, nil
 	}
-	unlock, err := tryLock(n.path("watch.lock"))
+	unlock, err := filelock.Try(n.path("watch.lock"))
 	if unlock == nil || err != nil {
 		return false, err
 	}

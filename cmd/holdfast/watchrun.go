@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
@@ -184,7 +185,7 @@ type settled struct {
 }
 
 func (c *cli) watchRun(ctx context.Context, n *node, d time.Duration) error {
-	unlock, err := tryLock(n.path("watch.lock"))
+	unlock, err := filelock.Try(n.path("watch.lock"))
 	if err != nil {
 		return err
 	}
