@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/telegrambench"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/telegramtest"
 )
@@ -18,7 +19,7 @@ import (
 // lineTo is a Line to a Telegram of one's own, for the length of a test.
 func lineTo(t testing.TB, s *telegramtest.Server) *telegram.Line {
 	t.Helper()
-	l, at, err := ownLine(t.Context(), serviceUp{s.File(), s.Phone, s.Code})
+	l, at, err := ownLine(t.Context(), telegrambench.Up{File: s.File(), Phone: s.Phone, Code: s.Code})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestBenchTelegram(t *testing.T) {
 // post.
 func TestChannelInterrupted(t *testing.T) {
 	w := telegramtest.NewWorld()
-	benchChannel(w, 950)
+	telegrambench.Fill(w, 950)
 	s, err := telegramtest.Start(w, telegramtest.Options{})
 	if err != nil {
 		t.Fatal(err)

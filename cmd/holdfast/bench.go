@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"holdfast"
+	"holdfast/cmd/internal/cputime"
 	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/pipeline"
@@ -91,15 +91,6 @@ exit status: 0 done  1 could not  2 usage`
 	return cmd
 }
 
-// cpu is the processor time of this process so far.
-func cpu() time.Duration {
-	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // opensslSpeed is the limit: what openssl says for SHA-256 in 16 KB blocks, in
 // bytes a second on one core.
 func opensslSpeed(ctx context.Context) (float64, error) {
@@ -126,13 +117,13 @@ func (c *cli) benchHash(ctx context.Context) error {
 		return err
 	}
 	buf := make([]byte, 256<<20)
-	before := cpu()
+	before := cputime.Own()
 	for range 4 {
 		if _, _, err := hashing.Copy(io.Discard, bytes.NewReader(buf)); err != nil {
 			return err
 		}
 	}
-	speed := 4 * float64(len(buf)) / (cpu() - before).Seconds()
+	speed := 4 * float64(len(buf)) / (cputime.Own() - before).Seconds()
 	c.figure("hash", speed/1e9, "GB per CPU-second", speed/limit, fmt.Sprintf("openssl speed sha256 (%.2f GB/s)", limit/1e9))
 	return nil
 }
@@ -202,7 +193,7 @@ func (c *cli) benchSeal(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	before, begun := cpu(), time.Now()
+	before, begun := cputime.Own(), time.Now()
 	if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers()}).Drain(ctx); err != nil {
 		return err
 	}
@@ -210,7 +201,7 @@ func (c *cli) benchSeal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rate, wall := float64(sealed)/(cpu()-before).Seconds(), float64(sealed)/time.Since(begun).Seconds()
+	rate, wall := float64(sealed)/(cputime.Own()-before).Seconds(), float64(sealed)/time.Since(begun).Seconds()
 	if sealed < batches*holdfast.MaxSubjects {
 		return fmt.Errorf("only %d of %d captures were sealed", sealed, batches*holdfast.MaxSubjects)
 	}
@@ -291,7 +282,7 @@ func (c *cli) benchVerify(ctx context.Context) error {
 	var before time.Duration
 	var begun time.Time
 	for range 2 { // the first pass warms the page cache: the disk is not what is measured
-		before, begun = cpu(), time.Now()
+		before, begun = cputime.Own(), time.Now()
 		r, err := holdfast.Verify(ctx, f, st.Size(), p, holdfast.VerifyOptions{})
 		if err != nil {
 			return err
@@ -300,7 +291,7 @@ func (c *cli) benchVerify(ctx context.Context) error {
 			return fmt.Errorf("the bundle is %s: %v", r.Verdict, worst(r))
 		}
 	}
-	speed := float64(st.Size()) / (cpu() - before).Seconds()
+	speed := float64(st.Size()) / (cputime.Own() - before).Seconds()
 	c.figure("verify", speed/1e9, "GB per CPU-second", speed/limit, fmt.Sprintf("openssl speed sha256 (%.2f GB/s); wall %.2f GB/s", limit/1e9, float64(st.Size())/time.Since(begun).Seconds()/1e9))
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/cputime"
 	"holdfast/hashing"
 	"holdfast/pipeline"
 )
@@ -42,11 +43,11 @@ func (c *cli) benchPosts(ctx context.Context, count int) error {
 	if _, err := (&pipeline.Normalise{Queue: n.queue, By: n.normalisers()}).Drain(ctx); err != nil {
 		return err
 	}
-	before, begun := cpu(), time.Now()
+	before, begun := cputime.Own(), time.Now()
 	if _, err := n.index.Drain(ctx); err != nil {
 		return err
 	}
-	spent, wall := cpu()-before, time.Since(begun)
+	spent, wall := cputime.Own()-before, time.Since(begun)
 	known := 0
 	for _, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: "7"}) {
 		if err != nil {

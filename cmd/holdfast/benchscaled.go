@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/cmd/internal/cputime"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
@@ -102,6 +103,25 @@ func (e engineURLs) partitioned(p int) engineURLs {
 	return e
 }
 
+// processes are the engines that have processes of their own.
+func (e engineURLs) processes() (all []cputime.Process) {
+	if _, rest, ok := strings.Cut(e.Queue, "kafka://"); ok {
+		hosts, _, _ := strings.Cut(rest, "/")
+		all = append(all, cputime.Process{Name: "broker", Hosts: strings.Split(hosts, ",")})
+	}
+	if u, err := url.Parse(e.Store); err == nil && u.Scheme == kindS3 {
+		at := ""
+		if end, err := url.Parse(u.Query().Get("endpoint")); err == nil {
+			at = end.Host
+		}
+		all = append(all, cputime.Process{Name: "store", Hosts: []string{at}})
+	}
+	if u, err := url.Parse(e.Catalog); err == nil && kindOf(e.Catalog) == kindPostgres {
+		all = append(all, cputime.Process{Name: "database", Hosts: []string{u.Host}})
+	}
+	return all
+}
+
 func (c *cli) benchPartitions(ctx context.Context, o scaledBench, at engineURLs, join string, partitions int) (storeID string, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -132,8 +152,8 @@ type sealedCount struct{ captures, seals atomic.Int64 }
 type scaledRun struct {
 	wall, accepted time.Duration // until the last was sealed; until the last was accepted
 	own            time.Duration
-	engines        []engineCPU // used meanwhile
-	machine        machineCPU  // meanwhile
+	engines        []cputime.Used  // used meanwhile
+	machine        cputime.Machine // meanwhile
 	seals          int64
 }
 
@@ -141,20 +161,20 @@ func (r *scaledRun) shares(captures int) string {
 	per := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(captures) }
 	text, ours := fmt.Sprintf("holdfast %.0f", per(r.own)), r.own
 	for _, e := range r.engines {
-		if e.known {
-			text, ours = text+fmt.Sprintf(", %s %.0f", e.name, per(e.used)), ours+e.used
+		if e.Known {
+			text, ours = text+fmt.Sprintf(", %s %.0f", e.Name, per(e.Time)), ours+e.Time
 		} else {
-			text += ", " + e.name + " not known"
+			text += ", " + e.Name + " not known"
 		}
 	}
-	if all := r.machine.busy + r.machine.idle; all > 0 {
-		text += fmt.Sprintf("; of the machine's processors %.0f %% by these, %.0f %% by others", 100*ours.Seconds()/all.Seconds(), 100*max(0, (r.machine.busy-ours).Seconds())/all.Seconds())
+	if all := r.machine.Busy + r.machine.Idle; all > 0 {
+		text += fmt.Sprintf("; of the machine's processors %.0f %% by these, %.0f %% by others", 100*ours.Seconds()/all.Seconds(), 100*max(0, (r.machine.Busy-ours).Seconds())/all.Seconds())
 	}
 	return text
 }
 
 // timeScaled runs the stages in this process, and publishes beside them.
-func (n *node) timeScaled(ctx context.Context, o scaledBench, partitions int, engines []engineProcess) (*scaledRun, error) {
+func (n *node) timeScaled(ctx context.Context, o scaledBench, partitions int, engines []cputime.Process) (*scaledRun, error) {
 	first, err := n.scaledMessages(ctx, 64*partitions, o.size)
 	if err != nil {
 		return nil, err
@@ -238,13 +258,13 @@ func (n *node) scaledMessages(ctx context.Context, count, size int) (calls [][]p
 const scaledPatience = time.Minute
 
 // timeSealed publishes, and waits until all is sealed.
-func (n *node) timeSealed(ctx context.Context, calls [][]pipeline.Message, sealed *sealedCount, failed <-chan error, engines []engineProcess) (*scaledRun, error) {
+func (n *node) timeSealed(ctx context.Context, calls [][]pipeline.Message, sealed *sealedCount, failed <-chan error, engines []cputime.Process) (*scaledRun, error) {
 	count := int64(0)
 	for _, call := range calls {
 		count += int64(len(call))
 	}
 	want, seals := sealed.captures.Load()+count, sealed.seals.Load()
-	before, machine, used := cpuOf(engines), machineNow(), cpu()
+	before, machine, used := cputime.Of(engines), cputime.MachineNow(), cputime.Own()
 	begun := time.Now()
 	r := &scaledRun{}
 	accepted := make(chan error, 1)
@@ -267,8 +287,8 @@ func (n *node) timeSealed(ctx context.Context, calls [][]pipeline.Message, seale
 		case <-time.After(time.Millisecond):
 		}
 	}
-	r.wall, r.own, r.seals = time.Since(begun), cpu()-used, sealed.seals.Load()-seals
-	r.engines, r.machine = usedSince(before, cpuOf(engines)), machineNow().since(machine)
+	r.wall, r.own, r.seals = time.Since(begun), cputime.Own()-used, sealed.seals.Load()-seals
+	r.engines, r.machine = cputime.Since(before, cputime.Of(engines)), cputime.MachineNow().Since(machine)
 	return r, <-accepted
 }
 

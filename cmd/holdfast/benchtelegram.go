@@ -6,21 +6,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"os/exec"
 	"time"
 
-	"github.com/gotd/td/bin"
-	"github.com/gotd/td/tg"
+	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
 	"holdfast"
+	"holdfast/cmd/internal/cputime"
+	"holdfast/cmd/internal/telegrambench"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
-	"holdfast/collectors/telegram/telegramtest"
 	"holdfast/filelock"
-	"holdfast/hashing"
 	"holdfast/pipeline"
-	"holdfast/tl"
 )
 
 // benchMessages is how many messages the channel of `bench telegram` has.
@@ -30,91 +28,11 @@ const benchMessages = 20_000
 // its own, over loopback, on the same cores. On the real network the service's limits
 // decide.
 
-// benchPage is how many messages the service puts into one answer.
-const benchPage = 100
-
-// benchText makes the i-th post of a channel; of every few one has marks, and one a
-// document.
-func benchText(i int, document tg.MessageMediaClass) (text string, change func(*tg.Message)) {
-	return fmt.Sprintf("Fire at the harbour, report %d. %s", i, strings.Repeat("Людям сказали уйти. ", i%5)), func(m *tg.Message) {
-		m.SetViews(i)
-		m.SetForwards(i / 7)
-		if i%5 == 0 {
-			m.SetEntities([]tg.MessageEntityClass{&tg.MessageEntityBold{Offset: 0, Length: 4}, &tg.MessageEntityTextURL{Offset: 8, Length: 3, URL: "https://example.org/a"}})
-		}
-		if i%4 == 0 {
-			m.SetMedia(document)
-		}
-	}
-}
-
-// benchChannel makes the channel @harbour of so many messages.
-func benchChannel(w *telegramtest.World, count int) {
-	ch := w.Channel(1234, "harbour", "Harbour news")
-	document := w.Document(7, "harbour.jpg", "image/jpeg", make([]byte, 1000))
-	for i := range count {
-		text, change := benchText(i, document)
-		ch.Post(text, change)
-	}
-}
-
-// rawAnswers are answers as they come, of so many messages in all.
-func rawAnswers(count int) (raw [][]byte, err error) {
-	document := telegramtest.NewWorld().Document(7, "harbour.jpg", "image/jpeg", make([]byte, 1000))
-	for len(raw)*benchPage < count {
-		a := &tg.MessagesChannelMessages{Pts: count, Count: count, Chats: []tg.ChatClass{&tg.Channel{ID: 1234, Title: "Harbour news", Photo: &tg.ChatPhotoEmpty{}, Broadcast: true}}}
-		for k := range benchPage {
-			text, change := benchText(len(raw)*benchPage+k, document)
-			m := &tg.Message{ID: len(raw)*benchPage + k + 1, Post: true, PeerID: &tg.PeerChannel{ChannelID: 1234}, Date: 1_700_000_000, Message: text}
-			change(m)
-			a.Messages = append(a.Messages, m)
-		}
-		var b bin.Buffer
-		if err := a.Encode(&b); err != nil {
-			return nil, err
-		}
-		raw = append(raw, b.Buf)
-	}
-	return raw, nil
-}
-
-// benchAnswers times the reading of answers: where each message lies in the bytes,
-// what it is, and its digest; and gotd's decoder by itself.
 func (c *cli) benchAnswers(count int) error {
-	raw, err := rawAnswers(count)
+	rate, limit, err := telegrambench.Answers(count)
 	if err != nil {
 		return err
 	}
-	messages := float64(len(raw) * benchPage)
-	var ours, bare span
-	const times = 20 // in turn, so that what else the machine does falls on both
-	for range times {
-		ours.add(func() {
-			for _, b := range raw {
-				a, serr := tl.Split(b)
-				if serr != nil || len(a.Messages) != benchPage || a.Unread != nil {
-					err = errors.Join(errors.New("an answer was not read whole"), serr)
-					return
-				}
-				hashing.Of(b)
-				for _, m := range a.Messages {
-					hashing.Of(m.In(b))
-				}
-			}
-		})
-		bare.add(func() {
-			for _, b := range raw {
-				if _, derr := tg.DecodeMessagesMessages(&bin.Buffer{Buf: b}); derr != nil {
-					err = derr
-					return
-				}
-			}
-		})
-	}
-	if err != nil {
-		return err
-	}
-	rate, limit := times*messages/ours.cpu.Seconds(), times*messages/bare.cpu.Seconds()
 	c.figure("answers", rate, "messages per CPU-second, decoded and hashed, in memory", rate/limit, fmt.Sprintf("gotd's decoder alone (%.0f); the budget is 65,000", limit))
 	return nil
 }
@@ -124,12 +42,12 @@ func (c *cli) benchAnswers(count int) error {
 func (c *cli) benchHistory(ctx context.Context, count int) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	s, err := startService(ctx, c.errs, serviceWorld{Messages: count})
+	s, err := c.startService(ctx, telegrambench.World{Messages: count})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	l, _, err := ownLine(ctx, s.serviceUp)
+	l, _, err := ownLine(ctx, s.Up)
 	if err != nil {
 		return err
 	}
@@ -149,15 +67,15 @@ func (c *cli) benchHistory(ctx context.Context, count int) error {
 		return err
 	}
 	m := float64(count)
-	rate := m / all.wall.Seconds()
-	c.figure("history", rate, "messages/s, first question to sealed, loopback", rate/20_000, fmt.Sprintf("the budget of 20,000 (by the wall clock; kept, while others were sealed, %.0f)", m/kept.wall.Seconds()))
-	rate = m / all.cpu.Seconds()
+	rate := m / all.Wall.Seconds()
+	c.figure("history", rate, "messages/s, first question to sealed, loopback", rate/20_000, fmt.Sprintf("the budget of 20,000 (by the wall clock; kept, while others were sealed, %.0f)", m/kept.Wall.Seconds()))
+	rate = m / all.CPU.Seconds()
 	c.figure("history", rate, "messages per CPU-second, first question to sealed, loopback", rate/20_000, "the budget of 20,000 (without the service's own work)")
 	return nil
 }
 
 // timeHistory captures @harbour and seals it meanwhile.
-func (n *node) timeHistory(ctx context.Context, by collectors.Collector, count int) (kept, all span, err error) {
+func (n *node) timeHistory(ctx context.Context, by collectors.Collector, count int) (kept, all cputime.Span, err error) {
 	ids, err := n.queue.AddTasks(ctx, pipeline.Task{Source: "telegram:@harbour", Case: n.set.Unfiled, Options: []byte("{}")})
 	if err != nil {
 		return kept, all, err
@@ -171,13 +89,13 @@ func (n *node) timeHistory(ctx context.Context, by collectors.Collector, count i
 		return kept, all, err
 	}
 	defer s.Close()
-	want := 1 + (count+benchPage-1)/benchPage // the channel, and its pages
+	want := 1 + (count+telegrambench.PageSize-1)/telegrambench.PageSize // the channel, and its pages
 	r := roundOf(n, by)
-	all.add(func() {
+	all.Add(func() {
 		work, stop := context.WithCancel(ctx)
 		ended := make(chan error, 1)
 		go func() { ended <- s.sealAll(work, n, ids[0], want) }()
-		kept.add(func() {
+		kept.Add(func() {
 			r.run(ctx, []wish{{id: ids[0]}})
 			r.names.end(ctx)
 		})
@@ -226,15 +144,6 @@ func (s *sealing) sealAll(ctx context.Context, n *node, task holdfast.ID, want i
 	return nil
 }
 
-// span is time, and processor time of this process.
-type span struct{ wall, cpu time.Duration }
-
-func (s *span) add(f func()) {
-	begun, used := time.Now(), cpu()
-	f()
-	s.wall, s.cpu = s.wall+time.Since(begun), s.cpu+cpu()-used
-}
-
 // drain seals what is in the queue and returns how many captures and Events that
 // were.
 func (s *sealing) drain(ctx context.Context, n *node) (sealed int, err error) {
@@ -248,51 +157,53 @@ func (s *sealing) drain(ctx context.Context, n *node) (sealed int, err error) {
 	return sealed, err
 }
 
+func (c *cli) benchServiceCmd() *cobra.Command {
+	cmd := command("service", "The service that `bench telegram` asks, in a process of its own", "holdfast bench service </dev/null", cobra.NoArgs,
+		func(*cobra.Command, []string) error { return telegrambench.Serve(c.in, c.out) })
+	cmd.Hidden = true
+	return cmd
+}
+
+// startService starts that process, until it is closed.
+func (c *cli) startService(ctx context.Context, of telegrambench.World) (*telegrambench.Service, error) {
+	cmd, err := thisProgram(ctx, c.errs, "bench", "service")
+	if err != nil {
+		return nil, err
+	}
+	return telegrambench.Start(cmd, of)
+}
+
+// thisProgram is a process of this program; what is set for a node in the
+// environment does not reach it.
+func thisProgram(ctx context.Context, errs io.Writer, args ...string) (*exec.Cmd, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Args[0], cmd.Stderr = "holdfast", errs // by its name, as a test's binary goes by it too
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 20 * time.Second
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
+	return cmd, nil
+}
+
 // roundOf is a round with one Collector for everything, of which nothing is told.
 func roundOf(n *node, by collectors.Collector) *round {
 	return &round{n: n, by: map[string]collectors.Collector{"http": by, "https": by, "telegram": by}, told: func(captured) {}, later: func(captured) {},
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 }
 
-// answersCode is an Asker who knows the code.
-type answersCode string
-
-// Code implements telegram.Asker.
-func (a answersCode) Code(context.Context, string) (string, error) { return string(a), nil }
-
-// Password implements telegram.Asker.
-func (a answersCode) Password(context.Context, string) (string, error) { return "", io.EOF }
-
 // ownLine is a Line to a Telegram of one's own, until its end. Nothing that is
 // set for a node, or in the environment, leads it elsewhere.
-func ownLine(ctx context.Context, s serviceUp) (*openLine, *telegram.Line, error) {
-	servers, err := telegram.ParseServers(s.File)
+func ownLine(ctx context.Context, up telegrambench.Up) (*openLine, *telegram.Line, error) {
+	l := &openLine{account: "a1", done: make(chan struct{})}
+	at, stop, err := up.Line(ctx, l.account, func(err error) { l.err = err; close(l.done) })
 	if err != nil {
 		return nil, nil, err
 	}
-	o := telegram.Options{App: telegram.App{ID: 1, Hash: "hash"}, Servers: servers, Pushes: true}
-	in, err := o.LogIn(ctx, "+"+s.Phone, answersCode(s.Code))
-	if err != nil {
-		return nil, nil, err
-	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	up, l := make(chan *telegram.Line, 1), &openLine{account: "a1", stop: stop, done: make(chan struct{})}
-	go func() {
-		defer close(l.done)
-		l.err = o.Run(run, telegram.Account{Name: l.account, Session: in.Session}, func(ctx context.Context, at *telegram.Line) error {
-			up <- at
-			<-ctx.Done()
-			return nil
-		})
-	}()
-	select {
-	case at := <-up:
-		l.by = telegram.NewCollector(telegram.CollectorOptions{Line: at, Training: true})
-		return l, at, nil
-	case <-l.done:
-		stop()
-		return nil, nil, l.err
-	}
+	l.stop, l.by = stop, telegram.NewCollector(telegram.CollectorOptions{Line: at, Training: true})
+	return l, at, nil
 }
 
 // end ends it.

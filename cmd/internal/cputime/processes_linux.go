@@ -1,4 +1,4 @@
-package main
+package cputime
 
 import (
 	"bufio"
@@ -98,8 +98,9 @@ func holds(pid string, sockets map[string]bool) bool {
 	return false
 }
 
-// machineNow is what all processors did since the machine began.
-func machineNow() (m machineCPU) {
+// MachineNow is what all processors did since the machine began; zero where the system does
+// not say.
+func MachineNow() (m Machine) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return m
@@ -110,9 +111,9 @@ func machineNow() (m machineCPU) {
 		switch {
 		case err != nil || i > 8:
 		case i == 4 || i == 5:
-			m.idle += time.Duration(n) * tick
+			m.Idle += time.Duration(n) * tick
 		default:
-			m.busy += time.Duration(n) * tick
+			m.Busy += time.Duration(n) * tick
 		}
 	}
 	return m
