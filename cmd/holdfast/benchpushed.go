@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/cmd/internal/telegrambench"
+	"holdfast/collectors/telegram/accounts"
 )
 
 // benchPushed watches so many channels with `watch run` in a process of its own, and
@@ -86,7 +87,7 @@ func (c *cli) benchWatches(ctx context.Context, dir string, s *telegrambench.Ser
 	if err != nil {
 		return nil, err
 	}
-	if err := n.keepSession(sessionFile("a1"), o.Servers.Service(), in); err != nil {
+	if err := n.accounts.Keep(accounts.File("a1"), o.Servers.Service(), in); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "servers.json")

@@ -177,7 +177,7 @@ func (c *cli) watchCanary(ctx context.Context, n *node, name telegram.Name, o ca
 		}
 		return x.rounds(ctx, line, t, o)
 	})
-	if err = n.judged(ctx, a.Name, err); err != nil {
+	if err = n.accounts.Judged(ctx, a.Name, err); err != nil {
 		return err
 	}
 	if m := x.last.Missed; len(m) > 0 {

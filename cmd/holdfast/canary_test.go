@@ -11,6 +11,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/hashing"
 	"holdfast/pipeline"
 )
@@ -200,12 +201,12 @@ func TestCanaryAccounts(t *testing.T) {
 	defer n.Close()
 	keep := func(file string, user int64) {
 		t.Helper()
-		if err := n.keepSession(file, telegram.Options{}.Servers.Service(), &telegram.Login{User: user, Session: []byte(`{}`)}); err != nil {
+		if err := n.accounts.Keep(file, telegram.Options{}.Servers.Service(), &telegram.Login{User: user, Session: []byte(`{}`)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	keep(canaryFile("c1"), 7)
-	if names, err := n.sessions(); err != nil || len(names) != 0 {
+	if names, err := n.accounts.Names(); err != nil || len(names) != 0 {
 		t.Errorf("accounts that read: %q, %v", names, err)
 	}
 	if names, err := n.allSessions(); err != nil || !slices.Equal(names, []string{"c1"}) {
@@ -218,7 +219,7 @@ func TestCanaryAccounts(t *testing.T) {
 	} else {
 		unlock()
 	}
-	keep(sessionFile("a1"), 8)
+	keep(accounts.File("a1"), 8)
 	for name, says := range map[string]string{"a1": "an account of its own", "c2": "no account c2", "../x": "a-z, 0-9"} {
 		if a, _, err := n.canaryAccount(name, telegram.Options{}); a != nil || err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, %v; want words with %q", name, a, err, says)

@@ -16,6 +16,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/pipeline"
 )
 
@@ -23,7 +24,7 @@ import (
 // secret or that others should not read. What is not there is not looked at.
 func permissions(dir string) error {
 	var bad []error
-	for _, pattern := range []string{"", "keys", "keys/*", "own", "own/*.pem", "queue.db*", "catalog.db*", "alerts.db*", "outbox", "queries", "log", "egresses.json", fileConfig, fileAccounts} {
+	for _, pattern := range []string{"", "keys", "keys/*", "own", "own/*.pem", "queue.db*", "catalog.db*", "alerts.db*", "outbox", "queries", "log", "egresses.json", fileConfig, accounts.FileStates} {
 		names := []string{"."}
 		if pattern != "" {
 			var err error
@@ -204,7 +205,7 @@ func (d *doctor) telegram(n *node) {
 	if len(names) == 0 && err == nil {
 		return // an office that asks no Telegram
 	}
-	states, serr := n.states()
+	states, serr := n.accounts.States()
 	_, oerr := n.telegramOptions()
 	if err = errors.Join(err, serr, oerr); err != nil {
 		d.check("telegram", "", err)
@@ -213,8 +214,8 @@ func (d *doctor) telegram(n *node) {
 	well := 0
 	for _, name := range names {
 		s, ok := states[name]
-		if ok && s.shown().State != telegram.StateOK {
-			d.note("telegram", s.shown().words())
+		if ok && s.Shown().State != telegram.StateOK {
+			d.note("telegram", s.Shown().Words())
 		}
 		if ok && s.State != telegram.StateOK {
 			continue

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/filelock"
 	"holdfast/keyring"
 	"holdfast/mirror"
@@ -27,9 +29,10 @@ func (s *settings) keyList() keyring.List {
 	return l
 }
 
-// openKeys reads the list of keys.
+// openKeys reads the list of keys, and takes up what else the vault keeps.
 func (n *node) openKeys(ctx context.Context, v *vault.Vault) (err error) {
-	n.vault = v
+	n.vault, n.accounts = v, accounts.New(v)
+	n.former = new(atomic.Pointer[[]mirror.FormerLog])
 	n.former.Store(&n.set.Former)
 	n.keys, err = keyring.Open(ctx, v, n.set.keyList())
 	return err

@@ -14,6 +14,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/keyring"
@@ -28,22 +29,23 @@ import (
 // node is an open data directory. Several processes may have it open; only the
 // one with preserve.lock seals (see sealing).
 type node struct {
-	dir    string
-	set    *settings
-	facts  pipeline.Facts
-	log    *slog.Logger
-	store  nodeStore
-	queue  nodeQueue // engine, or what counts its calls
-	engine nodeQueue
-	cat    nodeCatalog
-	outbox *custody
-	vault  *vault.Vault
-	keys   *keyring.Ring
-	former atomic.Pointer[[]mirror.FormerLog] // what it was before, as far as this process knows
-	trust  *preserve.Trust
-	index  *pipeline.Index
-	told   atomic.Int64 // how often this process has told the catalog something
-	lists  listCache
+	dir      string
+	set      *settings
+	facts    pipeline.Facts
+	log      *slog.Logger
+	store    nodeStore
+	queue    nodeQueue // engine, or what counts its calls
+	engine   nodeQueue
+	cat      nodeCatalog
+	outbox   *custody
+	vault    *vault.Vault
+	keys     *keyring.Ring
+	accounts *accounts.Book
+	former   *atomic.Pointer[[]mirror.FormerLog] // what it was before, as far as this process knows
+	trust    *preserve.Trust
+	index    *pipeline.Index
+	told     atomic.Int64 // how often this process has told the catalog something
+	lists    listCache
 
 	loss      *queueLoss       // of a queue that this process has replaced
 	meter     *metrics.Metrics // of --metrics; nil: nothing is counted

@@ -72,7 +72,7 @@ func (c *cli) moveNode(ctx context.Context, n *node, to engineURLs, wait time.Du
 	}
 	set := *n.set
 	set.Engines = &next
-	there := &node{dir: n.dir, set: &set, log: n.log, keys: n.keys, trust: n.trust, facts: n.facts, store: n.store}
+	there := &node{dir: n.dir, set: &set, log: n.log, vault: n.vault, accounts: n.accounts, keys: n.keys, former: n.former, trust: n.trust, facts: n.facts, store: n.store}
 	was, err := n.queue.Identity(ctx)
 	if err != nil {
 		return err

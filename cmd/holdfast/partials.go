@@ -27,7 +27,7 @@ func (n *node) sweepPartials(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sweep files on their way: %w", err)
 	}
-	accounts, err := n.sessions()
+	accounts, err := n.accounts.Names()
 	if err != nil {
 		return fmt.Errorf("sweep files on their way: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors/telegram"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/pipeline"
 )
 
@@ -20,7 +21,7 @@ func TestSweepPartials(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	if err := os.WriteFile(n.path(accountFiles+"a1"), nil, 0o600); err != nil {
+	if err := os.WriteFile(n.path(accounts.Files+"a1"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var names []string

@@ -169,7 +169,7 @@ func (n *node) publicInstead(sources []holdfast.Source, o captureOptions) (all [
 	if !slices.ContainsFunc(sources, isTelegram) {
 		return sources, nil, nil
 	}
-	names, err := n.sessions()
+	names, err := n.accounts.Names()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/term"
 
 	"holdfast/cmd/internal/passphrase"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/vault"
 )
 
@@ -17,7 +18,7 @@ func secretFiles() []string { return []string{"keys/*", "own/*", fileEgresses, f
 // passphrase itself; credentials for authorities sign nothing, and are sent away
 // whenever an authority is asked.
 func keyFiles() []string {
-	return []string{"keys/seal*", "keys/log*", accountFiles + "*", canaryFiles + "*", sessionFiles + "*", "own/ca.*", "own/unit-*"}
+	return []string{"keys/seal*", "keys/log*", accounts.Files + "*", canaryFiles + "*", sessionFiles + "*", "own/ca.*", "own/unit-*"}
 }
 
 // vault returns the one of the node's directory, which remembers that it was

@@ -16,6 +16,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/collectors/telegram/accounts"
 )
 
 // sessionFiles begin the names of what is kept of logins at web sites, through the vault.
@@ -43,7 +44,7 @@ func (c *cli) sessionAddCmd() *cobra.Command {
 	cmd := command("add NAME --cookies FILE", "Keep the cookies of a login under a name, which is what records say",
 		"holdfast session add reader --cookies cookies.txt", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
-			if !accountName.MatchString(args[0]) {
+			if !accounts.ValidName(args[0]) {
 				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", args[0])
 			}
 			list, err := c.readCookies(file)
@@ -140,7 +141,7 @@ func (n *node) webSession(name string) (*collectors.Session, error) {
 }
 
 func (n *node) openCookies(name string) (*keptCookies, error) {
-	if !accountName.MatchString(name) {
+	if !accounts.ValidName(name) {
 		return nil, fmt.Errorf("session %.60q: %w", name, errNoSession)
 	}
 	b, err := n.vault.Read(sessionFiles + name)
@@ -178,7 +179,7 @@ func (c *cli) sessionListCmd() *cobra.Command {
 			return err
 		}
 		defer n.Close()
-		names, err := n.sessionsAt(sessionFiles)
+		names, err := n.accounts.NamesAt(sessionFiles)
 		if err != nil {
 			return err
 		}
@@ -208,7 +209,7 @@ func (c *cli) sessionRemoveCmd() *cobra.Command {
 				return err
 			}
 			defer n.Close()
-			if !accountName.MatchString(args[0]) {
+			if !accounts.ValidName(args[0]) {
 				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", args[0])
 			}
 			err = os.Remove(n.path(sessionFiles + args[0]))

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/collectors/telegram"
+	"holdfast/collectors/telegram/accounts"
 )
 
 func (c *cli) telegramCmd() *cobra.Command {
@@ -77,7 +78,7 @@ func (o *loginOptions) check(c *cli) error {
 		return usageError("say one of --phone NUMBER, --qr and --import FILE")
 	case o.code != "" && o.phone == "":
 		return usageError("--code is for --phone")
-	case o.name != "" && !accountName.MatchString(o.name):
+	case o.name != "" && !accounts.ValidName(o.name):
 		return usageError("--name %.60q: use 1 to 40 of a-z, 0-9 and -", o.name)
 	case o.phone == "":
 		return nil
@@ -128,7 +129,7 @@ func (c *cli) telegramLogin(ctx context.Context, n *node, o loginOptions) error 
 	case err != nil && o.qr && errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("nobody scanned the picture in time: call it again: %w", err)
 	case err != nil:
-		return n.judged(ctx, name, err)
+		return n.accounts.Judged(ctx, name, err)
 	}
 	if before != nil && before.User != l.User {
 		return fmt.Errorf("account %s is another one at the service: nothing was kept; give this one a --name of its own, and end the session that was made in the account's own list of devices", name)
@@ -136,10 +137,10 @@ func (c *cli) telegramLogin(ctx context.Context, n *node, o loginOptions) error 
 	if err := n.notUsedOtherwise(l.User, o.canary, opts); err != nil {
 		return err
 	}
-	if err := n.keepSession(file, opts.Servers.Service(), l); err != nil {
+	if err := n.accounts.Keep(file, opts.Servers.Service(), l); err != nil {
 		return fmt.Errorf("keep session of account %s: %w; it is lost: end it in the account's own list of devices, and log in again", name, err)
 	}
-	if err := errors.Join(n.noteState(ctx, name, accountState{}), n.event(ctx, "account-added", []string{name})); err != nil {
+	if err := errors.Join(n.accounts.Note(ctx, name, accounts.State{}), n.event(ctx, "account-added", []string{name})); err != nil {
 		return err
 	}
 	use := "capture telegram:@NAME"
@@ -168,9 +169,9 @@ func (c *cli) loginBy(ctx context.Context, opts telegram.Options, o loginOptions
 // first of a1, a2, … that has no session.
 func (n *node) placeForLogin(name string) (string, func(), error) {
 	if name != "" {
-		unlock, err := n.lockAccount(name)
+		unlock, err := n.accounts.Lock(name)
 		if err == nil && unlock == nil {
-			err = unusable("account %s is in use by another process: wait for it, or stop it", name)
+			err = accounts.Unusable("account %s is in use by another process: wait for it, or stop it", name)
 		}
 		return name, unlock, err
 	}
@@ -183,7 +184,7 @@ func (n *node) placeForLogin(name string) (string, func(), error) {
 		if slices.Contains(names, name) {
 			continue
 		}
-		if unlock, err := n.lockAccount(name); unlock != nil || err != nil {
+		if unlock, err := n.accounts.Lock(name); unlock != nil || err != nil {
 			return name, unlock, err
 		}
 	}
@@ -191,22 +192,22 @@ func (n *node) placeForLogin(name string) (string, func(), error) {
 
 // replaces refuses a login that is not wanted, and returns the session that it
 // takes the place of, if there is one.
-func (n *node) replaces(name, file string, o telegram.Options) (*keptSession, error) {
-	states, err := n.states()
+func (n *node) replaces(name, file string, o telegram.Options) (*accounts.Session, error) {
+	states, err := n.accounts.States()
 	if err != nil {
 		return nil, err
 	}
 	s, known := states[name]
 	if known && s.State == telegram.StateWaiting {
-		return nil, unusable("%s", s.words())
+		return nil, accounts.Unusable("%s", s.Words())
 	}
 	if _, err := os.Lstat(n.path(file)); err != nil {
 		return nil, nil
 	}
 	if !known || s.State == telegram.StateOK {
-		return nil, unusable("account %s is logged in already: `holdfast telegram accounts --check` asks the service, `holdfast telegram logout %s` ends it; another account gets another --name", name, name)
+		return nil, accounts.Unusable("account %s is logged in already: `holdfast telegram accounts --check` asks the service, `holdfast telegram logout %s` ends it; another account gets another --name", name, name)
 	}
-	return n.openSessionAt(file, name, o)
+	return n.accounts.OpenAt(file, name, o)
 }
 
 func (c *cli) telegramAccountsCmd() *cobra.Command {
@@ -231,7 +232,7 @@ func (c *cli) telegramAccounts(ctx context.Context, n *node, check bool) error {
 			return err
 		}
 	}
-	states, err := n.states()
+	states, err := n.accounts.States()
 	if err != nil {
 		return err
 	}
@@ -243,7 +244,7 @@ func (c *cli) telegramAccounts(ctx context.Context, n *node, check bool) error {
 	for _, name := range names {
 		s, ok := states[name]
 		if !ok {
-			s = accountState{Name: name, State: telegram.StateOK}
+			s = accounts.State{Name: name, State: telegram.StateOK}
 		}
 		busy, err := n.busy(name)
 		if err != nil {
@@ -255,15 +256,15 @@ func (c *cli) telegramAccounts(ctx context.Context, n *node, check bool) error {
 }
 
 func (n *node) busy(name string) (bool, error) {
-	unlock, err := n.lockAccount(name)
+	unlock, err := n.accounts.Lock(name)
 	if unlock != nil {
 		unlock()
 	}
 	return unlock == nil, err
 }
 
-func (c *cli) sayAccount(s accountState, canary, busy bool) {
-	s = s.shown()
+func (c *cli) sayAccount(s accounts.State, canary, busy bool) {
+	s = s.Shown()
 	text := string(s.State)
 	if s.Until != nil {
 		text += " until " + s.Until.String()
@@ -277,7 +278,7 @@ func (c *cli) sayAccount(s accountState, canary, busy bool) {
 	if s.Do != "" {
 		text += "\n  " + s.Do
 	}
-	c.say(map[string]any{"name": s.Name, "state": s.State, "until": s.Until, "do": s.Do, "waits": append([]methodWait{}, s.Waits...), "in_use": busy, "canary": canary}, "%-12s %s", s.Name, text)
+	c.say(map[string]any{"name": s.Name, "state": s.State, "until": s.Until, "do": s.Do, "waits": append([]accounts.Wait{}, s.Waits...), "in_use": busy, "canary": canary}, "%-12s %s", s.Name, text)
 }
 
 // checkAccounts asks the service about each account that nobody uses now. What it
@@ -287,7 +288,7 @@ func (c *cli) checkAccounts(ctx context.Context, n *node, names []string) error 
 	if err != nil {
 		return err
 	}
-	states, err := n.states()
+	states, err := n.accounts.States()
 	if err != nil {
 		return err
 	}
@@ -303,23 +304,23 @@ func (c *cli) checkAccounts(ctx context.Context, n *node, names []string) error 
 }
 
 func (n *node) checkAccount(ctx context.Context, name string, o telegram.Options) error {
-	unlock, err := n.lockAccount(name)
+	unlock, err := n.accounts.Lock(name)
 	if unlock == nil || err != nil {
 		return err
 	}
 	defer unlock()
-	k, err := n.openSessionAt(n.fileOf(name), name, o)
+	k, err := n.accounts.OpenAt(n.fileOf(name), name, o)
 	if err != nil {
 		return err
 	}
 	_, err = o.Check(ctx, telegram.Account{Name: name, Session: k.Session})
-	return n.judged(ctx, name, err)
+	return n.accounts.Judged(ctx, name, err)
 }
 
 func (c *cli) telegramLogoutCmd() *cobra.Command {
 	return command("logout NAME", "End an account's session at the service, and forget it", "holdfast telegram logout a1", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
-			if !accountName.MatchString(args[0]) {
+			if !accounts.ValidName(args[0]) {
 				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", args[0])
 			}
 			return c.withNode(func(ctx context.Context, n *node) error { return c.telegramLogout(ctx, n, args[0]) })(cmd, args)
@@ -331,16 +332,16 @@ func (c *cli) telegramLogout(ctx context.Context, n *node, name string) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := n.lockAccount(name)
+	unlock, err := n.accounts.Lock(name)
 	if err != nil {
 		return err
 	}
 	if unlock == nil {
-		return unusable("account %s is in use by another process: wait for it, or stop it", name)
+		return accounts.Unusable("account %s is in use by another process: wait for it, or stop it", name)
 	}
 	defer unlock()
 	file := n.fileOf(name)
-	k, err := n.openSessionAt(file, name, o)
+	k, err := n.accounts.OpenAt(file, name, o)
 	if err != nil {
 		return err
 	}
@@ -351,7 +352,7 @@ func (c *cli) telegramLogout(ctx context.Context, n *node, name string) error {
 	if err := os.Remove(n.path(file)); err != nil {
 		return err
 	}
-	if err := errors.Join(n.noteState(ctx, name, accountState{}), n.event(ctx, "account-removed", []string{name})); err != nil {
+	if err := errors.Join(n.accounts.Note(ctx, name, accounts.State{}), n.event(ctx, "account-removed", []string{name})); err != nil {
 		return err
 	}
 	c.say(map[string]any{"event": "logged-out", "name": name}, "%s is logged out, and its session is gone", name)

@@ -11,6 +11,7 @@ import (
 	"holdfast"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
+	"holdfast/collectors/telegram/accounts"
 )
 
 // telegramDoor opens the Lines that Tasks of Telegram's go over, each when the first
@@ -104,7 +105,7 @@ func (d doorThrough) Collect(ctx context.Context, req collectors.Request, keep c
 			err = fmt.Errorf("%w: %w", l.err, err)
 		}
 	}
-	return nil, d.n.judged(ctx, l.account, err)
+	return nil, d.n.accounts.Judged(ctx, l.account, err)
 }
 
 // asksFile says whether a Task asks for a file, and for nothing else.
@@ -211,7 +212,7 @@ func (d *telegramDoor) dial(ctx context.Context, via, account string) (*openLine
 		return nil, err
 	}
 	o.Pushes = d.pushes != nil
-	a, unlock, err := d.n.freeAccount(o, account)
+	a, unlock, err := d.n.accounts.Free(o, account)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +243,7 @@ func (d *telegramDoor) dial(ctx context.Context, via, account string) (*openLine
 		return l, nil
 	case <-l.done:
 		stop()
-		return nil, d.n.judged(ctx, a.Name, l.err)
+		return nil, d.n.accounts.Judged(ctx, a.Name, l.err)
 	case <-ctx.Done():
 		stop()
 		go func() { // it may stand at the last moment
@@ -259,7 +260,7 @@ func (d *telegramDoor) dial(ctx context.Context, via, account string) (*openLine
 // waits is what the service has told the account to wait with, also to processes
 // before this one; what it tells from now on is written down, for those behind.
 func (d *telegramDoor) waits(ctx context.Context, account string) (*telegram.Waits, error) {
-	states, err := d.n.states()
+	states, err := d.n.accounts.States()
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +270,7 @@ func (d *telegramDoor) waits(ctx context.Context, account string) (*telegram.Wai
 	}
 	ctx = context.WithoutCancel(ctx)
 	return telegram.NewWaits(known, func(method string, until time.Time) {
-		if err := d.n.noteWait(ctx, account, method, until); err != nil {
+		if err := d.n.accounts.NoteWait(ctx, account, method, until); err != nil {
 			d.n.log.ErrorContext(ctx, "a wait that the service asked for is known to this process only", "account", account, "method", method, "until", until, "err", err)
 		}
 		if d.waited != nil {
@@ -322,7 +323,7 @@ func (n *node) telegramVia(ctx context.Context, home holdfast.ID, o captureOptio
 // the Task can be captured.
 func waitsForAccount(err error) bool {
 	state, _, _ := telegram.Judge(err)
-	return state != "" || errors.As(err, new(accountError)) || errors.Is(err, errNoApp) || errors.Is(err, telegram.ErrUnreached)
+	return state != "" || errors.As(err, new(accounts.Error)) || errors.Is(err, errNoApp) || errors.Is(err, telegram.ErrUnreached)
 }
 
 // canTelegram refuses Sources that no account here could be asked about, before
@@ -332,12 +333,12 @@ func (n *node) canTelegram(sources []holdfast.Source, via string) error {
 		if !isTelegram(s) {
 			continue
 		}
-		names, err := n.sessions()
+		names, err := n.accounts.Names()
 		if err != nil {
 			return err
 		}
 		if len(names) == 0 {
-			return unusable(noAccount)
+			return accounts.Unusable(accounts.None)
 		}
 		_, err = n.telegramWay(via)
 		return err

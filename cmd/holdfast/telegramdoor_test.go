@@ -29,7 +29,7 @@ func TestLineGivenUp(t *testing.T) {
 	if out, errs, code := call("telegram", "login", "--phone", "+"+s.Phone, "--code", s.Code, "--data", n.dir); code != exitDone {
 		t.Fatalf("login: %d %s%s", code, out, errs)
 	}
-	names, err := n.sessions()
+	names, err := n.accounts.Names()
 	if err != nil || len(names) != 1 {
 		t.Fatalf("%v, %v", names, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"holdfast"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/messages"
 )
 
@@ -36,19 +37,19 @@ type crew struct {
 
 // crew reads who is there and well. busy are those that other processes have.
 func (n *node) crew(now time.Time, busy map[string]time.Time) (c crew, err error) {
-	if c.names, err = n.sessions(); err != nil {
+	if c.names, err = n.accounts.Names(); err != nil {
 		return c, err
 	}
-	states, err := n.states()
+	states, err := n.accounts.States()
 	if err != nil {
 		return c, err
 	}
 	c.why, c.ended = map[string]string{}, map[string]bool{}
 	for _, name := range c.names {
 		if s, ok := states[name]; ok && s.State != telegram.StateOK {
-			c.why[name], c.ended[name] = s.words(), s.State != telegram.StateWaiting
+			c.why[name], c.ended[name] = s.Words(), s.State != telegram.StateWaiting
 		} else if since, is := busy[name]; is && now.Sub(since) >= crewInUse && now.Sub(since) < crewBusy {
-			c.why[name] = fmt.Sprintf("account %s %s", name, errInUse)
+			c.why[name] = fmt.Sprintf("account %s %s", name, accounts.ErrInUse)
 		}
 	}
 	return c, nil
@@ -316,7 +317,7 @@ func (w *watchRun) passes(k *watched, account string, err error, now time.Time) 
 	if k == nil || account == "" {
 		return false
 	}
-	if errors.Is(err, errInUse) {
+	if errors.Is(err, accounts.ErrInUse) {
 		if _, is := w.inUse[account]; !is || now.Sub(w.inUse[account]) >= crewBusy {
 			w.inUse[account] = now
 		}

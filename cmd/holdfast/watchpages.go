@@ -13,6 +13,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/tme"
@@ -429,12 +430,12 @@ func (n *node) pagesNow() (why string, site publicSite, conf watchConf, err erro
 // withoutAccount says what is to be said where nobody can ask; "" where somebody can.
 func (n *node) withoutAccount() string {
 	why, site, conf, err := n.pagesNow()
-	names, serr := n.sessions()
+	names, serr := n.accounts.Names()
 	switch {
 	case errors.Join(err, serr) != nil || site.base == "" && len(names) > 0 || site.base != "" && why == "":
 		return ""
 	case why == "":
-		return noAccount
+		return accounts.None
 	}
 	return why + ": `holdfast telegram login --phone NUMBER` logs one in; until then " + conf.cannotFollow()
 }

@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
@@ -303,8 +304,8 @@ func (w *watchRun) begin(ctx context.Context) error {
 		return err
 	}
 	w.tell.say(map[string]any{"event": "started", "watches": len(w.list)}, "started   %d sources are watched", len(w.list))
-	if names, err := w.n.sessions(); err == nil && len(names) == 0 && w.hasChannel() && !w.byPages {
-		w.c.complain(errors.New(noAccount))
+	if names, err := w.n.accounts.Names(); err == nil && len(names) == 0 && w.hasChannel() && !w.byPages {
+		w.c.complain(errors.New(accounts.None))
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"holdfast/collectors/telegram/accounts"
 )
 
 // watchRunners are the nodes of an office that run watches now. nil is a node with a queue
@@ -134,7 +136,7 @@ func (n *node) watchNote(ctx context.Context, channels bool) (string, error) {
 		}
 	}
 	if pages == "" {
-		return "no node that runs watches has an account: " + noAccount, nil
+		return "no node that runs watches has an account: " + accounts.None, nil
 	}
 	conf, err := n.watchConf()
 	return "no node that runs watches has an account that can ask (" + pages + "): " + conf.cannotFollow(), err

@@ -168,8 +168,8 @@ func (w *watchRun) source(t *watchTask) holdfast.Source {
 // accountWaits says until when the service wants to hear nothing of an account, or,
 // where none is named, of any; zero: it may be asked.
 func (w *watchRun) accountWaits(account string, now time.Time) (first time.Time) {
-	names, err := w.n.sessions()
-	states, serr := w.n.states()
+	names, err := w.n.accounts.Names()
+	states, serr := w.n.accounts.States()
 	if errors.Join(err, serr) != nil {
 		return first
 	}
