@@ -94,3 +94,10 @@ func (k *sealedBefore) plan(ctx context.Context, seal string) (map[holdfast.ID]b
 	}
 	return in, nil
 }
+
+// locked is what f returns, which nobody else is in meanwhile.
+func locked[T any](mu *sync.Mutex, f func() T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return f()
+}

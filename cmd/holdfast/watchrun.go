@@ -347,12 +347,6 @@ func (w *watchRun) loop(ctx context.Context, sealing chan error) (err error) {
 	return err
 }
 
-func locked[T any](mu *sync.Mutex, f func() T) T {
-	mu.Lock()
-	defer mu.Unlock()
-	return f()
-}
-
 // turn does what follows from the clock: the list, the schedule, the health.
 func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 	if now.Sub(w.scopesAt) > scopesLast {
