@@ -140,7 +140,8 @@ func TestDeployVariables(t *testing.T) {
 	name := regexp.MustCompile(`HOLDFAST_[A-Z0-9_]+`)
 	read := map[string]bool{"HOLDFAST_METRICS_PORT": true, "HOLDFAST_API_FLAGS": true} // the units' own
 	sources, _ := filepath.Glob("*.go")
-	for _, s := range sources {
+	rooms, _ := filepath.Glob("../internal/*/*.go") // of the program
+	for _, s := range append(sources, rooms...) {
 		b, err := os.ReadFile(s)
 		if err != nil {
 			t.Fatal(err)
