@@ -7,12 +7,13 @@ import "holdfast"
 // stated, but that the Previous one is the Capture whose Manifest has that Digest can
 // be checked with both.
 type Version struct {
-	Algorithm   string        `json:"algorithm"`   // of the fingerprints
-	Due         holdfast.Time `json:"due"`         // the time of the schedule that it stands for
-	Failures    int64         `json:"failures"`    // visits in a row without the page, this one among them
-	Fingerprint string        `json:"fingerprint"` // "": the page did not come, or has no document
-	Missed      int64         `json:"missed"`      // times of the schedule between Due and this visit, which nobody was there for
-	Number      int64         `json:"number"`      // of versions that were seen, the one of this visit among them
+	Algorithm   string        `json:"algorithm"`      // of the fingerprints
+	Began       holdfast.Time `json:"began,omitzero"` // of the schedule, which counts from then on; zero: by an older program
+	Due         holdfast.Time `json:"due"`            // the time of the schedule that it stands for
+	Failures    int64         `json:"failures"`       // visits in a row without the page, this one among them
+	Fingerprint string        `json:"fingerprint"`    // "": the page did not come, or has no document
+	Missed      int64         `json:"missed"`         // times of the schedule between Due and this visit, which nobody was there for
+	Number      int64         `json:"number"`         // of versions that were seen, the one of this visit among them
 	Previous    *Previous     `json:"previous,omitempty"`
 	Schedule    string        `json:"schedule"`
 	Since       holdfast.ID   `json:"since"` // the Capture that showed this version first, perhaps this one; "": none yet

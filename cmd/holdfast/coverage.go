@@ -30,17 +30,21 @@ type coverageOptions struct {
 
 func (c *cli) coverageCmd() *cobra.Command {
 	var o coverageOptions
-	cmd := command("coverage SOURCE [--since] [--until] [--seal]", "Say what is known of a channel, and what is not", "holdfast coverage telegram:@name --json",
+	cmd := command("coverage SOURCE [--since] [--until] [--seal]", "Say what is known of a channel or a watched page, and what is not", "holdfast coverage telegram:@name --json",
 		cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
 			name, w, err := o.parse(args[0])
 			if err != nil {
 				return err
 			}
+			page := holdfast.Source(args[0])
 			n, err := c.open(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer n.Close()
+			if isPageSource(page) {
+				return c.coveragePage(cmd.Context(), n, page, w, o)
+			}
 			return c.coverage(cmd.Context(), n, name, w, o)
 		})
 	cmd.Long = `Accounts for each number that a post of the channel could have: seen, gone, or
@@ -61,6 +65,21 @@ line of custody (followed) says that there was one without news. The node was do
 then, or did not follow the channel; after a crash that is up to a minute more than
 was. What the service never told nobody knows.
 
+Of a page that is watched (watch add URL --every 6h) it lists each time of its schedule
+of which there is no page, as gaps: from, to, how many times, and why.
+
+  failed       it was visited, and it did not come, or a wall or "not found" in its place
+  rest         it was let rest behind a visit that had failed
+  paused       a person had paused the watch
+  under-way    the visit before was still being made
+  silent       nothing was done, and of most of the time custody has no line: the node was
+               down, or had nothing else to do for the Case
+  not-visited  nothing was done, though custody has lines of that time: 'watch run' did
+               not run, or the page's host was let rest
+
+What was due behind the last visit is listed up to --until. A visit that was less than
+15 minutes late, with no other time due meanwhile, is none.
+
 It follows from catalog and custody and is the same after a rebuild. --seal makes it a
 capture of its own, which is sealed and exported like any other.
 
@@ -75,7 +94,11 @@ exit status: 3 the statement is not sealed after --wait
 }
 
 func (o coverageOptions) parse(source string) (name telegram.Name, w window, err error) {
-	if name, err = telegram.ParseName(source); err != nil {
+	if isPageSource(holdfast.Source(source)) {
+		if _, err = holdfast.ParseSource(source); err != nil {
+			return name, w, usageError("coverage: %w", err)
+		}
+	} else if name, err = telegram.ParseName(source); err != nil {
 		return name, w, usageError("coverage: %w", err)
 	}
 	if name.Post != 0 {
@@ -114,11 +137,19 @@ func (c *cli) coverage(ctx context.Context, n *node, name telegram.Name, w windo
 	if !o.seal {
 		return nil
 	}
-	return c.sealCoverage(ctx, n, all, o.wait)
+	var made []derived
+	for _, d := range all {
+		x, err := n.derivedCoverage(ctx, d)
+		if err != nil {
+			return err
+		}
+		made = append(made, x)
+	}
+	return c.sealCoverage(ctx, n, made, o.wait)
 }
 
 // sealCoverage makes Captures of statements.
-func (c *cli) sealCoverage(ctx context.Context, n *node, all []*coverageDoc, wait time.Duration) error {
+func (c *cli) sealCoverage(ctx context.Context, n *node, all []derived, wait time.Duration) error {
 	if _, err := n.sealSigner(ctx); err != nil {
 		return fmt.Errorf("coverage: %w", err)
 	}
@@ -126,12 +157,8 @@ func (c *cli) sealCoverage(ctx context.Context, n *node, all []*coverageDoc, wai
 	if err != nil {
 		return err
 	}
-	for _, doc := range all {
-		var x derived
-		if x, err = n.derivedCoverage(ctx, doc); err == nil {
-			err = d.add(ctx, x)
-		}
-		if err != nil {
+	for _, x := range all {
+		if err = d.add(ctx, x); err != nil {
 			break
 		}
 	}
@@ -146,7 +173,7 @@ func (c *cli) sealCoverage(ctx context.Context, n *node, all []*coverageDoc, wai
 		return err
 	}
 	for i, id := range d.ids {
-		c.say(map[string]any{"event": "stated", "id": id, "source": all[i].Source, "made": d.made > 0}, "stated    %s  %s", id, all[i].Source)
+		c.say(map[string]any{"event": "stated", "id": id, "source": all[i].source, "made": d.made > 0}, "stated    %s  %s", id, messages.Visible(string(all[i].source)))
 	}
 	if len(left) > 0 {
 		return &exitError{exitUnsealed, fmt.Errorf("%d of %d statements are not sealed yet: %s; `holdfast seal` goes on", len(left), len(d.ids), n.whyOpen(left[0], "out of time"))}
@@ -158,10 +185,6 @@ func (c *cli) sealCoverage(ctx context.Context, n *node, all []*coverageDoc, wai
 // that it follows from. As it holds no time of its making, what says the same is
 // the same Capture.
 func (n *node) derivedCoverage(ctx context.Context, doc *coverageDoc) (derived, error) {
-	b, err := canon.Marshal(doc)
-	if err != nil {
-		return derived{}, err
-	}
 	home := n.set.Unfiled
 	last := holdfast.ID("")
 	for h, err := range n.cat.Answers(ctx, doc.Channel) {
@@ -177,8 +200,15 @@ func (n *node) derivedCoverage(ctx context.Context, doc *coverageDoc) (derived, 
 	case !errors.Is(err, catalog.ErrNotFound):
 		return derived{}, err
 	}
-	return derived{source: doc.Source, home: home, why: "what is known of the channel, and what is not",
-		objects: []derivedObject{{name: nameCoverage, role: roleCoverage, media: "application/json", action: "fold of the answers that it counts", b: b}}}, nil
+	return coverageObject(doc.Source, home, "what is known of the channel, and what is not", "fold of the answers that it counts", doc)
+}
+
+func coverageObject(source holdfast.Source, home holdfast.ID, why, action string, doc any) (derived, error) {
+	b, err := canon.Marshal(doc)
+	if err != nil {
+		return derived{}, err
+	}
+	return derived{source: source, home: home, why: why, objects: []derivedObject{{name: nameCoverage, role: roleCoverage, media: "application/json", action: action, b: b}}}, nil
 }
 
 func (c *cli) sayCoverage(d *coverageDoc) {

@@ -59,7 +59,7 @@ func (n *node) visited(ctx context.Context, t pipeline.Task, o taskOptions, a *c
 		return nil, err
 	}
 	began, due := o.Visit.Began.Time, time.UnixMilli(int64(t.Step))
-	v := &pipeline.Version{Algorithm: content.Algorithm, Due: holdfast.At(due), Missed: s.Missed(began, due, a.Started), Number: last.Number, Schedule: s.String(), Since: last.Since, Watch: o.Watch}
+	v := &pipeline.Version{Algorithm: content.Algorithm, Began: o.Visit.Began, Due: holdfast.At(due), Missed: s.Missed(began, due, a.Started), Number: last.Number, Schedule: s.String(), Since: last.Since, Watch: o.Watch}
 	mark := last
 	if mark.Capture = t.Capture(); !shows(a) {
 		v.Failures = last.Failures + 1
