@@ -82,6 +82,8 @@ func (c *call) postCaptures() error {
 		return problem(http.StatusUnprocessableEntity, codeRefused, "sources: give 1 to %d, such as \"https://host/page\" or \"telegram:@name\"", MaxSources)
 	case a.AllowPrivate && !c.who.AllowPrivate:
 		return Forbid("the token %s may not let addresses inside the node's own network be captured: `holdfast token add --allow-private` makes one that may", c.who.Name)
+	case !c.who.Uses(a.Session):
+		return c.noUse(a.Session)
 	case len(a.Note) > maxText || len(a.Reason) > maxText:
 		return problem(http.StatusUnprocessableEntity, codeRefused, "note and reason have at most %d bytes each", maxText)
 	}
@@ -102,6 +104,11 @@ func (c *call) postCaptures() error {
 		return c.answer(http.StatusAccepted, asked)
 	}
 	return c.answer(http.StatusOK, asked)
+}
+
+// noUse is the same whether there is a session of that name or not.
+func (c *call) noUse(session string) error {
+	return Forbid("the token %s may not use the session %.40q, or there is none: `holdfast token add --session NAME` on the node makes one that may", c.who.Name, session)
 }
 
 // key is the Idempotency-Key, or one that is drawn.
@@ -315,6 +322,9 @@ func (c *call) postWatches() error {
 		w := &a.Watches[i]
 		if w.AllowPrivate && !c.who.AllowPrivate {
 			return Forbid("the token %s may not let addresses inside the node's own network be captured", c.who.Name)
+		}
+		if w.Session != NoSession && !c.who.Uses(w.Session) {
+			return c.noUse(w.Session)
 		}
 		if len(w.Cases) == 0 {
 			w.Cases = []string{""}

@@ -304,6 +304,8 @@ func TestStrangers(t *testing.T) {
 		"scope of read": {method: "GET", path: "/v1/captures/" + string(home), status: 403, code: codeScope, refused: codeScope},
 		"wrong case":    {body: `{"sources":["https://a.example/"],"case":"d"}`, status: 403, code: codeCase, refused: codeCase},
 		"private":       {body: `{"sources":["https://a.example/"],"allow_private":true}`, status: 403, code: codeCase, refused: codeCase},
+		"a session":     {body: `{"sources":["https://a.example/"],"session":"reader"}`, status: 403, code: codeCase, refused: codeCase},
+		"no session":    {body: `{"sources":["https://a.example/"],"session":"none"}`, status: 403, code: codeCase, refused: codeCase},
 		"oversized":     {body: big, status: 413, code: codeLarge, refused: codeLarge},
 		"oversized, in pieces": {change: func(r *http.Request, _ *world) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader(big)), -1 },
 			status: 413, code: codeLarge, refused: codeLarge},
@@ -432,6 +434,16 @@ func TestTokens(t *testing.T) {
 	for _, bad := range []string{"", text[:len(text)-1], text + "0", strings.ToUpper(text), "hft__" + secret, strings.Replace(text, "_", "-", 2)} {
 		if _, err := l.Open(bad, now); !errors.Is(err, ErrToken) {
 			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// TestUses guards that a token uses the sessions that it was made for, and no other.
+func TestUses(t *testing.T) {
+	k := Token{Sessions: []string{"reader"}}
+	for session, want := range map[string]bool{"": true, "reader": true, "Reader": false, "read": false, "other": false, "*": false} {
+		if k.Uses(session) != want || session != "" && (Token{}).Uses(session) {
+			t.Errorf("session %q: %v", session, !want)
 		}
 	}
 }

@@ -40,6 +40,7 @@ type Token struct {
 	Scopes       []string       `json:"scopes"`
 	Cases        []holdfast.ID  `json:"cases"`
 	AllowPrivate bool           `json:"allow_private,omitempty"`
+	Sessions     []string       `json:"sessions,omitempty"` // at web sites that it may use, by name; of any other it knows nothing
 	Added        holdfast.Time  `json:"added"`
 	Until        *holdfast.Time `json:"until,omitempty"`
 	Revoked      *holdfast.Time `json:"revoked,omitempty"`
@@ -117,6 +118,12 @@ func (t Token) May(scope string) bool { return slices.Contains(t.Scopes, scope) 
 
 // For says whether the token is for a Case.
 func (t Token) For(id holdfast.ID) bool { return slices.Contains(t.Cases, id) }
+
+// Uses says whether the token may have pages captured, or watched, with a session. Nobody's
+// is everybody's.
+func (t Token) Uses(session string) bool {
+	return session == "" || slices.Contains(t.Sessions, session)
+}
 
 // TokenList is the list of a node, tokens.json. It holds no secret.
 type TokenList []Token

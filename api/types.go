@@ -30,6 +30,10 @@ type Ask struct {
 	Timeout      int       `json:"timeout,omitempty"`   // seconds for one attempt
 	RetryFor     int       `json:"retry_for,omitempty"` // seconds
 	AllowPrivate bool      `json:"allow_private,omitempty"`
+	Session      string    `json:"session,omitempty"` // of pages: one of those that the token may use
+	Consent      string    `json:"consent,omitempty"` // refuse or leave
+	More         string    `json:"more,omitempty"`    // buttons or none
+	Decoded      bool      `json:"decoded,omitempty"`
 	Telegram     *Telegram `json:"telegram,omitempty"`
 }
 
@@ -131,7 +135,14 @@ type Watch struct {
 	Cron         string   `json:"cron,omitempty"`
 	Zone         string   `json:"zone,omitempty"` // of Cron
 	Decaying     bool     `json:"decaying,omitempty"`
+	Session      string   `json:"session,omitempty"` // of a page, as of Ask; NoSession: nobody's any more
+	Consent      string   `json:"consent,omitempty"`
+	More         string   `json:"more,omitempty"`
+	Decoded      string   `json:"decoded,omitempty"` // yes or no
 }
+
+// NoSession stands in the place of a session where there is to be none any more.
+const NoSession = "none"
 
 // WatchAdded is what became of one row.
 type WatchAdded struct {

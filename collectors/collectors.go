@@ -46,7 +46,7 @@ type Keeper interface {
 //
 // Collect ends when ctx ends or a Budget is used up, whichever is first; after
 // the Budget it returns what there is, after ctx it returns an error that
-// wraps ctx's cause. Errors: [ErrRefused]; [Later]; an error of keep (a full
+// wraps ctx's cause. Errors: [ErrRefused]; [ErrSession]; [Later]; an error of keep (a full
 // disk); a Collector's own sentinel when its tool is not there. Bytes that keep
 // took before an error are unnamed and harmless.
 type Collector interface {
@@ -131,6 +131,10 @@ type Acquired struct {
 	Completeness    Completeness
 	Commitments     []Commitment // to what would endanger somebody; sorted by Name
 
+	// Again is when the Source's own machine said, in place of it, that it may be asked
+	// again; zero: it did not say so. At most MaxAgain ahead, by the node's own clock.
+	Again time.Time
+
 	Next    *Next     // nil: the Source is done
 	Further []Further // what is to be captured because of what was found
 
@@ -138,6 +142,9 @@ type Acquired struct {
 	// then; nil: nothing is. A crash before leaves it: then it is acquired from that.
 	Accepted func()
 }
+
+// MaxAgain is for how long anybody can ask to be left alone.
+const MaxAgain = 24 * time.Hour
 
 // MaxCursor bounds Next.Cursor, in bytes.
 const MaxCursor = 32 << 10

@@ -33,6 +33,10 @@ type Cookie struct {
 	Expires  time.Time `json:"expires,omitzero"`    // zero: with the browser
 }
 
+// ErrSession is wrapped by the error of a Collect whose Session cannot be used: nothing
+// was asked, and others may be asked for.
+var ErrSession = errors.New("the session cannot be used")
+
 // Limits of a file of cookies.
 const (
 	MaxCookieFile = 4 << 20 // bytes

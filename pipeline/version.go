@@ -7,6 +7,7 @@ import "holdfast"
 // stated, but that the Previous one is the Capture whose Manifest has that Digest can
 // be checked with both.
 type Version struct {
+	Again       holdfast.Time `json:"again,omitzero"` // until when the site asked to be left alone; zero: it did not
 	Algorithm   string        `json:"algorithm"`      // of the fingerprints
 	Began       holdfast.Time `json:"began,omitzero"` // of the schedule, which counts from then on; zero: by an older program
 	Due         holdfast.Time `json:"due"`            // the time of the schedule that it stands for

@@ -236,3 +236,16 @@ func (s Schedule) Again(began, due, now time.Time, failures int64, least time.Du
 	}
 	return next
 }
+
+// AgainAfter is Again of a page whose site asked to be left alone until then, and is: it
+// may only be later. Zero is a site that did not ask; where the page came it counts not.
+func (s Schedule) AgainAfter(began, due, now time.Time, failures int64, least time.Duration, asked time.Time) time.Time {
+	next := s.Again(began, due, now, failures, least)
+	if failures == 0 || !asked.After(next) {
+		return next
+	}
+	if asked.After(s.Next(began, now)) {
+		return s.Next(began, asked)
+	}
+	return asked
+}

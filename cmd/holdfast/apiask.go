@@ -111,6 +111,7 @@ func (d *apiDoor) Ask(ctx context.Context, who api.Token, id, home holdfast.ID, 
 // askTasks checks all that is asked for, as `capture` does, before anything is kept.
 func (d *apiDoor) askTasks(ctx context.Context, k *ask, a api.Ask) ([]pipeline.Task, error) {
 	o := captureOptions{note: a.Note, reason: a.Reason, via: a.Via, timeout: time.Duration(a.Timeout) * time.Second, retryFor: time.Duration(a.RetryFor) * time.Second, allowPrivate: a.AllowPrivate,
+		door: true, session: a.Session, decoded: a.Decoded, page: pageFlags{Consent: cmp.Or(a.Consent, "refuse"), More: cmp.Or(a.More, "buttons")},
 		telegram: telegramFlags{maxSize: mediaSize, links: "yes", web: "yes"}}
 	if t := a.Telegram; t != nil {
 		o.telegram = telegramFlags{since: t.Since, limit: t.Limit, media: t.Media, maxSize: cmp.Or(t.MaxSize, mediaSize), links: cmp.Or(t.Links, "yes"), web: cmp.Or(t.Web, "yes"),
@@ -120,7 +121,7 @@ func (d *apiDoor) askTasks(ctx context.Context, k *ask, a api.Ask) ([]pipeline.T
 		return nil, api.Refuse(errors.New("via: the name of an egress of the node's, or direct; an address is not taken here"))
 	}
 	_, err := o.telegram.wish()
-	if err := errors.Join(o.checkTimes(), checkReason("reason", a.Reason), checkReason("note", a.Note), err); err != nil {
+	if err := errors.Join(o.checkTimes(), o.page.check(), checkReason("reason", a.Reason), checkReason("note", a.Note), err); err != nil {
 		return nil, api.Refuse(err)
 	}
 	var sources []holdfast.Source
@@ -130,6 +131,12 @@ func (d *apiDoor) askTasks(ctx context.Context, k *ask, a api.Ask) ([]pipeline.T
 			return nil, api.Refuse(err)
 		}
 		sources = append(sources, src)
+	}
+	if err := errors.Join(sessionAlone(sources, o), decodedAlone(sources, o)); err != nil {
+		return nil, api.Refuse(err)
+	}
+	if d.n.lacksSession(taskOptions{Session: o.session}) {
+		k.Notes = append(k.Notes, elsewhere(o.session))
 	}
 	if sources, o.pages, err = d.n.publicInstead(sources, o); err != nil {
 		return nil, refusal(err)

@@ -20,7 +20,8 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 	var bad []error
 	for i, k := range a.Watches {
 		w, err := d.n.wantedWatch(ctx, watchRow{name: k.Source, cases: k.Cases, lang: k.Lang, note: k.Note, media: k.Media, links: k.Links, since: k.Since, web: k.Web,
-			maxSize: k.MaxSize, priority: k.Priority, allowPrivate: k.AllowPrivate, every: k.Every, cron: k.Cron, zone: k.Zone, decaying: k.Decaying})
+			maxSize: k.MaxSize, priority: k.Priority, allowPrivate: k.AllowPrivate, every: k.Every, cron: k.Cron, zone: k.Zone, decaying: k.Decaying,
+			how: howFlags{session: k.Session, consent: k.Consent, more: k.More, decoded: k.Decoded}})
 		if err != nil {
 			bad = append(bad, fmt.Errorf("row %d: %w", i+1, err))
 		}
@@ -33,6 +34,9 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 		return done, api.Refuse(fmt.Errorf("watch add: nothing was added: %w", err))
 	}
 	added, err := d.n.addWatches(ctx, all, who.Agent, func(k *watch, w wanted) error {
+		if !who.Uses(k.Session) { // what its visits bring would be seen by who may not look with it
+			return api.Forbid("%.300s is watched with a login that the token %s may not use: `holdfast watch` on a node changes it, and `holdfast case add` adds what was captured to a case", w.Source, who.Name)
+		}
 		more := w.given
 		more.name, more.cases, more.line = "", nil, 0
 		if changes(more) && slices.ContainsFunc(k.Cases, func(id holdfast.ID) bool { return !who.For(id) }) {
@@ -47,6 +51,7 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 	for _, k := range added {
 		done.Watches = append(done.Watches, api.WatchAdded{Event: k.event, Source: k.source, Cases: ofToken(who, k.cases)})
 	}
+	done.Notes = append(done.Notes, d.n.sessionNotes(all)...)
 	channels := slices.ContainsFunc(all, func(w wanted) bool { return !w.isPage() })
 	text, err := d.n.watchNote(ctx, channels)
 	if text != "" {
@@ -58,7 +63,7 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 // changes says whether a row gives anything besides its Source and Cases.
 func changes(r watchRow) bool {
 	return r.lang != "" || r.note != "" || r.media != "" || r.links != "" || r.since != "" || r.web != "" || r.maxSize != "" || r.priority != "" || r.allowPrivate ||
-		r.every != "" || r.cron != "" || r.decaying
+		r.every != "" || r.cron != "" || r.decaying || r.how != (howFlags{})
 }
 
 func ofToken(who api.Token, ids []holdfast.ID) []holdfast.ID {

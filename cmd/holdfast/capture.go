@@ -45,6 +45,7 @@ type captureOptions struct {
 	neverKeep    string
 	decoded      bool
 	session      string
+	door         bool // asked for over the network: nothing is opened for it yet
 	lang         string
 	reason       string
 	telegram     telegramFlags
@@ -67,7 +68,7 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o), sessionAlone(sources, o), besideAlone(sources, o)); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if there, err := r.asked(cmd, "never-keep", "decoded", "session", "beside", "consent", "more"); err != nil {
+			if there, err := r.asked(cmd, "never-keep", "beside"); err != nil {
 				return err
 			} else if there {
 				return c.captureRemote(cmd, r, sources, o)
@@ -317,6 +318,7 @@ type captured struct {
 	task    holdfast.ID
 	attempt uint32    // from 0
 	due     time.Time // of the next attempt or step
+	again   time.Time // when the site said that it may be asked again; zero: it did not say
 	done    bool      // the Task is done
 	next    bool      // a further step follows
 }

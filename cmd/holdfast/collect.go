@@ -108,7 +108,7 @@ func (n *node) makeTasks(ctx context.Context, home holdfast.ID, sources []holdfa
 // taskOptions settles what a Task keeps of the call.
 func (n *node) taskOptions(ctx context.Context, home holdfast.ID, o captureOptions) (t taskOptions, err error) {
 	t = taskOptions{AllowPrivate: o.allowPrivate, Timeout: o.timeout, RetryFor: o.retryFor, Session: o.session}
-	if _, err := n.webSession(o.session); err != nil { // before anything waits for it
+	if err := n.maySession(o); err != nil { // before anything waits for it
 		return t, &exitError{exitUsage, err}
 	}
 	demanded, err := n.demandedEgress(ctx, home)
@@ -262,7 +262,7 @@ func (r *round) do(ctx context.Context, id holdfast.ID) {
 // taskWaits says whether an error is one Task's alone, which can go on once a person
 // has seen to it.
 func taskWaits(err error) bool {
-	return waitsForAccount(err) || errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errNoSession) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
+	return waitsForAccount(err) || errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || sessionWaits(err) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
 }
 
 // request is what the Collector is asked for. What the Task was to go through,

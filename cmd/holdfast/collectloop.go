@@ -32,6 +32,8 @@ type collectLoop struct {
 	web  *lazyWeb
 	came chan loopDone
 
+	left map[holdfast.ID]time.Time // Tasks with a session that this node has not, and since when
+
 	mu   sync.Mutex
 	whys map[holdfast.ID]string // why a Task waits, or was given up
 }
@@ -46,7 +48,7 @@ type loopDone struct {
 
 // newCollectLoop starts no browser before a page is asked for.
 func newCollectLoop(n *node) *collectLoop {
-	l := &collectLoop{n: n, door: &telegramDoor{n: n}, web: &lazyWeb{n: n}, came: make(chan loopDone), whys: map[holdfast.ID]string{}}
+	l := &collectLoop{n: n, door: &telegramDoor{n: n}, web: &lazyWeb{n: n}, came: make(chan loopDone), left: map[holdfast.ID]time.Time{}, whys: map[holdfast.ID]string{}}
 	l.r = &round{n: n, by: map[string]collectors.Collector{"http": l.web, "https": l.web, "telegram": l.door}, asked: func([]pipeline.Task) {},
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 	return l
@@ -135,7 +137,16 @@ func (l *collectLoop) due(ctx context.Context, now time.Time, busy map[holdfast.
 		if busy[t.ID] || t.Damaged || isWatched(t) || t.Due.After(now) || t.Lease.Until.After(now) || held[t.ID].After(now) {
 			continue
 		}
+		if l.leaves(t, now) {
+			continue
+		}
 		first = append(first, t)
+	}
+	for id := range l.left {
+		if !there[id] {
+			l.why(id, "")
+			delete(l.left, id)
+		}
 	}
 	for id := range held {
 		if !there[id] || !held[id].After(now) {

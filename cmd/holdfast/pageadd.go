@@ -41,7 +41,8 @@ func (r watchRow) pageWatch(text string) (w watch, err error) {
 		return w, fmt.Errorf("%.80q is no page: pages begin with https:// or http://", r.name)
 	}
 	w.Schedule, w.Note = text, r.note
-	return w, nil
+	w.visitHow, err = r.how.how()
+	return w, err
 }
 
 // asksPage says whether a row is of a page: an address with a schedule, or one that is

@@ -18,6 +18,8 @@ type pageStanding struct {
 	Changed  holdfast.Time // and when that was
 	Visited  holdfast.Time // the newest visit
 	Failures int64         // visits in a row without the page
+	Waits    string        // for a session; "": it does not
+	Again    holdfast.Time // until when its site asked to be left alone; zero: it did not, or that is over
 }
 
 // pageStanding follows from the Task and the newest visit, whoever asks.
@@ -34,14 +36,20 @@ func (n *node) pageStanding(ctx context.Context, w *watch, parts map[string]pipe
 	}
 	if v != nil {
 		s.Page.Number, s.Page.Since, s.Page.Visited, s.Page.Failures = v.Number, v.Since, cp.Started, v.Failures
+		if v.Again.After(now) {
+			s.Page.Again = v.Again
+		}
 		first, err := n.cat.Capture(ctx, v.Since)
 		if err == nil {
 			s.Page.Changed = first.Started
 		}
 	}
+	s.Page.Waits = n.waitsFor(w)
 	switch {
 	case w.Paused != nil:
 		s.State = "paused"
+	case s.Page.Waits != "":
+		s.State = "waiting"
 	case s.Late > time.Minute && !visit.Lease.Until.After(now):
 		s.State = "waiting"
 	case s.Page.Failures > 0:
@@ -58,6 +66,8 @@ const modePage = "page"
 // row adds it to a line of `watch list`.
 func (p *pageStanding) row(w *watch, row map[string]any) {
 	row["schedule"], row["versions"], row["since"], row["changed"], row["visited"], row["failures"] = w.Schedule, p.Number, p.Since, stated(p.Changed), stated(p.Visited), p.Failures
+	row["left_alone"], row["waits"] = stated(p.Again), p.Waits
+	w.visitHow.row(row)
 }
 
 func (p *pageStanding) text(w *watch, s standing) string {
@@ -71,14 +81,17 @@ func (p *pageStanding) text(w *watch, s standing) string {
 	if p.Failures > 0 {
 		text += fmt.Sprintf("\n  the page did not come %d times in a row; it is asked for again, ever more rarely, once a day at least if its schedule has that", p.Failures)
 	}
+	if !p.Again.IsZero() {
+		text += fmt.Sprintf("\n  the site asked to be left alone until %s", p.Again)
+	}
 	return text
 }
 
 // sayPage is the line of a page in `watch list`.
 func (c *cli) sayPage(w *watch, s standing, row map[string]any, text string) {
 	s.Page.row(w, row)
-	text += s.Page.text(w, s)
-	for _, more := range []string{s.NotRun} {
+	text += w.visitHow.text() + s.Page.text(w, s)
+	for _, more := range []string{s.NotRun, s.Page.Waits} {
 		if more != "" {
 			text += "\n  " + more
 		}

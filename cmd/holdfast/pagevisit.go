@@ -87,7 +87,11 @@ func (n *node) visited(ctx context.Context, t pipeline.Task, o taskOptions, a *c
 	if err != nil {
 		return nil, err
 	}
-	next := s.Again(began, due, now, v.Failures, conf.Least).Truncate(time.Millisecond)
+	asked := leftAlone(a, now)
+	if !asked.IsZero() {
+		v.Again = holdfast.At(asked)
+	}
+	next := s.AgainAfter(began, due, now, v.Failures, conf.Least, asked).Truncate(time.Millisecond)
 	a.Next = &collectors.Next{Due: next, Step: uint64(next.UnixMilli()), Cursor: cursor}
 	return v, nil
 }

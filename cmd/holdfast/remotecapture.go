@@ -83,7 +83,10 @@ func (c *cli) captureRemote(cmd *cobra.Command, r remote, sources []holdfast.Sou
 func (f *follower) ask(ctx context.Context, sources []holdfast.Source, o captureOptions) error {
 	key, n := holdfast.NewID(), 0
 	for some := range slices.Chunk(sources, api.MaxSources) {
-		a := api.Ask{Case: o.caseName, Note: o.note, Reason: o.reason, Via: o.via, Timeout: int(o.timeout / time.Second), RetryFor: int(o.retryFor / time.Second), AllowPrivate: o.allowPrivate}
+		a := api.Ask{Case: o.caseName, Note: o.note, Reason: o.reason, Via: o.via, Timeout: int(o.timeout / time.Second), RetryFor: int(o.retryFor / time.Second), AllowPrivate: o.allowPrivate, Session: o.session, Decoded: o.decoded}
+		if said, err := o.page.options(false); err == nil && said != nil { // an older node knows nothing of them
+			a.Consent, a.More = o.page.Consent, o.page.More
+		}
 		for _, s := range some {
 			a.Sources = append(a.Sources, string(s))
 		}

@@ -181,7 +181,13 @@ func (o taskOptions) move(t pipeline.Task, a *collectors.Acquired, begun, now ti
 	if !now.Before(cur.Until.Time) {
 		return goesOn(t, a)
 	}
-	due := now.Add(pauseAfter(t.Attempt))
+	due, asked := now.Add(pauseAfter(t.Attempt)), leftAlone(a, now)
+	if asked.After(cur.Until.Time) { // then nobody asks again
+		return goesOn(t, a)
+	}
+	if asked.After(due) {
+		due = asked
+	}
 	if due.After(cur.Until.Time) {
 		due = cur.Until.Time // one last
 	}
@@ -201,8 +207,18 @@ func pauseAfter(n uint32) time.Duration {
 	return b.NextBackOff()
 }
 
+// leftAlone is until when a site asks to be left alone: zero where it does not, and never
+// further than a day from now, whatever it says.
+func leftAlone(a *collectors.Acquired, now time.Time) time.Time {
+	if most := now.Add(collectors.MaxAgain); a.Again.After(most) {
+		return most
+	}
+	return a.Again
+}
+
 // worthAgain: the line, the name, the site's machine may be better later. An
-// answer of the site, or our own refusal, is an answer.
+// answer of the site, or our own refusal, is an answer; but for one that says when it
+// may be asked again.
 func worthAgain(a *collectors.Acquired) bool {
 	if a.Outcome == collectors.Complete {
 		return false
@@ -210,9 +226,10 @@ func worthAgain(a *collectors.Acquired) bool {
 	line := []string{"dns-failed", "connect-failed", "tls-failed", "connection-closed", "egress-failed", "exchange-failed", "no-answer", "service-error", "unfinished",
 		"time-budget", "load-unfinished", "browser-died", "page-crashed"}
 	answers := []string{"http-status", "login-wall", "bot-wall", "consent-wall", "geo-wall", "not-found", "address-refused", "never-keep"}
-	again := false
+	final := []string{"address-refused", "never-keep"}
+	again := !a.Again.IsZero()
 	for _, reason := range a.Reasons {
-		if slices.Contains(answers, reason.Code) {
+		if slices.Contains(answers, reason.Code) && (a.Again.IsZero() || slices.Contains(final, reason.Code)) {
 			return false
 		}
 		again = again || slices.Contains(line, reason.Code)

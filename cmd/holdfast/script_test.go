@@ -92,7 +92,7 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 // cmdSite is `site NAME [tls]`: $WORK/site is served, and $NAME is where. A
 // request for /once/ hangs the first time, when $WORK/asked appears.
 func cmdSite(ts *testscript.TestScript, neg bool, args []string) {
-	files, asked := http.FileServer(http.Dir(ts.MkAbs("site"))), atomic.Int64{}
+	files, asked := &members{dir: ts.MkAbs("."), next: http.FileServer(http.Dir(ts.MkAbs("site")))}, atomic.Int64{}
 	sign := ts.MkAbs("asked")
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/once/" && asked.Add(1) == 1 {

@@ -44,8 +44,8 @@ func (c *cli) sessionAddCmd() *cobra.Command {
 	cmd := command("add NAME --cookies FILE", "Keep the cookies of a login under a name, which is what records say",
 		"holdfast session add reader --cookies cookies.txt", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
-			if !accounts.ValidName(args[0]) {
-				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", args[0])
+			if !accounts.ValidName(args[0]) || args[0] == noSession {
+				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -, and another than none", args[0])
 			}
 			list, err := c.readCookies(file)
 			if err != nil {
@@ -146,10 +146,10 @@ func (n *node) openCookies(name string) (*keptCookies, error) {
 	}
 	b, err := n.vault.Read(sessionFiles + name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("session %s: %w: `holdfast session add %s --cookies FILE` makes one", name, errNoSession, name)
+		return nil, missingSession(name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open session %s: %w", name, err)
+		return nil, fmt.Errorf("open session %s: %w: %w", name, collectors.ErrSession, err)
 	}
 	var k keptCookies
 	if err := json.Unmarshal(b, &k); err != nil || k.Version != 1 { // never quoted
@@ -202,7 +202,8 @@ func (c *cli) sessionListCmd() *cobra.Command {
 }
 
 func (c *cli) sessionRemoveCmd() *cobra.Command {
-	return command("remove NAME", "Forget a session; what waits for it waits until there is one of this name", "holdfast session remove reader", cobra.ExactArgs(1),
+	letWait := false
+	cmd := command("remove NAME", "Forget a session; what waits for it waits until there is one of this name", "holdfast session remove reader", cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			n, err := c.open(cmd.Context())
 			if err != nil {
@@ -212,12 +213,12 @@ func (c *cli) sessionRemoveCmd() *cobra.Command {
 			if !accounts.ValidName(args[0]) {
 				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", args[0])
 			}
-			err = os.Remove(n.path(sessionFiles + args[0]))
+			err = n.forgetSession(cmd.Context(), args[0], letWait)
 			if errors.Is(err, fs.ErrNotExist) {
 				return usageError("session %s: %w: `holdfast session list` shows those there are", args[0], errNoSession)
 			}
 			if err != nil {
-				return fmt.Errorf("remove session: %w", err)
+				return err
 			}
 			if err := n.event(cmd.Context(), "session-removed", []string{args[0]}); err != nil {
 				return err
@@ -225,6 +226,10 @@ func (c *cli) sessionRemoveCmd() *cobra.Command {
 			c.say(map[string]any{"name": args[0], "removed": true}, "%s is no session any more; log out at the site too, so that its cookies give access to nobody", args[0])
 			return nil
 		})
+	cmd.Long = `One that a page on a schedule is visited with is kept, and the pages are named: without it
+their visits would wait. --let-wait removes it all the same, as where a login was stolen.`
+	cmd.Flags().BoolVar(&letWait, "let-wait", false, "remove it though pages are watched with it: their visits wait for one of this name")
+	return cmd
 }
 
 // sessionAlone refuses what no session is for.

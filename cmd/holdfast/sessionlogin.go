@@ -18,7 +18,7 @@ func (c *cli) sessionLoginCmd() *cobra.Command {
 	cmd := command("login NAME URL [--via NAME]", "Log in by hand in a browser that opens here, and keep the session under a name",
 		"holdfast session login reader https://host/login", cobra.ExactArgs(2),
 		func(cmd *cobra.Command, args []string) error {
-			if !accounts.ValidName(args[0]) {
+			if !accounts.ValidName(args[0]) || args[0] == noSession {
 				return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", args[0])
 			}
 			n, err := c.open(cmd.Context())

@@ -167,7 +167,7 @@ func (r *round) accept(ctx context.Context, all []taken) (got []captured, err er
 			r.seen(s, accepted[i].ID)
 		}
 		got = append(got, captured{id: accepted[i].ID, source: t.Source, outcome: a.Outcome, reasons: reasonsOf(a), outside: t.Outside.Rules, task: t.ID, attempt: t.Attempt,
-			due: s.move.Due, done: s.move.Done, next: s.move.Step != t.Step})
+			due: s.move.Due, again: leftAlone(a, time.Now()), done: s.move.Done, next: s.move.Step != t.Step})
 	}
 	return got, nil
 }

@@ -14,6 +14,7 @@ import (
 	"holdfast/api"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/collectors/telegram/accounts"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -30,6 +31,7 @@ func (c *cli) tokenCmd() *cobra.Command {
 type tokenWish struct {
 	name, until   string
 	scopes, cases []string
+	sessions      []string
 	private       bool
 	agent         initOptions
 }
@@ -58,6 +60,12 @@ default NAME of this node's office, in these Cases alone:
   read        list captures, see their state and Manifests
   export      take bundles;  restricted: with the restricted objects too
 
+--session NAME lets it have pages captured, or watched, with that login ('holdfast
+session'), and with no other: it sees what the account sees, in its Cases, and every
+address that it asks for is asked for in the name of that account. Sources in the record
+of the Case ('holdfast case edit --source') bound where. With restricted it can take the
+cookies themselves out.
+
 It is good at this node's door, and where nodes share a queue at the door of each. It
 is shown once; its hash alone is kept. Give it by a way of its own, into a
 file that only its owner can read (--token-file) or HOLDFAST_TOKEN. That it was made,
@@ -67,6 +75,7 @@ exit status: 0 done  1 could not  2 usage`
 	f := cmd.Flags()
 	f.StringSliceVar(&o.scopes, "scope", nil, "what it may: capture, watch, read, export, restricted")
 	f.StringArrayVar(&o.cases, "case", nil, "a Case that it is for; several times for several")
+	f.StringSliceVar(&o.sessions, "session", nil, "a session at web sites that it may use; several times for several (default none)")
 	f.StringVar(&o.until, "until", "", "the last day (or moment) on which it is good")
 	f.BoolVar(&o.private, "allow-private", false, "it may let addresses inside the node's own network be captured")
 	f.StringVar(&o.agent.agent.Pseudonym, "agent", "", "as whom it acts: a pseudonym, since it stands in every bundle")
@@ -76,7 +85,7 @@ exit status: 0 done  1 could not  2 usage`
 }
 
 // token checks all that can be checked without the node.
-func (o tokenWish) token(cmd *cobra.Command, now time.Time) (t api.Token, err error) {
+func (o *tokenWish) token(cmd *cobra.Command, now time.Time) (t api.Token, err error) {
 	switch {
 	case !api.ValidName(o.name):
 		return t, usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -", o.name)
@@ -95,6 +104,10 @@ func (o tokenWish) token(cmd *cobra.Command, now time.Time) (t api.Token, err er
 			return t, usageError("--scope %.40q: it is one of %s", s, strings.Join(api.Scopes(), ", "))
 		}
 	}
+	if err := o.checkSessions(t); err != nil {
+		return t, err
+	}
+	t.Sessions = o.sessions
 	if err := o.agent.checkAgent(); err != nil {
 		return t, err
 	}
@@ -110,6 +123,40 @@ func (o tokenWish) token(cmd *cobra.Command, now time.Time) (t api.Token, err er
 	}
 	t.Name, t.AllowPrivate, t.Added = o.name, o.private, holdfast.At(now)
 	return t, nil
+}
+
+// maxTokenSessions is for how many sessions one token is, at most.
+const maxTokenSessions = 20
+
+// checkSessions refuses names that are none, and those that nothing could be done with.
+func (o *tokenWish) checkSessions(t api.Token) error {
+	slices.Sort(o.sessions)
+	o.sessions = slices.Compact(o.sessions)
+	for _, s := range o.sessions {
+		if !accounts.ValidName(s) || s == noSession {
+			return usageError("--session %.60q: a name of `holdfast session list`", s)
+		}
+	}
+	switch {
+	case len(o.sessions) > maxTokenSessions:
+		return usageError("--session: %d names, at most %d", len(o.sessions), maxTokenSessions)
+	case len(o.sessions) > 0 && !t.May(api.ScopeCapture) && !t.May(api.ScopeWatch):
+		return usageError("--session goes with the scope capture or watch: nothing else uses one")
+	}
+	return nil
+}
+
+// sessionWarnings are what who makes a token for sessions should know.
+func (n *node) sessionWarnings(t api.Token) (notes []string) {
+	for _, s := range t.Sessions {
+		if n.sessionThere(s) != nil {
+			notes = append(notes, fmt.Sprintf("this node has no session %s yet: `holdfast session add %s --cookies FILE` makes one", s, s))
+		}
+	}
+	if len(t.Sessions) > 0 && t.May(api.ScopeRestricted) {
+		notes = append(notes, "with restricted its owner can take the cookies of these sessions out, and log in elsewhere with them")
+	}
+	return notes
 }
 
 func (c *cli) tokenAdd(cmd *cobra.Command, n *node, t api.Token, o tokenWish) error {
@@ -135,6 +182,9 @@ func (c *cli) tokenAdd(cmd *cobra.Command, n *node, t api.Token, o tokenWish) er
 	if err != nil {
 		return err
 	}
+	for _, note := range n.sessionWarnings(t) {
+		c.complain(errors.New(note))
+	}
 	row := tokenRow(t, time.Now())
 	row["event"], row["token"] = "added", text
 	c.say(row, "%s\nThis is the token %s. It is not shown again: give it to its owner by a way of its own. `holdfast token revoke %s` ends it.", text, t.Name, t.Name)
@@ -144,11 +194,12 @@ func (c *cli) tokenAdd(cmd *cobra.Command, n *node, t api.Token, o tokenWish) er
 // tokenLines writes into each Case of a token what happens to it.
 func (n *node) tokenLines(ctx context.Context, action string, t api.Token) error {
 	x, err := canon.Marshal(struct {
-		Agent  holdfast.Agent `json:"agent"`
-		Name   string         `json:"name"`
-		Scopes []string       `json:"scopes"`
-		Until  *holdfast.Time `json:"until,omitempty"`
-	}{t.Agent, t.Name, t.Scopes, t.Until})
+		Agent    holdfast.Agent `json:"agent"`
+		Name     string         `json:"name"`
+		Scopes   []string       `json:"scopes"`
+		Sessions []string       `json:"sessions,omitempty"`
+		Until    *holdfast.Time `json:"until,omitempty"`
+	}{t.Agent, t.Name, t.Scopes, t.Sessions, t.Until})
 	if err != nil {
 		return err
 	}
@@ -190,7 +241,7 @@ func tokenRow(t api.Token, now time.Time) map[string]any {
 	case t.Until != nil && !now.Before(t.Until.Time):
 		state = "ended"
 	}
-	return map[string]any{"id": t.ID, "name": t.Name, "agent": t.Agent, "scopes": t.Scopes, "case_ids": t.Cases, "allow_private": t.AllowPrivate, "added": t.Added, "until": t.Until, "revoked": t.Revoked, "state": state}
+	return map[string]any{"id": t.ID, "name": t.Name, "agent": t.Agent, "scopes": t.Scopes, "case_ids": t.Cases, "allow_private": t.AllowPrivate, "sessions": append([]string{}, t.Sessions...), "added": t.Added, "until": t.Until, "revoked": t.Revoked, "state": state}
 }
 
 func (c *cli) tokenListCmd() *cobra.Command {
@@ -217,7 +268,11 @@ func (c *cli) tokenListCmd() *cobra.Command {
 			if t.Until != nil {
 				until = "until " + t.Until.String()
 			}
-			c.say(row, "%s  %-8s  %-20s  %s  %s  %s  as %s", t.ID, row["state"], t.Name, strings.Join(t.Scopes, ","), messages.Visible(strings.Join(names, ", ")), until, messages.Visible(t.Agent.Pseudonym))
+			sessions := ""
+			if len(t.Sessions) > 0 {
+				sessions = "  sessions " + strings.Join(t.Sessions, ",")
+			}
+			c.say(row, "%s  %-8s  %-20s  %s  %s  %s  as %s%s", t.ID, row["state"], t.Name, strings.Join(t.Scopes, ","), messages.Visible(strings.Join(names, ", ")), until, messages.Visible(t.Agent.Pseudonym), sessions)
 		}
 		return nil
 	}))

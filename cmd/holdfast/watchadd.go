@@ -43,7 +43,8 @@ type watchRow struct {
 	every, cron, zone   string // of a page: when it is visited,
 	decaying            bool
 	scheduled           string // or the same as an exported list says it
-	line                int    // of the CSV; 0 is the command's
+	how                 howFlags
+	line                int // of the CSV; 0 is the command's
 }
 
 func (c *cli) watchCmd() *cobra.Command {
@@ -103,11 +104,16 @@ pages. Each names the visit before and its Manifest's digest. Times at which nob
 there (the node was off) are one visit, which says how many they were. A page that does
 not come rests for longer each time, up to a day; each try is a sealed capture.
 
+With --session NAME each visit has the cookies of that session ('holdfast session'). Where
+there is none of that name, or it has ended, the visit waits, and 'watch list' and
+'doctor' say so: it never goes out without. --session none: nobody is logged in any more.
+--consent, --more and --decoded are as of 'capture'.
+
 --list reads a CSV with a head line, of these columns: source, case, lang, priority,
-media, note, links, since, max_size, web, schedule, private; all but source may be empty
-or missing, and one source may have several lines, for several Cases. schedule is
-"every 6h", "cron 0 6 * * * Europe/Paris" or "decaying", private is yes or empty. Any
-wrong line: none is added.
+media, note, links, since, max_size, web, schedule, private, session, consent, more,
+decoded; all but source may be empty or missing, and one source may have several lines,
+for several Cases. schedule is "every 6h", "cron 0 6 * * * Europe/Paris" or "decaying",
+private and decoded are yes or empty. Any wrong line: none is added.
 
 Pages that posts link to are captured at once where the Case names an egress
 ('direct' is one: 'holdfast case edit NAME --egress direct'), inside its scope, and
@@ -136,6 +142,11 @@ exit status: 0 done  1 could not  2 usage, nothing was added`
 	f.StringVar(&row.cron, "cron", "", "of a page: visit it at these times, as \"0 6 * * *\"")
 	f.StringVar(&row.zone, "zone", "", "with --cron: the time zone, as Europe/Paris (default UTC)")
 	f.BoolVar(&row.decaying, "decaying", false, "of a page: visit it often at first, then ever more rarely")
+	f.StringVar(&row.how.session, "session", "", "of a page: the NAME of 'holdfast session list' whose cookies each visit has; none: nobody's")
+	f.StringVar(&row.how.consent, "consent", "", "of a page: refuse a banner that asks for consent, or leave it (default refuse)")
+	f.StringVar(&row.how.more, "more", "", "of a page: press buttons that give more of it, or none (default buttons)")
+	f.StringVar(&row.how.decoded, "decoded", "", "of a page: the browser speaks with the site itself; =no: not any more")
+	f.Lookup("decoded").NoOptDefVal = "yes"
 	f.StringVar(&row.since, "since", "", "of its history: posts from this day on")
 	return cmd
 }
@@ -177,7 +188,8 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 		if len(rec) > len(all[0]) {
 			return nil, usageError("--list %s, row %d: %d fields, the head has %d", name, w.line, len(rec), len(all[0]))
 		}
-		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since, "max_size": &w.maxSize, "web": &w.web, "schedule": &w.scheduled} {
+		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since, "max_size": &w.maxSize, "web": &w.web, "schedule": &w.scheduled,
+			"session": &w.how.session, "consent": &w.how.consent, "more": &w.how.more, "decoded": &w.how.decoded} {
 			if at, ok := columns[k]; ok && at < len(rec) && strings.TrimSpace(rec[at]) != "" {
 				*to = strings.TrimSpace(rec[at])
 			}
@@ -194,7 +206,7 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 }
 
 func checkColumns(columns map[string]int) error {
-	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web", "schedule", "private"}
+	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web", "schedule", "private", "session", "consent", "more", "decoded"}
 	for k := range columns {
 		if !slices.Contains(known, k) && k != "state" { // of an export
 			return fmt.Errorf("no column %.40q is known: the head line is %s", k, strings.Join(known, ","))
@@ -240,6 +252,9 @@ func (r watchRow) watch() (w watch, err error) {
 	}
 	if isPage {
 		return w, nil
+	}
+	if given := r.how.given(); len(given) > 0 {
+		return w, fmt.Errorf("%.80q is a channel, and %s is about pages: leave it out", r.name, given[0])
 	}
 	f := telegramFlags{media: defaultMedia(holdfast.Source(name.Source())), links: "no", web: "no"}
 	if r.media != "" {
@@ -298,6 +313,11 @@ func (c *cli) watchAdd(ctx context.Context, n *node, rows []watchRow) error {
 		c.complain(errors.New(text))
 	}
 	var all []wanted
+	defer func() {
+		for _, note := range n.sessionNotes(all) {
+			c.complain(errors.New(note))
+		}
+	}()
 	var bad []error
 	for _, r := range rows {
 		w, err := n.wantedWatch(ctx, r)
@@ -343,7 +363,7 @@ func (n *node) addWatches(ctx context.Context, all []wanted, by holdfast.Agent, 
 			}
 			fresh, err := k.take(w)
 			if err == nil && k.isPage() {
-				err = n.mayVisit(k)
+				err = errors.Join(n.mayVisit(k), n.mayHave(w))
 			}
 			if err != nil {
 				return nil, err
@@ -431,6 +451,7 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 	if w.Schedule != "" {
 		k.Schedule = w.Schedule
 	}
+	k.visitHow.take(g.how, w.visitHow)
 	k.AllowPrivate = k.AllowPrivate || g.allowPrivate
 	return fresh, nil
 }

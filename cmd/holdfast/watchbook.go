@@ -111,9 +111,9 @@ func (w *watch) sound() bool {
 	}
 	if w.isPage() {
 		_, err := schedule.Parse(w.Schedule)
-		return err == nil
+		return err == nil && w.visitHow.sound()
 	}
-	return isTelegram(w.Source)
+	return isTelegram(w.Source) && w.visitHow == (visitHow{})
 }
 
 func (k watchFile) Change(ctx context.Context, edit func([]*watch) ([]*watch, error)) error {
@@ -197,7 +197,7 @@ func (r watchRows) read(ctx context.Context) (list []*watch, version int64, err 
 	c.version = now
 	for _, k := range c.rows {
 		w := &watch{by: k.Node}
-		if err := json.Unmarshal(k.Body, w); err != nil || !w.sound() || string(w.Source) != k.Source {
+		if err := wholefile.DecodeJSON("it", k.Body, w); err != nil || !w.sound() || string(w.Source) != k.Source {
 			return nil, 0, fmt.Errorf("read watch of %s: it is not what holdfast keeps of one (%w): use a newer holdfast, or was it changed by hand?", k.Source, errors.Join(err, errors.New("in the office's database")))
 		}
 		list = append(list, w)

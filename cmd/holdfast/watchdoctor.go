@@ -34,6 +34,9 @@ func (d *doctor) watches(ctx context.Context, n *node) {
 	if text != "" {
 		d.check("watch", "", fmt.Errorf("%s; `holdfast watch list` shows all of them", text))
 	}
+	if text := n.sessionsWait(list); text != "" {
+		d.check("watch", "", errors.New(text))
+	}
 	states, now := map[string]int{}, time.Now()
 	canaries, slow, slowest := n.canaryLasts(), time.Duration(0), holdfast.Source("")
 	for _, w := range list {

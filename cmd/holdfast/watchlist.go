@@ -36,6 +36,7 @@ type watch struct {
 	Views        *int           `json:"web,omitempty"`           // likewise of public pages of its posts (defaultViews)
 	Since        holdfast.Time  `json:"since,omitzero"`          // of its history, posts from then on
 	AllowPrivate bool           `json:"allow_private,omitempty"` // of pages that posts link to
+	visitHow                    // of a page
 	Added        holdfast.Time  `json:"added"`
 	Paused       *holdfast.Time `json:"paused,omitempty"`
 

@@ -271,7 +271,7 @@ func (w *watchRun) aboutMe(ctx context.Context, list []*watch, now time.Time) (a
 		}
 	}
 	a.Accounts, a.Unfit = len(able), map[holdfast.Source]string{}
-	ways := map[holdfast.ID]string{}
+	ways, sessions := map[holdfast.ID]string{}, map[string]string{}
 	for _, k := range list {
 		why, ok := ways[k.home()]
 		if !ok {
@@ -283,6 +283,11 @@ func (w *watchRun) aboutMe(ctx context.Context, list []*watch, now time.Time) (a
 		switch {
 		case !k.isPage() && !a.able():
 			why = "it has no account that can ask"
+		case why == "" && k.Session != "":
+			if _, ok := sessions[k.Session]; !ok {
+				sessions[k.Session] = w.n.sessionTrouble(k.Session)
+			}
+			why = sessions[k.Session]
 		case why == "" && a.Accounts > 0 && k.unreadBy(w.n.set.Name, able):
 			why = "its accounts cannot read it"
 		}

@@ -409,6 +409,9 @@ func (w *watchRun) polite(l *lane, last captured, before uint32, now time.Time) 
 	if w.conf.Pace < time.Second { // who has a site of his own
 		l.hold = now.Add(min(time.Second<<min(l.fails-1, 10), webHoldMost))
 	}
+	if last.again.After(l.hold) {
+		l.hold = last.again
+	}
 	if l.fails == 1 {
 		why := "a public page did not come (" + strings.Join(last.reasons, "; ") + "): the others are asked for later, and later each time"
 		w.tell.say(map[string]any{"event": "waiting", "source": last.source, "until": holdfast.At(l.hold), "why": why}, "waiting   until %s  %s", holdfast.At(l.hold), messages.Visible(why))

@@ -79,22 +79,23 @@ type watchRun struct {
 	conf  watchConf
 	queue pipeline.Identity
 
-	book     watchBook
-	office   *watchShare          // what nodes that share a queue say to each other; nil: this one has a queue of its own
-	asOf     listMark             // of the list that is in use
-	all      map[holdfast.ID]bool // what is watched, by whatever node
-	scanned  time.Time
-	rescan   bool
-	kept     time.Time // when it was looked at which Tasks a watch lacks,
-	lacks    bool      // and that one does now
-	quick    bool      // what pushes name may have a turn each wakeQuick
-	egresses map[holdfast.ID]string
-	tasks    map[holdfast.ID]*watchTask
-	lanes    map[string]*lane
-	hosts    map[string]*host // that visits were made to
-	done     chan settled
-	scopesAt time.Time
-	canary   canaryTold
+	book       watchBook
+	office     *watchShare          // what nodes that share a queue say to each other; nil: this one has a queue of its own
+	asOf       listMark             // of the list that is in use
+	all        map[holdfast.ID]bool // what is watched, by whatever node
+	scanned    time.Time
+	rescan     bool
+	kept       time.Time // when it was looked at which Tasks a watch lacks,
+	lacks      bool      // and that one does now
+	quick      bool      // what pushes name may have a turn each wakeQuick
+	egresses   map[holdfast.ID]string
+	tasks      map[holdfast.ID]*watchTask
+	lanes      map[string]*lane
+	hosts      map[string]*host // that visits were made to
+	done       chan settled
+	scopesAt   time.Time
+	sessionsAt time.Time // of the last look at sessions that visits wait for
+	canary     canaryTold
 
 	crewAt  time.Time            // of the last look at the accounts
 	leveled time.Time            // when a channel was given to one that has less to do
@@ -145,8 +146,10 @@ type watchTask struct {
 	part  string
 	lane  string
 
-	telegram, file bool   // asked for over a Line; as a file
-	host, options  string // of a visit
+	telegram, file bool      // asked for over a Line; as a file
+	host, options  string    // of a visit
+	session        string    // that it waits for,
+	sessionAt      time.Time // and when that was changed last
 
 	due   time.Time
 	step  uint64
@@ -363,6 +366,7 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 	if err := w.assign(ctx, now); err != nil {
 		return err
 	}
+	w.wakeSessions(now)
 	if err := w.looks(ctx, now); err != nil {
 		return err
 	}

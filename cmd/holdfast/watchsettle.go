@@ -137,9 +137,10 @@ func (w *watchRun) cameNot(ctx context.Context, t *watchTask, l *lane, err error
 	}
 	t.fails++
 	t.due = now.Add(pauseAfter(t.fails))
-	own := errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || errors.Is(err, errNoSession) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
+	own := errors.Is(err, egress.ErrNone) || errors.Is(err, errDirect) || errors.Is(err, errNoList) || sessionWaits(err) || errors.Is(err, errOutside) || errors.Is(err, errDamaged)
 	if own { // this Task's, or its Case's
 		t.due = now.Add(longPause)
+		w.waitSession(t)
 		if text := short(err); text != t.said { // once, however long it waits
 			t.said = text
 			w.tell.waiting(t, w.source(t), t.due, err)

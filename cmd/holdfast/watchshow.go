@@ -33,7 +33,8 @@ func (c *cli) watchListCmd() *cobra.Command {
 	cmd.Long = `  resolving  nobody has asked yet what channel it is
   history    it is followed, and its history is being captured
   followed   it is followed, and the history is there
-  waiting    the next question is due, and nobody has asked: is 'watch run' at work?
+  waiting    the next question is due, and nobody has asked: is 'watch run' at work? Or
+             the session that a page is visited with is not there: then it says so
   unreadable the service showed nothing of it when it was asked last (private, gone,
              banned); it is asked again, later and later
   failed     its name leads nowhere; it is tried again a day later
@@ -318,6 +319,10 @@ func (c *cli) watchExportCmd() *cobra.Command {
 			if pages {
 				rows[0] = append(rows[0], "schedule", "private")
 			}
+			how := slices.ContainsFunc(list, func(w *watch) bool { return w.visitHow != (visitHow{}) })
+			if how {
+				rows[0] = append(rows[0], "session", "consent", "more", "decoded")
+			}
 			for _, w := range list {
 				links := ""
 				if w.Links != nil {
@@ -356,6 +361,9 @@ func (c *cli) watchExportCmd() *cobra.Command {
 					row := []string{string(w.Source), name, w.Lang, strconv.Itoa(w.priority()), media, w.Note, links, since, maxSize, web, w.state()}
 					if pages {
 						row = append(row, w.Schedule, private)
+					}
+					if how {
+						row = append(row, w.cells()...)
 					}
 					rows = append(rows, row)
 				}

@@ -20,7 +20,7 @@ import (
 const partVisit = "visit"
 
 // visitAnew is why a Task of a visit is dropped, and another one made.
-const visitAnew = "its schedule, its way out or what it may ask is another one now: the watch goes on with another Task"
+const visitAnew = "its schedule, its way out, its session or what it may ask is another one now: the watch goes on with another Task"
 
 // isPage says whether a watch is of a page, and not of a channel.
 func (w *watch) isPage() bool { return isPageSource(w.Source) }
@@ -73,6 +73,17 @@ func (w *watchRun) hostEnd(t *watchTask, failed bool, now time.Time) {
 	}
 	h.fails++
 	h.free = now.Add(max(w.conf.PagePace, min(w.conf.Least/5<<min(h.fails-1, 12), webHoldMost)))
+}
+
+// hostLeave leaves a whole host alone where one page of it asked for that: for an hour at
+// most, since one page does not speak for all; that page itself rests for longer.
+func (w *watchRun) hostLeave(t *watchTask, until, now time.Time) {
+	if most := now.Add(webHoldMost); until.After(most) {
+		until = most
+	}
+	if h := w.hosts[t.host]; h != nil && until.After(h.free) {
+		h.free = until
+	}
 }
 
 // keepVisits adds the Task that a watched page lacks, and drops one that was made for
@@ -149,10 +160,13 @@ func (w *watchRun) dropVisit(ctx context.Context, t *watchTask) error {
 // visitOptions are those of the Task of a visit: what they are says whether it is still
 // the right one.
 func (w *watchRun) visitOptions(ctx context.Context, k *watch) ([]byte, error) {
-	o := taskOptions{Watch: k.ID, Part: partVisit, AllowPrivate: k.AllowPrivate, Visit: &visitWish{Began: k.Added, Schedule: k.Schedule}}
+	o := taskOptions{Watch: k.ID, Part: partVisit, AllowPrivate: k.AllowPrivate, Session: k.Session, Visit: &visitWish{Began: k.Added, Schedule: k.Schedule}}
 	demanded, err := w.egress(ctx, k.home())
 	if err == nil {
 		o.Via, err = w.n.wayOut("", demanded)
+	}
+	if err == nil {
+		o.Collector, err = k.page().options(k.Decoded)
 	}
 	if err != nil {
 		return nil, err
@@ -178,7 +192,7 @@ func (w *watchRun) newVisit(ctx context.Context, k *watched, now time.Time) (t p
 		return t, err
 	}
 	if v != nil {
-		due = s.Again(k.Added.Time, v.Due.Time, cp.Started.Time, v.Failures, w.conf.Least)
+		due = s.AgainAfter(k.Added.Time, v.Due.Time, cp.Started.Time, v.Failures, w.conf.Least, v.Again.Time)
 	}
 	due = due.Truncate(time.Millisecond)
 	return pipeline.Task{ID: k.Follow, Source: k.Source, Case: k.home(), Agent: w.n.set.Agent, Found: holdfast.Found{How: "watch", Why: k.Note}, Options: o, Due: due, Step: uint64(due.UnixMilli())}, nil
@@ -192,6 +206,7 @@ func (w *watchRun) visitCame(k *watched, t *watchTask, last captured, now time.T
 	if v == nil {
 		return
 	}
+	w.hostLeave(t, v.Again.Time, now)
 	if v.Missed > 0 {
 		why := fmt.Sprintf("%s: nobody was there for %d times of its schedule behind %s", k.Source, v.Missed, v.Due)
 		w.tell.say(map[string]any{"event": "gap", "source": k.Source, "capture": last.id, "why": why}, "gap       %s", messages.Visible(why))

@@ -55,7 +55,7 @@ func (x *capture) acquired(ctx context.Context, keep collectors.Keeper) (*collec
 	if err := x.stamp(); err != nil {
 		return nil, err
 	}
-	a.Reasons = x.view.reasons
+	a.Reasons, a.Again = x.view.reasons, againAt(main)
 	files, err := x.files(a, main)
 	if err != nil {
 		return nil, err
@@ -245,7 +245,11 @@ func (x *capture) judge(a *collectors.Acquired, main *exchange) {
 		if (main.status == 401 || main.status == 403) && len(walls) == 0 {
 			code = "login-wall"
 		}
-		because(code, fmt.Sprintf("the answer's status is %d", main.status))
+		detail := fmt.Sprintf("the answer's status is %d", main.status)
+		if !a.Again.IsZero() {
+			detail += ", and the site asks to be left alone until " + a.Again.UTC().Format(time.RFC3339)
+		}
+		because(code, detail)
 	}
 	if main != nil && x.loginWall() {
 		because("login-wall", "the page led to a login form")

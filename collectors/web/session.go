@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,9 +28,12 @@ func (t *tab) logIn(ctx context.Context, s *collectors.Session) error {
 		}
 	}
 	if len(list) == 0 {
-		return fmt.Errorf("use session %s: all of its cookies have expired; import it anew", s.Name)
+		return fmt.Errorf("use session %s: %w: all of its cookies have expired; import it anew", s.Name, collectors.ErrSession)
 	}
 	if err := (proto.StorageSetCookies{Cookies: list, BrowserContextID: t.context}).Call(t.top(ctx)); err != nil {
+		if !errors.Is(err, errDead) && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", collectors.ErrSession, err)
+		}
 		return fmt.Errorf("use session %s: the browser does not take its cookies: %w", s.Name, err)
 	}
 	// It passes over one that it will not have, and says nothing.
@@ -38,7 +42,7 @@ func (t *tab) logIn(ctx context.Context, s *collectors.Session) error {
 		return fmt.Errorf("use session %s: %w", s.Name, err)
 	}
 	if len(got.Cookies) < len(list) {
-		return fmt.Errorf("use session %s: the browser took %d of %d cookies; import it anew", s.Name, len(got.Cookies), len(list))
+		return fmt.Errorf("use session %s: %w: the browser took %d of %d cookies; import it anew", s.Name, collectors.ErrSession, len(got.Cookies), len(list))
 	}
 	return nil
 }
