@@ -138,3 +138,36 @@ func TestDeadSite(t *testing.T) {
 		}
 	}
 }
+
+// TestAgainAfter guards that a site which asks to be left alone is: never sooner than by the
+// page's own rest, and not at a time of the schedule that lies before.
+func TestAgainAfter(t *testing.T) {
+	began := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	now := began.Add(time.Minute)
+	for _, c := range []struct {
+		schedule       string
+		failures       int64
+		asked, want    time.Duration // from now; asked 0: not
+		atLeast, exact bool
+	}{
+		{"every 6h0m0s", 1, 0, 15 * time.Minute, false, true},
+		{"every 6h0m0s", 1, time.Minute, 15 * time.Minute, false, true},
+		{"every 6h0m0s", 1, time.Hour, time.Hour, false, true},
+		{"every 6h0m0s", 1, 7 * time.Hour, 12*time.Hour - time.Minute, false, true}, // the schedule's time behind it
+		{"every 5m0s", 9, 3 * time.Hour, 24 * time.Hour, true, false},
+		{"cron 0 6 * * * UTC", 1, 20 * time.Hour, 30*time.Hour - time.Minute, false, true},
+		{"every 6h0m0s", 0, 10 * time.Hour, 6*time.Hour - time.Minute, false, true}, // it came: nobody asked
+	} {
+		asked := time.Time{}
+		if c.asked > 0 {
+			asked = now.Add(c.asked)
+		}
+		next := mustSchedule(t, c.schedule).AgainAfter(began, began, now, c.failures, DefaultLeast, asked)
+		if d := next.Sub(now); c.exact && d != c.want || c.atLeast && d < c.want {
+			t.Errorf("%+v: %s", c, d)
+		}
+		if c.failures > 0 && next.Before(asked) {
+			t.Errorf("%+v: before the site said", c)
+		}
+	}
+}
