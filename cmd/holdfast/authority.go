@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"holdfast"
+	"holdfast/authorities"
 	"holdfast/filelock"
 	"holdfast/preserve"
 	"holdfast/preserve/authority"
@@ -27,14 +24,14 @@ func (c *cli) authorityCmd() *cobra.Command {
 }
 
 func (c *cli) authorityAddCmd() *cobra.Command {
-	var e authorityEntry
+	var e authorities.Entry
 	var roots string
 	cmd := command("add NAME URL --operator OP --roots FILE.pem [--public] [--auth FILE]", "Ask one more authority from now on",
 		"holdfast authority add partner https://tsa.partner.example/ --operator 'Partner Office' --roots partner-roots.pem", cobra.ExactArgs(2),
 		func(cmd *cobra.Command, args []string) error {
 			e.Name, e.URL = args[0], args[1]
-			if err := e.check(roots); err != nil {
-				return err
+			if err := e.Check(roots); err != nil {
+				return usageError("%w", err)
 			}
 			n, err := c.open(cmd.Context())
 			if err != nil {
@@ -53,75 +50,17 @@ func (c *cli) authorityAddCmd() *cobra.Command {
 	cmd.Long = "The first `authority add` ends the use of the public defaults.\nTwo authorities of one operator count once.\n\n--auth names a file that only you can read (chmod 600), of one line: `user:password`\nor `Bearer TOKEN`. It is copied beside the keys, never shown, and sent over https or\nto this machine only.\n\nexit status: 0 done  1 could not  2 usage"
 	cmd.Flags().StringVar(&e.Operator, "operator", "", "the legal entity that runs it")
 	cmd.Flags().StringVar(&roots, "roots", "", "PEM file with the root certificates that its tokens must end in")
-	cmd.Flags().StringVar(&e.authFrom, "auth", "", "file with the credentials that it wants")
+	cmd.Flags().StringVar(&e.AuthFrom, "auth", "", "file with the credentials that it wants")
 	cmd.Flags().BoolVar(&e.Public, "public", false, "a stranger's service: ask it at a polite pace (a Seal every 15 s at most)")
 	return cmd
 }
 
-func (e *authorityEntry) check(roots string) error {
-	u, err := url.Parse(e.URL)
-	switch {
-	case err == nil && u.User != nil:
-		return usageError("url: it has a name or password in it, which would be recorded: put them into a file for --auth")
-	case err == nil && e.authFrom != "" && !preserve.Confidential(u):
-		return usageError("--auth: %w: give an https URL", preserve.ErrOpenLine)
-	case !holdfast.ValidAuthorityName(e.Name) || e.Name == "own":
-		return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -, and not `own`", e.Name)
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return usageError("url %.200q is not http(s)://host/…", e.URL)
-	case e.Operator == "":
-		return usageError("--operator is missing: the legal entity that runs it; a quorum counts operators")
-	case roots == "":
-		return usageError("--roots is missing: the PEM file that the authority publishes (`authority serve` writes DIR/roots.pem)")
-	}
-	if e.authFrom != "" {
-		if _, err := readCredentials(e.authFrom); err != nil {
-			return &exitError{exitUsage, err}
-		}
-	}
-	text, err := os.ReadFile(roots)
-	if err != nil {
-		return usageError("read roots: %w", err)
-	}
-	if _, err := parseCertificates(text); err != nil {
-		return usageError("read roots %s: %w", roots, err)
-	}
-	e.Roots, e.Added = string(text), holdfast.At(time.Now())
-	return nil
-}
-
 // addAuthority writes the entry, and the Event that says so.
-func (n *node) addAuthority(ctx context.Context, e authorityEntry) error {
-	err := n.changeAuthorities(ctx, func(list []authorityEntry) ([]authorityEntry, error) {
-		if slices.ContainsFunc(list, func(o authorityEntry) bool { return o.Name == e.Name && o.Removed == nil }) {
-			return nil, fmt.Errorf("add authority: %s is asked already; choose another name, or `holdfast authority remove %s` first", e.Name, e.Name)
-		}
-		if err := n.keepCredentials(&e); err != nil {
-			return nil, err
-		}
-		return append(list, e), nil
-	})
-	if err != nil {
+func (n *node) addAuthority(ctx context.Context, e authorities.Entry) error {
+	if err := n.authorities().Add(ctx, e); err != nil {
 		return err
 	}
 	return n.event(ctx, "authority-added", []string{e.Name, e.Operator, e.URL})
-}
-
-// changeAuthorities edits authorities.json under a lock.
-func (n *node) changeAuthorities(ctx context.Context, edit func([]authorityEntry) ([]authorityEntry, error)) error {
-	unlock, err := filelock.Wait(ctx, filepath.Join(n.dir, "authorities.lock"))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	list, _, err := n.authorityEntries()
-	if err != nil {
-		return err
-	}
-	if list, err = edit(list); err != nil {
-		return err
-	}
-	return writeJSON(filepath.Join(n.dir, fileAuthorities), list)
 }
 
 func (c *cli) authorityListCmd() *cobra.Command {
@@ -131,7 +70,7 @@ func (c *cli) authorityListCmd() *cobra.Command {
 			return err
 		}
 		defer n.Close()
-		list, defaults, err := n.authoritiesShown()
+		list, defaults, err := n.authorities().Shown()
 		if err != nil {
 			return err
 		}
@@ -176,27 +115,9 @@ func (n *node) removeAuthority(ctx context.Context, name string) error {
 		return fmt.Errorf("remove authority: another process is sealing; try again when it has ended: %w", err)
 	}
 	defer unlock()
-	now := holdfast.At(time.Now())
-	var gone authorityEntry
-	err = n.changeAuthorities(ctx, func(list []authorityEntry) ([]authorityEntry, error) {
-		i := slices.IndexFunc(list, func(e authorityEntry) bool { return e.Name == name && e.Removed == nil })
-		if i < 0 {
-			return nil, fmt.Errorf("remove authority: %.60q is not asked; `authority list` shows those that are", name)
-		}
-		list[i].Removed = &now
-		gone = list[i]
-		// The Policy first: a crash between the two leaves an authority whose
-		// tokens do not count, never one that is gone and still counts. To remove
-		// it again ends the matter.
-		return list, n.endAuthority(ctx, list, gone)
-	})
+	gone, err := n.authorities().Remove(ctx, name, func(list []authorities.Entry, gone authorities.Entry) error { return n.endAuthority(ctx, list, gone) })
 	if err != nil {
 		return err
-	}
-	if gone.keepsAuth() { // what a crash here leaves is replaced by the next of this name
-		if err := os.Remove(n.path(gone.Auth)); err != nil {
-			n.log.WarnContext(ctx, "credentials not removed", "err", err)
-		}
 	}
 	return n.event(ctx, "authority-removed", []string{gone.Name, gone.Operator, gone.URL})
 }
@@ -212,7 +133,7 @@ func (c *cli) authorityServeCmd() *cobra.Command {
 			var want preserve.Secret
 			if auth != "" {
 				var err error
-				if want, err = readCredentials(auth); err != nil {
+				if want, err = authorities.ReadCredentials(auth); err != nil {
 					return &exitError{exitUsage, err}
 				}
 			}
@@ -229,7 +150,7 @@ func (c *cli) authorityServeCmd() *cobra.Command {
 				"serving http://%s/  roots in %s  policy %s", l.Addr(), filepath.Join(dir, "roots.pem"), a.PolicyOID())
 			h := a.Handler()
 			if want != "" {
-				h = demand(want, h)
+				h = authorities.Demand(want, h)
 			}
 			return serve(cmd.Context(), l, h)
 		})

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/authorities"
 	"holdfast/cmd/internal/cputime"
 	"holdfast/filelock"
 	"holdfast/hashing"
@@ -151,8 +152,8 @@ func (c *cli) benchNodeAt(ctx context.Context, dir string, at engineURLs, join s
 			return n, err
 		}
 		go serve(ctx, l, a.Handler())
-		e := authorityEntry{Name: name, URL: "http://" + l.Addr().String() + "/", Operator: "TRAINING " + name}
-		if err := e.check(filepath.Join(dir, name, "roots.pem")); err != nil {
+		e := authorities.Entry{Name: name, URL: "http://" + l.Addr().String() + "/", Operator: "TRAINING " + name}
+		if err := e.Check(filepath.Join(dir, name, "roots.pem")); err != nil {
 			return n, err
 		}
 		if err := n.addAuthority(ctx, e); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -12,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/authorities"
 	"holdfast/cmd/internal/passphrase"
 	"holdfast/egress"
+	"holdfast/wholefile"
 )
 
 func secretNode(t *testing.T) (*node, *bytes.Buffer) {
@@ -37,7 +38,7 @@ func TestSecretFiles(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{open: "u:p\n", large: "u:" + strings.Repeat("p", maxCredentials), good: "u:p\n"} {
+	for name, text := range map[string]string{open: "u:p\n", large: "u:" + strings.Repeat("p", wholefile.MaxSecretLine), good: "u:p\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +48,7 @@ func TestSecretFiles(t *testing.T) {
 	}
 	for what, read := range map[string]func(string) error{
 		"egress add --auth":    func(f string) error { return checkEgress(&egress.Entry{Name: "a", URL: "socks5://127.0.0.1:1"}, f) },
-		"authority add --auth": func(f string) error { _, err := readCredentials(f); return err },
+		"authority add --auth": func(f string) error { _, err := authorities.ReadCredentials(f); return err },
 		"passphrase": func(f string) error {
 			t.Setenv("HOLDFAST_PASSPHRASE_FILE", f)
 			_, err := passphrase.FromEnvironment()
@@ -75,62 +76,14 @@ func TestSecretFiles(t *testing.T) {
 	}
 }
 
-// TestCredentialsAreBound guards that a list of authorities or egresses that was
-// edited, or came from a mirror, does not choose to whom a secret is sent, and
-// deletes no key.
-func TestCredentialsAreBound(t *testing.T) {
-	ctx := context.Background()
-	n, log := secretNode(t)
+// TestLoginIsBound guards that a list of egresses that was edited, or came from a mirror,
+// does not choose to whom a login is sent.
+func TestLoginIsBound(t *testing.T) {
+	n, _ := secretNode(t)
 	auth := filepath.Join(t.TempDir(), "auth")
 	if err := os.WriteFile(auth, []byte("office:geheim\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e := authorityEntry{Name: "alpha", Operator: "A", URL: "https://tsa.example/one", authFrom: auth}
-	if err := n.addAuthority(ctx, e); err != nil {
-		t.Fatal(err)
-	}
-	list, _, err := n.authorityEntries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if e = list[0]; n.credentials(e) == "" {
-		t.Fatalf("its own credentials are not read: %s", log)
-	}
-	for to, sent := range map[string]bool{"https://TSA.example:443/two": true, "https://evil.example/one": false, "http://tsa.example/one": false,
-		"https://tsa.example:444/one": false, "https://tsa.example.evil.example/one": false} {
-		changed := e
-		changed.URL = to
-		log.Reset()
-		if got := n.credentials(changed) != ""; got != sent || !sent && !strings.Contains(log.String(), "authority remove alpha") || strings.Contains(log.String(), "geheim") {
-			t.Errorf("%s: sent %t; %s", to, got, log)
-		}
-	}
-	other := e
-	other.Name = "x/../auth-alpha"
-	other.Auth = authFile(other.Name)
-	if n.credentials(other) != "" {
-		t.Error("an entry of another name has them")
-	}
-	if err := writeFile(n.path(e.Auth), []byte("office:geheim\n")); err != nil { // of before they were bound
-		t.Fatal(err)
-	}
-	if n.credentials(e) != "" {
-		t.Error("sent, and nothing says to whom")
-	}
-
-	if err := n.changeAuthorities(ctx, func(l []authorityEntry) ([]authorityEntry, error) {
-		l[0].Auth, l[0].Roots = fileSealKey, string(testRoots(t))
-		return l, nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.removeAuthority(ctx, "alpha"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(n.path(fileSealKey)); err != nil {
-		t.Errorf("the list has deleted the seal key: %v", err)
-	}
-
 	g := egress.Entry{Name: "out", URL: "socks5://127.0.0.1:1"}
 	if err := checkEgress(&g, auth); err != nil {
 		t.Fatal(err)
@@ -152,17 +105,4 @@ func TestCredentialsAreBound(t *testing.T) {
 	if v, err := n.via("out"); err == nil || strings.Contains(err.Error(), "geheim") {
 		t.Errorf("the login goes to %v, %v", v, err)
 	}
-}
-
-func testRoots(t *testing.T) []byte {
-	t.Helper()
-	n := &node{dir: t.TempDir()}
-	if err := writeJSON(n.path(fileAuthorities), []authorityEntry{}); err != nil {
-		t.Fatal(err)
-	}
-	list, _, err := n.authoritiesShown()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []byte(list[0].Roots)
 }

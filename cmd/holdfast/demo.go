@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/authorities"
 	"holdfast/preserve/authority"
 )
 
@@ -135,8 +136,8 @@ func (d *demo) authorities(ctx context.Context) error {
 			return err
 		}
 		go serve(ctx, l, a.Handler())
-		e := authorityEntry{Name: name, URL: "http://" + l.Addr().String() + "/", Operator: op}
-		if err := e.check(d.path("authority-" + name + "/roots.pem")); err != nil {
+		e := authorities.Entry{Name: name, URL: "http://" + l.Addr().String() + "/", Operator: op}
+		if err := e.Check(d.path("authority-" + name + "/roots.pem")); err != nil {
 			return err
 		}
 		n, err := d.sub.open(ctx)

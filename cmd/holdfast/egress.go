@@ -15,6 +15,7 @@ import (
 	"holdfast/collectors"
 	"holdfast/egress"
 	"holdfast/filelock"
+	"holdfast/wholefile"
 )
 
 const fileEgresses = "egresses.json"
@@ -64,7 +65,7 @@ func checkEgress(e *egress.Entry, auth string) error {
 		return usageError("name %.60q: use 1 to 40 of a-z, 0-9 and -, and not direct, unnamed or unknown", e.Name)
 	}
 	if auth != "" {
-		line, err := secretLine(auth)
+		line, err := wholefile.SecretLine(auth)
 		if err != nil {
 			return usageError("--auth: %w", err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/authorities"
 	"holdfast/filelock"
 	"holdfast/keyring"
 	"holdfast/preserve"
@@ -159,7 +160,7 @@ func (c *cli) makeParts(ctx context.Context, s *settings, join string) error {
 	if err := n.makeEngines(ctx, c.asked, join); err != nil {
 		return err
 	}
-	return createJSON(filepath.Join(c.data, fileAuthorities), []authorityEntry{}) // empty: the public defaults
+	return createJSON(filepath.Join(c.data, fileAuthorities), []authorities.Entry{}) // empty: the public defaults
 }
 
 // noNodeLost refuses a directory that a node has worked in and whose node.json

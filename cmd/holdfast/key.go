@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/authorities"
 	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/keyring"
@@ -96,7 +97,7 @@ func (c *cli) showOtherKeys(n *node) error {
 	if err != nil {
 		return err
 	}
-	certs, err := parseCertificates(b)
+	certs, err := authorities.ParseCertificates(b)
 	if err != nil {
 		return fmt.Errorf("read own/roots.pem: %w", err)
 	}

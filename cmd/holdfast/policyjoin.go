@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/authorities"
 	"holdfast/canon"
 	"holdfast/filelock"
 	"holdfast/hashing"
@@ -78,7 +79,7 @@ func (c *cli) joinPolicy(ctx context.Context, n *node, p *holdfast.Policy, diges
 		return err
 	}
 	joined := *own
-	joined.Authorities = joinAuthorities(own.Authorities, p.Authorities)
+	joined.Authorities = authorities.Join(own.Authorities, p.Authorities)
 	if err := n.savePolicy(ctx, &joined); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (r *remote) client() (*api.Client, error) {
 	token := os.Getenv("HOLDFAST_TOKEN")
 	if r.tokenFile != "" {
 		var err error
-		if token, err = secretLine(r.tokenFile); err != nil {
+		if token, err = wholefile.SecretLine(r.tokenFile); err != nil {
 			return nil, usageError("--token-file: %w", err)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -92,29 +91,5 @@ func TestClockOfEachCapture(t *testing.T) {
 	}
 	if m.Collection.Clock.OffsetMS != -60_000 {
 		t.Errorf("the Manifest says %+v", m.Collection.Clock)
-	}
-}
-
-// TestCredentialsOfAnother guards a node that was restored from a changed mirror:
-// no other file than the authority's own credentials is sent to it.
-func TestCredentialsOfAnother(t *testing.T) {
-	c := &cli{out: io.Discard, errs: io.Discard}
-	n, err := c.benchNode(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer n.Close()
-	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"secret", authFile("a")} {
-		if err := writeJSON(n.path(name), keptCredentials{"https://a.invalid:443", "u:p"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for auth, sent := range map[string]bool{authFile("a"): true, "secret": false, authFile("b"): false, "keys/../secret": false} {
-		if got := n.credentials(authorityEntry{Name: "a", URL: "https://a.invalid/tsa", Auth: auth}); (got != "") != sent {
-			t.Errorf("%s: sent is %v", auth, got != "")
-		}
 	}
 }

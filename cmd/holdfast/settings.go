@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +9,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/authorities"
 	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/preserve"
@@ -22,7 +20,7 @@ import (
 const (
 	fileSettings    = "node.json"
 	filePolicy      = mirror.FilePolicy
-	fileAuthorities = "authorities.json"
+	fileAuthorities = authorities.FileName
 	fileSealKey     = "keys/seal.pem"
 	fileLogKey      = "keys/log.key"
 	fileNoPrune     = "prune.lock"
@@ -83,20 +81,6 @@ type settings struct {
 	// NeverKeep is a file of digests; what matches one is never kept, besides
 	// what `capture --never-keep` names. Its absolute path.
 	NeverKeep string `json:"never_keep,omitempty"`
-}
-
-// authorityEntry is one row of DIR/authorities.json.
-type authorityEntry struct {
-	Name     string         `json:"name"`
-	Operator string         `json:"operator"`
-	URL      string         `json:"url"`
-	Public   bool           `json:"public"`
-	Roots    string         `json:"roots"`          // PEM
-	Auth     string         `json:"auth,omitempty"` // file of its credentials, below the data directory
-	Added    holdfast.Time  `json:"added"`
-	Removed  *holdfast.Time `json:"removed,omitempty"` // asked no more since
-
-	authFrom string // `authority add --auth`, before it is copied
 }
 
 func readSettings(dir string) (*settings, error) {
@@ -178,22 +162,3 @@ func createJSON(name string, v any) error {
 // settings are written so; evidence goes through the store, which never
 // replaces.
 func writeFile(name string, b []byte) error { return wholefile.Replace(name, b, 0o600) }
-
-// parseCertificates reads PEM certificates and nothing else.
-func parseCertificates(text []byte) (cs []*x509.Certificate, err error) {
-	for rest := bytes.TrimSpace(text); len(rest) > 0; rest = bytes.TrimSpace(rest) {
-		var b *pem.Block
-		if b, rest = pem.Decode(rest); b == nil || b.Type != "CERTIFICATE" {
-			return nil, errors.New("not a PEM file of certificates")
-		}
-		c, err := x509.ParseCertificate(b.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		cs = append(cs, c)
-	}
-	if len(cs) == 0 {
-		return nil, errors.New("no certificate in it")
-	}
-	return cs, nil
-}

@@ -30,7 +30,7 @@ func TestWindowFollowsAuthorities(t *testing.T) {
 	if got := run.WindowNow(); got != pipeline.WindowOwn {
 		t.Errorf("own: %v", got)
 	}
-	list, _, err := n.authorityEntries()
+	list, _, err := n.authorities().Entries()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package main
+package authorities
 
 import (
 	"crypto/subtle"
@@ -11,30 +11,11 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"holdfast"
 	"holdfast/preserve"
 	"holdfast/wholefile"
 )
-
-// maxCredentials bounds a file of credentials, in bytes.
-const maxCredentials = 4 << 10
-
-// secretLine reads a file that nobody else can read: one line of text, without
-// its end. Errors never quote it.
-func secretLine(path string) (string, error) {
-	b, err := wholefile.ReadSecret(path)
-	if err != nil {
-		return "", fmt.Errorf("read credentials: %w", err)
-	}
-	line := strings.TrimRight(string(b), "\r\n")
-	if len(b) > maxCredentials || !utf8.ValidString(line) || strings.ContainsFunc(line, unicode.IsControl) {
-		return "", fmt.Errorf("read credentials %s: not one line of text of at most 4 KiB", path)
-	}
-	return line, nil
-}
 
 // authorization turns a line, either `Bearer TOKEN` or `user:password`, into the
 // value of an Authorization header.
@@ -73,9 +54,10 @@ func origin(address string) (string, error) {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port), nil
 }
 
-// readCredentials reads what a person has written, as a header.
-func readCredentials(path string) (preserve.Secret, error) {
-	line, err := secretLine(path)
+// ReadCredentials reads what a person has written, `user:password` or `Bearer TOKEN` in a
+// file that nobody else can read, as an Authorization header.
+func ReadCredentials(path string) (preserve.Secret, error) {
+	line, err := wholefile.SecretLine(path)
 	if err != nil {
 		return "", err
 	}
@@ -86,14 +68,14 @@ func readCredentials(path string) (preserve.Secret, error) {
 	return s, err
 }
 
-// keepCredentials copies a file of credentials beside the keys, 0600, with whom
+// keep copies a file of credentials beside the keys, 0600, with whom
 // they are for. A crash after it leaves a file that the next `authority add` of
 // this name replaces.
-func (n *node) keepCredentials(e *authorityEntry) error {
-	if e.authFrom == "" {
+func (b *Book) keep(e *Entry) error {
+	if e.AuthFrom == "" {
 		return nil
 	}
-	line, err := secretLine(e.authFrom)
+	line, err := wholefile.SecretLine(e.AuthFrom)
 	if err != nil {
 		return err
 	}
@@ -101,39 +83,39 @@ func (n *node) keepCredentials(e *authorityEntry) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(n.path("keys"), 0o700); err != nil { // a node with its key in a KMS has none
+	if err := os.MkdirAll(b.path("keys"), 0o700); err != nil { // a node with its key in a KMS has none
 		return err
 	}
 	e.Auth = authFile(e.Name)
-	return writeJSON(n.path(e.Auth), keptCredentials{of, line}) // 0600, as all that writeJSON makes
+	return writeJSON(b.path(e.Auth), keptCredentials{of, line})
 }
 
-// credentials returns what an authority's entry names. If it cannot be read, or
+// Credentials returns what an authority's entry names, "" for none. If it cannot be read, or
 // is for another place, the authority is asked without, says no, and the log
 // says why.
-func (n *node) credentials(e authorityEntry) preserve.Secret {
+func (b *Book) Credentials(e Entry) preserve.Secret {
 	if e.Auth == "" {
 		return ""
 	}
-	s, err := n.keptFor(e)
+	s, err := b.keptFor(e)
 	if err != nil {
-		n.log.Error("authority is asked without its credentials", "authority", e.Name, "err", err)
+		b.Log.Error("authority is asked without its credentials", "authority", e.Name, "err", err)
 		return ""
 	}
 	return s
 }
 
-func (n *node) keptFor(e authorityEntry) (preserve.Secret, error) {
+func (b *Book) keptFor(e Entry) (preserve.Secret, error) {
 	if !e.keepsAuth() {
 		return "", errors.New("they are of another")
 	}
-	b, err := wholefile.ReadSecret(n.path(e.Auth))
+	raw, err := wholefile.ReadSecret(b.path(e.Auth))
 	if err != nil {
 		return "", err
 	}
 	again := fmt.Sprintf("if %s is right, `holdfast authority remove %s`, and add it again with --auth", e.URL, e.Name)
 	var k keptCredentials
-	if json.Unmarshal(b, &k) != nil || k.Origin == "" { // never quoted
+	if json.Unmarshal(raw, &k) != nil || k.Origin == "" { // never quoted
 		return "", fmt.Errorf("%s does not say to whom they may be sent: %s", e.Auth, again)
 	}
 	if of, err := origin(e.URL); err != nil || of != k.Origin {
@@ -145,12 +127,12 @@ func (n *node) keptFor(e authorityEntry) (preserve.Secret, error) {
 // keepsAuth reports whether the entry's file of credentials is its own:
 // authorities.json may be from a mirror, and chooses no file that is sent, or
 // deleted.
-func (e authorityEntry) keepsAuth() bool {
+func (e Entry) keepsAuth() bool {
 	return holdfast.ValidAuthorityName(e.Name) && e.Auth == authFile(e.Name)
 }
 
-// demand lets only requests with these credentials through.
-func demand(want preserve.Secret, h http.Handler) http.Handler {
+// Demand lets only requests with these credentials through.
+func Demand(want preserve.Secret, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(want)) != 1 {
 			w.Header().Set("WWW-Authenticate", `Basic realm="time-stamping authority"`)
