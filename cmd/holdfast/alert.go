@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/alert"
+	"holdfast/alert/rules"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/egress"
@@ -24,7 +25,7 @@ func (c *cli) alertCmd() *cobra.Command {
 }
 
 type alertOptions struct {
-	rule     alertRule
+	rule     rules.Rule
 	caseName string
 	source   string
 	dryRun   bool
@@ -99,10 +100,14 @@ func (o *alertOptions) settle() error {
 			*file = abs
 		}
 	}
-	if err := r.check(); err != nil || o.dryRun {
-		return err
+	err := r.Check()
+	if err == nil && !o.dryRun {
+		err = r.CheckTargets()
 	}
-	return r.checkTargets()
+	if err != nil {
+		return usageError("%w", err)
+	}
+	return nil
 }
 
 func (c *cli) alertAdd(ctx context.Context, o alertOptions) error {
@@ -133,19 +138,19 @@ func (c *cli) alertAdd(ctx context.Context, o alertOptions) error {
 	if err := n.addAlert(ctx, &o.rule); err != nil {
 		return err
 	}
-	c.say(map[string]any{"event": "added", "name": o.rule.Name, "kind": o.rule.kind()}, "%s is told of from now on", o.rule.Name)
+	c.say(map[string]any{"event": "added", "name": o.rule.Name, "kind": o.rule.Kind()}, "%s is told of from now on", o.rule.Name)
 	return nil
 }
 
 // alertTry shows what a rule would have told.
-func (c *cli) alertTry(ctx context.Context, n *node, r *alertRule) error {
+func (c *cli) alertTry(ctx context.Context, n *node, r *rules.Rule) error {
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
-	f := newFinder(n, []*alertRule{r})
+	f := newFinder(n, []*rules.Rule{r})
 	var events []alert.Event
 	var err error
-	switch r.kind() {
+	switch r.Kind() {
 	case "match":
 		q := catalog.TextQuery{Member: r.Case, Limit: catalog.MaxHits}
 		if q.Words, err = search.Parse(r.Match); err != nil {
@@ -154,12 +159,12 @@ func (c *cli) alertTry(ctx context.Context, n *node, r *alertRule) error {
 		so := searchOptions{source: string(r.Source), timeout: time.Minute}
 		return c.search(ctx, n, q, so)
 	case "silent":
-		events, err = f.silent(ctx, time.Now())
+		events, err = f.Silent(ctx, time.Now())
 	default:
 		if r.Source == "" {
-			return usageError("alert: --dry-run of --%s needs --source: whose posts", r.kind())
+			return usageError("alert: --dry-run of --%s needs --source: whose posts", r.Kind())
 		}
-		events, err = f.past(ctx, r)
+		events, err = f.Past(ctx, r)
 	}
 	if err != nil {
 		return err
@@ -179,8 +184,8 @@ func (c *cli) alertListCmd() *cobra.Command {
 			return err
 		}
 		defer n.Close()
-		rules, err := n.alerts(ctx)
-		if err != nil || len(rules) == 0 {
+		all, err := n.alerts(ctx)
+		if err != nil || len(all) == 0 {
 			return err
 		}
 		out, err := n.alertBox(ctx)
@@ -188,7 +193,7 @@ func (c *cli) alertListCmd() *cobra.Command {
 			return err
 		}
 		defer out.Close()
-		for _, r := range rules {
+		for _, r := range all {
 			if err := c.alertLine(ctx, out, r); err != nil {
 				return err
 			}
@@ -198,8 +203,8 @@ func (c *cli) alertListCmd() *cobra.Command {
 }
 
 // alertLine is one row of `alert list --json`, a contract, and its lines.
-func (c *cli) alertLine(ctx context.Context, out alertTeller, r *alertRule) error {
-	text := fmt.Sprintf("%-16s %s", r.Name, r.kind())
+func (c *cli) alertLine(ctx context.Context, out alertTeller, r *rules.Rule) error {
+	text := fmt.Sprintf("%-16s %s", r.Name, r.Kind())
 	if r.Match != "" {
 		text += " " + r.Match
 	}
@@ -226,7 +231,7 @@ func (c *cli) alertLine(ctx context.Context, out alertTeller, r *alertRule) erro
 		}
 		to = append(to, row)
 	}
-	c.say(map[string]any{"name": r.Name, "kind": r.kind(), "match": textOrNil(r.Match), "silent": textOrNil(r.Silent), "source": textOrNil(string(r.Source)),
+	c.say(map[string]any{"name": r.Name, "kind": r.Kind(), "match": textOrNil(r.Match), "silent": textOrNil(r.Silent), "source": textOrNil(string(r.Source)),
 		"case_id": textOrNil(string(r.Case)), "via": textOrNil(r.Via), "added": r.Added, "to": to}, "%s", visibleLines(text))
 	return nil
 }

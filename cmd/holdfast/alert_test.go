@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/alert"
+	"holdfast/alert/rules"
 	"holdfast/pipeline"
 )
 
@@ -34,13 +35,13 @@ func TestAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(5 * time.Millisecond)
-	rules := []*alertRule{{Name: "fire", Match: "fire -exercise"}, {Name: "edits", Edited: true, Source: "telegram:@alpha"}, {Name: "gone", Deleted: true}, {Name: "elsewhere", Match: "fire", Source: "telegram:@beta"},
+	all := []*rules.Rule{{Name: "fire", Match: "fire -exercise"}, {Name: "edits", Edited: true, Source: "telegram:@alpha"}, {Name: "gone", Deleted: true}, {Name: "elsewhere", Match: "fire", Source: "telegram:@beta"},
 		{Name: "case", Match: "fire", Case: holdfast.NewID()}, {Name: "link", Match: "url:host.example"}}
-	err := n.changeAlerts(ctx, func([]*alertRule) ([]*alertRule, error) {
-		for _, r := range rules {
+	err := n.changeAlerts(ctx, func([]*rules.Rule) ([]*rules.Rule, error) {
+		for _, r := range all {
 			r.To, r.Added = []string{feed}, holdfast.At(time.Now())
 		}
-		return rules, n.queue.Start(ctx, pipeline.StageAlerts)
+		return all, n.queue.Start(ctx, pipeline.StageAlerts)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +87,7 @@ func TestAlerts(t *testing.T) {
 	if err != nil || len(ms) == 0 {
 		t.Fatalf("%d messages, %v", len(ms), err)
 	}
-	f := newFinder(n, rules)
+	f := newFinder(n, all)
 	var items []pipeline.Item
 	for _, m := range ms[:3] {
 		it, err := m.Item()
@@ -98,7 +99,7 @@ func TestAlerts(t *testing.T) {
 	if err := accepted(ctx, items, f, n.store, n.log); err != nil {
 		t.Fatal(err)
 	}
-	before, err := f.add(ctx, out, f.events) // durable, and then the process ends
+	before, err := f.Add(ctx, out, f.Found()) // durable, and then the process ends
 	if err != nil || before == 0 {
 		t.Fatalf("%d events, %v", before, err)
 	}
@@ -107,7 +108,7 @@ func TestAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, r := range rules {
+	for _, r := range all {
 		es, err := out.Last(ctx, r.Name, feed, 100)
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +133,7 @@ func TestAlerts(t *testing.T) {
 func TestSilent(t *testing.T) {
 	n, _ := secretNode(t)
 	now := time.Now()
-	r := &alertRule{Name: "quiet", Silent: "6h", Source: "telegram:@alpha", Added: holdfast.At(now.Add(-7 * time.Hour))}
+	r := &rules.Rule{Name: "quiet", Silent: "6h", Source: "telegram:@alpha", Added: holdfast.At(now.Add(-7 * time.Hour))}
 	say := func(posted time.Time, id int) {
 		p := saidPost(id, fmt.Sprint(id), 1)
 		p["posted"] = holdfast.At(posted)
@@ -143,7 +144,7 @@ func TestSilent(t *testing.T) {
 	}
 	find := func(at time.Time) string {
 		t.Helper()
-		es, err := newFinder(n, []*alertRule{r}).silent(t.Context(), at)
+		es, err := newFinder(n, []*rules.Rule{r}).Silent(t.Context(), at)
 		if err != nil || len(es) > 1 {
 			t.Fatalf("%v, %v", es, err)
 		}
@@ -180,8 +181,8 @@ func TestAlertsGap(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := n.changeAlerts(ctx, func([]*alertRule) ([]*alertRule, error) {
-		return []*alertRule{{Name: "fire", Match: "fire", To: []string{feed}, Added: holdfast.At(time.Now().Add(-time.Minute))}}, n.queue.Start(ctx, pipeline.StageAlerts)
+	err := n.changeAlerts(ctx, func([]*rules.Rule) ([]*rules.Rule, error) {
+		return []*rules.Rule{{Name: "fire", Match: "fire", To: []string{feed}, Added: holdfast.At(time.Now().Add(-time.Minute))}}, n.queue.Start(ctx, pipeline.StageAlerts)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"holdfast/alert"
+	"holdfast/alert/rules"
 )
 
 // untoldAlert is a destination that did not take what it was told.
 type untoldAlert struct {
-	rule *alertRule
+	rule *rules.Rule
 	to   string
 	alert.State
 }
@@ -28,8 +29,8 @@ type untoldAlerts struct {
 
 // untold says what was not told: nobody is asked.
 func (n *node) untold(ctx context.Context) (u untoldAlerts, err error) {
-	rules, err := n.alerts(ctx)
-	if u.rules = len(rules); err != nil || u.rules == 0 {
+	all, err := n.alerts(ctx)
+	if u.rules = len(all); err != nil || u.rules == 0 {
 		return u, err
 	}
 	out, err := n.alertBox(ctx)
@@ -37,7 +38,7 @@ func (n *node) untold(ctx context.Context) (u untoldAlerts, err error) {
 		return u, err
 	}
 	defer out.Close()
-	for _, r := range rules {
+	for _, r := range all {
 		for _, to := range r.To {
 			s, err := out.State(ctx, r.Name, to)
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/alert/rules"
 	officedb "holdfast/office"
 	"holdfast/pipeline"
 	"holdfast/wholefile"
@@ -23,39 +24,39 @@ import (
 // killed before it has noted that, the next one tells the same IDs again.
 
 // officeAlerts reads the rules of all nodes.
-func (n *node) officeAlerts(ctx context.Context) (rules []*alertRule, err error) {
+func (n *node) officeAlerts(ctx context.Context) (all []*rules.Rule, err error) {
 	b, err := n.book(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all, err := b.List(ctx, officedb.RulePrefix, "", maxAlerts+1)
+	rows, err := b.List(ctx, officedb.RulePrefix, "", rules.Max+1)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range all {
-		r := new(alertRule)
+	for _, d := range rows {
+		r := new(rules.Rule)
 		if err := wholefile.DecodeJSON(d.Name, d.Body, r); err != nil {
 			return nil, fmt.Errorf("%w; was it added by a newer holdfast?", err)
 		}
-		if r.kind() == "" || len(r.To) == 0 || officedb.RulePrefix+r.Name != d.Name {
+		if r.Kind() == "" || len(r.To) == 0 || officedb.RulePrefix+r.Name != d.Name {
 			return nil, fmt.Errorf("read %s: an alert about nothing, or to nobody: somebody has changed it", d.Name)
 		}
-		rules = append(rules, r)
+		all = append(all, r)
 	}
-	return rules, nil
+	return all, nil
 }
 
 // alertFile are the rules as alerts.json has them, for who restores a node without the
 // office.
 func (n *node) alertFile(ctx context.Context) ([]byte, error) {
-	rules, err := n.alerts(ctx)
+	all, err := n.alerts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return wholefile.EncodeJSON(alertDoc{Version: 1, Alerts: append([]*alertRule{}, rules...)})
+	return rules.Encode(all)
 }
 
-func (n *node) keepOfficeAlert(ctx context.Context, r *alertRule) error {
+func (n *node) keepOfficeAlert(ctx context.Context, r *rules.Rule) error {
 	b, err := n.book(ctx)
 	if err != nil {
 		return err
@@ -70,13 +71,13 @@ func (n *node) keepOfficeAlert(ctx context.Context, r *alertRule) error {
 // addAlert begins an alert. From the start of the stage on the queue keeps what is
 // accepted until it was looked at. A crash behind that leaves a stage without rules,
 // which whoever works next ends.
-func (n *node) addAlert(ctx context.Context, r *alertRule) error {
-	return n.changeAlerts(ctx, func(rules []*alertRule) ([]*alertRule, error) {
-		if slices.ContainsFunc(rules, func(o *alertRule) bool { return o.Name == r.Name }) {
+func (n *node) addAlert(ctx context.Context, r *rules.Rule) error {
+	return n.changeAlerts(ctx, func(all []*rules.Rule) ([]*rules.Rule, error) {
+		if slices.ContainsFunc(all, func(o *rules.Rule) bool { return o.Name == r.Name }) {
 			return nil, fmt.Errorf("alert: there is one called %s: `holdfast alert remove %s` first, or take another name", r.Name, r.Name)
 		}
-		if len(rules) >= maxAlerts {
-			return nil, fmt.Errorf("alert: there are %d, which is the most: remove one first", maxAlerts)
+		if len(all) >= rules.Max {
+			return nil, fmt.Errorf("alert: there are %d, which is the most: remove one first", rules.Max)
 		}
 		if err := n.queue.Start(ctx, pipeline.StageAlerts); err != nil {
 			return nil, err
@@ -84,7 +85,7 @@ func (n *node) addAlert(ctx context.Context, r *alertRule) error {
 		if n.sharedQueue() {
 			return nil, n.keepOfficeAlert(ctx, r)
 		}
-		return append(rules, r), nil
+		return append(all, r), nil
 	})
 }
 
@@ -95,9 +96,9 @@ func (n *node) removeAlert(ctx context.Context, name string) error {
 		return err
 	}
 	defer unlock()
-	err = n.changeAlerts(ctx, func(rules []*alertRule) ([]*alertRule, error) {
-		rest := slices.DeleteFunc(slices.Clone(rules), func(r *alertRule) bool { return r.Name == name })
-		if len(rest) == len(rules) {
+	err = n.changeAlerts(ctx, func(all []*rules.Rule) ([]*rules.Rule, error) {
+		rest := slices.DeleteFunc(slices.Clone(all), func(r *rules.Rule) bool { return r.Name == name })
+		if len(rest) == len(all) {
 			return nil, fmt.Errorf("alert: there is none called %.60q; `holdfast alert list` shows them", name)
 		}
 		return rest, nil
@@ -150,12 +151,12 @@ func (n *node) lookForAlerts(ctx context.Context, partition int) error {
 		if err != nil || !started {
 			return err
 		}
-		rules, err := n.alerts(ctx)
+		all, err := n.alerts(ctx)
 		if err != nil {
 			return err
 		}
-		f := newFinder(n, rules)
-		for more := len(rules) > 0; more; { // without rules the stage is about to end
+		f := newFinder(n, all)
+		for more := len(all) > 0; more; { // without rules the stage is about to end
 			if _, more, err = n.findBatch(ctx, f, out, partition); err != nil {
 				return err
 			}

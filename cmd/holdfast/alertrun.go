@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/alert"
+	"holdfast/alert/rules"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -46,12 +47,12 @@ func (n *node) tellAlerts(ctx context.Context) error {
 // now also what waits after a failure. Where another process is at it, it does nothing,
 // but with now it waits for it.
 func (n *node) alertPass(ctx context.Context, now bool) (p alertPassed, err error) {
-	rules, err := n.alerts(ctx)
+	all, err := n.alerts(ctx)
 	if err != nil {
 		return p, err
 	}
 	started, err := n.queue.Started(ctx, pipeline.StageAlerts)
-	if err != nil || len(rules) == 0 && !started {
+	if err != nil || len(all) == 0 && !started {
 		return p, err
 	}
 	unlock, err := n.alertLock(ctx, now)
@@ -59,7 +60,7 @@ func (n *node) alertPass(ctx context.Context, now bool) (p alertPassed, err erro
 		return p, err
 	}
 	defer unlock()
-	if len(rules) == 0 {
+	if len(all) == 0 {
 		return p, n.endAlerts(ctx)
 	}
 	if !started { // a queue that was begun anew
@@ -72,10 +73,10 @@ func (n *node) alertPass(ctx context.Context, now bool) (p alertPassed, err erro
 		return p, err
 	}
 	defer out.Close()
-	if p.found, err = n.findAlerts(ctx, newFinder(n, rules), out, now); err != nil {
+	if p.found, err = n.findAlerts(ctx, newFinder(n, all), out, now); err != nil {
 		return p, err
 	}
-	for _, r := range rules {
+	for _, r := range all {
 		for _, to := range r.To {
 			if n.isStopping() {
 				return p, nil
@@ -107,8 +108,8 @@ func (n *node) endAlerts(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	rules, err := n.alerts(ctx)
-	if err != nil || len(rules) > 0 {
+	all, err := n.alerts(ctx)
+	if err != nil || len(all) > 0 {
 		return err
 	}
 	return n.queue.Finish(ctx, pipeline.StageAlerts)
@@ -117,7 +118,7 @@ func (n *node) endAlerts(ctx context.Context) error {
 // findAlerts looks at the messages that the index has seen: so what is asked of the
 // catalog about them is there. Events are durable before the stage moves; a crash in
 // between finds them again, under the same IDs.
-func (n *node) findAlerts(ctx context.Context, f *finder, out alertFinder, now bool) (found int64, err error) {
+func (n *node) findAlerts(ctx context.Context, f *rules.Finder, out rules.Box, now bool) (found int64, err error) {
 	switch {
 	case !n.sharedQueue():
 		found, err = n.findHere(ctx, f, out)
@@ -127,16 +128,16 @@ func (n *node) findAlerts(ctx context.Context, f *finder, out alertFinder, now b
 	if err != nil {
 		return found, err
 	}
-	silent, err := f.silent(ctx, time.Now())
+	silent, err := f.Silent(ctx, time.Now())
 	if err != nil {
 		return found, err
 	}
-	k, err := f.add(ctx, out, silent)
+	k, err := f.Add(ctx, out, silent)
 	return found + k, err
 }
 
 // findHere looks through the node's own queue.
-func (n *node) findHere(ctx context.Context, f *finder, out alertFinder) (found int64, err error) {
+func (n *node) findHere(ctx context.Context, f *rules.Finder, out rules.Box) (found int64, err error) {
 	if err := n.refresh(ctx); err != nil {
 		return 0, err
 	}
@@ -150,7 +151,7 @@ func (n *node) findHere(ctx context.Context, f *finder, out alertFinder) (found 
 	return found, nil
 }
 
-func (n *node) findBatch(ctx context.Context, f *finder, out alertFinder, partition int) (found int64, more bool, err error) {
+func (n *node) findBatch(ctx context.Context, f *rules.Finder, out rules.Box, partition int) (found int64, more bool, err error) {
 	from, err := n.queue.Position(ctx, pipeline.StageAlerts, partition)
 	if err != nil {
 		return 0, false, err
@@ -174,11 +175,11 @@ func (n *node) findBatch(ctx context.Context, f *finder, out alertFinder, partit
 			items = append(items, it)
 		}
 	}
-	f.events = f.events[:0]
+	f.Found() // of a batch that failed
 	if err := accepted(ctx, items, f, n.store, n.log); err != nil {
 		return 0, false, err
 	}
-	if found, err = f.add(ctx, out, f.events); err != nil {
+	if found, err = f.Add(ctx, out, f.Found()); err != nil {
 		return 0, false, err
 	}
 	err = n.queue.Advance(ctx, pipeline.Ack{Stage: pipeline.StageAlerts, Partition: partition, From: from, To: from + int64(len(ms))})
@@ -199,7 +200,7 @@ func (n *node) firstKept(ctx context.Context, partition int, from, to int64) int
 
 // tell makes one attempt at one destination. It returns how many events it has taken;
 // -1: it failed, which is noted.
-func (n *node) tell(ctx context.Context, out alertTeller, r *alertRule, to string, now bool) (int, error) {
+func (n *node) tell(ctx context.Context, out alertTeller, r *rules.Rule, to string, now bool) (int, error) {
 	at := time.Now()
 	if now {
 		at = at.Add(24 * time.Hour) // whatever is waited for is over

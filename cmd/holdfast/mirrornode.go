@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/alert/rules"
 	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/mirror"
@@ -86,7 +87,7 @@ func mostOf(name string) int64 {
 	case fileWatches:
 		return maxWatchDoc
 	case fileAlerts:
-		return maxAlertDoc
+		return rules.MaxFile
 	}
 	return maxNodeFile
 }

@@ -116,8 +116,8 @@ func (n *node) nothingWaits(ctx context.Context) error {
 
 // allTold refuses while alerts have found what they have not told: it lies here alone.
 func (n *node) allTold(ctx context.Context) error {
-	rules, err := n.alerts(ctx)
-	if err != nil || len(rules) == 0 {
+	all, err := n.alerts(ctx)
+	if err != nil || len(all) == 0 {
 		return err
 	}
 	out, err := n.alertBox(ctx)
@@ -125,7 +125,7 @@ func (n *node) allTold(ctx context.Context) error {
 		return err
 	}
 	defer out.Close()
-	for _, r := range rules {
+	for _, r := range all {
 		for _, to := range r.To {
 			s, err := out.State(ctx, r.Name, to)
 			if err == nil && s.Waiting > 0 {
@@ -141,8 +141,8 @@ func (n *node) allTold(ctx context.Context) error {
 
 // watchOn has the alerts that this node brought look at all that is accepted from now on.
 func (n *node) watchOn(ctx context.Context) error {
-	rules, err := n.alerts(ctx)
-	if err != nil || len(rules) == 0 {
+	all, err := n.alerts(ctx)
+	if err != nil || len(all) == 0 {
 		return err
 	}
 	return n.queue.Start(ctx, pipeline.StageAlerts)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/alert"
+	"holdfast/alert/rules"
 	officedb "holdfast/office"
 	"holdfast/pg"
 )
@@ -41,13 +42,9 @@ func awayNow(err error) bool { return errors.Is(err, pg.ErrUnavailable) }
 
 // alertBox is what alerts have still to tell.
 type alertBox interface {
-	alertFinder
+	rules.Box
 	alertTeller
 	alertKeeper
-}
-
-type alertFinder interface {
-	Add(ctx context.Context, events []alert.Event, dests ...string) (int64, error)
 }
 
 type alertTeller interface {

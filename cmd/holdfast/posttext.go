@@ -23,9 +23,9 @@ type textReader struct {
 // come one after the other, what was edited since lies elsewhere.
 const textsOf = 64
 
-// of returns the text of a version as it was first observed; ok is false, and the
+// Of returns the text of a version as it was first observed; ok is false, and the
 // reason on the log, if it cannot be read any more.
-func (t *textReader) of(ctx context.Context, id int64, v catalog.Version) (text canon.Text, ok bool) {
+func (t *textReader) Of(ctx context.Context, id int64, v catalog.Version) (text canon.Text, ok bool) {
 	if v.First.Capture == "" {
 		return "", false
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/alert"
+	"holdfast/alert/rules"
 )
 
 // TestSearchLanguage: where a text gives no guess, what a watch says of its channel
@@ -77,7 +78,7 @@ func TestSilentWeb(t *testing.T) {
 	}
 	silent := func(now time.Time) []alert.Event {
 		t.Helper()
-		events, err := newFinder(n, []*alertRule{{Name: "quiet", Silent: "1h", Source: "telegram:@alpha"}}).silent(t.Context(), now)
+		events, err := newFinder(n, []*rules.Rule{{Name: "quiet", Silent: "1h", Source: "telegram:@alpha"}}).Silent(t.Context(), now)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -83,7 +83,7 @@ func (s *searcher) place(ctx context.Context, h catalog.Hit, p catalog.Place, wa
 			row["case"], row["case_id"] = s.caseName(ctx, first.Case), first.Case
 			rows = append(rows, row)
 			lines = append(lines, "    "+messages.Visible(string(first.Source))+" "+strings.TrimSpace(postText(post, i+1, v, postsOptions{})))
-			if t, ok := s.texts.of(ctx, post.ID, v); ok && want && text == "" {
+			if t, ok := s.texts.Of(ctx, post.ID, v); ok && want && text == "" {
 				text = string(t)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/alert/rules"
 	"holdfast/api"
 	officedb "holdfast/office"
 	"holdfast/wholefile"
@@ -138,11 +139,11 @@ func (n *node) tokensIntoOffice(ctx context.Context, b *officedb.Book) error {
 }
 
 func (n *node) alertsIntoOffice(ctx context.Context, b *officedb.Book) error {
-	rules, err := readAlerts(n.path(fileAlerts))
-	if err != nil || rules == nil {
+	all, err := rules.Read(n.path(fileAlerts))
+	if err != nil || all == nil {
 		return err
 	}
-	for _, r := range rules {
+	for _, r := range all {
 		body, err := json.Marshal(r)
 		if err == nil {
 			err = b.Create(ctx, officedb.RulePrefix+r.Name, body)

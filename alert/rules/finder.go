@@ -1,9 +1,11 @@
-package main
+package rules
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/alert"
+	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/hashing"
@@ -18,14 +21,50 @@ import (
 	"holdfast/search"
 )
 
-// finder finds what rules are about in what was accepted. It is given facts as a
+// Posts is what of a catalog is asked about channels.
+type Posts interface {
+	Posts(ctx context.Context, q catalog.PostQuery) iter.Seq2[catalog.Post, error]
+	Channels(ctx context.Context, name string) iter.Seq2[catalog.Channel, error]
+	// Newest is when the newest post of a channel was posted; zero if none is known.
+	Newest(ctx context.Context, channel string) (holdfast.Time, error)
+}
+
+// Captures is what of it is asked about all else.
+type Captures interface {
+	Captures(ctx context.Context, q catalog.Query) iter.Seq2[catalog.Capture, error]
+	Case(ctx context.Context, nameOrID string) (catalog.Case, error)
+}
+
+// Texts are the texts of posts, which the catalog holds the Digests of.
+type Texts interface {
+	// Of returns the text of a version; false where it cannot be read any more.
+	Of(ctx context.Context, post int64, v catalog.Version) (canon.Text, bool)
+}
+
+// Box takes what was found.
+type Box interface {
+	// Add gives events to destinations and returns how many are new: one that has its ID
+	// from the same facts is there already. They are durable when it returns.
+	Add(ctx context.Context, events []alert.Event, dests ...string) (int64, error)
+}
+
+// Options of a [Finder]; all must be set.
+type Options struct {
+	Rules    []*Rule
+	Posts    Posts
+	Captures Captures
+	Texts    Texts
+	Node     string // its name
+	Training bool
+	Log      *slog.Logger
+}
+
+// Finder finds what rules are about in what was accepted. It is given facts as a
 // catalog is, and asks the catalog, which has them already, what follows. It is not
 // safe for concurrent use.
-type finder struct {
-	n       *node
-	rules   []*alertRule
+type Finder struct {
+	Options
 	queries map[string]search.Query
-	texts   *textReader
 	cases   map[holdfast.ID]string
 	events  []alert.Event
 	at      holdfast.Time
@@ -34,19 +73,27 @@ type finder struct {
 	ready map[any]search.Folded
 }
 
-func newFinder(n *node, rules []*alertRule) *finder {
-	f := &finder{n: n, rules: rules, queries: map[string]search.Query{}, texts: &textReader{from: &captures{n: n}}, cases: map[holdfast.ID]string{}, at: holdfast.At(time.Now())}
-	for _, r := range rules {
-		if q, err := search.Parse(r.Match); err == nil { // add has checked it
+// NewFinder makes one, to which all that it finds is found now.
+func NewFinder(o Options) *Finder {
+	f := &Finder{Options: o, queries: map[string]search.Query{}, cases: map[holdfast.ID]string{}, at: holdfast.At(time.Now())}
+	for _, r := range o.Rules {
+		if q, err := search.Parse(r.Match); err == nil { // Check has refused others
 			f.queries[r.Name] = q
 		}
 	}
 	return f
 }
 
-// add gives each event to the destinations of its rule.
-func (f *finder) add(ctx context.Context, out alertFinder, events []alert.Event) (n int64, err error) {
-	for _, r := range f.rules {
+// Found returns what was found since it was asked last.
+func (f *Finder) Found() []alert.Event {
+	events := f.events
+	f.events = nil
+	return events
+}
+
+// Add gives each event to the destinations of its rule.
+func (f *Finder) Add(ctx context.Context, out Box, events []alert.Event) (n int64, err error) {
+	for _, r := range f.Rules {
 		var own []alert.Event
 		for _, e := range events {
 			if e.Rule == r.Name {
@@ -62,16 +109,16 @@ func (f *finder) add(ctx context.Context, out alertFinder, events []alert.Event)
 }
 
 // Sealed implements catalog.Writer: no alert is about a Seal.
-func (f *finder) Sealed(context.Context, []catalog.SealState) error { return nil }
+func (f *Finder) Sealed(context.Context, []catalog.SealState) error { return nil }
 
 // Accepted implements catalog.Writer.
-func (f *finder) Accepted(ctx context.Context, batch []catalog.Accepted) error {
+func (f *Finder) Accepted(ctx context.Context, batch []catalog.Accepted) error {
 	for i := range batch {
 		if batch[i].Kind != holdfast.KindCapture {
 			continue
 		}
 		f.ready = map[any]search.Folded{}
-		for _, r := range f.rules {
+		for _, r := range f.Rules {
 			if err := f.look(ctx, r, &batch[i]); err != nil {
 				return err
 			}
@@ -80,7 +127,7 @@ func (f *finder) Accepted(ctx context.Context, batch []catalog.Accepted) error {
 	return nil
 }
 
-func (f *finder) look(ctx context.Context, r *alertRule, a *catalog.Accepted) error {
+func (f *Finder) look(ctx context.Context, r *Rule, a *catalog.Accepted) error {
 	if r.Case != "" && r.Case != a.Case {
 		return nil
 	}
@@ -110,7 +157,7 @@ func ofChannel(s holdfast.Source, a *catalog.Accepted, x *catalog.Answer) bool {
 	return err == nil && (slices.Contains(x.Names, name.Channel) || below(string(a.Source), string(s)))
 }
 
-func (f *finder) page(ctx context.Context, r *alertRule, a *catalog.Accepted) {
+func (f *Finder) page(ctx context.Context, r *Rule, a *catalog.Accepted) {
 	p := a.Page
 	q := f.queries[r.Name]
 	if !q.Applies(f.folded(p, func() search.Doc {
@@ -128,7 +175,7 @@ func (f *finder) page(ctx context.Context, r *alertRule, a *catalog.Accepted) {
 	f.found(ctx, e)
 }
 
-func (f *finder) folded(of any, doc func() search.Doc) search.Folded {
+func (f *Finder) folded(of any, doc func() search.Doc) search.Folded {
 	d, ok := f.ready[of]
 	if !ok {
 		d = doc().Fold()
@@ -145,7 +192,7 @@ func hashesOf(a *catalog.Accepted) []string {
 	return out
 }
 
-func (f *finder) answer(ctx context.Context, r *alertRule, a *catalog.Accepted, x *catalog.Answer) error {
+func (f *Finder) answer(ctx context.Context, r *Rule, a *catalog.Accepted, x *catalog.Answer) error {
 	if r.Deleted {
 		gone := slices.Clone(x.Deleted)
 		if len(x.Posts) > 0 { // the control
@@ -177,12 +224,12 @@ func (f *finder) answer(ctx context.Context, r *alertRule, a *catalog.Accepted, 
 
 // post asks the catalog what follows of one post from all that is known, this capture
 // included: only that is told.
-func (f *finder) post(ctx context.Context, r *alertRule, a *catalog.Accepted, x *catalog.Answer, id int64, o *catalog.Observed) error {
-	for p, err := range f.n.cat.Posts(ctx, catalog.PostQuery{Channel: x.Channel, Post: id}) {
+func (f *Finder) post(ctx context.Context, r *Rule, a *catalog.Accepted, x *catalog.Answer, id int64, o *catalog.Observed) error {
+	for p, err := range f.Posts.Posts(ctx, catalog.PostQuery{Channel: x.Channel, Post: id}) {
 		if err != nil {
 			return err
 		}
-		switch r.kind() {
+		switch r.Kind() {
 		case "deleted":
 			for _, g := range p.Absences {
 				if g.State == catalog.Absent && g.First.Capture == a.ID {
@@ -226,7 +273,7 @@ func sourceOf(a *catalog.Accepted, x *catalog.Answer) string {
 	return source
 }
 
-func (f *finder) ofPost(r *alertRule, a *catalog.Accepted, source string, p catalog.Post, i int, facts ...string) alert.Event {
+func (f *Finder) ofPost(r *Rule, a *catalog.Accepted, source string, p catalog.Post, i int, facts ...string) alert.Event {
 	e := f.event(r, a, append([]string{p.Channel, strconv.FormatInt(p.ID, 10)}, facts...)...)
 	e.Source, e.Channel, e.Post = source, p.Channel, p.ID
 	if i >= 0 && i < len(p.Versions) {
@@ -239,7 +286,7 @@ func (f *finder) ofPost(r *alertRule, a *catalog.Accepted, source string, p cata
 	return e
 }
 
-func (f *finder) matched(ctx context.Context, r *alertRule, a *catalog.Accepted, source string, p catalog.Post, i int) {
+func (f *Finder) matched(ctx context.Context, r *Rule, a *catalog.Accepted, source string, p catalog.Post, i int) {
 	v := p.Versions[i]
 	e := f.ofPost(r, a, source, p, i, v.Text.Hex())
 	e.Text = f.snippet(ctx, r, p.ID, v)
@@ -247,7 +294,7 @@ func (f *finder) matched(ctx context.Context, r *alertRule, a *catalog.Accepted,
 	f.found(ctx, e)
 }
 
-func (f *finder) edited(ctx context.Context, r *alertRule, a *catalog.Accepted, source string, p catalog.Post, i int) {
+func (f *Finder) edited(ctx context.Context, r *Rule, a *catalog.Accepted, source string, p catalog.Post, i int) {
 	v := p.Versions[i]
 	e := f.ofPost(r, a, source, p, i, v.Content.Hex())
 	e.Text = f.snippet(ctx, r, p.ID, v)
@@ -255,7 +302,7 @@ func (f *finder) edited(ctx context.Context, r *alertRule, a *catalog.Accepted, 
 	f.found(ctx, e)
 }
 
-func (f *finder) deleted(ctx context.Context, r *alertRule, a *catalog.Accepted, source string, p catalog.Post, g catalog.Absence) {
+func (f *Finder) deleted(ctx context.Context, r *Rule, a *catalog.Accepted, source string, p catalog.Post, g catalog.Absence) {
 	e := f.ofPost(r, a, source, p, p.Current, string(g.First.Capture))
 	said := "the service says that there is no such post any more"
 	if g.Told {
@@ -268,8 +315,8 @@ func (f *finder) deleted(ctx context.Context, r *alertRule, a *catalog.Accepted,
 	f.found(ctx, e)
 }
 
-func (f *finder) snippet(ctx context.Context, r *alertRule, id int64, v catalog.Version) string {
-	text, ok := f.texts.of(ctx, id, v)
+func (f *Finder) snippet(ctx context.Context, r *Rule, id int64, v catalog.Version) string {
+	text, ok := f.Texts.Of(ctx, id, v)
 	if !ok {
 		return ""
 	}
@@ -278,22 +325,22 @@ func (f *finder) snippet(ctx context.Context, r *alertRule, id int64, v catalog.
 
 // event has an ID that follows from the rule and the facts, not from when or in which
 // order they were found.
-func (f *finder) event(r *alertRule, a *catalog.Accepted, facts ...string) alert.Event {
-	key := strings.Join(append([]string{r.Name, r.Added.String(), r.kind()}, facts...), "\n")
-	e := alert.Event{ID: hashing.Of([]byte(key)).Hex()[:32], Rule: r.Name, Kind: r.kind(), At: f.at.String(), Node: f.n.set.Name, Training: f.n.set.Training}
+func (f *Finder) event(r *Rule, a *catalog.Accepted, facts ...string) alert.Event {
+	key := strings.Join(append([]string{r.Name, r.Added.String(), r.Kind()}, facts...), "\n")
+	e := alert.Event{ID: hashing.Of([]byte(key)).Hex()[:32], Rule: r.Name, Kind: r.Kind(), At: f.at.String(), Node: f.Node, Training: f.Training}
 	if a != nil {
 		e.Source, e.Capture, e.Case = string(a.Source), string(a.ID), string(a.Case)
 	}
 	return e
 }
 
-func (f *finder) found(ctx context.Context, e alert.Event) {
+func (f *Finder) found(ctx context.Context, e alert.Event) {
 	if e.Case != "" {
 		id := holdfast.ID(e.Case)
 		if _, known := f.cases[id]; !known {
-			cs, err := f.n.cat.Case(ctx, e.Case)
+			cs, err := f.Captures.Case(ctx, e.Case)
 			if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-				f.n.log.WarnContext(ctx, "the name of a case cannot be read", "case", id, "err", err)
+				f.Log.WarnContext(ctx, "the name of a case cannot be read", "case", id, "err", err)
 			}
 			f.cases[id] = cs.Name
 		}
@@ -302,11 +349,11 @@ func (f *finder) found(ctx context.Context, e alert.Event) {
 	f.events = append(f.events, e)
 }
 
-// silent finds Sources from which nothing new has come for too long: once for each
+// Silent finds Sources from which nothing new has come for too long: once for each
 // silence, which is named by what was the last before it.
-func (f *finder) silent(ctx context.Context, now time.Time) (events []alert.Event, err error) {
-	for _, r := range f.rules {
-		if r.kind() != "silent" {
+func (f *Finder) Silent(ctx context.Context, now time.Time) (events []alert.Event, err error) {
+	for _, r := range f.Rules {
+		if r.Kind() != "silent" {
 			continue
 		}
 		limit, err := r.silence()
@@ -341,9 +388,9 @@ func (f *finder) silent(ctx context.Context, now time.Time) (events []alert.Even
 }
 
 // newest is when a Source last said something new, and when it was last heard of.
-func (f *finder) newest(ctx context.Context, r *alertRule) (last, heard holdfast.Time, err error) {
-	if !isTelegram(r.Source) {
-		for cp, err := range f.n.cat.Captures(ctx, catalog.Query{Source: r.Source, Kind: holdfast.KindCapture, Limit: 1}) {
+func (f *Finder) newest(ctx context.Context, r *Rule) (last, heard holdfast.Time, err error) {
+	if !isChannel(r.Source) {
+		for cp, err := range f.Captures.Captures(ctx, catalog.Query{Source: r.Source, Kind: holdfast.KindCapture, Limit: 1}) {
 			if err != nil {
 				return last, heard, err
 			}
@@ -355,14 +402,14 @@ func (f *finder) newest(ctx context.Context, r *alertRule) (last, heard holdfast
 	if err != nil {
 		return last, heard, err
 	}
-	for k, err := range f.n.cat.Channels(ctx, name.Channel) {
+	for k, err := range f.Posts.Channels(ctx, name.Channel) {
 		if err != nil {
 			return last, heard, err
 		}
 		if k.Last.After(heard.Time) {
 			heard = k.Last
 		}
-		posted, err := f.n.cat.Newest(ctx, k.ID)
+		posted, err := f.Posts.Newest(ctx, k.ID)
 		if err != nil {
 			return last, heard, err
 		}
@@ -373,17 +420,17 @@ func (f *finder) newest(ctx context.Context, r *alertRule) (last, heard holdfast
 	return last, heard, nil
 }
 
-// past finds what a rule would have told of the posts of its channel.
-func (f *finder) past(ctx context.Context, r *alertRule) ([]alert.Event, error) {
+// Past finds what a rule would have told of the posts of its channel.
+func (f *Finder) Past(ctx context.Context, r *Rule) ([]alert.Event, error) {
 	name, err := telegram.ParseName(string(r.Source))
 	if err != nil {
 		return nil, err
 	}
-	for k, err := range f.n.cat.Channels(ctx, name.Channel) {
+	for k, err := range f.Posts.Channels(ctx, name.Channel) {
 		if err != nil {
 			return nil, err
 		}
-		for p, err := range f.n.cat.Posts(ctx, catalog.PostQuery{Channel: k.ID}) {
+		for p, err := range f.Posts.Posts(ctx, catalog.PostQuery{Channel: k.ID}) {
 			if err != nil {
 				return nil, err
 			}
@@ -399,5 +446,5 @@ func (f *finder) past(ctx context.Context, r *alertRule) ([]alert.Event, error) 
 			}
 		}
 	}
-	return f.events, nil
+	return f.Found(), nil
 }

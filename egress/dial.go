@@ -1,4 +1,4 @@
-package main
+package egress
 
 import (
 	"bufio"
@@ -8,61 +8,20 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/net/proxy"
 
-	"holdfast/alert"
 	"holdfast/collectors"
 )
-
-// target is a destination with its secrets and its way out, each time anew. What was
-// to go through an egress that is gone goes no other way; where nobody said anything
-// the node's own egress counts, whichever it is by then.
-func (n *node) target(r *alertRule, to string) (alert.Target, error) {
-	t, err := r.target(to)
-	if err != nil {
-		return t, err
-	}
-	if err := toldHere(to); err != nil {
-		return t, err
-	}
-	way := r.Via
-	if way == "" {
-		way = n.set.Via
-	}
-	via, err := n.via(way)
-	if err == nil && via != nil {
-		t.Dial, err = dialThrough(via)
-	}
-	return t, err
-}
-
-// toldHere says why a program or a feed's folder is not on this machine.
-func toldHere(to string) error {
-	if path, ok := strings.CutPrefix(to, "exec:"); ok {
-		return executable(path)
-	}
-	if strings.HasSuffix(to, ".atom") {
-		_, err := os.Stat(filepath.Dir(to))
-		return err
-	}
-	return nil
-}
-
-// needsLine says whether a destination is reached over a network.
-func needsLine(to string) bool {
-	return strings.HasPrefix(to, "https://") || strings.HasPrefix(to, "mailto:")
-}
 
 // maxProxyAnswer bounds what a proxy answers to CONNECT.
 const maxProxyAnswer = 16 << 10
 
-// dialThrough connects by way of a proxy, which resolves the name.
-func dialThrough(v *collectors.Via) (func(ctx context.Context, network, address string) (net.Conn, error), error) {
+// Dial connects by way of a proxy, which resolves the name; nothing goes another way, and an
+// error names the way out by its label alone. What a proxy answers is bounded; how long it
+// may take is the context's.
+func Dial(v *collectors.Via) (func(ctx context.Context, network, address string) (net.Conn, error), error) {
 	if v.Scheme == "http" {
 		return func(ctx context.Context, _, address string) (net.Conn, error) { return connectThrough(ctx, v, address) }, nil
 	}
