@@ -20,6 +20,7 @@ import (
 	"holdfast"
 	"holdfast/authorities"
 	"holdfast/cmd/internal/cputime"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/pipeline"
@@ -131,12 +132,12 @@ func (c *cli) benchHash(ctx context.Context) error {
 
 // benchNode is a training node with two authorities in this process.
 func (c *cli) benchNode(ctx context.Context, dir string) (*node, error) {
-	return c.benchNodeAt(ctx, dir, engineURLs{}, "")
+	return c.benchNodeAt(ctx, dir, engineset.URLs{}, "")
 }
 
 // benchNodeAt is one that works with these engines; join is the id of their store, if it
 // is there.
-func (c *cli) benchNodeAt(ctx context.Context, dir string, at engineURLs, join string) (*node, error) {
+func (c *cli) benchNodeAt(ctx context.Context, dir string, at engineset.URLs, join string) (*node, error) {
 	sub := &cli{in: c.in, out: io.Discard, errs: c.errs, data: filepath.Join(dir, "node"), asked: at}
 	n, err := sub.initNode(ctx, initOptions{label: "bench", training: true, join: join})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/cmd/internal/cputime"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
@@ -55,14 +56,14 @@ func (c *cli) benchScaled(ctx context.Context, o scaledBench) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if kindOf(c.asked.Queue) != kindKafka {
+	if engineset.KindOf(c.asked.Queue) != engineset.KindKafka {
 		o.partitions = []int{1}
 	}
 	var mark [4]byte
 	rand.Read(mark[:])
-	at, join := c.asked.under("bench-"+hex.EncodeToString(mark[:])), ""
+	at, join := under(c.asked, "bench-"+hex.EncodeToString(mark[:])), ""
 	for _, p := range o.partitions {
-		id, err := c.benchPartitions(ctx, o, at.partitioned(p), join, p)
+		id, err := c.benchPartitions(ctx, o, partitioned(at, p), join, p)
 		if err != nil {
 			return fmt.Errorf("%d partitions: %w", p, err)
 		}
@@ -73,23 +74,23 @@ func (c *cli) benchScaled(ctx context.Context, o scaledBench) error {
 
 // under are engines in places of their own beside those that were named; a local one
 // lies in the bench's node.
-func (e engineURLs) under(mark string) (own engineURLs) {
-	if kindOf(e.Queue) == kindKafka {
+func under(e engineset.URLs, mark string) (own engineset.URLs) {
+	if engineset.KindOf(e.Queue) == engineset.KindKafka {
 		path, query, _ := strings.Cut(e.Queue, "?")
 		own.Queue = path + "-" + mark + "?" + query
 	}
-	if kindOf(e.Store) == kindS3 {
+	if engineset.KindOf(e.Store) == engineset.KindS3 {
 		path, query, _ := strings.Cut(e.Store, "?")
 		own.Store = strings.TrimSuffix(path, "/") + "/" + mark + "?" + query
 	}
-	if kindOf(e.Catalog) == kindPostgres {
+	if engineset.KindOf(e.Catalog) == engineset.KindPostgres {
 		own.Catalog = e.Catalog
 	}
 	return own
 }
 
 // partitioned are the same engines with another queue, of p partitions.
-func (e engineURLs) partitioned(p int) engineURLs {
+func partitioned(e engineset.URLs, p int) engineset.URLs {
 	path, query, ok := strings.Cut(e.Queue, "?")
 	if !ok {
 		return e
@@ -104,25 +105,25 @@ func (e engineURLs) partitioned(p int) engineURLs {
 }
 
 // processes are the engines that have processes of their own.
-func (e engineURLs) processes() (all []cputime.Process) {
+func processes(e engineset.URLs) (all []cputime.Process) {
 	if _, rest, ok := strings.Cut(e.Queue, "kafka://"); ok {
 		hosts, _, _ := strings.Cut(rest, "/")
 		all = append(all, cputime.Process{Name: "broker", Hosts: strings.Split(hosts, ",")})
 	}
-	if u, err := url.Parse(e.Store); err == nil && u.Scheme == kindS3 {
+	if u, err := url.Parse(e.Store); err == nil && u.Scheme == engineset.KindS3 {
 		at := ""
 		if end, err := url.Parse(u.Query().Get("endpoint")); err == nil {
 			at = end.Host
 		}
 		all = append(all, cputime.Process{Name: "store", Hosts: []string{at}})
 	}
-	if u, err := url.Parse(e.Catalog); err == nil && kindOf(e.Catalog) == kindPostgres {
+	if u, err := url.Parse(e.Catalog); err == nil && engineset.KindOf(e.Catalog) == engineset.KindPostgres {
 		all = append(all, cputime.Process{Name: "database", Hosts: []string{u.Host}})
 	}
 	return all
 }
 
-func (c *cli) benchPartitions(ctx context.Context, o scaledBench, at engineURLs, join string, partitions int) (storeID string, err error) {
+func (c *cli) benchPartitions(ctx context.Context, o scaledBench, at engineset.URLs, join string, partitions int) (storeID string, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	dir, err := os.MkdirTemp("", "holdfast-bench-")
@@ -135,7 +136,7 @@ func (c *cli) benchPartitions(ctx context.Context, o scaledBench, at engineURLs,
 		return "", err
 	}
 	defer n.Close()
-	r, err := n.timeScaled(ctx, o, partitions, at.processes())
+	r, err := n.timeScaled(ctx, o, partitions, processes(at))
 	if err != nil {
 		return "", err
 	}

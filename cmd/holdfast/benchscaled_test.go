@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/cmd/internal/engineset"
 	"holdfast/deploy/engines"
 )
 
@@ -30,7 +31,7 @@ func benchOffice(t testing.TB, bucket bool) *office {
 // benchCLI works with them, in a database of its own.
 func (s *office) benchCLI(t testing.TB, out *bytes.Buffer) *cli {
 	s.n++
-	c := &cli{out: out, errs: os.Stderr, asked: engineURLs{
+	c := &cli{out: out, errs: os.Stderr, asked: engineset.URLs{
 		Queue:   "kafka://" + strings.Join(s.kafka.Brokers, ",") + "/bench?single-broker=true",
 		Catalog: s.pg.Database(t, fmt.Sprintf("bench%d", s.n)),
 	}}

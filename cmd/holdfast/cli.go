@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 	"k8s.io/klog/v2"
 
+	"holdfast/cmd/internal/engineset"
 	"holdfast/messages"
 	"holdfast/vault"
 )
@@ -27,7 +28,7 @@ type cli struct {
 
 	metrics, role string // of --metrics, and what the process is called there
 
-	asked engineURLs // by --queue, --store and --catalog, or the environment
+	asked engineset.URLs // by --queue, --store and --catalog, or the environment
 
 	restoring bool         // this run is the restore that has not finished the node
 	keys      *vault.Vault // of data, once it is needed

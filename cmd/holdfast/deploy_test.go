@@ -13,6 +13,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 
+	"holdfast/cmd/internal/engineset"
 	"holdfast/metrics"
 )
 
@@ -149,7 +150,7 @@ func TestDeployVariables(t *testing.T) {
 		if strings.HasSuffix(s, "_test.go") {
 			continue
 		}
-		for _, l := range regexp.MustCompile(`secretOf\("(\w+)"`).FindAllStringSubmatch(string(b), -1) {
+		for _, l := range regexp.MustCompile(`[sS]ecretOf\("(\w+)"`).FindAllStringSubmatch(string(b), -1) {
 			read[l[1]], read[l[1]+"_FILE"] = true, true
 		}
 		for _, l := range regexp.MustCompile(`Getenv\("(\w+)"`).FindAllStringSubmatch(string(b), -1) {
@@ -159,8 +160,8 @@ func TestDeployVariables(t *testing.T) {
 	for _, v := range []string{"HOLDFAST_LONG", "HOLDFAST_JUDGES", "HOLDFAST_ENGINES", "HOLDFAST_VERSION"} {
 		read[v] = true // the tests read the first three, and compose.yaml gives the last to the image's build
 	}
-	for _, e := range (&engineURLs{}).flags() {
-		read["HOLDFAST_"+strings.ToUpper(e.name)] = true
+	for _, e := range (&engineset.URLs{}).Flags() {
+		read["HOLDFAST_"+strings.ToUpper(e.Name)] = true
 	}
 	seen := map[string]bool{}
 	err := filepath.WalkDir(deployDir, func(path string, d fs.DirEntry, err error) error {

@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/pipeline"
@@ -122,7 +123,7 @@ func (d *doctor) disk(ctx context.Context, n *node) {
 
 // queue checks the database and counts the Tasks that wait in it.
 func (d *doctor) queue(ctx context.Context, n *node) {
-	if q, ok := n.engine.(soundQueue); ok {
+	if q, ok := n.engine.(engineset.SoundQueue); ok {
 		if err := q.Check(ctx); err != nil {
 			d.check("queue", "", err)
 			return

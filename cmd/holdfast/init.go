@@ -99,7 +99,7 @@ type initOptions struct {
 func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
 	set, err := readSettings(c.data)
 	if err == nil {
-		err = set.sameEngines(c.asked)
+		err = set.engines().Same(c.asked)
 	}
 	if errors.Is(err, errNoNode) {
 		err = c.makeNode(ctx, o)

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"holdfast/cmd/internal/engineset"
 	"holdfast/cmd/internal/verifycmd"
 )
 
@@ -84,6 +85,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	code := exitCould
 	if e := (*exitError)(nil); errors.As(err, &e) {
 		code, err = e.code, e.err
+	} else if e := (*engineset.UsageError)(nil); errors.As(err, &e) {
+		code, err = exitUsage, e
 	}
 	if err != nil {
 		c.complain(err)
@@ -127,12 +130,12 @@ func (c *cli) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.data, "data", defaultData(), "the node's directory (or HOLDFAST_DATA)")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "one JSON object per line on stdout")
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say on stderr what is being done")
-	for _, f := range c.asked.flags() {
-		root.PersistentFlags().StringVar(f.url, f.name, "", f.help)
+	for _, f := range c.asked.Flags() {
+		root.PersistentFlags().StringVar(f.URL, f.Name, "", f.Help)
 	}
 	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
-		c.asked.fromEnvironment()
-		c.asked, err = c.asked.checked()
+		c.asked.FromEnvironment()
+		c.asked, err = c.asked.Checked()
 		return err
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

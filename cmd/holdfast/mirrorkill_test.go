@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/cmd/internal/engineset"
 	"holdfast/deploy/engines"
 	"holdfast/mirror"
 )
@@ -136,7 +137,7 @@ func (m *mirrorKills) restore(round int) {
 
 // begun reports whether the mirror has what a node can be made of.
 func (m *mirrorKills) begun() bool {
-	if kindOf(m.safe) != kindS3 {
+	if engineset.KindOf(m.safe) != engineset.KindS3 {
 		return exists(filepath.Join(m.safe, "node", fileSettings))
 	}
 	s, err := openMirrorBucket(m.t.Context(), m.safe, "", slog.New(slog.DiscardHandler), toRead)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
 	"holdfast/mirror"
 	"holdfast/storage/file"
@@ -31,13 +32,13 @@ type mirrorStore interface {
 // mirrorURL is the one form in which a mirror's place is kept: an absolute path, or
 // the URL of a bucket.
 func mirrorURL(text string) (string, error) {
-	if kindOf(text) == kindS3 {
+	if engineset.KindOf(text) == engineset.KindS3 {
 		if _, err := s3.Parse(text); err != nil {
 			return "", err
 		}
-		return checkEngine(text, []string{kindS3})
+		return engineset.Check(text, []string{engineset.KindS3})
 	}
-	return filepath.Abs(strings.TrimPrefix(text, kindFile+":"))
+	return filepath.Abs(strings.TrimPrefix(text, engineset.KindFile+":"))
 }
 
 // mirrorTries and mirrorWait bound how long a bucket that does not answer holds up who
@@ -53,9 +54,9 @@ func openMirrorBucket(ctx context.Context, url, id string, log *slog.Logger, cha
 	if err != nil {
 		return nil, err
 	}
-	keys := bucketKeys
+	keys := engineset.BucketKeys
 	if os.Getenv(mirrorKeysFile) != "" {
-		keys = func() (string, string, string, error) { return keysOfFile(mirrorKeysFile) }
+		keys = func() (string, string, string, error) { return engineset.KeysOfFile(mirrorKeysFile) }
 	}
 	if o.AccessKey, o.SecretKey, o.SessionToken, err = keys(); err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func toAsk(o *s3.Options) { o.ReadOnly, o.Tries, o.Wait = true, mirrorTries, mir
 
 // markOf reads the mark of a known mirror.
 func (k knownMirror) markOf(ctx context.Context, log *slog.Logger) (*mirror.Mark, error) {
-	if kindOf(k.Path) != kindS3 {
+	if engineset.KindOf(k.Path) != engineset.KindS3 {
 		return mirror.ReadMark(ctx, mirror.Dir(k.Path))
 	}
 	ctx, stop := context.WithTimeout(ctx, 3*mirrorWait)
@@ -101,7 +102,7 @@ func (m *mirroring) enter(ctx context.Context) (leave func(), err error) {
 		return nil, err
 	}
 	open := m.openDir
-	if kindOf(m.at) == kindS3 {
+	if engineset.KindOf(m.at) == engineset.KindS3 {
 		open = m.openBucket
 	}
 	unlock, err := open(ctx, known)

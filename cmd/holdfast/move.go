@@ -14,6 +14,7 @@ import (
 
 	"holdfast/audit"
 	"holdfast/canon"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/mirror"
@@ -40,7 +41,7 @@ func (c *cli) moveCmd() *cobra.Command {
 		if to == "" {
 			return usageError("give --to STORE-URL: file:PATH, or s3://BUCKET/PREFIX?endpoint=URL")
 		}
-		e, err := engineURLs{Store: to}.checked()
+		e, err := engineset.URLs{Store: to}.Checked()
 		if err != nil {
 			return err
 		}
@@ -69,8 +70,8 @@ func (c *cli) move(ctx context.Context, n *node, to string, wait time.Duration) 
 	if to == n.set.engines().Store {
 		return usageError("--to: the node works on that store already")
 	}
-	if path, ok := local(to, ""); ok {
-		old, _ := local(n.set.engines().Store, n.path("store"))
+	if path, ok := engineset.Local(to, ""); ok {
+		old, _ := engineset.Local(n.set.engines().Store, n.path("store"))
 		apart, err := mirror.Apart(old, path)
 		if err != nil {
 			return err
@@ -169,14 +170,14 @@ func (n *node) moveState(to string) (*moving, error) {
 // moveTarget opens the new store, or makes it. A kill between a bucket's marker and
 // move.json leaves an empty store there, which the person removes.
 func (n *node) moveTarget(ctx context.Context, m *moving) (nodeStore, error) {
-	if path, ok := local(m.To, ""); ok {
+	if path, ok := engineset.Local(m.To, ""); ok {
 		s, err := file.Open(path, file.Options{Log: n.log})
 		if err != nil {
 			return nil, err
 		}
 		return s, nil
 	}
-	s, err := n.openBucket(ctx, m.To, m.ID, m.ID == "")
+	s, err := n.engines().OpenBucket(ctx, m.To, m.ID, m.ID == "")
 	if err != nil || m.ID != "" {
 		return s, err
 	}
@@ -268,7 +269,7 @@ func (n *node) moved(ctx context.Context, m *moving, files, bytes int64) error {
 		Bytes int64  `json:"bytes"`
 		Files int64  `json:"files"`
 		Store string `json:"store"`
-	}{bytes, files, kindOf(m.To)})
+	}{bytes, files, engineset.KindOf(m.To)})
 	if err != nil {
 		return err
 	}

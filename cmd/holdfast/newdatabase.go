@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"holdfast"
 	"holdfast/pipeline"
-	"holdfast/pipeline/scaled"
 	"holdfast/storage"
 )
 
@@ -19,15 +17,14 @@ import (
 // share the queue; the others find what it has made. A kill before the end leaves a
 // database that is bound to nothing, and the same command goes on.
 func (n *node) adoptQueue(ctx context.Context, who func(holdfast.Agent) holdfast.Agent) error {
-	e := n.set.engines()
-	q, err := n.openBroker(ctx, e, true)
+	q, err := n.engines().OpenBroker(ctx, true)
 	if err == nil {
 		return errors.Join(errors.New("init --new-queue: the queue is there, and so is its database: nothing was changed"), q.Close())
 	}
 	if !errors.Is(err, pipeline.ErrNoQueue) {
 		return fmt.Errorf("init --new-queue: %w", err)
 	}
-	if n.store, err = n.openStore(ctx); err != nil {
+	if n.store, err = n.engines().OpenStore(ctx); err != nil {
 		return err
 	}
 	defer func() { n.store.Close(); n.store = nil }()
@@ -46,30 +43,17 @@ func (n *node) adoptQueue(ctx context.Context, who func(holdfast.Agent) holdfast
 	if err != nil {
 		return err
 	}
-	if err := n.adopt(ctx, e, names); err != nil {
+	q, err = n.engines().AdoptBroker(ctx, names)
+	if err == nil {
+		err = q.Close()
+	}
+	if err != nil {
 		if errors.Is(err, pipeline.ErrNoQueue) {
 			err = fmt.Errorf("%w, so nothing is left of the queue: `holdfast restore` this node from its mirror, with --queue of another prefix, and --store and --catalog as they are", err)
 		}
 		return fmt.Errorf("init --new-queue: %w", err)
 	}
-	return n.makeCatalog(ctx, e) // it lay in the same database
-}
-
-func (n *node) adopt(ctx context.Context, e engineURLs, names []string) error {
-	kafka, err := secretOf("HOLDFAST_KAFKA_PASSWORD")
-	if err != nil {
-		return err
-	}
-	database, err := secretOf("HOLDFAST_PG_PASSWORD")
-	if err != nil {
-		return err
-	}
-	q, err := scaled.Open(ctx, scaled.Options{URL: e.Queue, User: os.Getenv("HOLDFAST_KAFKA_USER"), Password: kafka,
-		Database: e.Catalog, DatabasePassword: database, Names: names, Log: n.log})
-	if err != nil {
-		return err
-	}
-	return q.Close()
+	return n.engines().MakeCatalog(ctx) // it lay in the same database
 }
 
 // queueNames are the queues that a store has plans of, the one that planned last first.

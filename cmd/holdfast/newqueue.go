@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/pipeline"
@@ -19,15 +20,15 @@ import (
 )
 
 // fileQueue holds the only copy of what is accepted and in no Seal yet.
-const fileQueue = "queue.db"
+const fileQueue = engineset.FileQueue
 
 // fileCatalog is the index; it may be lost.
-const fileCatalog = "catalog.db"
+const fileCatalog = engineset.FileCatalog
 
 // openQueue opens the node's queue. init makes it before node.json; so where it
 // is missing it was lost, and a new one in its place would hide that.
 func (n *node) openQueue(ctx context.Context) (err error) {
-	n.engine, err = n.queueEngine(ctx)
+	n.engine, err = n.engines().OpenQueue(ctx)
 	if err == nil {
 		n.queue = n.metered(n.engine)
 	}
@@ -54,7 +55,7 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	}
 	set, err := readSettings(c.data)
 	if err == nil {
-		err = set.sameEngines(c.asked)
+		err = set.engines().Same(c.asked)
 	}
 	if err != nil {
 		return err
@@ -96,13 +97,13 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	if err := n.keepQueue(); err != nil {
 		return err
 	}
-	return makeQueueFile(ctx, n.queuePath())
+	return engineset.MakeQueueFile(ctx, n.engines().QueuePath())
 }
 
 // keepQueue moves away what is left of the old queue: SQLite would delete a -wal
 // without its database, and it may hold the last messages.
 func (n *node) keepQueue() error {
-	path := n.queuePath()
+	path := n.engines().QueuePath()
 	as := filepath.Join(filepath.Dir(path), "queue.lost-"+string(holdfast.NewID())[:8])
 	for _, end := range []string{"-wal", "-shm", ""} {
 		if err := os.Rename(path+end, as+end); err != nil && !os.IsNotExist(err) {
@@ -119,7 +120,7 @@ func (n *node) tellQueue(ctx context.Context, begun bool) error {
 	why := "the queue was lost before a Seal had taken what it held"
 	if !begun {
 		why = "an older copy of the queue was put back, which has it not, and no Seal had taken it"
-		if q, ok := n.engine.(copiedQueue); ok {
+		if q, ok := n.engine.(engineset.CopiedQueue); ok {
 			if err := q.AgeTasks(ctx); err != nil {
 				return err
 			}

@@ -73,7 +73,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
-	if n.cat, err = n.openCatalog(ctx); err != nil {
+	if n.cat, err = n.engines().OpenCatalog(ctx); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (c *cli) openStore(ctx context.Context) (*node, error) {
 	}
 	set, err := readSettings(c.data)
 	if err == nil {
-		err = set.sameEngines(c.asked)
+		err = set.engines().Same(c.asked)
 	}
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (n *node) openParts(ctx context.Context, v *vault.Vault) (err error) {
 		return err
 	}
 	n.facts.Clock = n.knownClock()
-	if n.store, err = n.openStore(ctx); err != nil {
+	if n.store, err = n.engines().OpenStore(ctx); err != nil {
 		return err
 	}
 	if err := n.openQueue(ctx); err != nil {

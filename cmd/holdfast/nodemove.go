@@ -9,16 +9,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/canon"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
 
 func (c *cli) nodeMoveCmd() *cobra.Command {
-	var to engineURLs
+	var to engineset.URLs
 	wait := 30 * time.Second
 	cmd := command("move [--to-queue URL] --to-catalog URL", "Take this node from the queue and catalog in its directory to others", "holdfast node move --to-queue kafka://b1,b2,b3/office --to-catalog postgres://holdfast@db/holdfast", cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
-			if to == (engineURLs{}) {
+			if to == (engineset.URLs{}) {
 				return usageError("give --to-queue, --to-catalog, or both")
 			}
 			n, err := c.open(cmd.Context())
@@ -43,7 +44,7 @@ exit status: 0 done  1 could not  2 usage`
 
 // moveNode holds the locks of all who accept, seal or capture for this node, so nothing
 // comes into the old queue behind the look at it.
-func (c *cli) moveNode(ctx context.Context, n *node, to engineURLs, wait time.Duration) error {
+func (c *cli) moveNode(ctx context.Context, n *node, to engineset.URLs, wait time.Duration) error {
 	if n.sharedQueue() {
 		return usageError("node move: this node's queue is shared, and what is in it is not this node's alone: make a new node on the other queue")
 	}
@@ -54,7 +55,7 @@ func (c *cli) moveNode(ctx context.Context, n *node, to engineURLs, wait time.Du
 	if to.Catalog != "" {
 		next.Catalog = to.Catalog
 	}
-	next, err := next.checked()
+	next, err := next.Checked()
 	if err != nil {
 		return err
 	}
@@ -150,14 +151,14 @@ func (n *node) watchOn(ctx context.Context) error {
 
 // takeOver makes the new engines and fills them. It may be done again after a crash: a
 // Task that is there stays as it is.
-func (there *node) takeOver(ctx context.Context, n *node, next engineURLs) (tasks int, queue string, err error) {
-	if err := there.makeCatalog(ctx, next); err != nil {
+func (there *node) takeOver(ctx context.Context, n *node, next engineset.URLs) (tasks int, queue string, err error) {
+	if err := there.engines().MakeCatalog(ctx); err != nil {
 		return 0, "", err
 	}
-	if err := there.makeQueue(ctx, next); err != nil {
+	if err := there.engines().MakeQueue(ctx); err != nil {
 		return 0, "", err
 	}
-	q, err := there.queueEngine(ctx)
+	q, err := there.engines().OpenQueue(ctx)
 	if err != nil {
 		return 0, "", err
 	}

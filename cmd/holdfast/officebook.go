@@ -21,7 +21,7 @@ func (n *node) book(ctx context.Context) (*officedb.Book, error) {
 		return n.booked, nil
 	}
 	e := n.set.engines()
-	o, err := n.database(e)
+	o, err := n.engines().Database()
 	if err != nil {
 		return nil, err
 	}

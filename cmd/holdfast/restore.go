@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/canon"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/cmd/internal/verifycmd"
 	"holdfast/filelock"
 	"holdfast/messages"
@@ -119,8 +120,8 @@ type restoreMark struct {
 	Rebuild bool `json:"rebuild,omitempty"`
 	// Engines are where they lie, if not in the directory; with the id of a store in a
 	// bucket, once it is made.
-	Engines engineURLs `json:"engines,omitzero"`
-	With    []string   `json:"with,omitempty"`
+	Engines engineset.URLs `json:"engines,omitzero"`
+	With    []string       `json:"with,omitempty"`
 	// Encrypt: the new keys are encrypted.
 	Encrypt bool `json:"encrypt,omitempty"`
 }
@@ -140,10 +141,10 @@ type restoring struct {
 	store  nodeStore
 	copy   *mirror.Copier
 
-	engines   engineURLs // where the new node's lie, as the person gave them
-	back      bool       // the store is the one that the node worked on
-	wasShared bool       // its queue was
-	short     string     // why the node's chains cannot be continued; empty: they can
+	engines   engineset.URLs // where the new node's lie, as the person gave them
+	back      bool           // the store is the one that the node worked on
+	wasShared bool           // its queue was
+	short     string         // why the node's chains cannot be continued; empty: they can
 
 	signed *mirror.Statement // what --node has checked; nil: nothing was
 	cut    bool              // the statement is older than the mirror's last run
@@ -263,7 +264,7 @@ func (r *restoring) claim(ctx context.Context) (unlock func(), err error) {
 	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old, Node: r.o.node, Encrypt: r.pass != nil, Engines: r.engines, With: r.o.with}
 	switch {
 	case err == nil:
-		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old || was.Node != want.Node || was.Encrypt != want.Encrypt || !slices.Equal(was.With, want.With) || !was.Engines.sameURLs(want.Engines) {
+		if was := *r.mine; was.Mirror != want.Mirror || !was.Begun.Equal(want.Begun.Time) || was.Keys != want.Keys || was.Old != want.Old || was.Node != want.Node || was.Encrypt != want.Encrypt || !slices.Equal(was.With, want.With) || !sameURLs(was.Engines, want.Engines) {
 			return nil, fmt.Errorf("another restore was begun there (of the mirror's state of %s, keys given: %t, all copies old: %t, fingerprint given: %t, new keys encrypted: %t): finish that one, or choose another directory", was.Begun, was.Keys, was.Old, was.Node != "", was.Encrypt)
 		}
 	case !errors.Is(err, fs.ErrNotExist):

@@ -54,9 +54,9 @@ func (r *restoring) chainsGrown(ctx context.Context) error {
 
 // openHalf opens the engines of a node that has no node.json yet.
 func (r *restoring) openHalf(ctx context.Context, n *node) (err error) {
-	n.store, err = n.openStore(ctx) // of its own: who closes n closes it
+	n.store, err = n.engines().OpenStore(ctx) // of its own: who closes n closes it
 	if err == nil {
-		n.engine, err = n.queueEngine(ctx)
+		n.engine, err = n.engines().OpenQueue(ctx)
 		n.queue = n.engine
 	}
 	if err == nil {
@@ -71,7 +71,7 @@ func (r *restoring) openHalf(ctx context.Context, n *node) (err error) {
 		}
 	}
 	if err == nil {
-		n.cat, err = n.openCatalog(ctx)
+		n.cat, err = n.engines().OpenCatalog(ctx)
 	}
 	if err != nil {
 		n.Close()

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"holdfast"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/hashing"
 	"holdfast/mirror"
 	"holdfast/pipeline"
@@ -18,7 +19,7 @@ import (
 )
 
 // sameURLs compares what a person gave.
-func (e engineURLs) sameURLs(o engineURLs) bool {
+func sameURLs(e, o engineset.URLs) bool {
 	e.StoreID, o.StoreID = "", ""
 	return e == o
 }
@@ -26,10 +27,10 @@ func (e engineURLs) sameURLs(o engineURLs) bool {
 // place decides where the new node's queue, store and catalog lie. Nothing is made yet.
 func (r *restoring) place(ctx context.Context) error {
 	was := r.set.engines()
-	r.engines, r.wasShared = r.c.asked, kindOf(was.Queue) == kindKafka
-	for _, f := range r.engines.flags() {
-		if kind := kindOf(*f.url); kind == kindSQLite || kind == kindFile {
-			return usageError("--%s: what is a file lies in the new node's directory: leave it away", f.name)
+	r.engines, r.wasShared = r.c.asked, engineset.KindOf(was.Queue) == engineset.KindKafka
+	for _, f := range r.engines.Flags() {
+		if kind := engineset.KindOf(*f.URL); kind == engineset.KindSQLite || kind == engineset.KindFile {
+			return usageError("--%s: what is a file lies in the new node's directory: leave it away", f.Name)
 		}
 	}
 	if r.engines.Store == "" {
@@ -84,7 +85,7 @@ func (r *restoring) openBucketAt(ctx context.Context, id string, change func(*s3
 	if err != nil {
 		return nil, err
 	}
-	if o.AccessKey, o.SecretKey, o.SessionToken, err = bucketKeys(); err != nil {
+	if o.AccessKey, o.SecretKey, o.SessionToken, err = engineset.BucketKeys(); err != nil {
 		return nil, err
 	}
 	// Not yet in the new directory, which must be empty: nothing is written before it is taken.
@@ -136,7 +137,7 @@ func (r *restoring) half() *node {
 // setEngines writes into the settings where they lie.
 func (r *restoring) setEngines() {
 	r.set.Engines = nil
-	if r.engines != (engineURLs{}) {
+	if r.engines != (engineset.URLs{}) {
 		e := r.engines
 		r.set.Engines = &e
 	}
@@ -155,7 +156,7 @@ func (r *restoring) catalog(ctx context.Context) error {
 	if !r.mine.Rebuild {
 		return nil
 	}
-	return n.makeCatalog(ctx, r.engines)
+	return n.engines().MakeCatalog(ctx)
 }
 
 // catalogThere reports whether there is a catalog that others keep.
@@ -163,7 +164,7 @@ func (n *node) catalogThere(ctx context.Context) bool {
 	if !n.sharedCatalog() {
 		return false
 	}
-	c, err := n.openDatabase(ctx, n.set.engines(), false)
+	c, err := n.engines().OpenDatabase(ctx, false)
 	if err != nil {
 		return false // to make it anew says what is wrong, if it is more than that
 	}
@@ -176,10 +177,10 @@ func (n *node) catalogThere(ctx context.Context) bool {
 // killed and done again adds none twice, nor two nodes that had one queue and have one.
 func (r *restoring) queue(ctx context.Context) error {
 	r.setEngines()
-	if err := r.half().makeQueue(ctx, r.engines); err != nil {
+	if err := r.half().engines().MakeQueue(ctx); err != nil {
 		return err
 	}
-	q, err := r.half().queueEngine(ctx)
+	q, err := r.half().engines().OpenQueue(ctx)
 	if err != nil {
 		return err
 	}
@@ -193,7 +194,7 @@ func (r *restoring) queue(ctx context.Context) error {
 		return nil
 	}
 	seed := r.mine.ID
-	if kindOf(r.engines.Queue) == kindKafka {
+	if engineset.KindOf(r.engines.Queue) == engineset.KindKafka {
 		seed = id.Queue
 	}
 	return r.addTasks(ctx, q, seed)

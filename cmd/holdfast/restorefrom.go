@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"holdfast/cmd/internal/engineset"
 	"holdfast/mirror"
 	"holdfast/storage/file"
 	"holdfast/storage/s3"
@@ -11,7 +12,7 @@ import (
 
 // shelf opens what lies beside the store of the mirror. Nothing is written there.
 func (r *restoring) shelf(ctx context.Context) (mirror.Shelf, error) {
-	if kindOf(r.at) == kindS3 {
+	if engineset.KindOf(r.at) == engineset.KindS3 {
 		s, err := r.bucketOf(ctx)
 		if err != nil {
 			return nil, err
@@ -45,7 +46,7 @@ func (r *restoring) bucketOf(ctx context.Context) (*s3.Store, error) {
 
 // fromStore opens the store of a mirror. The caller closes it.
 func (r *restoring) fromStore(ctx context.Context, at, id string) (nodeStore, error) {
-	if kindOf(at) == kindS3 {
+	if engineset.KindOf(at) == engineset.KindS3 {
 		s, err := openMirrorBucket(ctx, at, id, r.c.log(), toRead)
 		if err != nil {
 			return nil, err

@@ -167,7 +167,7 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		}
 		n.log.ErrorContext(ctx, "store", "problem", p.Name, "err", p.Err)
 	}
-	err = n.rebuildCatalog(ctx, func(ctx context.Context, w catalog.Writer) error {
+	err = n.engines().RebuildCatalog(ctx, func(ctx context.Context, w catalog.Writer) error {
 		f, err = catalog.Fold(ctx, n.store, w, judge{&preserve.Judge{Store: n.store, Trust: n.trust}}, catalog.Options{Problem: problem})
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/deploy/engines"
 	"holdfast/filelock"
 	"holdfast/pipeline"
@@ -57,7 +58,7 @@ func TestSealRequests(t *testing.T) {
 	}})
 	defer proxy.Close()
 	c := &cli{out: io.Discard, errs: os.Stderr}
-	n, err := c.benchNodeAt(t.Context(), t.TempDir(), engineURLs{Store: "s3://bench/office?endpoint=" + proxy.URL}, "")
+	n, err := c.benchNodeAt(t.Context(), t.TempDir(), engineset.URLs{Store: "s3://bench/office?endpoint=" + proxy.URL}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/authorities"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/preserve"
@@ -77,7 +78,7 @@ type settings struct {
 	Via string `json:"via,omitempty"`
 	// Engines are where queue, store and catalog lie, if not in the data directory.
 	// Written by init.
-	Engines *engineURLs `json:"engines,omitempty"`
+	Engines *engineset.URLs `json:"engines,omitempty"`
 	// NeverKeep is a file of digests; what matches one is never kept, besides
 	// what `capture --never-keep` names. Its absolute path.
 	NeverKeep string `json:"never_keep,omitempty"`

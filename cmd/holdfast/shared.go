@@ -9,6 +9,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
@@ -18,10 +19,14 @@ import (
 
 // sharedQueue: other nodes have partitions of the queue, so what waits in it is
 // theirs to normalise, to seal and to index.
-func (n *node) sharedQueue() bool { return kindOf(n.set.engines().Queue) == kindKafka }
+func (n *node) sharedQueue() bool {
+	return engineset.KindOf(n.set.engines().Queue) == engineset.KindKafka
+}
 
 // sharedCatalog: it knows Cases that other nodes have opened.
-func (n *node) sharedCatalog() bool { return kindOf(n.set.engines().Catalog) == kindPostgres }
+func (n *node) sharedCatalog() bool {
+	return engineset.KindOf(n.set.engines().Catalog) == engineset.KindPostgres
+}
 
 // locker is an engine that has locks for all nodes, by name.
 type locker interface {

@@ -1,4 +1,4 @@
-package main
+package engineset
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// engineURLs say where what grows of a node lies. Empty members lie in the data
+// URLs say where what grows of a node lies. Empty members lie in the data
 // directory. No secret is in any of them: they are printed, kept and mirrored.
-type engineURLs struct {
+type URLs struct {
 	// Queue is sqlite:PATH, or kafka://HOST,HOST/PREFIX, whose Tasks lie in the
 	// database of Catalog.
 	Queue string `json:"queue,omitempty"`
@@ -23,80 +23,83 @@ type engineURLs struct {
 	StoreID string `json:"store_id,omitempty"`
 }
 
-// The kinds of engineURLs, by the scheme of their URL.
+// The kinds of engines, by the scheme of their URL.
 const (
-	kindSQLite   = "sqlite"
-	kindKafka    = "kafka"
-	kindFile     = "file"
-	kindS3       = "s3"
-	kindPostgres = "postgres"
+	KindSQLite   = "sqlite"
+	KindKafka    = "kafka"
+	KindFile     = "file"
+	KindS3       = "s3"
+	KindPostgres = "postgres"
 )
 
-// engineFlag is one of --queue, --store and --catalog.
-type engineFlag struct {
-	name  string
-	kinds []string
-	url   *string
-	help  string
+// Flag is one of --queue, --store and --catalog.
+type Flag struct {
+	Name  string
+	Kinds []string
+	URL   *string // the member of the URLs
+	Help  string
 }
 
-func (e *engineURLs) flags() []engineFlag {
-	return []engineFlag{
-		{"queue", []string{kindSQLite, kindKafka}, &e.Queue, "where the queue lies, when init makes the node: sqlite:PATH or kafka://HOST,…/PREFIX (or HOLDFAST_QUEUE)"},
-		{"store", []string{kindFile, kindS3}, &e.Store, "where the store lies: file:PATH or s3://BUCKET/PREFIX?endpoint=URL (or HOLDFAST_STORE)"},
-		{"catalog", []string{kindSQLite, kindPostgres}, &e.Catalog, "where the catalog lies: sqlite:PATH or postgres://USER@HOST/DATABASE (or HOLDFAST_CATALOG)"},
+// Flags are how a person gives them: three, in this order.
+func (e *URLs) Flags() []Flag {
+	return []Flag{
+		{"queue", []string{KindSQLite, KindKafka}, &e.Queue, "where the queue lies, when init makes the node: sqlite:PATH or kafka://HOST,…/PREFIX (or HOLDFAST_QUEUE)"},
+		{"store", []string{KindFile, KindS3}, &e.Store, "where the store lies: file:PATH or s3://BUCKET/PREFIX?endpoint=URL (or HOLDFAST_STORE)"},
+		{"catalog", []string{KindSQLite, KindPostgres}, &e.Catalog, "where the catalog lies: sqlite:PATH or postgres://USER@HOST/DATABASE (or HOLDFAST_CATALOG)"},
 	}
 }
 
-// fromEnvironment fills in what no flag names: HOLDFAST_QUEUE and so on.
-func (e *engineURLs) fromEnvironment() {
-	for _, f := range e.flags() {
-		if *f.url == "" {
-			*f.url = os.Getenv("HOLDFAST_" + strings.ToUpper(f.name))
+// FromEnvironment fills in what no flag names: HOLDFAST_QUEUE and so on.
+func (e *URLs) FromEnvironment() {
+	for _, f := range e.Flags() {
+		if *f.URL == "" {
+			*f.URL = os.Getenv("HOLDFAST_" + strings.ToUpper(f.Name))
 		}
 	}
 }
 
-// checked returns e with each URL in the one form in which it is recorded and
+// Checked returns e with each URL in the one form in which it is recorded and
 // compared, or an error that says what is wrong with the first bad one.
-func (e engineURLs) checked() (engineURLs, error) {
-	for _, f := range e.flags() {
-		if *f.url == "" {
+func (e URLs) Checked() (URLs, error) {
+	for _, f := range e.Flags() {
+		if *f.URL == "" {
 			continue
 		}
-		u, err := checkEngine(*f.url, f.kinds)
+		u, err := Check(*f.URL, f.Kinds)
 		if err != nil {
-			return e, usageError("--%s (HOLDFAST_%s): %w", f.name, strings.ToUpper(f.name), err)
+			return e, usage("--%s (HOLDFAST_%s): %w", f.Name, strings.ToUpper(f.Name), err)
 		}
-		*f.url = u
+		*f.URL = u
 	}
-	if kindOf(e.Queue) == kindKafka && kindOf(e.Catalog) != kindPostgres {
-		return e, usageError("--queue kafka://… keeps its Tasks and their leases in PostgreSQL: give --catalog postgres://USER@HOST/DATABASE too")
+	if KindOf(e.Queue) == KindKafka && KindOf(e.Catalog) != KindPostgres {
+		return e, usage("--queue kafka://… keeps its Tasks and their leases in PostgreSQL: give --catalog postgres://USER@HOST/DATABASE too")
 	}
 	return e, nil
 }
 
-func kindOf(text string) string {
+// KindOf is the kind of an engine by its URL; what begins with no kind has another word.
+func KindOf(text string) string {
 	kind, _, _ := strings.Cut(text, ":")
 	if kind == "postgresql" {
-		return kindPostgres
+		return KindPostgres
 	}
 	return kind
 }
 
-// local reports whether an engine is a file or folder of this machine, and which;
+// Local reports whether an engine is a file or folder of this machine, and which;
 // otherwise is where it lies in a data directory.
-func local(text, otherwise string) (path string, ok bool) {
+func Local(text, otherwise string) (path string, ok bool) {
 	if text == "" {
 		return otherwise, true
 	}
 	kind, path, _ := strings.Cut(text, ":")
-	return path, kind == kindSQLite || kind == kindFile
+	return path, kind == KindSQLite || kind == KindFile
 }
 
-// checkEngine never repeats a URL that it refuses: there may be a secret in it.
-func checkEngine(text string, kinds []string) (string, error) {
-	kind := kindOf(text)
+// Check returns one URL in the form in which it is recorded, or says why it is not of one
+// of the kinds. It never repeats a URL that it refuses: there may be a secret in it.
+func Check(text string, kinds []string) (string, error) {
+	kind := KindOf(text)
 	known := false
 	for _, k := range kinds {
 		known = known || k == kind
@@ -104,7 +107,7 @@ func checkEngine(text string, kinds []string) (string, error) {
 	if !known {
 		return "", fmt.Errorf("it begins with none of %s", strings.Join(kinds, ":, ")+":")
 	}
-	if kind == kindSQLite || kind == kindFile {
+	if kind == KindSQLite || kind == KindFile {
 		_, path, _ := strings.Cut(text, ":")
 		if path == "" || strings.HasPrefix(path, "//") {
 			return "", fmt.Errorf("write %s:PATH, a path of this machine", kind)
@@ -166,31 +169,19 @@ func secretUser(text string) bool {
 
 var errSecretURL = errors.New("there is a password in it, and a URL is printed and kept: take it out, and give it by PGPASSWORD, PGPASSFILE or HOLDFAST_PG_PASSWORD_FILE (PostgreSQL), AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or HOLDFAST_S3_KEYS_FILE (S3), HOLDFAST_KAFKA_USER and HOLDFAST_KAFKA_PASSWORD or HOLDFAST_KAFKA_PASSWORD_FILE (Kafka)")
 
-// same refuses flags that name another engine than node.json: a mistyped URL would
-// look like a node that has lost everything.
-func (s *settings) sameEngines(asked engineURLs) error {
-	has := engineURLs{}
-	if s.Engines != nil {
-		has = *s.Engines
-	}
-	have := has.flags()
-	for i, f := range asked.flags() {
-		if *f.url == "" || *f.url == *have[i].url {
+// Same refuses flags that name another engine than the node's, which e are: a mistyped URL
+// would look like a node that has lost everything.
+func (e URLs) Same(asked URLs) error {
+	have := e.Flags()
+	for i, f := range asked.Flags() {
+		if *f.URL == "" || *f.URL == *have[i].URL {
 			continue
 		}
-		where := *have[i].url
+		where := *have[i].URL
 		if where == "" {
 			where = "the one in the data directory"
 		}
-		return usageError("--%s (HOLDFAST_%s) is not the %s of this node, which is %s: leave it away; `holdfast node move` takes a node to another queue or catalog, `holdfast move` to another store", f.name, strings.ToUpper(f.name), f.name, where)
+		return usage("--%s (HOLDFAST_%s) is not the %s of this node, which is %s: leave it away; `holdfast node move` takes a node to another queue or catalog, `holdfast move` to another store", f.Name, strings.ToUpper(f.Name), f.Name, where)
 	}
 	return nil
-}
-
-// engines are where the node's queue, store and catalog lie.
-func (s *settings) engines() engineURLs {
-	if s.Engines == nil {
-		return engineURLs{}
-	}
-	return *s.Engines
 }

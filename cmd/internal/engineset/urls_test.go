@@ -1,4 +1,4 @@
-package main
+package engineset
 
 import (
 	"errors"
@@ -31,17 +31,17 @@ func TestEngineURLs(t *testing.T) {
 		{catalog: "sqlite://x/y", want: "sqlite:PATH"},
 		{store: "s3:bucket", want: "no URL"},
 	} {
-		_, err := engineURLs{Queue: c.queue, Store: c.store, Catalog: c.catalog}.checked()
-		var usage *exitError
-		if !errors.As(err, &usage) || usage.code != exitUsage || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
+		_, err := URLs{Queue: c.queue, Store: c.store, Catalog: c.catalog}.Checked()
+		var usage *UsageError
+		if !errors.As(err, &usage) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: %v, want a usage error with %q and no secret", c, err, c.want)
 		}
 	}
-	good := engineURLs{Queue: "kafka://b1:9092,b2:9092/p?single-broker=true", Store: "s3://bucket/p?endpoint=https://m:9000", Catalog: "postgres://u@db:5432/x?sslmode=verify-full"}
-	if got, err := good.checked(); err != nil || got != good {
+	good := URLs{Queue: "kafka://b1:9092,b2:9092/p?single-broker=true", Store: "s3://bucket/p?endpoint=https://m:9000", Catalog: "postgres://u@db:5432/x?sslmode=verify-full"}
+	if got, err := good.Checked(); err != nil || got != good {
 		t.Errorf("checked = %+v, %v", got, err)
 	}
-	got, err := engineURLs{Queue: "sqlite:q.db", Store: "file:/s"}.checked()
+	got, err := URLs{Queue: "sqlite:q.db", Store: "file:/s"}.Checked()
 	if err != nil || !strings.HasPrefix(got.Queue, "sqlite:/") || got.Store != "file:/s" {
 		t.Errorf("checked = %+v, %v: a path is recorded whole, since the next command runs elsewhere", got, err)
 	}
@@ -50,18 +50,18 @@ func TestEngineURLs(t *testing.T) {
 // TestOtherEngine: a URL that is not the node's would look like a node that has lost
 // everything.
 func TestOtherEngine(t *testing.T) {
-	embedded, scaled := &settings{}, &settings{Engines: &engineURLs{Store: "s3://b/p", StoreID: "x"}}
-	if err := embedded.sameEngines(engineURLs{}); err != nil {
+	embedded, scaled := URLs{}, URLs{Store: "s3://b/p", StoreID: "x"}
+	if err := embedded.Same(URLs{}); err != nil {
 		t.Error(err)
 	}
-	if err := scaled.sameEngines(engineURLs{Store: "s3://b/p"}); err != nil {
+	if err := scaled.Same(URLs{Store: "s3://b/p"}); err != nil {
 		t.Error(err)
 	}
 	for _, c := range []struct {
-		s *settings
-		e engineURLs
-	}{{embedded, engineURLs{Store: "s3://b/p"}}, {scaled, engineURLs{Store: "s3://b/q"}}, {scaled, engineURLs{Queue: "kafka://b/p"}}} {
-		if err := c.s.sameEngines(c.e); err == nil || !strings.Contains(err.Error(), "holdfast move") {
+		s URLs
+		e URLs
+	}{{embedded, URLs{Store: "s3://b/p"}}, {scaled, URLs{Store: "s3://b/q"}}, {scaled, URLs{Queue: "kafka://b/p"}}} {
+		if err := c.s.Same(c.e); err == nil || !strings.Contains(err.Error(), "holdfast move") {
 			t.Errorf("%+v: %v", c.e, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package engineset
 
 import (
 	"log/slog"
@@ -45,18 +45,18 @@ func TestOpenBucketUnseen(t *testing.T) {
 		pass.ServeHTTP(w, r)
 	}))
 	defer front.Close()
-	n := &node{dir: t.TempDir(), log: slog.New(slog.DiscardHandler)}
+	n := &Set{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}
 	at := func(endpoint string) string { return "s3://unseen/office?region=" + m.Region + "&endpoint=" + endpoint }
-	s, err := n.openBucket(t.Context(), at(m.Endpoint), "", true) // the other office's
+	s, err := n.OpenBucket(t.Context(), at(m.Endpoint), "", true) // the other office's
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
 	refuse.Store(1)
-	if s, err = n.openBucket(t.Context(), at(front.URL), "", true); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+	if s, err = n.OpenBucket(t.Context(), at(front.URL), "", true); err == nil || !strings.Contains(err.Error(), "AccessDenied") {
 		t.Errorf("a store that could not be looked at: %v, %v", s, err)
 	}
-	if _, err = n.openBucket(t.Context(), at(front.URL), "", true); err == nil || !strings.Contains(err.Error(), "holds a store already") {
+	if _, err = n.OpenBucket(t.Context(), at(front.URL), "", true); err == nil || !strings.Contains(err.Error(), "holds a store already") {
 		t.Errorf("another office's: %v", err)
 	}
 }
