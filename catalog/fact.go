@@ -34,6 +34,7 @@ type Accepted struct {
 	size      int64
 	posts     []Small
 	page      []Small
+	pageRoles []string // of page
 	addresses []string // of the page itself
 }
 
@@ -96,15 +97,17 @@ func Read(position int64, manifest []byte) (Accepted, error) {
 	return a, nil
 }
 
-// statePage notes which Objects hold the text of a page: of each role the first.
+// statePage notes which Objects hold the text of a page: of each role the first. The text
+// of frames is left out where it is larger than what is searched of a page: else the page
+// itself would not be.
 func (a *Accepted) statePage(m *holdfast.Manifest) {
 	if m.Kind != holdfast.KindCapture {
 		return
 	}
-	for _, role := range []string{RoleText, RolePage} {
+	for _, role := range []string{RoleText, RolePage, RoleFrames} {
 		for _, o := range m.Objects {
-			if o.Role == role && (role == RoleText || len(a.page) > 0) {
-				a.page = append(a.page, Small{o.Digest, o.Size})
+			if o.Role == role && (role == RoleText || len(a.page) > 0) && (role != RoleFrames || o.Size <= MaxPageText) {
+				a.page, a.pageRoles = append(a.page, Small{o.Digest, o.Size}), append(a.pageRoles, role)
 				break
 			}
 		}

@@ -46,7 +46,7 @@ func Gather(batch []Accepted, fresh []*Answer) Gathered {
 	}
 	for i := range batch {
 		if p := batch[i].Page; p != nil {
-			g.add(Text{p.Digest(), p.Title, p.Text, batch[i].Started}, TextPlace{Capture: i}, p.Addresses)
+			g.add(Text{p.Digest(), p.Title, p.Body(), batch[i].Started}, TextPlace{Capture: i}, p.Addresses)
 		}
 	}
 	return g.sorted()

@@ -14,6 +14,8 @@ import (
 const (
 	RoleText = "text" // its visible text
 	RolePage = "page" // the Page: title, links
+
+	RoleFrames = "frames" // visible text of its frames, which may be other sites'
 )
 
 // Limits of what is searched. A text that is longer is not searched, and counted in
@@ -32,6 +34,7 @@ const (
 // Page is what of a web page is searched.
 type Page struct {
 	Title, Text string
+	Frames      string   // of its frames; it is searched behind Text
 	Language    string   // as the document states it
 	Addresses   []string // its own, and those that it links to
 }
@@ -39,13 +42,23 @@ type Page struct {
 // Digest is of what is searched: captures whose pages read the same share it.
 func (p Page) Digest() hashing.Digest {
 	if p.Title == "" {
-		return hashing.Of([]byte(p.Text))
+		return hashing.Of([]byte(p.Body()))
 	}
-	return hashing.Of([]byte(p.Title + "\n\n" + p.Text))
+	return hashing.Of([]byte(p.Title + "\n\n" + p.Body()))
+}
+
+// Body is what is searched besides the title: the text, and behind it that of the frames,
+// whose first line is `# address`, so no words of the two follow each other.
+func (p Page) Body() string {
+	if p.Frames == "" {
+		return p.Text
+	}
+	return p.Text + "\n\n" + p.Frames
 }
 
 // PageObjects are the Objects whose bytes ReadPage wants, each at most MaxPageText:
-// the text, and then the Page where there is one. None: there is no text.
+// the text, and then the Page and the text of frames where there are such. None: there is
+// no text.
 func (a *Accepted) PageObjects() []Small { return a.page }
 
 // ReadPage takes the bytes of PageObjects, in their order. An error leaves a as it
@@ -60,9 +73,14 @@ func (a *Accepted) ReadPage(bodies [][]byte) error {
 		}
 	}
 	p := Page{Text: string(bodies[0]), Addresses: a.addresses}
-	if len(bodies) > 1 {
-		if err := p.read(bodies[1]); err != nil {
-			return fmt.Errorf("read page of capture %s: %w", a.ID, err)
+	for i, b := range bodies {
+		switch a.pageRoles[i] {
+		case RolePage:
+			if err := p.read(b); err != nil {
+				return fmt.Errorf("read page of capture %s: %w", a.ID, err)
+			}
+		case RoleFrames:
+			p.Frames = string(b)
 		}
 	}
 	a.Page = &p
@@ -141,7 +159,7 @@ func (a *Accepted) Weight() (n int) {
 		}
 	}
 	if a.Page != nil {
-		n += 1 + len(a.Page.Text)>>9
+		n += 1 + (len(a.Page.Text)+len(a.Page.Frames))>>9
 	}
 	return n
 }

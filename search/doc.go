@@ -29,5 +29,6 @@
 package search
 
 // Version is raised by every change of the words that a text, a handle or an address
-// folds to: what a catalog keeps of older ones no longer answers the questions of now.
-const Version = 1
+// folds to, and of what is searched of a page (2: the text of frames too): what a catalog
+// keeps of older ones no longer answers the questions of now.
+const Version = 2

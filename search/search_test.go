@@ -168,6 +168,19 @@ func TestSnippet(t *testing.T) {
 	}
 }
 
+// TestShows: where a text stands that answers in part is said by what it has of it.
+func TestShows(t *testing.T) {
+	q, err := search.Parse(`ferry @harbour_news -mayor url:host`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"The ferry": true, "says @Harbour_News": true, "The mayor": false, "": false, "https://host/": false} {
+		if q.Shows(text) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+}
+
 // TestHostile: time and memory are linear in a text, whatever it is.
 func TestHostile(t *testing.T) {
 	for name, s := range map[string]string{"marks": "\u0301", "expands": "\ufdfa", "handles": "@a_", "slashes": "t.me/", "jamo": "\u1100", "cut": "x", "broken": "\xff", "thai": "ที่"} {

@@ -24,8 +24,19 @@ func (q Query) Snippet(text string, around int) string {
 	return clip(text, from, to, around)
 }
 
+// Shows reports whether the text itself has a word, phrase or handle that q asks for.
+func (q Query) Shows(text string) bool {
+	_, _, found := q.first(text)
+	return found
+}
+
 func (q Query) place(text string) (from, to int) {
-	best, found := place{}, false
+	from, to, _ = q.first(text)
+	return from, to
+}
+
+func (q Query) first(text string) (from, to int, found bool) {
+	best := place{}
 	for _, t := range q.Terms {
 		if t.Not {
 			continue
@@ -41,7 +52,7 @@ func (q Query) place(text string) (from, to int) {
 			best, found = p, true
 		}
 	}
-	return best.from, best.to
+	return best.from, best.to, found
 }
 
 // phraseIn holds a window of as many words as it looks for.

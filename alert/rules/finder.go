@@ -161,12 +161,12 @@ func (f *Finder) page(ctx context.Context, r *Rule, a *catalog.Accepted) {
 	p := a.Page
 	q := f.queries[r.Name]
 	if !q.Applies(f.folded(p, func() search.Doc {
-		return search.Doc{Title: p.Title, Text: p.Text, Addresses: p.Addresses, Hashes: hashesOf(a)}
+		return search.Doc{Title: p.Title, Text: p.Body(), Addresses: p.Addresses, Hashes: hashesOf(a)}
 	})) {
 		return
 	}
 	e := f.event(r, a, string(a.Source), p.Digest().Hex())
-	text := p.Text
+	text := p.Body()
 	if p.Title != "" {
 		text = p.Title + "\n\n" + text
 	}

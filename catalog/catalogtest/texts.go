@@ -24,6 +24,7 @@ type saying struct {
 	capture     holdfast.ID // in which it was seen
 	hidden      bool        // of a Manifest that is not shown
 	title, text string
+	frames      string // of a page
 	at          holdfast.Time
 	source      string // of a page
 	addresses   []string
@@ -61,9 +62,15 @@ func (w *World) read(m *holdfast.Manifest) [][]byte {
 	title := []string{"", "Evening News", "Вечерние новости"}[w.pick(3)]
 	link := fmt.Sprintf("https://link%d.example/", w.pick(3))
 	s := saying{capture: m.ID, title: title, text: text, at: m.Started, source: string(m.Source), addresses: []string{string(m.Source), link}}
+	if w.spoken%3 == 0 { // a frame, which may be of another site
+		s.frames = "# https://frame.example/\n\nFerry timetable, " + title
+	}
 	s.hidden = slices.ContainsFunc(w.Messages, func(k Message) bool { return k.ID == m.ID })
 	w.said = append(w.said, s)
 	page := must(canon.Marshal(map[string]any{"canonical": "", "kind": "page", "language": "en", "links": []string{link}, "title": title, "version": 1}))
+	if s.frames != "" {
+		return [][]byte{[]byte(text), page, []byte(s.frames)}
+	}
 	return [][]byte{[]byte(text), page}
 }
 
@@ -79,7 +86,11 @@ func unread(rnd *rand.Rand, in []catalog.Accepted) (out []catalog.Accepted) {
 }
 
 func (s saying) digest() hashing.Digest {
-	return catalog.Page{Title: s.title, Text: s.text}.Digest()
+	return s.page().Digest()
+}
+
+func (s saying) page() catalog.Page {
+	return catalog.Page{Title: s.title, Text: s.text, Frames: s.frames}
 }
 
 // expect is what a question must be answered with: by looking at every saying.
@@ -129,7 +140,7 @@ func (w *World) applies(s saying, q catalog.TextQuery, members map[holdfast.ID]b
 	case len(q.Sources) > 0 && s.source != q.Sources[0] && !strings.HasPrefix(s.source, q.Sources[0]+"?"):
 		return false
 	}
-	return q.Words.Match(search.Doc{Title: s.title, Text: s.text, Addresses: s.addresses})
+	return q.Words.Match(search.Doc{Title: s.title, Text: s.page().Body(), Addresses: s.addresses})
 }
 
 func ask(t *testing.T, s string) search.Query {
@@ -145,7 +156,7 @@ func questions() []string {
 	return []string{"harbour", "HARBOUR fire", `"fire at the"`, `"at fire"`, "fire -revision", "post -harbour", "harb*", "evening", `"news post"`, "evening -fire",
 		"ecole", "LODZ", "пожар", "пожеж*", "новости пожар", "говорит", "الميناء", "حريق", "آتش*", "火灾", "灾火", "目击者", "שריפה", "ท่าเรือ", "หม", "हिन्दी", "123", "🔥",
 		"@harbour", "@bour_ne", "@watch -fire", "-@harbour join", "@harbour join", "url:host", "url:host/3", "url:example.org/1", "url:порт", "url:link1", "url:link1 -post", "join url:pier",
-		"join -url:pier", "nothing", "post revision", "ü"}
+		"join -url:pier", "nothing", "post revision", "ü", "ferry", `"ferry timetable"`, "timetable evening", "harbour -ferry"}
 }
 
 // testSearch compares with a look at everything that was ever said, in any order of

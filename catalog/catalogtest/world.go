@@ -42,7 +42,7 @@ type Message struct {
 	Line     []byte   // of an Event
 	Small    [][]byte // with Line
 	Posts    [][]byte // of its Objects of role posts
-	Page     [][]byte // text.txt and page.json
+	Page     [][]byte // text.txt, page.json and perhaps frames.txt
 }
 
 // Batch is a run of Messages under one Seal.
@@ -124,6 +124,11 @@ func (w *World) capture(home int, id holdfast.ID) Message {
 	dom, text, derived := object("dom.html", small[0]), object("text.txt", page[0]), object("page.json", page[1])
 	dom.Role, derived.Role = "dom", catalog.RolePage
 	m.Objects = []holdfast.Object{dom, derived, text}
+	if len(page) > 2 {
+		frames := object("frames.txt", page[2])
+		frames.Role = catalog.RoleFrames
+		m.Objects = []holdfast.Object{dom, frames, derived, text}
+	}
 	return w.message(m, Message{Small: append(small, page...), Page: page})
 }
 

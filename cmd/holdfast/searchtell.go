@@ -26,14 +26,14 @@ type searcher struct {
 // hit is one row of `search --json`, a contract, and the lines of it.
 func (s *searcher) hit(ctx context.Context, h catalog.Hit) (row map[string]any, lines []string, err error) {
 	var seen []map[string]any
-	snippet := ""
+	snippet, in := "", ""
 	for _, p := range h.Seen {
 		row, line, text, err := s.place(ctx, h, p, snippet == "")
 		if err != nil {
 			return nil, nil, err
 		}
-		if snippet == "" && text != "" {
-			snippet = messages.Visible(s.query.Snippet(text, snippetAround))
+		if snippet == "" && (text.body != "" || text.frames != "") {
+			snippet, in = s.snippet(text)
 		}
 		if seen = append(seen, row...); len(lines) < searchShown {
 			lines = append(lines, line...)
@@ -42,11 +42,32 @@ func (s *searcher) hit(ctx context.Context, h catalog.Hit) (row map[string]any, 
 	if more := len(seen) - len(lines); more > 0 || h.More {
 		lines = append(lines, fmt.Sprintf("    … and %d more places", max(more, 1)))
 	}
-	row = map[string]any{"text_digest": h.Text, "language": textOrNil(h.Language), "snippet": textOrNil(snippet), "seen": seen, "more": h.More}
+	row = map[string]any{"text_digest": h.Text, "language": textOrNil(h.Language), "snippet": textOrNil(snippet), "in": textOrNil(in), "seen": seen, "more": h.More}
 	if snippet == "" {
 		snippet = "(no text, or it cannot be read any more)"
 	}
+	if in == inFrame {
+		snippet = "in a frame: " + snippet
+	}
 	return row, append([]string{snippet}, lines...), nil
+}
+
+// inFrame is said where what was found stands in a frame of a page, which may be
+// another site's, and not in the page itself.
+const inFrame = "frame"
+
+// readText is what was read of a place: of a page what is its own, and what its frames
+// show.
+type readText struct{ body, frames string }
+
+// snippet is the part of a text that shows what was found, and where that stands: what
+// the page itself says goes first.
+func (s *searcher) snippet(t readText) (snippet, in string) {
+	text := t.body
+	if t.frames != "" && !s.query.Shows(t.body) && s.query.Shows(t.frames) {
+		text, in = t.frames, inFrame
+	}
+	return messages.Visible(s.query.Snippet(text, snippetAround)), in
 }
 
 func textOrNil(s string) any {
@@ -58,13 +79,13 @@ func textOrNil(s string) any {
 
 // place tells of one place; of a post each version that has this text. text is read
 // if it is wanted.
-func (s *searcher) place(ctx context.Context, h catalog.Hit, p catalog.Place, want bool) (rows []map[string]any, lines []string, text string, err error) {
+func (s *searcher) place(ctx context.Context, h catalog.Hit, p catalog.Place, want bool) (rows []map[string]any, lines []string, text readText, err error) {
 	if p.Channel == "" {
 		return s.page(ctx, p, want)
 	}
 	for post, err := range s.n.cat.Posts(ctx, catalog.PostQuery{Channel: p.Channel, Post: p.Post}) {
 		if err != nil {
-			return nil, nil, "", err
+			return nil, nil, text, err
 		}
 		for i, v := range post.Versions {
 			if v.Text != h.Text {
@@ -72,7 +93,7 @@ func (s *searcher) place(ctx context.Context, h catalog.Hit, p catalog.Place, wa
 			}
 			first, err := s.capture(ctx, v.First.Capture)
 			if err != nil {
-				return nil, nil, "", err
+				return nil, nil, text, err
 			}
 			row := postRow(post, i+1, v, postsOptions{})
 			for _, name := range []string{"text", "text_digest", "counters"} {
@@ -83,18 +104,18 @@ func (s *searcher) place(ctx context.Context, h catalog.Hit, p catalog.Place, wa
 			row["case"], row["case_id"] = s.caseName(ctx, first.Case), first.Case
 			rows = append(rows, row)
 			lines = append(lines, "    "+messages.Visible(string(first.Source))+" "+strings.TrimSpace(postText(post, i+1, v, postsOptions{})))
-			if t, ok := s.texts.Of(ctx, post.ID, v); ok && want && text == "" {
-				text = string(t)
+			if t, ok := s.texts.Of(ctx, post.ID, v); ok && want && text.body == "" {
+				text.body = string(t)
 			}
 		}
 	}
 	return rows, lines, text, nil
 }
 
-func (s *searcher) page(ctx context.Context, p catalog.Place, want bool) (rows []map[string]any, lines []string, text string, err error) {
+func (s *searcher) page(ctx context.Context, p catalog.Place, want bool) (rows []map[string]any, lines []string, text readText, err error) {
 	cp, err := s.capture(ctx, p.Capture)
 	if err != nil {
-		return nil, nil, "", err
+		return nil, nil, text, err
 	}
 	row := map[string]any{"kind": "page", "capture": cp.ID, "capture_state": cp.State, "source": cp.Source, "case": s.caseName(ctx, cp.Case), "case_id": cp.Case,
 		"started": cp.Started, "outcome": cp.Outcome}
@@ -108,40 +129,41 @@ func (s *searcher) page(ctx context.Context, p catalog.Place, want bool) (rows [
 }
 
 // pageText reads what was indexed where it lies, and compares it with its Digest.
-func (s *searcher) pageText(ctx context.Context, id holdfast.ID) (string, error) {
+func (s *searcher) pageText(ctx context.Context, id holdfast.ID) (t readText, err error) {
 	raw, _, err := s.from.Manifest(ctx, id)
 	if err != nil {
-		return "", err
+		return t, err
 	}
 	a, err := catalog.Read(0, raw)
 	if err != nil {
-		return "", err
+		return t, err
 	}
 	m, err := holdfast.ParseManifest(raw)
 	if err != nil {
-		return "", err
+		return t, err
 	}
 	var bodies [][]byte
 	for _, o := range a.PageObjects() {
 		i := slices.IndexFunc(m.Objects, func(k holdfast.Object) bool { return k.Digest == o.Digest })
 		r, err := s.from.OpenObject(ctx, id, m.Objects[i])
 		if err != nil {
-			return "", err
+			return t, err
 		}
 		b, err := io.ReadAll(io.LimitReader(r, catalog.MaxPageText+1))
 		r.Close()
 		if err != nil {
-			return "", err
+			return t, err
 		}
 		bodies = append(bodies, b)
 	}
 	if err := a.ReadPage(bodies); err != nil {
-		return "", err
+		return t, err
 	}
+	t = readText{a.Page.Text, a.Page.Frames}
 	if a.Page.Title != "" {
-		return a.Page.Title + "\n\n" + a.Page.Text, nil
+		t.body = a.Page.Title + "\n\n" + t.body
 	}
-	return a.Page.Text, nil
+	return t, nil
 }
 
 func (s *searcher) capture(ctx context.Context, id holdfast.ID) (catalog.Capture, error) {
