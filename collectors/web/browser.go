@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-rod/rod/lib/proto"
+
+	"holdfast/collectors/web/cgroup"
 )
 
 // ErrBrowser is wrapped by the error for a browser that cannot be started. The
@@ -40,6 +42,11 @@ type browser struct {
 	stderr    *tail
 	begun     *commandLog // what it was told before the first capture
 	program   *program
+	group     *cgroup.Group // of its processes; nil: there is none
+	ungrouped error         // why
+	limits    cgroup.Limits // of it
+	struck    cgroup.Struck // as seen last; guarded by mu
+	hung      bool          // it was ended because it opened no page; likewise
 	camera    chan struct{} // held by the one page whose picture is made
 	mu        sync.Mutex
 	tabs      map[proto.BrowserBrowserContextID]*tab
@@ -59,13 +66,15 @@ type launching struct {
 	pin    string // of the proxy's certificates
 	dir    string // in which its own folder is made
 	known  *programs
-	memory int64
+	places *places
+	limits cgroup.Limits // of all its processes together
+	memory int64         // of one
 	flags  []string
 	env    []string // besides what it always has; nil but for a display
 }
 
 func (c *Collector) launching() launching {
-	return launching{path: c.opts.Browser, pin: c.cas.pin, dir: c.work.path, known: &c.known, memory: c.opts.Memory, flags: flags()}
+	return launching{path: c.opts.Browser, pin: c.cas.pin, dir: c.work.path, known: &c.known, places: &c.places, limits: c.limits(), memory: c.opts.Memory, flags: flags()}
 }
 
 // start launches a browser. The environment is not handed down: a proxy variable or
@@ -78,7 +87,8 @@ func start(ctx context.Context, l launching) (*browser, error) {
 	}
 	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: l.flags, camera: make(chan struct{}, 1), begun: &commandLog{},
 		tabs: map[proto.BrowserBrowserContextID]*tab{}, frames: map[proto.TargetTargetID]frame{}}
-	if err := b.launch(path, l.pin, l.env); err != nil {
+	if err := b.launchInGroup(l); err != nil {
+		b.endGroup()
 		b.removeDir()
 		return nil, fmt.Errorf("start browser %s: %w: %w; install chromium, or say where it is (HOLDFAST_BROWSER=/path)", path, ErrBrowser, err)
 	}
@@ -111,6 +121,9 @@ func (b *browser) launch(path, pin string, env []string) error {
 	b.cmd.Stderr = b.stderr
 	b.cmd.WaitDelay = time.Second
 	ownGroup(b.cmd)
+	if b.group != nil {
+		b.group.Into(b.cmd)
+	}
 	err = b.cmd.Start()
 	fromUs.Close()
 	toUs.Close()
@@ -233,6 +246,7 @@ type frame struct {
 // already is over, and what is of the browser's own (chrome://…) is no part of the page.
 // The status of what we ended, or the system for want of memory, is killed.
 func (b *browser) crashed(id proto.TargetTargetID, status string) {
+	b.askGroup()
 	b.mu.Lock()
 	f, known := b.frames[id]
 	t := b.tabs[f.context]
@@ -283,6 +297,7 @@ func (b *browser) close() {
 		<-b.exited
 	}
 	kill(b.cmd) // helpers that outlived it
+	b.endGroup()
 	b.removeDir()
 }
 

@@ -79,7 +79,7 @@ func (c *Collector) once(ctx context.Context, req collectors.Request, address st
 }
 
 func (x *capture) attempt() *attempt {
-	return &attempt{started: x.started, ended: time.Now(), requests: x.meter.asked(), browser: x.browser.version.Product, stopped: x.browser.whyStopped(x.started)}
+	return &attempt{started: x.started, ended: time.Now(), requests: x.meter.asked(), browser: x.browser.version.Product, stopped: x.browser.whyEnded(x.started)}
 }
 
 // record visits the page with the proxy running. When it returns without an
@@ -140,11 +140,8 @@ func (x *capture) visit(ctx context.Context) error {
 			return err
 		}
 	}
-	t, err := x.browser.openTab(vctx, x.proxy.address(), x.log)
+	t, err := x.open(ctx, vctx)
 	if err != nil {
-		if !x.browser.alive() {
-			return errDead
-		}
 		return err
 	}
 	defer t.close()
@@ -152,7 +149,11 @@ func (x *capture) visit(ctx context.Context) error {
 	if err := t.logIn(vctx, x.req.Session); err != nil {
 		return err
 	}
+	refused := x.browser.refused()
 	x.view, err = t.visit(vctx, x.address, x.req.Budget.Time, x.meter, x.dir)
+	if x.browser.refused() > refused {
+		x.view.because("process-limit", fmt.Errorf("while the page was open its browser had %d processes and threads, the most it may have: what it then wanted to start is not there", x.browser.limits.Processes))
+	}
 	if vctx.Err() != nil && ctx.Err() == nil {
 		x.view.because("time-budget", fmt.Errorf("%s used up", x.req.Budget.Time))
 	}
@@ -163,6 +164,26 @@ func (x *capture) visit(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// open opens the page. A browser that does not open one in time hangs, perhaps by what
+// the page before it has left there: it is ended, which costs the attempt, and the next
+// has a new one.
+func (x *capture) open(ctx, vctx context.Context) (*tab, error) {
+	late := time.AfterFunc(openLimit, x.browser.hangs)
+	defer late.Stop()
+	t, err := x.browser.openTab(vctx, x.proxy.address(), x.log)
+	if err == nil {
+		return t, nil
+	}
+	if ctx.Err() == nil && vctx.Err() != nil {
+		x.browser.hangs()
+		return nil, errDead
+	}
+	if !x.browser.alive() {
+		return nil, errDead
+	}
+	return nil, err
 }
 
 func (x *capture) finish() error {

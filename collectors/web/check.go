@@ -45,7 +45,7 @@ func (c *Collector) Check(ctx context.Context) (name string, notes []string, err
 	if slices.Contains(b.program.flags, noSandbox) {
 		notes = append(notes, "It runs without its sandbox, because holdfast runs as root: run it as a user of its own.")
 	}
-	return name, notes, nil
+	return name, append(notes, b.isolation(c.opts.Memory)), nil
 }
 
 func (b *browser) try(ctx context.Context) error {

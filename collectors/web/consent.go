@@ -68,7 +68,8 @@ const bannerScript = `((platforms, frame, platform) => {` + lookLibrary + button
     if (!bs.length) continue;
     banners.push({platform: p, text: words, covers: size, fields: deep(e, field, 20).filter(seen).length, buttons: bs, refuse, accept, root: keep(e)});
   }
-  const loads = platforms.some(p => p.loads.some(s => all(document, 'script[src]').some(x => attr(x, 'src').includes(s))));
+  const sources = all(document, 'script[src]').map(x => attr(x, 'src'));
+  const loads = platforms.some(p => p.loads.some(s => sources.some(x => x.includes(s))));
   return JSON.stringify({banners, frames, loads});
 })(%s, %t, %d)`
 

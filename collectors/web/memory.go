@@ -54,6 +54,7 @@ func (b *browser) stop(pid int, n int64) {
 
 // whyStopped says what was ended for its memory since a time; "" is nothing.
 func (b *browser) whyStopped(since time.Time) string {
+	b.askGroup()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stoppedAt.Before(since) {

@@ -257,7 +257,14 @@ func TestLooksAreCheap(t *testing.T) {
 			return
 		}
 		var times []time.Duration
+		asked := func() int {
+			l := onlyTab(c).session.log
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return len(l.list)
+		}
 		for range 9 {
+			before := asked()
 			begun, v := time.Now(), &view{files: []file{{name: "text.txt", path: "walls_test.go"}}}
 			tab := onlyTab(c)
 			_, banner, _ := tab.banner(r.Context(), bannerWait)
@@ -272,6 +279,9 @@ func TestLooksAreCheap(t *testing.T) {
 				t.Errorf("more %t, seen %t", more, v.sight.seen)
 			}
 			times = append(times, time.Since(begun))
+			if n := asked() - before; n > 5 { // a world and a script for each moment, and the marks in the second's
+				t.Errorf("looking took %d commands", n)
+			}
 		}
 		// What has nothing to press is not kept from going on.
 		tab, kept := onlyTab(c), true

@@ -44,7 +44,7 @@
 // connect-failed, egress-failed, tls-failed, tls-unverified, address-refused,
 // connection-closed, stream-reset, bad-answer, bad-request, exchange-failed, unfinished, abandoned,
 // no-answer, not-decoded, http-status, login-wall, consent-wall, bot-wall, geo-wall, not-found, navigation-failed, load-unfinished,
-// page-crashed, page-failed, page-moved, frame-crashed, memory-limit, worker-answered, browser-died,
+// page-crashed, page-failed, page-moved, frame-crashed, memory-limit, process-limit, worker-answered, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
 // scroll-bounded, more-bounded, stream-incomplete, screenshot-clipped, source-undecoded, source-cut, title-failed,
 // never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
@@ -99,6 +99,7 @@ import (
 	"time"
 
 	"holdfast/collectors"
+	"holdfast/collectors/web/cgroup"
 	"holdfast/collectors/web/recipes"
 	"holdfast/collectors/web/rules"
 )
@@ -119,6 +120,7 @@ type Options struct {
 	Tabs     int            // captures at once. Optional: 2.
 	Recipes  string         // directory of recipes (*.json) that go before the program's own. Optional: none.
 	Memory   int64          // that one process of the browser may take, in bytes; one that takes more is ended. Optional: DefaultMemory.
+	Limits   cgroup.Limits  // of all processes of a browser together, where the system has control groups for it. Optional: DefaultTogether, DefaultProcesses.
 	Resolver Resolver       // Optional: the system's, by Go's own client; what it was told is recorded then.
 	Roots    *x509.CertPool // that verdicts are made with. Optional: the system's.
 	Log      *slog.Logger   // Optional: none.
@@ -134,6 +136,7 @@ type Collector struct {
 	work    *workdir
 	slots   chan struct{}
 	known   programs
+	places  places
 
 	mu      sync.Mutex
 	browser *browser // nil until the first capture
