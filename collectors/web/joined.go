@@ -74,7 +74,7 @@ func (x *capture) join(t *filmTrack, count map[string]int) (f file, why string, 
 		return f, "it is encrypted for a player with rights management; the pieces are in the record", nil
 	case t.Maps > 1:
 		return f, "it changes its form on the way; the pieces are in the record", nil
-	case ending == "" || t.Kind == "text" && len(t.pieces) > 1:
+	case ending == "":
 		return f, "pieces of this type do not make a file when they are put behind each other; they are in the record", nil
 	}
 	count[t.Kind]++
@@ -84,9 +84,17 @@ func (x *capture) join(t *filmTrack, count map[string]int) (f file, why string, 
 	if slices.ContainsFunc(t.Pieces, func(p stream.Piece) bool { return p.Key != nil }) {
 		how = "pieces in the order of the list, decrypted (AES-128-CBC) with the keys in the record, one behind the other"
 	}
+	words := &stream.Words{}
+	if t.Kind != "text" || len(t.pieces) == 1 {
+		words = nil
+	}
 	f.derived = &collectors.Transformation{Action: "join-stream", Inputs: []string{"page.wacz"}, Detail: clean(fmt.Sprintf("%d %s; list: record %s", len(t.pieces), how, t.listID))}
-	err = x.write(f.path, t)
+	err = x.write(f.path, t, words)
 	if err == nil {
+		if words != nil {
+			f.derived.Detail = clean(fmt.Sprintf("%d pieces of WebVTT read in the order of the list and written as one; times of %d cues moved by X-TIMESTAMP-MAP, %d that stood in an earlier piece not repeated, %d before the beginning and comments left out; list: record %s",
+				len(t.pieces), words.Moved, words.Repeated, words.Dropped, t.listID))
+		}
 		return f, "", nil
 	}
 	var disk *os.PathError
@@ -129,7 +137,7 @@ func container(t *filmTrack) (ending, kind string) {
 
 // write puts the pieces behind each other. What they make is compared with the lists as any
 // body is.
-func (x *capture) write(name string, t *filmTrack) error {
+func (x *capture) write(name string, t *filmTrack, words *stream.Words) error {
 	out, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -141,13 +149,26 @@ func (x *capture) write(name string, t *filmTrack) error {
 		list = append([]stream.Piece{*t.Init}, list...)
 	}
 	var size int64
+	whole := io.MultiWriter(out, known)
 	for i, p := range list {
-		n, err := t.piece(io.MultiWriter(out, known), t.pieces[i], p)
+		to := whole
+		if words != nil {
+			to = words
+		}
+		n, err := t.piece(to, t.pieces[i], p)
+		if err == nil && words != nil {
+			err = words.Next()
+		}
 		if err != nil {
 			return err
 		}
 		if size += n; size > x.req.Budget.Bytes {
 			return fmt.Errorf("it has more than %d bytes", x.req.Budget.Bytes)
+		}
+	}
+	if words != nil {
+		if size, err = words.WriteTo(whole); err != nil {
+			return err
 		}
 	}
 	if digest, _ := known.Match(); digest != "" {
