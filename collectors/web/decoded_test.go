@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,16 +206,29 @@ func TestDecodedPermission(t *testing.T) {
 func TestDecodedRules(t *testing.T) {
 	c := newCollector(t, Options{Resolver: names{"public.test": {netip.MustParseAddr("93.184.216.34")}, "*": loopback}})
 	big := bytes.Repeat([]byte("0123456789"), 30_000)
+	last, once := make(chan struct{}), sync.Once{}
 	page := func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/big":
 			w.Write(big)
-		case "/":
+		case "/until": // the page is not loaded before it has asked for all: on a busy machine it is quiet between two
+			select {
+			case <-last:
+			case <-r.Context().Done():
+			case <-time.After(20 * time.Second):
+			}
+		case "/", "/held":
 			w.Header().Set("Content-Type", "text/html")
+			if r.URL.Path == "/held" {
+				io.WriteString(w, "<img src=/until>")
+			}
 			io.WriteString(w, `<title>rules</title><script>
 (async()=>{for(const u of ['https://inner.test/x','https://169.254.169.254/y','/big','/a','/b','/c'])await fetch(u).catch(()=>0)})();
 new WebSocket('wss://inner.test:444/ws');
 </script>`)
+		case "/c":
+			once.Do(func() { close(last) })
+			w.WriteHeader(http.StatusNoContent)
 		default:
 			w.WriteHeader(http.StatusNoContent)
 		}
@@ -231,7 +245,7 @@ new WebSocket('wss://inner.test:444/ws');
 		never := newCollector(t, Options{Resolver: neverAsked{t}, Roots: root.pool()})
 		s := serve2(t, http.HandlerFunc(page), ownCert(t, never, "site.test"))
 		p := startProxy(t, collectorstest.ProxyOptions{})
-		got, k := collect(t, never, collectors.Request{Source: "https://site.test:" + s.port() + "/", Options: json.RawMessage(Decoded),
+		got, k := collect(t, never, collectors.Request{Source: "https://site.test:" + s.port() + "/held", Options: json.RawMessage(Decoded),
 			Via: &collectors.Via{Name: "line-2", Scheme: "socks5", Address: p.Address()}})
 		peer := got.Collection.Peer
 		if got.Outcome == collectors.Failed || !peer.Unobserved || peer.Address != "" || got.Collection.Egress != "line-2" || len(s.asked()) < 5 {

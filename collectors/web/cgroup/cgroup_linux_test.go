@@ -73,7 +73,6 @@ func run(t *testing.T, g *Group, text string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command("/bin/sh", "-c", text)
 	g.Into(c)
-	c.Stderr = os.Stderr
 	if err := c.Start(); err != nil {
 		t.Skipf("CONTROL GROUPS ARE NOT TESTED: %v", err)
 	}
@@ -310,8 +309,16 @@ func TestInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if left, _ := filepath.Glob(filepath.Join(p.dir, prefix+"*")); len(left) != 0 {
+		t.Errorf("Find has left what a process that is gone had: %q", left)
+	}
 	hold(t, p)
 	if left, _ := filepath.Glob(filepath.Join(p.dir, prefix+"*")); len(left) != 0 {
 		t.Errorf("left %q", left)
 	}
+	g, err := p.Make(Limits{}) // as one that is killed leaves it
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, g, "sleep 1000")
 }
