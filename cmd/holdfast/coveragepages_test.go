@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -87,4 +88,54 @@ func TestCoverageOfPage(t *testing.T) {
 		t.Errorf("to a person: %s", text)
 	}
 	askPosts(t, n, exitUsage, "coverage", "https://")
+}
+
+// TestCoverageOfPausedPage: that a person had paused a watch, and since when there is one,
+// is told by the lines of custody about that watch, and by no others.
+func TestCoverageOfPausedPage(t *testing.T) {
+	_, n := roundNode(t)
+	in := &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}
+	now := time.Now().Truncate(time.Minute)
+	visited := func(name string, actions ...string) string {
+		t.Helper()
+		w := &watch{ID: holdfast.NewID(), Source: holdfast.Source("https://harbour.example/" + name)}
+		for _, action := range actions {
+			if err := n.watchLines(t.Context(), n.set.Agent, action, w, []holdfast.ID{n.set.Unfiled}, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, k := range []struct{ due, started time.Duration }{{-time.Hour, -time.Hour}, {-30 * time.Minute, 40 * time.Minute}} {
+			v := &pipeline.Version{Algorithm: "a", Began: holdfast.At(now.Add(-time.Hour)), Due: holdfast.At(now.Add(k.due)), Schedule: "every 30m0s", Watch: w.ID}
+			a := &collectors.Acquired{Started: now.Add(k.started), Ended: now.Add(k.started), Outcome: collectors.Complete}
+			if v.Missed = 2; k.started < 0 {
+				v.Missed = 0
+			}
+			if _, err := in.Accept(t.Context(), pipeline.Task{ID: holdfast.NewID(), Source: w.Source, Case: n.set.Unfiled, Version: v}, a, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, _ := askPosts(t, n, exitDone, "--json", "coverage", string(w.Source))
+		var d visitsDoc
+		if err := json.Unmarshal([]byte(out), &d); err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for _, g := range d.Gaps {
+			said += fmt.Sprintf("%s x%d; ", g.Why, g.Times)
+		}
+		return said
+	}
+	for _, c := range []struct {
+		name, want string
+		actions    []string
+	}{
+		{"open", "silent x3; ", nil},
+		{"paused", "paused x3; ", []string{"watch-added", "watch-paused"}},
+		{"resumed", "paused x3; ", []string{"watch-paused", "watch-resumed"}},
+		{"another", "silent x3; ", []string{"watch-removed"}},
+	} {
+		if got := visited(c.name, c.actions...); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
 }
