@@ -16,6 +16,7 @@ import (
 	"holdfast/api"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/spool"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/egress"
 	"holdfast/export"
@@ -27,7 +28,7 @@ import (
 type apiDoor struct {
 	n     *node
 	why   func(holdfast.ID) string // why a Task waits, or was given up; "" where this process does not know
-	spool *spool                   // bundles on their way out
+	spool *spool.Spool             // bundles on their way out
 
 	mu   sync.Mutex
 	of   map[holdfast.ID]askedFor // by capture
@@ -214,7 +215,7 @@ func (d *apiDoor) Bundle(ctx context.Context, who api.Token, a api.BundleAsk) (f
 	}
 	facts := newCaseFacts(d.n, sel, o)
 	opts.CaseFacts = facts
-	if f, err = os.CreateTemp(d.spool.dir, "bundle-*"); err != nil {
+	if f, err = os.CreateTemp(d.spool.Dir(), "bundle-*"); err != nil {
 		return nil, digest, sum, fmt.Errorf("make a file for a bundle: %w", err)
 	}
 	defer func() {

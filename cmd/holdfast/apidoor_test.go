@@ -21,6 +21,7 @@ import (
 	"holdfast/api"
 	"holdfast/api/apitest"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/spool"
 	"holdfast/collectors"
 	"holdfast/hashing"
 	"holdfast/pipeline"
@@ -54,7 +55,7 @@ func newDoorWorld(t *testing.T) *doorWorld {
 		return a, nil
 	}))
 	loop.r.names.age = 100 * time.Millisecond
-	spool, err := openSpool(n.dir)
+	spool, err := spool.Open(n.dir)
 	if err != nil {
 		t.Fatal(err)
 	}

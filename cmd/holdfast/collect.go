@@ -13,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/spool"
 	"holdfast/collectors"
 	"holdfast/collectors/web"
 	"holdfast/egress"
@@ -158,12 +159,12 @@ type round struct {
 // collect takes the Tasks and captures them, tabs at a time. The error says why
 // there is less in the result than was asked for.
 func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, error) {
-	spool, err := openSpool(n.dir)
+	room, err := spool.Open(n.dir)
 	if err != nil {
 		return nil, waiting(err, len(wishes))
 	}
-	defer spool.Close()
-	w, err := web.New(web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Dir: spool.dir, Tabs: tabs, Log: n.log})
+	defer room.Close()
+	w, err := web.New(web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Dir: room.Dir(), Tabs: tabs, Log: n.log})
 	if err != nil {
 		return nil, waiting(err, len(wishes))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/spool"
 	"holdfast/hashing"
 	"holdfast/pipeline"
 )
@@ -69,7 +70,7 @@ func (e *erasure) forget(ctx context.Context, o *order) error {
 	if err := e.forgetAlerts(ctx, o); err != nil {
 		return err
 	}
-	if err := sweepSpools(e.n.dir); err != nil {
+	if err := spool.Sweep(e.n.dir); err != nil {
 		return err
 	}
 	return e.forgetPartial(o)

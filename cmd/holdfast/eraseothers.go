@@ -11,6 +11,7 @@ import (
 	"holdfast"
 	"holdfast/audit"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/spool"
 	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/storage"
@@ -276,7 +277,7 @@ func (e *erasure) forgetHere(ctx context.Context, o *order) error {
 	if err := e.forgetAlerts(ctx, o); err != nil {
 		return err
 	}
-	if err := sweepSpools(e.n.dir); err != nil {
+	if err := spool.Sweep(e.n.dir); err != nil {
 		return err
 	}
 	return e.forgetPartial(o)

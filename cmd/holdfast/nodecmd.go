@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/api"
+	"holdfast/cmd/internal/spool"
 )
 
 func (c *cli) nodeCmd() *cobra.Command {
@@ -112,7 +113,7 @@ func (p *certificatePair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 }
 
 func (c *cli) nodeAPI(ctx context.Context, n *node, o apiOptions, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) error {
-	spool, err := openSpool(n.dir)
+	spool, err := spool.Open(n.dir)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"holdfast/cmd/internal/spool"
 	"holdfast/collectors"
 	"holdfast/collectors/web"
 )
@@ -15,7 +16,7 @@ type lazyWeb struct {
 
 	mu    sync.Mutex
 	by    *web.Collector
-	spool *spool
+	spool *spool.Spool
 }
 
 // Collect implements collectors.Collector.
@@ -33,11 +34,11 @@ func (l *lazyWeb) open() (*web.Collector, error) {
 	if l.by != nil {
 		return l.by, nil
 	}
-	s, err := openSpool(l.n.dir)
+	s, err := spool.Open(l.n.dir)
 	if err != nil {
 		return nil, err
 	}
-	by, err := web.New(web.Options{Browser: l.n.browser(), Recipes: recipesOf(l.n.dir), Dir: s.dir, Tabs: tabs, Log: l.n.log})
+	by, err := web.New(web.Options{Browser: l.n.browser(), Recipes: recipesOf(l.n.dir), Dir: s.Dir(), Tabs: tabs, Log: l.n.log})
 	if err != nil {
 		s.Close()
 		return nil, err

@@ -1,4 +1,7 @@
-package main
+// Package spool gives a process a folder in the node's directory for what is nobody's yet:
+// the browser's profile, and what a capture has received and not kept. Nothing in it was
+// accepted. No process that dies leaves one for long: the next that opens one removes it.
+package spool
 
 import (
 	"errors"
@@ -12,12 +15,11 @@ import (
 	"holdfast/filelock"
 )
 
-// spool is DIR/spool-<random>: the browser's profile and what a capture has
-// received and not kept yet. Nothing in it was accepted. Its lock dies with the
+// Spool is DIR/spool-<random>, mode 0700. Its lock dies with the
 // process, so a killed one's spool is seen and removed by the next. It has that name
 // from when it is locked until its removal begins, and no other does: whoever is
 // killed in making one leaves .new-spool-<random>, in removing one spool-<random>.gone.
-type spool struct {
+type Spool struct {
 	dir    string
 	unlock func()
 }
@@ -27,11 +29,12 @@ const (
 	goneSpool = ".gone" // the end of the name
 )
 
-// spoolGrace is how old what is being made must be before it counts as left behind.
-const spoolGrace = time.Hour
+// Grace is how old what is being made must be before it counts as left behind.
+const Grace = time.Hour
 
-func openSpool(data string) (*spool, error) {
-	if err := sweepSpools(data); err != nil {
+// Open makes one in the directory data, and removes what dead processes have left there.
+func Open(data string) (*Spool, error) {
+	if err := Sweep(data); err != nil {
 		return nil, err
 	}
 	made, err := os.MkdirTemp(data, newSpool)
@@ -52,29 +55,32 @@ func openSpool(data string) (*spool, error) {
 		os.RemoveAll(made)
 		return nil, fmt.Errorf("lock spool %s: %w", made, err)
 	}
-	return &spool{dir, unlock}, nil
+	return &Spool{dir, unlock}, nil
 }
 
+// Dir is its path.
+func (s *Spool) Dir() string { return s.dir }
+
 // Close removes the spool, and then the lock. What stays is swept by the next
-// openSpool.
-func (s *spool) Close() {
-	removeSpool(s.dir)
+// Open.
+func (s *Spool) Close() {
+	remove(s.dir)
 	s.unlock()
 }
 
-// removeSpool removes one whose lock the caller has. Its name goes first: the lock's
+// remove removes one whose lock the caller has. Its name goes first: the lock's
 // file may be the first that is removed, and what is without one looks like no spool.
-func removeSpool(dir string) {
+func remove(dir string) {
 	if gone := dir + goneSpool; os.Rename(dir, gone) == nil {
 		dir = gone
 	}
 	os.RemoveAll(dir)
 }
 
-// sweepSpools removes what dead processes left: spools, and half-made ones and
-// half-written settings files (see writeFile), which have no lock but live for
+// Sweep removes what dead processes left: spools, and half-made ones and
+// half-written settings files (see package wholefile), which have no lock but live for
 // milliseconds.
-func sweepSpools(data string) error {
+func Sweep(data string) error {
 	entries, err := os.ReadDir(data)
 	if err != nil {
 		return fmt.Errorf("look for left spools: %w", err)
@@ -87,13 +93,13 @@ func sweepSpools(data string) error {
 		case strings.HasPrefix(e.Name(), "spool-") && strings.HasSuffix(name, goneSpool):
 			os.RemoveAll(name)
 		case strings.HasPrefix(e.Name(), "spool-"):
-			sweepSpool(name)
+			sweep(name)
 		}
 	}
 	return nil
 }
 
-func sweepSpool(dir string) {
+func sweep(dir string) {
 	lock := filepath.Join(dir, "lock")
 	if _, err := os.Lstat(lock); errors.Is(err, fs.ErrNotExist) {
 		if isOld(dir) { // an older holdfast's, which gave the name before the lock
@@ -106,10 +112,10 @@ func sweepSpool(dir string) {
 		return // in use, or gone meanwhile
 	}
 	defer unlock()
-	removeSpool(dir)
+	remove(dir)
 }
 
 func isOld(name string) bool {
 	st, err := os.Lstat(name)
-	return err == nil && time.Since(st.ModTime()) > spoolGrace
+	return err == nil && time.Since(st.ModTime()) > Grace
 }
