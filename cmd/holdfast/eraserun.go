@@ -17,6 +17,7 @@ import (
 	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/preserve"
+	"holdfast/preserve/plans"
 	"holdfast/storage"
 )
 
@@ -180,7 +181,7 @@ func (e *erasure) removeFromPack(ctx context.Context, o *order, name string, hom
 // readPack returns the Digest of a pack and its entries, each hashed. One that is not
 // as it was written is not written anew: that would hide the damage.
 func (e *erasure) readPack(ctx context.Context, name string) (d hashing.Digest, files map[hashing.Digest][]byte, err error) {
-	if files, err = packed(ctx, e.n.store, name); err != nil {
+	if files, err = plans.Packed(ctx, e.n.store, name); err != nil {
 		return d, nil, fmt.Errorf("read pack %s: %w; bring it back from a mirror first", name, err)
 	}
 	f, err := e.n.store.OpenName(ctx, name)

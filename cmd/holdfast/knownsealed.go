@@ -11,6 +11,7 @@ import (
 	"holdfast"
 	"holdfast/pipeline"
 	"holdfast/preserve"
+	"holdfast/preserve/plans"
 )
 
 // A queue that several nodes share takes an ID in twice, and those who normalise and
@@ -82,8 +83,8 @@ func (k *sealedBefore) plan(ctx context.Context, seal string) (map[holdfast.ID]b
 	if err != nil || !done {
 		return in, err
 	}
-	p, err := readPlan(ctx, k.n.store, "seals/"+seal+"/plan.json")
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errUnsound) {
+	p, err := plans.Read(ctx, k.n.store, "seals/"+seal+"/plan.json")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, plans.ErrUnsound) {
 		return in, nil
 	}
 	if err != nil {

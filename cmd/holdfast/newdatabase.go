@@ -8,6 +8,7 @@ import (
 
 	"holdfast"
 	"holdfast/pipeline"
+	"holdfast/preserve/plans"
 	"holdfast/storage"
 )
 
@@ -59,7 +60,7 @@ func (n *node) adoptQueue(ctx context.Context, who func(holdfast.Agent) holdfast
 // queueNames are the queues that a store has plans of, the one that planned last first.
 func queueNames(ctx context.Context, s storage.Store) (names []string, err error) {
 	last := map[string]holdfast.Time{}
-	err = eachPlan(ctx, s, func(p *holdfast.Plan) error {
+	err = plans.Each(ctx, s, func(p *holdfast.Plan) error {
 		if was, ok := last[p.Queue]; !ok || p.Planned.After(was.Time) {
 			last[p.Queue] = p.Planned
 		}

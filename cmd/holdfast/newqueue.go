@@ -16,6 +16,7 @@ import (
 	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/pipeline"
+	"holdfast/preserve/plans"
 	"holdfast/storage"
 )
 
@@ -252,7 +253,7 @@ func (n *node) planned(ctx context.Context) (map[holdfast.ID]bool, error) {
 		}
 	}
 	in := map[holdfast.ID]bool{}
-	err = eachPlan(ctx, n.store, func(p *holdfast.Plan) error {
+	err = plans.Each(ctx, n.store, func(p *holdfast.Plan) error {
 		for _, c := range p.Captures {
 			if !dead[p.Seal] {
 				in[c.ID] = true
@@ -267,7 +268,7 @@ func (n *node) planned(ctx context.Context) (map[holdfast.ID]bool, error) {
 // With their queue gone nobody writes them any more.
 func deadPlans(ctx context.Context, store storage.Store) (map[string]bool, error) {
 	dead := map[string]bool{}
-	open, err := unlogged(ctx, store)
+	open, err := plans.Unlogged(ctx, store)
 	for _, seal := range open {
 		if err == nil {
 			dead[seal], err = unpacked(ctx, store, seal)
@@ -284,12 +285,12 @@ func unpacked(ctx context.Context, store storage.Store, seal string) (bool, erro
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	p, err := readPlan(ctx, store, "seals/"+seal+"/plan.json")
+	p, err := plans.Read(ctx, store, "seals/"+seal+"/plan.json")
 	if err != nil {
 		return false, err
 	}
-	items, err := packedItems(ctx, store, p)
-	if err != nil && !forGood(err) {
+	items, err := plans.Items(ctx, store, p)
+	if err != nil && !plans.ForGood(err) {
 		return false, err
 	}
 	return err != nil || len(items) != len(p.Captures), nil

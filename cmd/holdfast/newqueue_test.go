@@ -12,6 +12,7 @@ import (
 	"holdfast/filelock"
 	"holdfast/keyring"
 	"holdfast/pipeline"
+	"holdfast/preserve/plans"
 )
 
 // lineCount counts the lines of an action in all chains on the disk, and those of
@@ -43,7 +44,7 @@ func lineCount(t *testing.T, n *node, action, object string) (all, naming int) {
 func planOf(t *testing.T, n *node) map[holdfast.ID]int {
 	t.Helper()
 	in := map[holdfast.ID]int{}
-	if err := eachPlan(t.Context(), n.store, func(p *holdfast.Plan) error {
+	if err := plans.Each(t.Context(), n.store, func(p *holdfast.Plan) error {
 		for _, c := range p.Captures {
 			in[c.ID]++
 		}

@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/mirror"
 	"holdfast/preserve"
+	"holdfast/preserve/plans"
 )
 
 // cutShort makes a mirror whose run looked when the newest Seal was signed and
@@ -121,7 +122,7 @@ func TestRestoreKilledLate(t *testing.T) {
 			// Lost and got since: a token of a Seal that the mirror has logged, and a
 			// Seal from nowhere.
 			tokens, _ := filepath.Glob(filepath.Join(o.from, "store/seals/*/timestamps/*/*"))
-			p, err := readPlan(t.Context(), n.store, "seals/"+seal+"/plan.json")
+			p, err := plans.Read(t.Context(), n.store, "seals/"+seal+"/plan.json")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,7 @@ import (
 	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
+	"holdfast/preserve/plans"
 )
 
 // restored is what the plans of a restored store hold, those alone that can be
@@ -48,7 +49,7 @@ func (r *restoring) plans(ctx context.Context) (s restored, err error) {
 		}
 		s.parts = append(s.parts, p)
 	}
-	return s, eachPlan(ctx, r.store, func(p *holdfast.Plan) error {
+	return s, plans.Each(ctx, r.store, func(p *holdfast.Plan) error {
 		ours := p.Queue == q.Name && p.Partition < len(s.parts)
 		if ours {
 			s.parts[p.Partition].newest = s.parts[p.Partition].newest || p.Seal == s.parts[p.Partition].Seal

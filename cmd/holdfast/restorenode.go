@@ -14,7 +14,6 @@ import (
 	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/preserve"
-	"holdfast/storage"
 	"holdfast/wholefile"
 )
 
@@ -286,27 +285,4 @@ func (r *restoring) log(ctx context.Context) error {
 	}
 	r.named("log", err.Error())
 	return errors.Join(os.RemoveAll(dir), r.newName(ctx, "the mirror does not hold the whole log"))
-}
-
-// eachPlan yields the plans of a store that can be read.
-func eachPlan(ctx context.Context, s storage.Store, yield func(*holdfast.Plan) error) error {
-	for e, err := range s.List(ctx, "seals/") {
-		if err != nil {
-			return err
-		}
-		if !strings.HasSuffix(e.Name, "/plan.json") {
-			continue
-		}
-		p, err := readPlan(ctx, s, e.Name)
-		if errors.Is(err, errUnsound) {
-			continue // the catalog's fold says so
-		}
-		if err != nil {
-			return err
-		}
-		if err := yield(p); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"holdfast"
+	"holdfast/preserve/plans"
 	"holdfast/storage/s3"
 )
 
@@ -56,7 +57,7 @@ func cmdOnce(ts *testscript.TestScript, neg bool, args []string) {
 		if !strings.HasSuffix(e.Name, "/plan.json") {
 			continue
 		}
-		p, err := readPlan(ctx, s, e.Name)
+		p, err := plans.Read(ctx, s, e.Name)
 		ts.Check(err)
 		for _, c := range p.Captures {
 			if was := in[c.ID]; was != "" {
