@@ -77,7 +77,7 @@ func TestRead(t *testing.T) {
 	if all, err := read(string(b)); err != nil || len(all) != 2 || all[0].Name != "a" || all[1].Kind() != "edited" {
 		t.Errorf("%v, %v", all, err)
 	}
-	for _, bad := range []string{"{", strings.Replace(string(b), `"edited": true`, `"edited": false`, 1), strings.Replace(string(b), `"to": [`, `"to": [], "too": [`, 1), strings.Replace(string(b), `"version": 1`, `"version": 2`, 1), `{"alerts":[null],"version":1}`} {
+	for _, bad := range []string{"{", strings.Replace(string(b), `"edited": true`, `"edited": false`, 1), `{"alerts":[{"name":"a","added":"2026-03-01T00:00:00.000Z","edited":true,"to":[]}],"version":1}`, strings.Replace(string(b), `"version": 1`, `"version": 2`, 1), `{"alerts":[null],"version":1}`} {
 		if all, err := read(bad); err == nil {
 			t.Errorf("%s is %v", bad, all)
 		}
