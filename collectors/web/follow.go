@@ -174,13 +174,16 @@ func (t *tab) stand(ctx context.Context, world proto.RuntimeExecutionContextID, 
 	}); err != nil {
 		return err
 	}
-	clip := &proto.PageViewport{X: math.Max(at.X, 0), Y: math.Max(at.Y, 0), Width: math.Min(at.Width, 4*viewWidth), Height: math.Min(at.Height, maxTile), Scale: 1}
+	clip := &proto.PageViewport{X: math.Max(at.X, 0), Y: math.Max(at.Y, 0), Width: math.Min(at.Width, 4*viewWidth), Scale: 1}
+	clip.Height = math.Min(at.Height, math.Min(maxTile, math.Floor(maxPicture/math.Max(clip.Width, 1))))
 	picture := file{name: "post.png", role: "post-screenshot", mediaType: "image/png", derived: made("screenshot", "of "+what)}
-	return v.save(ctx, dir, picture, 10*time.Second, func(ctx context.Context, w io.Writer) error {
-		if !(clip.Width >= 1 && clip.Height >= 1) {
-			return errors.New("the element has no size")
-		}
-		return t.shoot(ctx, clip, w)
+	return t.alone(ctx, func() error {
+		return v.save(ctx, dir, picture, 10*time.Second, func(ctx context.Context, w io.Writer) error {
+			if !(clip.Width >= 1 && clip.Height >= 1) {
+				return errors.New("the element has no size")
+			}
+			return t.shoot(ctx, clip, w)
+		})
 	})
 }
 

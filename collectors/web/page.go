@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -30,6 +29,8 @@ type view struct {
 	followed  *followed
 	sight     sight
 	pictured  time.Time // when the first picture was asked for
+	height    float64   // of the page then, in CSS pixels
+	beyond    bool      // it was larger than the window
 }
 
 // file is one Object to be.
@@ -275,50 +276,5 @@ func (v *view) save(ctx context.Context, dir string, f file, limit time.Duration
 		return nil
 	}
 	v.files = append(v.files, f)
-	return nil
-}
-
-// maxTile is the height of one picture in pixels: above it the graphics stack
-// returns blank or repeated content. maxTiles pictures are made at most.
-const (
-	maxTile  = 16000
-	maxTiles = 4
-)
-
-// screenshots makes the full page, in tiles if it is high.
-func (t *tab) screenshots(ctx context.Context, dir string, v *view) error {
-	m, err := proto.PageGetLayoutMetrics{}.Call(t.session.with(ctx))
-	if err == nil && m.CSSContentSize == nil {
-		err = errors.New("not told")
-	}
-	if err != nil {
-		v.because("screenshot-failed", fmt.Errorf("size of the page: %w", err))
-		return nil
-	}
-	width := math.Min(math.Max(m.CSSContentSize.Width, viewWidth), 4*viewWidth)
-	height := math.Max(m.CSSContentSize.Height, viewHeight)
-	shown := math.Min(height, maxTile*maxTiles)
-	v.pictured = time.Now()
-	for i, y := 0, 0.0; y < shown; i, y = i+1, y+maxTile {
-		clip := &proto.PageViewport{Y: y, Width: width, Height: math.Min(maxTile, shown-y), Scale: 1}
-		f := file{name: "screenshot.png", role: "screenshot", mediaType: "image/png",
-			derived: made("screenshot", fmt.Sprintf("pixels %.0f to %.0f of %.0f from the top, %.0f wide", y, y+clip.Height, height, width))}
-		if i > 0 {
-			f.name = fmt.Sprintf("screenshot-%d.png", i+1)
-		}
-		select { // one at a time: a large picture takes the browser hundreds of megabytes
-		case t.b.camera <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		err := v.save(ctx, dir, f, 20*time.Second, func(ctx context.Context, w io.Writer) error { return t.shoot(ctx, clip, w) })
-		<-t.b.camera
-		if err != nil {
-			return err
-		}
-	}
-	if shown < height || m.CSSContentSize.Width > width {
-		v.because("screenshot-clipped", fmt.Errorf("the page is %.0f x %.0f pixels, the pictures show %.0f x %.0f", m.CSSContentSize.Width, height, width, shown))
-	}
 	return nil
 }

@@ -85,7 +85,10 @@ const (
 // print makes the PDF, as the page is printed.
 func (t *tab) print(ctx context.Context, dir string, v *view) error {
 	f := file{name: "page.pdf", role: "pdf", mediaType: "application/pdf", derived: made("print", "as the page's own rules for print say, A4 where they do not, with backgrounds")}
-	return v.save(ctx, dir, f, printLimit, t.pdf)
+	if v.height <= tallPage {
+		return v.save(ctx, dir, f, printLimit, t.pdf)
+	}
+	return t.alone(ctx, func() error { return v.save(ctx, dir, f, printLimit, t.pdf) })
 }
 
 func (t *tab) pdf(ctx context.Context, w io.Writer) error {

@@ -33,7 +33,7 @@ func TestStamped(t *testing.T) {
 	if a.Outcome != collectors.Complete {
 		t.Errorf("%s %v", a.Outcome, a.Reasons)
 	}
-	names := []string{"screenshot.png", "screenshot-2.png", "screenshot-3.png"}
+	names := []string{"screenshot.png", "screenshot-2.png"}
 	var tiles []image.Image
 	height := 0
 	for _, n := range names {

@@ -129,7 +129,7 @@ func (t *tab) grown(ctx context.Context, v *view) {
 }
 
 func (t *tab) down(ctx context.Context, world proto.RuntimeExecutionContextID, from float64, left time.Duration) (float64, error) {
-	return t.number(ctx, world, fmt.Sprintf(scrollScript, from, max(left, 0).Milliseconds(), maxTile*maxTiles), left)
+	return t.number(ctx, world, fmt.Sprintf(scrollScript, from, max(left, 0).Milliseconds(), maxShown), left)
 }
 
 // number evaluates an expression that gives one, or a promise of one.
@@ -187,18 +187,29 @@ func (b *begun) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-func (t *tab) shoot(ctx context.Context, clip *proto.PageViewport, w io.Writer) error {
+// decoding writes to w what comes in base64.
+type decoding struct {
+	to   *io.PipeWriter
+	done chan error
+}
+
+func newDecoding(w io.Writer) *decoding {
 	pr, pw := io.Pipe()
-	done := make(chan error, 1)
+	d := &decoding{pw, make(chan error, 1)}
 	go func() {
 		_, err := io.Copy(w, base64.NewDecoder(base64.StdEncoding, pr))
 		pr.CloseWithError(err) // a full disk stops the sender
-		done <- err
+		d.done <- err
 	}()
-	err := t.session.with(ctx).blob(proto.PageCaptureScreenshot{Format: proto.PageCaptureScreenshotFormatPng, Clip: clip,
-		FromSurface: true, CaptureBeyondViewport: true, OptimizeForSpeed: true}, "data", pw)
-	pw.CloseWithError(err)
-	return errors.Join(err, <-done)
+	return d
+}
+
+func (d *decoding) Write(p []byte) (int, error) { return d.to.Write(p) }
+
+// end waits until all is written; err is the sender's.
+func (d *decoding) end(err error) error {
+	d.to.CloseWithError(err)
+	return errors.Join(err, <-d.done)
 }
 
 type stringWriter struct{ s *string }

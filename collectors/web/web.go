@@ -15,7 +15,7 @@
 //	dom.html          the document after load and scrolling
 //	text.txt          its visible text, UTF-8
 //	page.mhtml        the page as one file
-//	screenshot.png    the whole page; screenshot-2.png … when it is higher than 16,000 pixels
+//	screenshot.png    the whole page; screenshot-2.png … when it is higher than 32,000 pixels, or wide
 //	stamped.png       the pictures, joined, below a band with address, time and their digests
 //	page.pdf          the page as it is printed
 //	commands.jsonl    every command that the browser was given for it (Chrome DevTools Protocol)
