@@ -80,7 +80,9 @@
 // more, whole, when the page is gone. Plain requests have their request line and
 // Proxy- fields rewritten to what a browser sends directly. Windows that a page
 // opens are closed, dialogs accepted, downloads refused in the browser and kept by
-// the proxy. All this is in Collection.Notes.
+// the proxy. A page that is larger than the window is told, for a moment and once for
+// each picture, of a window of 1 × 1 pixels: its document and text are taken before.
+// All this is in Collection.Notes.
 //
 // With the Options [Decoded] the browser speaks TLS with sites itself, in a process
 // of its own for the capture, through a proxy that only connects, where the rules
