@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodeclock"
 	"holdfast/messages"
 	"holdfast/preserve"
 )
@@ -135,12 +136,12 @@ func (d *doctor) clock(n *node, drift preserve.Drift, measured bool) {
 		d.note("clock", "not measured: that takes two operators that answer and agree"+system)
 		return
 	}
-	n.clock.told = drift.Offset // doctor says it itself
+	n.clock.Said(drift.Offset) // doctor says it itself
 	n.noteClock(drift)
 	detail := fmt.Sprintf("%v from that of %s", drift.Offset.Abs().Round(100*time.Millisecond), messages.Visible(strings.Join(drift.Operators, " and ")))
 	var err error
-	if m := n.readClock(); drift.Wrong() && m != nil {
-		err = errors.New(m.text() + ": set it (timedatectl set-ntp true); what was captured meanwhile states a wrong time, and its seals tell")
+	if m := nodeclock.Read(n.dir); drift.Wrong() && m != nil {
+		err = errors.New(m.Text() + ": set it (timedatectl set-ntp true); what was captured meanwhile states a wrong time, and its seals tell")
 	}
 	d.check("clock", detail+system, err)
 }

@@ -14,6 +14,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/nodeclock"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/filelock"
 	"holdfast/hashing"
@@ -60,7 +61,7 @@ type node struct {
 	stopping <-chan struct{} // closed: nothing is begun any more; nil: what is stopped ends at once
 
 	offline bool // this process asks no authority over the network
-	clock   clockWatch
+	clock   nodeclock.Watch
 }
 
 // open opens the node with its catalog.
