@@ -14,6 +14,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/hashing"
+	"holdfast/heard"
 )
 
 // Why a number is missing, or a post gone. What nobody ever asked or was told is
@@ -130,7 +131,7 @@ func (w window) has(t holdfast.Time) bool {
 // posted then, the numbers between them, and the answers of that time.
 func (n *node) coverage(ctx context.Context, name telegram.Name, k catalog.Channel, w window) (*coverageDoc, error) {
 	d := &coverageDoc{Channel: k.ID, Class: "derived", Kind: "coverage", Since: known(w.since), Source: holdfast.Source(name.Source()), Title: canon.Text(k.Title),
-		Training: n.set.Training, Until: known(w.until), Version: 1, Resolution: int64(heardGap / time.Second),
+		Training: n.set.Training, Until: known(w.until), Version: 1, Resolution: int64(heard.Gap / time.Second),
 		Failed: []coverageFail{}, Gone: []coverageRange{}, Missing: []coverageRange{}, Unheard: []coverageSpan{}}
 	for _, step := range []func(context.Context, *node, window) error{d.bounds, d.posts, d.answers, d.failures} {
 		if err := step(ctx, n, w); err != nil {
@@ -238,7 +239,7 @@ func (d *coverageDoc) ranged(list []coverageRange, first, last int64, why string
 func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
 	var told []coveragePTS
 	captures, last := map[holdfast.ID]bool{}, holdfast.ID("")
-	var all []heardSpan
+	var all []heard.Span
 	d.Changes.TooLong = []coveragePTS{}
 	for h, err := range n.cat.Answers(ctx, d.Channel) {
 		if err != nil {
@@ -252,10 +253,10 @@ func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
 		captures[h.Capture] = true
 		d.Answers.First = cmp.Or(d.Answers.First, known(h.At))
 		d.Answers.Last = known(h.At)
-		if n := len(all); n > 0 && h.At.Sub(all[n-1].To.Time) <= heardGap {
+		if n := len(all); n > 0 && h.At.Sub(all[n-1].To.Time) <= heard.Gap {
 			all[n-1].To = h.At
 		} else {
-			all = append(all, heardSpan{h.At, h.At})
+			all = append(all, heard.Span{From: h.At, To: h.At})
 		}
 		switch {
 		case h.From == 0 || h.To <= h.From && h.TooLong:
@@ -269,7 +270,7 @@ func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
 	if err != nil {
 		return err
 	}
-	d.silences(joinedSpans(append(all, spans...)), w)
+	d.silences(heard.Joined(append(all, spans...)), w)
 	d.Changes.Known = joined(told)
 	if len(d.Changes.Known) > maxRanges {
 		d.Changes.Known, d.Cut = d.Changes.Known[:maxRanges], true
@@ -288,7 +289,7 @@ func idsDigest(ids map[holdfast.ID]bool) hashing.Digest {
 
 // heard reads when the channel was answered for, from the custody of the Cases that
 // have captures of that name, and of the newest answer's.
-func (d *coverageDoc) heard(ctx context.Context, n *node, last holdfast.ID) ([]heardSpan, error) {
+func (d *coverageDoc) heard(ctx context.Context, n *node, last holdfast.ID) ([]heard.Span, error) {
 	homes := map[holdfast.ID]bool{}
 	if cp, err := n.cat.Capture(ctx, last); err == nil {
 		homes[cp.Case] = true
@@ -299,7 +300,7 @@ func (d *coverageDoc) heard(ctx context.Context, n *node, last holdfast.ID) ([]h
 		}
 		homes[cp.Case] = true
 	}
-	spans, events, err := n.heardOf(d.Channel, slices.Sorted(maps.Keys(homes)))
+	spans, events, err := heard.Of(n.outbox, d.Channel, slices.Sorted(maps.Keys(homes)))
 	if err != nil {
 		return nil, err
 	}
@@ -312,18 +313,18 @@ func (d *coverageDoc) heard(ctx context.Context, n *node, last holdfast.ID) ([]h
 }
 
 // silences lists the times of the window between what was heard, which stands in order.
-func (d *coverageDoc) silences(heard []heardSpan, w window) {
+func (d *coverageDoc) silences(spans []heard.Span, w window) {
 	end := w.since
-	for _, s := range heard {
+	for _, s := range spans {
 		if !w.until.IsZero() && s.From.After(w.until.Time) || s.To.Before(end.Time) {
 			continue
 		}
-		if !end.IsZero() && s.From.Sub(end.Time) > heardGap {
+		if !end.IsZero() && s.From.Sub(end.Time) > heard.Gap {
 			d.unheard(end, s.From)
 		}
 		end = s.To
 	}
-	if !end.IsZero() && !w.until.IsZero() && w.until.Sub(end.Time) > heardGap {
+	if !end.IsZero() && !w.until.IsZero() && w.until.Sub(end.Time) > heard.Gap {
 		d.unheard(end, w.until)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"holdfast/collectors"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/filelock"
+	"holdfast/heard"
 	"holdfast/pipeline"
 )
 
@@ -109,7 +110,7 @@ type watchRun struct {
 	list  map[holdfast.ID]*watched
 	fresh []pipeline.Task // that answers have asked for
 	also  adding
-	ears  hearing
+	ears  heard.Ears
 	links linkBudget
 	views linkBudget
 	once  map[holdfast.ID]bool // pages that answers have asked for, since this process began
@@ -240,7 +241,7 @@ func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 		w.quick = o.Pace == 0
 	}
 	w.tell = &teller{c: c, n: n}
-	w.also.n, w.ears.n = n, n
+	w.also.n, w.ears.Node = n, n.hears()
 	w.door.waited = w.tell.wait
 	w.r = &round{n: n, by: map[string]collectors.Collector{"telegram": w.door}, intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts},
 		before: w.promote, seen: w.accepted, asked: w.asked, account: w.accountOf}
@@ -267,7 +268,7 @@ func (w *watchRun) run(ctx, until context.Context) error {
 	w.r.names.end(ctx)
 	locked(&w.mu, func() error {
 		w.also.flush(context.WithoutCancel(ctx))
-		w.ears.flush(context.WithoutCancel(ctx), time.Now())
+		w.ears.Flush(context.WithoutCancel(ctx), time.Now())
 		return nil
 	})
 	if err == nil && ctx.Err() == nil {
@@ -303,7 +304,7 @@ func (w *watchRun) begin(ctx context.Context) error {
 	if w.office != nil {
 		w.office.begun = true
 	}
-	if err := w.ears.takeUp(ctx, time.Now()); err != nil {
+	if err := w.ears.TakeUp(ctx, time.Now()); err != nil {
 		return err
 	}
 	w.tell.say(map[string]any{"event": "started", "watches": len(w.list)}, "started   %d sources are watched", len(w.list))
@@ -374,7 +375,7 @@ func (w *watchRun) turn(ctx context.Context, now time.Time) error {
 		return err
 	}
 	w.also.flushOld(ctx, now)
-	w.ears.turn(ctx, now)
+	w.ears.Turn(ctx, now)
 	w.canaries()
 	return w.healths(ctx, now)
 }

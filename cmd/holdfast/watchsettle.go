@@ -56,7 +56,7 @@ func (w *watchRun) settle(ctx context.Context, s settled) error {
 func (w *watchRun) answered(t *watchTask, err error) {
 	var later *collectors.Later
 	if k := w.list[t.watch]; k != nil && t.part == partFollow && errors.As(err, &later) {
-		w.ears.heard(k.channel, k.home(), later.Heard)
+		w.ears.Heard(k.channel, k.home(), later.Heard)
 	}
 }
 
@@ -224,7 +224,7 @@ func (w *watchRun) accepted(s taken, id holdfast.ID) {
 		return
 	}
 	if part == partFollow && s.Acquired.Outcome != collectors.Failed {
-		w.ears.heard(k.channel, k.home(), s.Acquired.Ended)
+		w.ears.Heard(k.channel, k.home(), s.Acquired.Ended)
 	}
 	w.also.add(k.Cases[1:], s.Task.Agent, id)
 	if page != nil && part == partLook {

@@ -1,4 +1,4 @@
-package main
+package heard
 
 import (
 	"cmp"
@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -17,24 +19,25 @@ import (
 	"holdfast/wholefile"
 )
 
-// When each channel that is followed was answered for is said in custody: the empty
-// answers are not kept, and without it nobody could tell a quiet channel from a node
-// that was down.
+// Gap is how long nobody may be heard without that being a silence.
+const Gap = 15 * time.Minute
+
+// FileName is, in the node's directory, what a kill would lose.
+const FileName = "heard.json"
+
 const (
-	followed      = "followed" // the action
-	heardGap      = 15 * time.Minute
+	followed      = "followed"  // the action
 	heardEvery    = time.Hour   // a line of custody for each Case
 	heardKept     = time.Minute // what is known since then is brought to the disk
 	heardAtOnce   = 5000        // channels that one line names, at most
 	maxHeardFile  = 64 << 20
-	fileHeard     = "heard.json"
 	heardVersion  = 1
 	heardSpansMax = 1000 // of a channel, between two lines
 )
 
-// heardSpan is a time in which the service answered for a channel what had happened,
-// again and again, never more than heardGap apart. Both ends are times of answers.
-type heardSpan struct {
+// Span is a time in which the service answered for a channel what had happened,
+// again and again, never more than [Gap] apart. Both ends are times of answers.
+type Span struct {
 	From holdfast.Time `json:"from"`
 	To   holdfast.Time `json:"to"`
 }
@@ -42,7 +45,7 @@ type heardSpan struct {
 // heardChannel are the spans of a channel that no line of custody has yet.
 type heardChannel struct {
 	Case  holdfast.ID   `json:"case"`
-	Spans []heardSpan   `json:"spans"`
+	Spans []Span        `json:"spans"`
 	Told  holdfast.Time `json:"told,omitzero"` // the last answer that a line has
 }
 
@@ -53,19 +56,37 @@ type heardDoc struct {
 	Version  int                      `json:"version"`
 }
 
-// hearing notes answers. The loop of `watch run` has it, under its lock. Nothing is
+// Custody is where it is said.
+type Custody interface {
+	// Append writes a line into the chain of a Case, durably.
+	Append(ctx context.Context, e pipeline.Entry) (holdfast.Head, error)
+	// Lines calls yield with each line of a Case, in order, and where it stands.
+	Lines(home holdfast.ID, yield func(line []byte, at holdfast.Head) error) error
+}
+
+// Node is who hears.
+type Node struct {
+	Dir     string
+	Agent   holdfast.Agent
+	Custody Custody
+	Log     *slog.Logger
+}
+
+// Ears note answers. Not for several callers at once: the loop of `watch run` has them,
+// under its lock. Nothing is
 // noted but what was answered, so a process that is killed, stopped or asleep makes a
 // gap, and a crash can lose what was heard, and never add to it.
-type hearing struct {
-	n        *node
+type Ears struct {
+	Node
+
 	doc      heardDoc
 	since    time.Time // of the oldest that no line has
 	keptAt   time.Time
 	unstored bool
 }
 
-// heard notes that the service answered for a channel at a time.
-func (h *hearing) heard(channel string, home holdfast.ID, at time.Time) {
+// Heard notes that the service answered for a channel at a time.
+func (h *Ears) Heard(channel string, home holdfast.ID, at time.Time) {
 	if channel == "" || at.IsZero() {
 		return
 	}
@@ -83,21 +104,21 @@ func (h *hearing) heard(channel string, home holdfast.ID, at time.Time) {
 	}
 	h.unstored = true
 	t := holdfast.At(at)
-	if n := len(c.Spans); n > 0 && !t.Before(c.Spans[n-1].To.Time) && t.Sub(c.Spans[n-1].To.Time) <= heardGap {
+	if n := len(c.Spans); n > 0 && !t.Before(c.Spans[n-1].To.Time) && t.Sub(c.Spans[n-1].To.Time) <= Gap {
 		c.Spans[n-1].To = t
 		return
 	}
 	if len(c.Spans) < heardSpansMax { // a clock that jumps
-		c.Spans = append(c.Spans, heardSpan{t, t})
+		c.Spans = append(c.Spans, Span{t, t})
 	}
 }
 
-// turn brings what is known to the disk, and into custody once an hour.
-func (h *hearing) turn(ctx context.Context, now time.Time) {
+// Turn brings what is known to the disk, and into custody once an hour.
+func (h *Ears) Turn(ctx context.Context, now time.Time) {
 	switch {
 	case h.since.IsZero():
 	case now.Sub(h.since) >= heardEvery || now.Before(h.since):
-		h.flush(ctx, now)
+		h.Flush(ctx, now)
 		h.keptAt = now
 	case h.unstored && now.Sub(h.keptAt) >= heardKept:
 		h.keep(ctx)
@@ -105,43 +126,43 @@ func (h *hearing) turn(ctx context.Context, now time.Time) {
 	}
 }
 
-func (h *hearing) keep(ctx context.Context) {
+func (h *Ears) keep(ctx context.Context) {
 	b, err := json.Marshal(h.doc)
 	if err == nil {
-		err = wholefile.Replace(h.n.path(fileHeard), b, 0o600)
+		err = wholefile.Replace(filepath.Join(h.Dir, FileName), b, 0o600)
 	}
 	if err != nil {
-		h.n.log.WarnContext(ctx, "when channels were answered for is not on the disk yet", "err", err)
+		h.Log.WarnContext(ctx, "when channels were answered for is not on the disk yet", "err", err)
 		return
 	}
 	h.unstored = false
 }
 
-// flush writes the lines, and goes on from the last answer of each channel. A crash
+// Flush writes the lines, and goes on from the last answer of each channel. A crash
 // before the file says so writes the same lines once more, which say the same.
-func (h *hearing) flush(ctx context.Context, now time.Time) {
-	by := map[holdfast.ID]map[heardSpan][]string{}
+func (h *Ears) Flush(ctx context.Context, now time.Time) {
+	by := map[holdfast.ID]map[Span][]string{}
 	for channel, c := range h.doc.Channels {
 		for _, s := range c.Spans {
 			if s = s.inward(); !s.To.After(c.Told.Time) {
 				continue
 			}
 			if by[c.Case] == nil {
-				by[c.Case] = map[heardSpan][]string{}
+				by[c.Case] = map[Span][]string{}
 			}
 			by[c.Case][s] = append(by[c.Case][s], channel)
 		}
 	}
 	for home, spans := range by {
 		if err := h.lines(ctx, home, spans); err != nil {
-			h.n.log.WarnContext(ctx, "when channels were answered for is not in custody yet", "case", home, "err", err)
+			h.Log.WarnContext(ctx, "when channels were answered for is not in custody yet", "case", home, "err", err)
 			h.since = now.Add(heardKept - heardEvery) // again in a minute
 			return
 		}
 	}
 	for channel, c := range h.doc.Channels {
 		last := c.Spans[len(c.Spans)-1].To
-		if c.Spans, c.Told = []heardSpan{{last, last}}, last; now.Sub(last.Time) > heardGap {
+		if c.Spans, c.Told = []Span{{last, last}}, last; now.Sub(last.Time) > Gap {
 			delete(h.doc.Channels, channel)
 		}
 	}
@@ -154,7 +175,7 @@ func (h *hearing) flush(ctx context.Context, now time.Time) {
 
 // inward is a span in whole minutes, so that channels share them: never longer than
 // it was. One that has none stays as it is.
-func (s heardSpan) inward() heardSpan {
+func (s Span) inward() Span {
 	from, to := s.From.Truncate(time.Minute), s.To.Truncate(time.Minute)
 	if from.Before(s.From.Time) {
 		from = from.Add(time.Minute)
@@ -162,7 +183,7 @@ func (s heardSpan) inward() heardSpan {
 	if !from.Before(to) {
 		return s
 	}
-	return heardSpan{holdfast.At(from), holdfast.At(to)}
+	return Span{holdfast.At(from), holdfast.At(to)}
 }
 
 // heardLine is a span as a line of custody has it. Members stand in canonical order.
@@ -176,7 +197,7 @@ type heardX struct {
 	Spans []heardLine `json:"spans"`
 }
 
-func (h *hearing) lines(ctx context.Context, home holdfast.ID, spans map[heardSpan][]string) error {
+func (h *Ears) lines(ctx context.Context, home holdfast.ID, spans map[Span][]string) error {
 	var all []heardLine
 	for s, channels := range spans {
 		slices.Sort(channels)
@@ -197,7 +218,7 @@ func (h *hearing) lines(ctx context.Context, home holdfast.ID, spans map[heardSp
 		if err != nil {
 			return err
 		}
-		if _, err := h.n.outbox.Append(ctx, pipeline.Entry{Case: home, Action: followed, Agent: h.n.set.Agent, X: x}); err != nil {
+		if _, err := h.Custody.Append(ctx, pipeline.Entry{Case: home, Action: followed, Agent: h.Agent, X: x}); err != nil {
 			return fmt.Errorf("write custody line: %w", err)
 		}
 		all = all[n:]
@@ -205,9 +226,9 @@ func (h *hearing) lines(ctx context.Context, home holdfast.ID, spans map[heardSp
 	return nil
 }
 
-// takeUp writes what the process before this one has left on the disk.
-func (h *hearing) takeUp(ctx context.Context, now time.Time) error {
-	b, err := os.ReadFile(h.n.path(fileHeard))
+// TakeUp writes what the process before this one has left on the disk.
+func (h *Ears) TakeUp(ctx context.Context, now time.Time) error {
+	b, err := os.ReadFile(filepath.Join(h.Dir, FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -216,12 +237,12 @@ func (h *hearing) takeUp(ctx context.Context, now time.Time) error {
 	}
 	var d heardDoc
 	if len(b) > maxHeardFile || json.Unmarshal(b, &d) != nil || d.Version != heardVersion || !d.sound() {
-		h.n.log.WarnContext(ctx, "when channels were answered for before this start is not known: that time counts as one in which nobody was asked", "file", fileHeard)
-		return os.Remove(h.n.path(fileHeard))
+		h.Log.WarnContext(ctx, "when channels were answered for before this start is not known: that time counts as one in which nobody was asked", "file", FileName)
+		return os.Remove(filepath.Join(h.Dir, FileName))
 	}
 	h.doc = d
 	if len(d.Channels) > 0 {
-		h.flush(ctx, now)
+		h.Flush(ctx, now)
 	}
 	return nil
 }
@@ -243,11 +264,11 @@ func (d heardDoc) sound() bool {
 	return true
 }
 
-// heardOf are the times in which a channel was answered for, as custody says it,
-// joined where no more than heardGap lies between; and the Events that say it.
-func (n *node) heardOf(channel string, homes []holdfast.ID) (spans []heardSpan, events []holdfast.ID, err error) {
+// Of are the times in which a channel was answered for, as custody says it,
+// joined where no more than [Gap] lies between; and the Events that say it.
+func Of(c Custody, channel string, homes []holdfast.ID) (spans []Span, events []holdfast.ID, err error) {
 	for _, home := range homes {
-		err = n.outbox.Lines(home, func(b []byte, h holdfast.Head) error {
+		err = c.Lines(home, func(b []byte, h holdfast.Head) error {
 			l, err := holdfast.ParseLine(b)
 			if err != nil || l.Action != followed {
 				return err
@@ -259,7 +280,7 @@ func (n *node) heardOf(channel string, homes []holdfast.ID) (spans []heardSpan, 
 			here := false
 			for _, s := range x.Spans {
 				if slices.Contains(s.Channels, channel) && !s.To.Before(s.From.Time) {
-					spans, here = append(spans, heardSpan{s.From, s.To}), true
+					spans, here = append(spans, Span{s.From, s.To}), true
 				}
 			}
 			if here {
@@ -271,14 +292,14 @@ func (n *node) heardOf(channel string, homes []holdfast.ID) (spans []heardSpan, 
 			return nil, nil, err
 		}
 	}
-	return joinedSpans(spans), events, nil
+	return Joined(spans), events, nil
 }
 
-// joinedSpans are spans in order, none of which touches the next.
-func joinedSpans(all []heardSpan) (out []heardSpan) {
-	slices.SortFunc(all, func(a, b heardSpan) int { return cmp.Or(a.From.Compare(b.From.Time), a.To.Compare(b.To.Time)) })
+// Joined are spans in order, none of which touches the next.
+func Joined(all []Span) (out []Span) {
+	slices.SortFunc(all, func(a, b Span) int { return cmp.Or(a.From.Compare(b.From.Time), a.To.Compare(b.To.Time)) })
 	for _, s := range all {
-		if n := len(out); n > 0 && s.From.Sub(out[n-1].To.Time) <= heardGap {
+		if n := len(out); n > 0 && s.From.Sub(out[n-1].To.Time) <= Gap {
 			if s.To.After(out[n-1].To.Time) {
 				out[n-1].To = s.To
 			}
