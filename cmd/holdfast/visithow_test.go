@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"testing"
 
 	"holdfast"
+	"holdfast/collectors"
 )
 
 // TestVisitHow guards what a row may say of how a page is visited, that what it leaves out
@@ -47,5 +50,18 @@ func TestVisitHow(t *testing.T) {
 	}
 	if o, err := (visitHow{}).page().options(false); o != nil || err != nil {
 		t.Errorf("a Task of an older program is another one now: %s, %v", o, err)
+	}
+}
+
+// TestSessionWaits guards that a session which is not there, or cannot be used, is one
+// Task's affair: it ends no call and holds nothing else.
+func TestSessionWaits(t *testing.T) {
+	for _, err := range []error{errNoSession, collectors.ErrSession, missingSession("reader")} {
+		if err = fmt.Errorf("capture https://host.test/: %w", err); !taskWaits(err) || !sessionWaits(err) {
+			t.Errorf("%v ends all", err)
+		}
+	}
+	if err := errors.New("no browser"); taskWaits(err) || sessionWaits(err) {
+		t.Errorf("%v is of a session", err)
 	}
 }
