@@ -46,7 +46,8 @@ func openProxy(t *testing.T, seen map[string]bool) string {
 }
 
 // steady opens an address in a window of this size, and gives the picture once it has been
-// the same for two seconds, and is of more than one colour.
+// the same for two seconds, and is of more than one colour. A player that shows nothing for
+// forty seconds is opened anew: its worker sometimes does not begin.
 func steady(ctx context.Context, t *testing.T, tb *tab, address string, size image.Rectangle) image.Image {
 	t.Helper()
 	s := tb.session.with(ctx)
@@ -58,8 +59,15 @@ func steady(ctx context.Context, t *testing.T, tb *tab, address string, size ima
 	}
 	var last []byte
 	var m image.Image
-	since := time.Now()
+	since, opened := time.Now(), time.Now()
 	for ctx.Err() == nil {
+		if time.Since(opened) > 40*time.Second && plain(m) {
+			t.Log("nothing was shown for 40 seconds: opened anew")
+			opened = time.Now()
+			if _, err := (proto.PageNavigate{URL: address}).Call(s); err != nil {
+				t.Fatal(err)
+			}
+		}
 		r, err := proto.PageCaptureScreenshot{Format: proto.PageCaptureScreenshotFormatPng}.Call(s)
 		if err != nil { // the page is about to change
 			time.Sleep(200 * time.Millisecond)
@@ -82,6 +90,9 @@ func steady(ctx context.Context, t *testing.T, tb *tab, address string, size ima
 
 // plain reports whether a picture is of few colours, as a page that loads.
 func plain(m image.Image) bool {
+	if m == nil {
+		return true
+	}
 	seen := map[[3]uint32]bool{}
 	b := m.Bounds()
 	for y := b.Min.Y; y < b.Max.Y; y += 5 {
