@@ -293,7 +293,7 @@ func replayWebPage(t *testing.T, wacz []byte, page string) string {
 // changed for two seconds.
 func shownBy(t *testing.T, c *Collector, address string, size image.Rectangle) image.Image {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	b, err := c.acquire(ctx)
 	if err != nil {

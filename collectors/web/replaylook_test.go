@@ -47,7 +47,7 @@ func openProxy(t *testing.T, seen map[string]bool) string {
 
 // steady opens an address in a window of this size, and gives the picture once it has been
 // the same for two seconds, and is of more than one colour. A player that shows nothing for
-// forty seconds is opened anew: its worker sometimes does not begin.
+// twenty seconds is opened anew: its worker sometimes does not begin.
 func steady(ctx context.Context, t *testing.T, tb *tab, address string, size image.Rectangle) image.Image {
 	t.Helper()
 	s := tb.session.with(ctx)
@@ -61,8 +61,8 @@ func steady(ctx context.Context, t *testing.T, tb *tab, address string, size ima
 	var m image.Image
 	since, opened := time.Now(), time.Now()
 	for ctx.Err() == nil {
-		if time.Since(opened) > 40*time.Second && plain(m) {
-			t.Log("nothing was shown for 40 seconds: opened anew")
+		if time.Since(opened) > 20*time.Second && plain(m) {
+			t.Log("nothing was shown for 20 seconds: opened anew")
 			opened = time.Now()
 			if _, err := (proto.PageNavigate{URL: address}).Call(s); err != nil {
 				t.Fatal(err)
