@@ -281,22 +281,29 @@ func (c *call) about(k Capture) []holdfast.ID {
 	return c.who.Cases
 }
 
-func (c *call) getManifest() error {
+// looksInto is the Capture that is looked into, of a Case of the token's, once Custody
+// was told of the call.
+func (c *call) looksInto() (holdfast.ID, error) {
 	if err := c.params("why"); err != nil {
-		return err
+		return "", err
 	}
 	id, err := c.id()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if len(c.q("why")) > maxText {
-		return problem(http.StatusBadRequest, codeBad, "why has at most %d bytes", maxText)
+		return "", problem(http.StatusBadRequest, codeBad, "why has at most %d bytes", maxText)
 	}
 	k, err := c.Captures.Capture(c.r.Context(), c.who, id)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := c.tell(c.about(k), string(id)); err != nil {
+	return id, c.tell(c.about(k), string(id))
+}
+
+func (c *call) getManifest() error {
+	id, err := c.looksInto()
+	if err != nil {
 		return err
 	}
 	b, err := c.Captures.Manifest(c.r.Context(), c.who, id, c.q("why"))

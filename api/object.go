@@ -25,21 +25,8 @@ type Objects interface {
 // getObject streams one Object. It goes out as bytes that nothing shows or runs,
 // whatever the captured site called it.
 func (c *call) getObject() error {
-	if err := c.params("why"); err != nil {
-		return err
-	}
-	id, err := c.id()
+	id, err := c.looksInto()
 	if err != nil {
-		return err
-	}
-	if len(c.q("why")) > maxText {
-		return problem(http.StatusBadRequest, codeBad, "why has at most %d bytes", maxText)
-	}
-	k, err := c.Captures.Capture(c.r.Context(), c.who, id)
-	if err != nil {
-		return err
-	}
-	if err := c.tell(c.about(k), string(id)); err != nil {
 		return err
 	}
 	o, body, err := c.Objects.Object(c.r.Context(), c.who, id, c.r.PathValue("name"), c.q("why"))
