@@ -30,7 +30,7 @@ func TestOffice(t *testing.T) {
 			return b
 		}
 	}
-	for name, test := range map[string]func(*testing.T, func() *office.Book){"documents": documents, "once": once, "unable": unable, "rules": rules, "watches": watches, "watchers": watchers} {
+	for name, test := range map[string]func(*testing.T, func() *office.Book){"documents": documents, "once": once, "unable": unable, "rules": rules, "watches": watches, "watchers": watchers, "collectors": collectors} {
 		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
 	}
 	t.Run("alerts", func(t *testing.T) {

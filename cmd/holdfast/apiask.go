@@ -13,6 +13,7 @@ import (
 	"holdfast"
 	"holdfast/api"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/collecting"
 	"holdfast/hashing"
 	"holdfast/pipeline"
 )
@@ -297,8 +298,9 @@ func (d *apiDoor) askedTasks(ctx context.Context, k *ask) ([]api.Task, error) {
 	out := make([]api.Task, len(k.Tasks))
 	lost := map[holdfast.Source]*api.Task{}
 	now := time.Now()
+	signs := d.signs.now(ctx)
 	for i, t := range k.Tasks {
-		out[i] = api.Task{ID: t.ID, Source: t.Source, State: api.TaskGone, Why: d.why(t.ID)}
+		out[i] = api.Task{ID: t.ID, Source: t.Source, State: api.TaskGone, Why: collecting.Of(signs, t.ID, isTelegram(t.Source), collecting.Over)}
 		if d.isGone(t.ID, false) {
 			continue
 		}
@@ -308,7 +310,7 @@ func (d *apiDoor) askedTasks(ctx context.Context, k *ask) ([]api.Task, error) {
 		}
 		at := slices.IndexFunc(found, func(f pipeline.Task) bool { return f.ID == t.ID })
 		if at >= 0 {
-			d.taskState(&out[i], found[at], now)
+			taskState(&out[i], found[at], signs, now)
 		} else {
 			lost[t.Source] = &out[i]
 		}
@@ -321,7 +323,7 @@ func (d *apiDoor) askedTasks(ctx context.Context, k *ask) ([]api.Task, error) {
 			return nil, err
 		}
 		if row := lost[t.Source]; row != nil && t.Found.How == foundByAsk(k.ID) {
-			d.taskState(row, t, now)
+			taskState(row, t, signs, now)
 			delete(lost, t.Source)
 		}
 	}
@@ -346,7 +348,7 @@ func (d *apiDoor) isGone(id holdfast.ID, learn bool) bool {
 	return d.gone[id]
 }
 
-func (d *apiDoor) taskState(row *api.Task, t pipeline.Task, now time.Time) {
+func taskState(row *api.Task, t pipeline.Task, signs []collecting.Sign, now time.Time) {
 	row.State, row.Attempts = api.TaskWaits, int(t.Attempt)
 	switch {
 	case t.Damaged:
@@ -360,7 +362,5 @@ func (d *apiDoor) taskState(row *api.Task, t pipeline.Task, now time.Time) {
 		at := holdfast.At(t.Due)
 		row.Due = &at
 	}
-	if row.Why == "" {
-		row.Why = d.why(t.ID)
-	}
+	row.Why = whyWaits(signs, t, now)
 }

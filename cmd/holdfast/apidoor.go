@@ -27,8 +27,8 @@ import (
 // apiDoor is the node as package api sees it.
 type apiDoor struct {
 	n     *node
-	why   func(holdfast.ID) string // why a Task waits, or was given up; "" where this process does not know
-	spool *spool.Spool             // bundles on their way out
+	signs *collectSigns // who says why a Task waits, or was given up
+	spool *spool.Spool  // bundles on their way out
 
 	mu   sync.Mutex
 	of   map[holdfast.ID]askedFor // by capture

@@ -63,7 +63,7 @@ func newDoorWorld(t *testing.T) *doorWorld {
 	done := make(chan error, 2)
 	go func() { done <- loop.run(ctx) }()
 	go func() { done <- n.work(ctx) }()
-	w.door = &apiDoor{n: n, why: loop.whyOf, spool: spool}
+	w.door = &apiDoor{n: n, signs: loop.signs(true), spool: spool}
 	w.srv = httptest.NewServer(api.New(api.Options{Tokens: w.door, Cases: w.door, Custody: w.door, Asks: w.door, Captures: w.door, Objects: w.door, Watches: w.door, Bundles: w.door, Log: n.log, Stop: ctx.Done()}))
 	t.Cleanup(func() {
 		w.srv.Close()
@@ -438,7 +438,7 @@ func (w *doorWorld) lines(home holdfast.ID, want []string) {
 func TestAskedAgain(t *testing.T) {
 	_, n := roundNode(t)
 	ctx := t.Context()
-	d := &apiDoor{n: n, why: func(holdfast.ID) string { return "" }}
+	d := &apiDoor{n: n, signs: &collectSigns{n: n}}
 	who := api.Token{ID: "0123456789ab", Cases: []holdfast.ID{n.set.Unfiled}}
 	a := api.Ask{Sources: []string{"https://a.example/", "https://b.example/"}}
 	id := api.AskID(who.ID, "k")

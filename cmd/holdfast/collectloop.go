@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/collecting"
 	"holdfast/collectors"
 	"holdfast/pipeline"
 )
@@ -18,6 +18,7 @@ const (
 	loopBusy  = 2 * time.Second        // before a Task that somebody else has is looked at again
 	loopWaits = 30 * time.Second       // before one that could not be tried, or all where nothing can be
 	maxWhys   = 10_000                 // reasons that are remembered
+	letGone   = time.Second            // a lease that ends sooner is one that was let go of
 )
 
 // collectLoop captures every Task that is due and that no watch owns, tabs at a time in
@@ -31,11 +32,12 @@ type collectLoop struct {
 	door *telegramDoor
 	web  *lazyWeb
 	came chan loopDone
+	name string // of this process, for others: random
 
 	left map[holdfast.ID]time.Time // Tasks with a session that this node has not, and since when
 
 	mu   sync.Mutex
-	whys map[holdfast.ID]string // why a Task waits, or was given up
+	said collectSaid
 }
 
 // loopDone is what came of a Task.
@@ -48,7 +50,7 @@ type loopDone struct {
 
 // newCollectLoop starts no browser before a page is asked for.
 func newCollectLoop(n *node) *collectLoop {
-	l := &collectLoop{n: n, door: &telegramDoor{n: n}, web: &lazyWeb{n: n}, came: make(chan loopDone), left: map[holdfast.ID]time.Time{}, whys: map[holdfast.ID]string{}}
+	l := &collectLoop{n: n, door: &telegramDoor{n: n}, web: &lazyWeb{n: n}, came: make(chan loopDone), left: map[holdfast.ID]time.Time{}, name: string(holdfast.NewID())}
 	l.r = &round{n: n, by: map[string]collectors.Collector{"http": l.web, "https": l.web, "telegram": l.door}, asked: func([]pipeline.Task) {},
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
 	return l
@@ -60,6 +62,7 @@ func (l *collectLoop) run(ctx context.Context) error {
 	defer l.door.Close()
 	defer l.web.Close()
 	defer l.r.names.end(ctx)
+	defer l.tells(ctx)()
 	var web, telegram int
 	var restWeb, restTelegram time.Time // until when nothing of the kind is begun
 	busy, held := map[holdfast.ID]bool{}, map[holdfast.ID]time.Time{}
@@ -79,6 +82,7 @@ func (l *collectLoop) run(ctx context.Context) error {
 				l.n.log.WarnContext(ctx, "tasks not listed", "err", err)
 				restWeb, restTelegram = now.Add(loopBusy), now.Add(loopBusy)
 			}
+			l.isWell(err == nil, roomWeb, roomTelegram, due)
 			for _, t := range due {
 				busy[t.ID] = true
 				if isTelegram(t.Source) {
@@ -134,6 +138,9 @@ func (l *collectLoop) due(ctx context.Context, now time.Time, busy map[holdfast.
 			return nil, err
 		}
 		there[t.ID] = true
+		if !busy[t.ID] && t.Lease.Until.After(now.Add(letGone)) {
+			l.why(t.ID, "", "") // somebody else has it
+		}
 		if busy[t.ID] || t.Damaged || isWatched(t) || t.Due.After(now) || t.Lease.Until.After(now) || held[t.ID].After(now) {
 			continue
 		}
@@ -142,9 +149,9 @@ func (l *collectLoop) due(ctx context.Context, now time.Time, busy map[holdfast.
 		}
 		first = append(first, t)
 	}
+	l.forgetWhys(there)
 	for id := range l.left {
 		if !there[id] {
-			l.why(id, "")
 			delete(l.left, id)
 		}
 	}
@@ -193,44 +200,27 @@ func (l *collectLoop) settle(ctx context.Context, d loopDone) (hold time.Duratio
 	case d.idle:
 		return loopBusy, false
 	case d.err == nil || ctx.Err() != nil:
-		l.why(d.id, "")
+		l.why(d.id, "", "")
+		if d.err == nil {
+			l.cannot(d.telegram, "")
+		}
 		return 0, false
 	case errors.As(d.err, &later):
 		if !later.Progress || time.Until(later.At) >= longPause { // else it goes on by itself, soon
-			l.why(d.id, later.Why)
+			l.why(d.id, collecting.Task, later.Why)
 		}
 		return 0, false // it has its time
 	case hopeless(d.err) != "":
-		l.why(d.id, hopeless(d.err))
+		l.why(d.id, collecting.Gone, hopeless(d.err))
 		l.n.log.ErrorContext(ctx, "not captured", "task", d.id, "err", d.err)
 		return 0, false
 	}
 	l.n.log.ErrorContext(ctx, "not captured", "task", d.id, "err", d.err)
 	if taskWaits(d.err) {
-		l.why(d.id, strings.TrimSpace(d.err.Error()))
+		l.why(d.id, collecting.Node, d.err.Error())
 		return loopWaits, false
 	}
-	l.why(d.id, "the node cannot capture now; its log says why")
+	l.why(d.id, collecting.Node, lacking(d.err))
+	l.cannot(d.telegram, lacking(d.err))
 	return loopWaits, true
-}
-
-// why remembers for a Task why it waits; "" forgets.
-func (l *collectLoop) why(id holdfast.ID, text string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if text == "" {
-		delete(l.whys, id)
-		return
-	}
-	if len(l.whys) >= maxWhys {
-		clear(l.whys)
-	}
-	l.whys[id] = text
-}
-
-// whyOf is why a Task waits or was given up, as far as this process knows.
-func (l *collectLoop) whyOf(id holdfast.ID) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.whys[id]
 }

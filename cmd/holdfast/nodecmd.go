@@ -127,7 +127,7 @@ func (c *cli) nodeAPI(ctx context.Context, n *node, o apiOptions, certificate fu
 		scheme = "https"
 	}
 	loop := newCollectLoop(n)
-	door := &apiDoor{n: n, why: loop.whyOf, spool: spool}
+	door := &apiDoor{n: n, signs: loop.signs(!o.serveOnly), spool: spool}
 	g, gctx := errgroup.WithContext(ctx)
 	h := api.New(api.Options{Tokens: door, Cases: door, Custody: door, Asks: door, Captures: door, Objects: door, Watches: door, Bundles: door, Log: n.log, Stop: gctx.Done()})
 	if err := n.serveMetrics(gctx, nil); err != nil {

@@ -53,7 +53,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: apiCommands(exportCommands(watchCommands(alertCommands(telegramCommands(keysCommands(judgeCommands(egressCommands(stampsCommands(map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "nosecret": cmdNoSecret, "site": cmdSite, "tsa": cmdTSA, "office": cmdOffice, "jsonkeys": cmdJSONKeys, "jsonlast": cmdJSONLast,
-			"setout": cmdSetOut, "flip": cmdFlip, "mkzip": cmdMkzip, "newer": cmdNewer, "role": cmdRole,
+			"setout": cmdSetOut, "flip": cmdFlip, "mkzip": cmdMkzip, "newer": cmdNewer, "role": cmdRole, "eventually": cmdEventually,
 		}))))))))),
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/collecting"
 	"holdfast/egress"
 	"holdfast/messages"
 	"holdfast/pipeline"
@@ -58,21 +59,22 @@ func (c *cli) taskListCmd() *cobra.Command {
 		if err := n.refresh(cmd.Context()); err != nil {
 			return err
 		}
+		signs := (&collectSigns{n: n}).now(cmd.Context())
 		for t, err := range n.waiting(cmd.Context()) {
 			if err != nil {
 				return err
 			}
-			if err := c.sayTask(cmd.Context(), n, t); err != nil {
+			if err := c.sayTask(cmd.Context(), n, t, signs); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	cmd.Long = "`capture --resume` takes them up, `task drop` gives one up. One that is held is\nbeing captured, or was by a process that died a moment ago."
+	cmd.Long = "`capture --resume` takes them up, `task drop` gives one up. One that is held is\nbeing captured, or was by a process that died a moment ago. Why one waits is what the\nprocesses say that capture now; where nothing is said, perhaps none is there."
 	return cmd
 }
 
-func (c *cli) sayTask(ctx context.Context, n *node, t pipeline.Task) error {
+func (c *cli) sayTask(ctx context.Context, n *node, t pipeline.Task, signs []collecting.Sign) error {
 	cs, err := n.cat.Case(ctx, string(t.Case))
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return err
@@ -83,8 +85,8 @@ func (c *cli) sayTask(ctx context.Context, n *node, t pipeline.Task) error {
 	if via != "" {
 		via = egress.Shown(via)
 	}
-	held := t.Lease.Until.After(time.Now())
-	row := map[string]any{"id": t.ID, "source": t.Source, "case": cs.Name, "case_id": t.Case, "agent": t.Agent, "attempts": t.Attempt, "via": via, "held": held, "due": nil}
+	held, why := t.Lease.Until.After(time.Now()), whyWaits(signs, t, time.Now())
+	row := map[string]any{"id": t.ID, "source": t.Source, "case": cs.Name, "case_id": t.Case, "agent": t.Agent, "attempts": t.Attempt, "via": via, "held": held, "due": nil, "why": why}
 	state := "waits"
 	if !t.Due.IsZero() {
 		row["due"] = holdfast.At(t.Due)
@@ -96,7 +98,10 @@ func (c *cli) sayTask(ctx context.Context, n *node, t pipeline.Task) error {
 	if t.Damaged {
 		row["damaged"], state = true, "damaged"
 	}
-	c.say(row, "%s  %s  %-16s  %s", t.ID, state, messages.Visible(cs.Name), messages.Visible(string(t.Source)))
+	if why != "" {
+		why = "  (" + messages.Visible(why) + ")"
+	}
+	c.say(row, "%s  %s  %-16s  %s%s", t.ID, state, messages.Visible(cs.Name), messages.Visible(string(t.Source)), why)
 	return nil
 }
 

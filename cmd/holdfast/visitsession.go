@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/collecting"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/pipeline"
@@ -192,7 +193,7 @@ func (l *collectLoop) leaves(t pipeline.Task, now time.Time) bool {
 		l.left[t.ID] = now
 	}
 	if now.Sub(l.left[t.ID]) >= leftFor {
-		l.why(t.ID, elsewhere(o.Session))
+		l.why(t.ID, collecting.Node, elsewhere(o.Session))
 	}
 	return true
 }

@@ -99,6 +99,33 @@ func Sweep(data string) error {
 	return nil
 }
 
+// Living are the spools of processes that live, in the directory data. A process may keep
+// in its own what others are to know of it: that is gone with it.
+func Living(data string) ([]string, error) {
+	entries, err := os.ReadDir(data)
+	if err != nil {
+		return nil, fmt.Errorf("look for spools: %w", err)
+	}
+	var all []string
+	for _, e := range entries {
+		name := filepath.Join(data, e.Name())
+		if !strings.HasPrefix(e.Name(), "spool-") || strings.HasSuffix(name, goneSpool) {
+			continue
+		}
+		lock := filepath.Join(name, "lock")
+		if _, err := os.Lstat(lock); err != nil { // Try would make one
+			continue
+		}
+		unlock, err := filelock.Try(lock)
+		if unlock != nil {
+			unlock() // nobody has it: the next Open removes it
+		} else if err == nil {
+			all = append(all, name)
+		}
+	}
+	return all, nil
+}
+
 func sweep(dir string) {
 	lock := filepath.Join(dir, "lock")
 	if _, err := os.Lstat(lock); errors.Is(err, fs.ErrNotExist) {

@@ -34,6 +34,9 @@ func TestSweepSpools(t *testing.T) {
 			}
 		}
 	}
+	if got, err := Living(data); err != nil || len(got) != 1 || got[0] != live.Dir() {
+		t.Errorf("of a live process: %v, %v", got, err)
+	}
 	if err := Sweep(data); err != nil {
 		t.Fatal(err)
 	}
