@@ -63,7 +63,7 @@ func (c *cli) benchCmd() *cobra.Command {
 	cmd.Long = `Each line is a figure, its unit, and its part of a limit: what other people's code
 does on this machine in the same run, or the budget in docs/DESIGN.md.
 
-web: pages captured with two tabs, each exchange that the site knows of looked for in the
+web: pages captured two at once (--tabs), each exchange that the site knows of looked for in the
 archives, a first page from a cold start, 50 MB beside curl, and the memory of all processes;
 articles that it makes itself, and with --files and --page any pages of this machine. If
 single-file (npm: single-file-cli) is on the search path, it saves the same articles. It
@@ -82,6 +82,7 @@ database and a prefix that are for that. Without scaled it is not run.
 
 exit status: 0 done  1 could not  2 usage`
 	cmd.AddCommand(c.benchServiceCmd(), c.benchSiteCmd())
+	cmd.Flags().IntVar(&pages.tabs, "tabs", 2, "of web: pages captured at once")
 	cmd.Flags().IntVar(&pages.articles, "articles", 24, "of web: how many are captured")
 	cmd.Flags().StringVar(&pages.files, "files", "", "of web: a folder of pages, for instance /usr/share")
 	cmd.Flags().StringArrayVar(&pages.pages, "page", nil, "of web: a page in it, for instance doc/python3/html/library/asyncio-task.html; several may be named, each is captured twice")

@@ -21,11 +21,15 @@ import (
 // webBench is what `bench web` is told.
 type webBench struct {
 	articles int
+	tabs     int
 	files    string
 	pages    []string
 }
 
 func (b *webBench) check() error {
+	if b.tabs < 1 || b.tabs > 16 {
+		return usageError("--tabs %d: 1 to 16", b.tabs)
+	}
 	if b.articles < 1 || b.articles > 10_000 {
 		return usageError("--articles %d: 1 to 10,000", b.articles)
 	}
@@ -51,7 +55,7 @@ func (c *cli) benchWeb(ctx context.Context, b webBench) error {
 	}
 	defer end()
 	single, _ := exec.LookPath("single-file")
-	return webbench.Run(ctx, webbench.Options{Browser: os.Getenv("HOLDFAST_BROWSER"), Dir: dir, Site: site, Articles: b.articles, Pages: b.pages, Beside: single,
+	return webbench.Run(ctx, webbench.Options{Browser: os.Getenv("HOLDFAST_BROWSER"), Dir: dir, Site: site, Articles: b.articles, Tabs: b.tabs, Pages: b.pages, Beside: single,
 		Say: func(f webbench.Figure) { c.figure(f.Name, f.Value, f.Unit, f.Ratio, f.Against) }})
 }
 

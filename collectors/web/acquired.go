@@ -214,7 +214,7 @@ func (x *capture) fromTab(a *collectors.Acquired) {
 	if x.tab.workers > 0 {
 		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("%d answers to the page came from a service worker of the site in the browser; what that asked the server for is recorded, what it made up is in no record.", x.tab.workers))
 	}
-	if x.view.beyond {
+	if x.tab.resized {
 		a.Collection.Notes = append(a.Collection.Notes, "For each picture beyond its window the browser told the page, for a moment, of a window of 1 × 1 pixels; its document and text were taken before.")
 	}
 	if x.tab.popups > 0 {

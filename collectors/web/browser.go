@@ -48,6 +48,7 @@ type browser struct {
 	struck    cgroup.Struck // as seen last; guarded by mu
 	hung      bool          // it was ended because it opened no page; likewise
 	camera    chan struct{} // held by the one page whose picture is made
+	paints    paints
 	mu        sync.Mutex
 	tabs      map[proto.BrowserBrowserContextID]*tab
 	frames    map[proto.TargetTargetID]frame // those with a process of their own, of all tabs; the browser's own number bounds it

@@ -46,7 +46,7 @@ func flags() []string {
 		"--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding",
 		// Every machine composes alike, by its processor, as one without a graphics
 		// processor does: there a picture has no texture's limit (seen: 16,384 rows).
-		"--disable-gpu-compositing",
+		"--disable-gpu-compositing", paintBeyond,
 		"--disable-dev-shm-usage", "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb", "--lang=" + locale,
 		"--disable-features=" + strings.Join(off, ","),
 	}

@@ -30,7 +30,6 @@ type view struct {
 	sight     sight
 	pictured  time.Time // when the first picture was asked for
 	height    float64   // of the page then, in CSS pixels
-	beyond    bool      // it was larger than the window
 }
 
 // file is one Object to be.

@@ -13,11 +13,10 @@ import (
 
 // Bounds of the pictures of a page, in pixels. The browser composes without a graphics
 // processor (see flags), where no texture's limit holds: what bounds a picture is memory,
-// ten bytes a pixel for as long as it is made. Each costs the browser two layouts of the
-// whole page besides, so there are few.
+// ten bytes a pixel for as long as it is made.
 const (
 	maxPicture = viewWidth * maxTile // of one
-	maxTile    = 32_000              // its rows
+	maxTile    = 16_000              // its rows
 	maxShown   = 64_000              // rows of the page that are pictured
 	tallPage   = 16_000              // rows above which a PDF, too, takes the browser hundreds of megabytes
 )
@@ -35,7 +34,7 @@ func (t *tab) screenshots(ctx context.Context, dir string, v *view) error {
 	width := math.Min(math.Max(m.CSSContentSize.Width, viewWidth), 4*viewWidth)
 	height := math.Max(m.CSSContentSize.Height, viewHeight)
 	shown := math.Min(height, maxShown)
-	v.pictured, v.height, v.beyond = time.Now(), height, isBeyond(width, height)
+	v.pictured, v.height = time.Now(), height
 	tile := math.Floor(math.Min(maxTile, maxPicture/width))
 	for i, y := 0, 0.0; y < shown; i, y = i+1, y+tile {
 		clip := &proto.PageViewport{Y: y, Width: width, Height: math.Min(tile, shown-y), Scale: 1}
@@ -71,12 +70,19 @@ func (t *tab) alone(ctx context.Context, do func() error) error {
 // isBeyond says whether a page of this size is larger than the window.
 func isBeyond(width, height float64) bool { return width > viewWidth || height > viewHeight }
 
-// shoot makes one picture. What lies beyond the window the browser pictures by telling the
-// page for a moment that its window is of 1 x 1 pixels, and lays it out so; a picture of
-// the window tells it nothing.
+// shoot makes one picture. A browser that does not paint what lies beyond the window (see
+// [paintBeyond]) pictures it by telling the page for a moment that its window is of 1 x 1
+// pixels, and lays it out so; any other picture tells the page nothing.
 func (t *tab) shoot(ctx context.Context, clip *proto.PageViewport, w io.Writer) error {
+	tell := isBeyond(clip.X+clip.Width, clip.Y+clip.Height) && !t.b.paintsAll(ctx)
+	t.resized = t.resized || tell
+	return t.picture(ctx, clip, tell, w)
+}
+
+// picture asks for one, whatever the page is told then.
+func (t *tab) picture(ctx context.Context, clip *proto.PageViewport, beyond bool, w io.Writer) error {
 	out := newDecoding(w)
 	err := t.session.with(ctx).blob(proto.PageCaptureScreenshot{Format: proto.PageCaptureScreenshotFormatPng, Clip: clip,
-		FromSurface: true, CaptureBeyondViewport: isBeyond(clip.X+clip.Width, clip.Y+clip.Height), OptimizeForSpeed: true}, "data", out)
+		FromSurface: true, CaptureBeyondViewport: beyond, OptimizeForSpeed: true}, "data", out)
 	return out.end(err)
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,22 +83,40 @@ const (
 	pdfPiece   = 512 << 10 // in base64 it is a message that is held in memory
 )
 
-// print makes the PDF, as the page is printed.
+// print makes the PDF, as the page is printed. That of a tall page takes the browser
+// hundreds of megabytes, and has no tags for screen readers: they are a third of the work,
+// and half of the file.
 func (t *tab) print(ctx context.Context, dir string, v *view) error {
-	f := file{name: "page.pdf", role: "pdf", mediaType: "application/pdf", derived: made("print", "as the page's own rules for print say, A4 where they do not, with backgrounds")}
+	f := file{name: "page.pdf", role: "pdf", mediaType: "application/pdf"}
+	how := "as the page's own rules for print say, A4 where they do not, with backgrounds"
 	if v.height <= tallPage {
-		return v.save(ctx, dir, f, printLimit, t.pdf)
+		f.derived = made("print", how)
+		return v.save(ctx, dir, f, printLimit, func(ctx context.Context, w io.Writer) error { return t.pdf(ctx, true, w) })
 	}
-	return t.alone(ctx, func() error { return v.save(ctx, dir, f, printLimit, t.pdf) })
+	f.derived = made("print", how+", without tags for screen readers")
+	return t.alone(ctx, func() error {
+		return v.save(ctx, dir, f, printLimit, func(ctx context.Context, w io.Writer) error { return t.pdf(ctx, false, w) })
+	})
 }
 
-func (t *tab) pdf(ctx context.Context, w io.Writer) error {
+// printing is the command, which rod's type cannot ask to leave the tags out.
+type printing struct {
+	proto.PagePrintToPDF
+	Tagged bool `json:"generateTaggedPDF"`
+}
+
+func (t *tab) pdf(ctx context.Context, tagged bool, w io.Writer) error {
 	width, height := 8.27, 11.69 // inches
 	s := t.session.with(ctx)
-	r, err := proto.PagePrintToPDF{PrintBackground: true, PreferCSSPageSize: true, PaperWidth: &width, PaperHeight: &height,
-		TransferMode: proto.PagePrintToPDFTransferModeReturnAsStream}.Call(s)
+	p := printing{proto.PagePrintToPDF{PrintBackground: true, PreferCSSPageSize: true, PaperWidth: &width, PaperHeight: &height,
+		TransferMode: proto.PagePrintToPDFTransferModeReturnAsStream}, tagged}
+	b, err := s.Call(ctx, s.id, p.ProtoReq(), p)
 	if err != nil {
 		return err
+	}
+	var r proto.PagePrintToPDFResult
+	if err := json.Unmarshal(b, &r); err != nil {
+		return fmt.Errorf("print: %w", err)
 	}
 	defer s.tell(proto.IOClose{Handle: r.Stream})
 	size, piece := 0, pdfPiece

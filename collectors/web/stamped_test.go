@@ -33,7 +33,7 @@ func TestStamped(t *testing.T) {
 	if a.Outcome != collectors.Complete {
 		t.Errorf("%s %v", a.Outcome, a.Reasons)
 	}
-	names := []string{"screenshot.png", "screenshot-2.png"}
+	names := []string{"screenshot.png", "screenshot-2.png", "screenshot-3.png"}
 	var tiles []image.Image
 	height := 0
 	for _, n := range names {
@@ -70,11 +70,26 @@ func TestStamped(t *testing.T) {
 	if !bytes.HasPrefix(pdf, []byte("%PDF-")) || bytes.Count(pdf, []byte("/Type /Page\n")) < 30 {
 		t.Errorf("%d bytes, %d pages: %.20q", len(pdf), bytes.Count(pdf, []byte("/Type /Page\n")), pdf)
 	}
+	if bytes.Contains(pdf, []byte("/StructTreeRoot")) {
+		t.Error("the PDF of a tall page has tags")
+	}
 	list, _ := readCommands(t, object(t, a, k, commandsName))
 	for _, c := range list {
 		if c.Method == "Page.printToPDF" || c.Method == "Page.captureScreenshot" {
 			t.Logf("%s %s – %s", c.Method, c.Sent, c.Answered)
 		}
+	}
+}
+
+// TestPrintedWithTags: the PDF of an ordinary page can be read out by a screen reader.
+func TestPrintedWithTags(t *testing.T) {
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, "<!doctype html><html lang=en><title>t</title><h1>Head</h1><p>words")
+	}), nil)
+	a, k := collect(t, newCollector(t, Options{}), collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true})
+	if pdf := object(t, a, k, "page.pdf"); !bytes.Contains(pdf, []byte("/StructTreeRoot")) {
+		t.Errorf("no tags: %.300q", pdf)
 	}
 }
 

@@ -27,6 +27,7 @@ type tab struct {
 	attached map[proto.TargetTargetID]session // frames with a process of their own that were looked at
 	log      *commandLog
 	opened   time.Time
+	resized  bool // told of a window of 1 × 1 pixels, for a picture
 
 	decoder *decoder // nil: the proxy sees for itself
 

@@ -15,7 +15,7 @@
 //	dom.html          the document after load and scrolling
 //	text.txt          its visible text, UTF-8
 //	page.mhtml        the page as one file
-//	screenshot.png    the whole page; screenshot-2.png … when it is higher than 32,000 pixels, or wide
+//	screenshot.png    the whole page; screenshot-2.png … when it is higher than 16,000 pixels, or wide
 //	stamped.png       the pictures, joined, below a band with address, time and their digests
 //	page.pdf          the page as it is printed
 //	commands.jsonl    every command that the browser was given for it (Chrome DevTools Protocol)
@@ -80,8 +80,9 @@
 // more, whole, when the page is gone. Plain requests have their request line and
 // Proxy- fields rewritten to what a browser sends directly. Windows that a page
 // opens are closed, dialogs accepted, downloads refused in the browser and kept by
-// the proxy. A page that is larger than the window is told, for a moment and once for
-// each picture, of a window of 1 × 1 pixels: its document and text are taken before.
+// the proxy. In a browser that does not paint what is beyond the window, a page that is
+// larger is told, for a moment and once for each picture, of a window of 1 × 1 pixels: its
+// document and text are taken before.
 // All this is in Collection.Notes.
 //
 // With the Options [Decoded] the browser speaks TLS with sites itself, in a process

@@ -43,7 +43,7 @@ func TestRealPages(t *testing.T) {
 	}
 	s := httptest.NewServer(site)
 	defer s.Close()
-	err = webbench.Run(t.Context(), webbench.Options{Browser: browser, Dir: t.TempDir(), Site: s.URL, Articles: 2, Pages: pages, Say: func(f webbench.Figure) {
+	err = webbench.Run(t.Context(), webbench.Options{Browser: browser, Dir: t.TempDir(), Site: s.URL, Articles: 2, Tabs: 2, Pages: pages, Say: func(f webbench.Figure) {
 		t.Logf("%s: %.1f %s", f.Name, f.Value, f.Unit)
 		if strings.HasSuffix(f.Unit, "exchanges lost") && f.Value != 0 {
 			t.Errorf("of %s: %.0f %s", f.Name, f.Value, f.Unit)

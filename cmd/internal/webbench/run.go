@@ -44,6 +44,7 @@ type Options struct {
 	Dir      string       // for spools and Objects, removed by the caller
 	Site     string       // http://127.0.0.1:port of a Site in another process
 	Articles int          // how many are captured
+	Tabs     int          // pages captured at once
 	Pages    []string     // paths below the site's folder, each captured twice
 	Beside   string       // single-file, if it is there
 	Say      func(Figure) // is told each result when it is there
@@ -61,7 +62,7 @@ func Run(ctx context.Context, o Options) error {
 	defer stop()
 	begun := time.Now()
 	var err error
-	if r.web, err = web.New(web.Options{Browser: o.Browser, Dir: o.Dir, Log: o.Log}); err != nil {
+	if r.web, err = web.New(web.Options{Browser: o.Browser, Dir: o.Dir, Tabs: o.Tabs, Log: o.Log}); err != nil {
 		return err
 	}
 	defer r.web.Close()
@@ -110,7 +111,7 @@ func (r *run) pages(ctx context.Context) error {
 	return err
 }
 
-// set captures the addresses with two tabs, and holds what was kept against what the site
+// set captures the addresses, as many at once as there are tabs, and holds what was kept against what the site
 // was asked for.
 func (r *run) set(ctx context.Context, name string, list []string, budget float64) (aMinute float64, err error) {
 	before, err := r.counts(ctx)
@@ -119,7 +120,7 @@ func (r *run) set(ctx context.Context, name string, list []string, budget float6
 	}
 	kept, begun := 0, time.Now()
 	var mu sync.Mutex
-	err = inPairs(list, func(address string) error {
+	err = atOnce(r.Tabs, list, func(address string) error {
 		n, err := r.keep(ctx, address)
 		mu.Lock()
 		defer mu.Unlock()
@@ -135,20 +136,20 @@ func (r *run) set(ctx context.Context, name string, list []string, budget float6
 		return 0, err
 	}
 	asked := int(after.Asked - before.Asked)
-	r.Say(Figure{name, aMinute, "a minute, 2 tabs", aMinute / budget, fmt.Sprintf("the budget (%.0f)", budget)})
+	r.Say(Figure{name, aMinute, fmt.Sprintf("a minute, %d tabs", r.Tabs), aMinute / budget, fmt.Sprintf("the budget (%.0f)", budget)})
 	r.Say(Figure{name, float64(asked - kept), fmt.Sprintf("of %d exchanges lost", asked), float64(kept) / float64(max(1, asked)), "what the site was asked for is in the archives"})
 	return aMinute, nil
 }
 
-// inPairs does two at once, and stops at the first error.
-func inPairs(list []string, do func(string) error) error {
+// atOnce does n at once, and stops at the first error.
+func atOnce(n int, list []string, do func(string) error) error {
 	todo := make(chan string, len(list))
 	for _, a := range list {
 		todo <- a
 	}
 	close(todo)
-	errs := make(chan error, 2)
-	for range 2 {
+	errs := make(chan error, n)
+	for range n {
 		go func() {
 			for a := range todo {
 				if err := do(a); err != nil {
@@ -159,11 +160,13 @@ func inPairs(list []string, do func(string) error) error {
 			errs <- nil
 		}()
 	}
-	err := <-errs
-	if other := <-errs; err == nil {
-		err = other
+	var first error
+	for range n {
+		if err := <-errs; first == nil {
+			first = err
+		}
 	}
-	return err
+	return first
 }
 
 func (r *run) capture(ctx context.Context, address string) error {
@@ -246,7 +249,7 @@ func (r *run) beside(ctx context.Context) error {
 	}
 	aMinute := float64(r.Articles) * 60 / time.Since(begun).Seconds()
 	files, _ := filepath.Glob(filepath.Join(to, "*"))
-	r.Say(Figure{"articles", r.speed, "a minute, 2 tabs", r.speed / aMinute, fmt.Sprintf("single-file's (%.1f a minute, %d files of %d)", aMinute, len(files), r.Articles)})
+	r.Say(Figure{"articles", r.speed, fmt.Sprintf("a minute, %d tabs", r.Tabs), r.speed / aMinute, fmt.Sprintf("single-file's (%.1f a minute, %d files of %d)", aMinute, len(files), r.Articles)})
 	return nil
 }
 

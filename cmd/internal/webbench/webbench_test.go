@@ -41,7 +41,7 @@ func TestRun(t *testing.T) {
 			}))
 			defer s.Close()
 			lost, seen := map[string]float64{}, map[string]bool{}
-			err = webbench.Run(t.Context(), webbench.Options{Browser: browser, Dir: t.TempDir(), Site: s.URL, Articles: 2, Pages: []string{"page.html"},
+			err = webbench.Run(t.Context(), webbench.Options{Browser: browser, Dir: t.TempDir(), Site: s.URL, Articles: 2, Tabs: 2, Pages: []string{"page.html"},
 				Say: func(f webbench.Figure) {
 					seen[f.Name] = true
 					if strings.HasSuffix(f.Unit, "exchanges lost") {
