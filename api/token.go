@@ -154,11 +154,7 @@ func ReadTokens(file string) (TokenList, error) {
 
 // Write puts the list in the place of the file: a crash leaves the old or the new one.
 func (l TokenList) Write(file string) error {
-	b, err := wholefile.EncodeJSON(tokenDoc{1, l})
-	if err != nil {
-		return err
-	}
-	return wholefile.Replace(file, b, 0o600)
+	return wholefile.WriteJSON(file, tokenDoc{1, l})
 }
 
 // Add takes one more token of a name that no good one has.

@@ -181,14 +181,5 @@ func (b *Book) change(ctx context.Context, edit func([]Entry) ([]Entry, error)) 
 	if list, err = edit(list); err != nil {
 		return err
 	}
-	return writeJSON(b.path(FileName), list)
-}
-
-// writeJSON replaces a file whole, mode 0600.
-func writeJSON(path string, v any) error {
-	raw, err := wholefile.EncodeJSON(v)
-	if err != nil {
-		return err
-	}
-	return wholefile.Replace(path, raw, 0o600)
+	return wholefile.WriteJSON(b.path(FileName), list)
 }

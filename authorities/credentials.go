@@ -87,7 +87,7 @@ func (b *Book) keep(e *Entry) error {
 		return err
 	}
 	e.Auth = authFile(e.Name)
-	return writeJSON(b.path(e.Auth), keptCredentials{of, line})
+	return wholefile.WriteJSON(b.path(e.Auth), keptCredentials{of, line})
 }
 
 // Credentials returns what an authority's entry names, "" for none. If it cannot be read, or

@@ -17,7 +17,7 @@ func book(t *testing.T) (*Book, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
 	b := &Book{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))}
-	if err := writeJSON(b.path(FileName), []Entry{}); err != nil {
+	if err := wholefile.WriteJSON(b.path(FileName), []Entry{}); err != nil {
 		t.Fatal(err)
 	}
 	return b, &log
@@ -101,7 +101,7 @@ func TestCredentialsOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"secret", authFile("a")} {
-		if err := writeJSON(b.path(name), keptCredentials{"https://a.invalid:443", "u:p"}); err != nil {
+		if err := wholefile.WriteJSON(b.path(name), keptCredentials{"https://a.invalid:443", "u:p"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -107,3 +107,26 @@ func DecodeJSON(name string, b []byte, v any) error {
 	}
 	return nil
 }
+
+// MaxJSON is how many bytes [ReadJSON] reads at most.
+const MaxJSON = 4 << 20
+
+// ReadJSON reads a file of one JSON object, at most MaxJSON bytes, into v. It wraps
+// [fs.ErrNotExist] where there is none; a member that v has not is an error.
+func ReadJSON(path string, v any) error {
+	b, err := Read(path, MaxJSON)
+	if err != nil {
+		return err
+	}
+	return DecodeJSON(path, b, v)
+}
+
+// WriteJSON replaces a file whole with v, for its owner alone: a crash leaves the old or
+// the new one. Two that write one file at once need a lock of their own.
+func WriteJSON(path string, v any) error {
+	b, err := EncodeJSON(v)
+	if err != nil {
+		return err
+	}
+	return Replace(path, b, 0o600)
+}

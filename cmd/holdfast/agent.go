@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 )
 
 // maxAgent bounds each member of the node's Agent, in bytes.
@@ -42,7 +43,7 @@ func (n *node) setAgent(ctx context.Context, a holdfast.Agent) error {
 	if a == n.set.Agent {
 		return nil
 	}
-	if err := n.changeSettings(ctx, func(s *settings) error { s.Agent = a; return nil }); err != nil {
+	if err := n.changeSettings(ctx, func(s *nodedir.Settings) error { s.Agent = a; return nil }); err != nil {
 		return fmt.Errorf("write who works here: %w", err)
 	}
 	n.set.Agent = a

@@ -7,6 +7,7 @@ import (
 	"holdfast/alert"
 	"holdfast/alert/rules"
 	"holdfast/egress"
+	"holdfast/wholefile"
 )
 
 // Files of alerts in the node's directory. What waits to be told lies in alerts.db.
@@ -47,7 +48,7 @@ func (n *node) changeAlerts(ctx context.Context, edit func([]*rules.Rule) ([]*ru
 	if err != nil {
 		return err
 	}
-	return writeFile(n.path(fileAlerts), b)
+	return wholefile.Replace(n.path(fileAlerts), b, 0o600)
 }
 
 // newFinder looks for what rules are about, with the catalog and the store of the node.

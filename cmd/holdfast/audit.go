@@ -20,6 +20,7 @@ import (
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/preserve"
+	"holdfast/wholefile"
 )
 
 // fileAudit is how far an audit of everything is. Lost, it begins anew.
@@ -109,7 +110,7 @@ func (c *cli) audit(ctx context.Context, n *node, sample int, all bool) error {
 		bar.bytes(at.Counts.Bytes, -1)
 		if all && time.Since(saved) > saveEvery {
 			saved = time.Now()
-			if err := writeJSON(n.path(fileAudit), f); err != nil { // it would begin anew: no harm
+			if err := wholefile.WriteJSON(n.path(fileAudit), f); err != nil { // it would begin anew: no harm
 				n.log.WarnContext(ctx, "how far the audit is was not noted", "err", err)
 			}
 		}
@@ -122,7 +123,7 @@ func (c *cli) audit(ctx context.Context, n *node, sample int, all bool) error {
 	}
 	if err != nil {
 		if all {
-			err = fmt.Errorf("%w; `holdfast audit --all` goes on from there", errors.Join(err, writeJSON(n.path(fileAudit), f)))
+			err = fmt.Errorf("%w; `holdfast audit --all` goes on from there", errors.Join(err, wholefile.WriteJSON(n.path(fileAudit), f)))
 		}
 		return err
 	}
@@ -142,7 +143,7 @@ func (n *node) resumeAudit(ctx context.Context, f *auditFile) error {
 	}
 	context.AfterFunc(ctx, unlock)
 	var old auditFile
-	err = readJSON(n.path(fileAudit), &old)
+	err = wholefile.ReadJSON(n.path(fileAudit), &old)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil || old.Version != 1 || old.Node != n.set.Name:

@@ -143,7 +143,7 @@ func (c *cli) benchPartitions(ctx context.Context, o scaledBench, at engineset.U
 	rate := float64(o.captures) / r.wall.Seconds()
 	c.figure("scaled", rate, fmt.Sprintf("captures of %d B sealed/s, %d partitions", o.size, partitions), rate/5000,
 		fmt.Sprintf("the budget of 5,000 (accepted %.0f/s; %d Seals; processor-ms per 1,000 captures: %s)", float64(o.captures)/r.accepted.Seconds(), r.seals, r.shares(o.captures)))
-	return n.set.engines().StoreID, nil
+	return n.set.URLs().StoreID, nil
 }
 
 // sealedCount is what was sealed, by any goroutine.

@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/messages"
+	"holdfast/wholefile"
 )
 
 // fileCanary is what the last canary in each channel has measured. It may be lost:
@@ -114,7 +115,7 @@ func (l canaryLast) short() string {
 // canaryLasts reads the last results. A file that cannot be read is none.
 func (n *node) canaryLasts() map[holdfast.Source]canaryLast {
 	var rows []canaryLast
-	if err := readJSON(n.path(fileCanary), &rows); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := wholefile.ReadJSON(n.path(fileCanary), &rows); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		n.log.Warn("what canaries have measured cannot be read, and may be removed: the custody has it", "err", err)
 	}
 	of := map[holdfast.Source]canaryLast{}
@@ -133,7 +134,7 @@ func (n *node) keepCanary(l canaryLast) error {
 		rows = append(rows, r)
 	}
 	slices.SortFunc(rows, func(a, b canaryLast) int { return strings.Compare(string(a.Source), string(b.Source)) })
-	return writeJSON(n.path(fileCanary), rows)
+	return wholefile.WriteJSON(n.path(fileCanary), rows)
 }
 
 // canaryTold is what `watch run` has told of canaries.

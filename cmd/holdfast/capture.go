@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors"
 )
 
@@ -158,7 +159,7 @@ exit status: 2 usage or refused, nothing accepted
 
 // captureNode opens the node, or makes one and says so.
 func (c *cli) captureNode(ctx context.Context) (*node, error) {
-	_, err := readSettings(c.data)
+	_, err := nodedir.Read(c.data)
 	n, oerr := c.initNode(ctx, initOptions{label: "node"})
 	if oerr == nil {
 		if _, oerr = n.sealSigner(ctx); oerr != nil { // what could not be sealed is not accepted
@@ -166,7 +167,7 @@ func (c *cli) captureNode(ctx context.Context) (*node, error) {
 			return nil, oerr
 		}
 	}
-	if oerr == nil && errors.Is(err, errNoNode) {
+	if oerr == nil && errors.Is(err, nodedir.ErrNoNode) {
 		fmt.Fprintf(c.errs, "holdfast: made a node in %s: %s\n", c.data, n.set.Name)
 	}
 	return n, oerr

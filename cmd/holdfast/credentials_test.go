@@ -88,7 +88,7 @@ func TestLoginIsBound(t *testing.T) {
 	if err := checkEgress(&g, auth); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeJSON(n.path(fileEgresses), egress.List{g}); err != nil {
+	if err := wholefile.WriteJSON(n.path(fileEgresses), egress.List{g}); err != nil {
 		t.Fatal(err)
 	}
 	if v, err := n.via("out"); err != nil || v.Password != "geheim" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors/web"
 	"holdfast/filelock"
 )
@@ -66,7 +67,7 @@ func (d *doctor) look(ctx context.Context) {
 	n, err := d.c.open(ctx)
 	if err != nil {
 		d.browser(ctx, os.Getenv("HOLDFAST_BROWSER"), "")
-		if !errors.Is(err, errNoNode) {
+		if !errors.Is(err, nodedir.ErrNoNode) {
 			d.check("permissions", "nobody else can read the secrets", permissions(d.c.data))
 		}
 		d.check("node", "", err)

@@ -22,6 +22,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"holdfast/cmd/internal/nodedir"
 	servers "holdfast/deploy/engines"
 	"holdfast/preserve/authority"
 )
@@ -197,7 +198,7 @@ func (d *drill) join(i, k int) {
 
 // storeID is what the first node has written down of the store.
 func (d *drill) storeID() string {
-	b, err := os.ReadFile(filepath.Join(d.data[0], fileSettings))
+	b, err := os.ReadFile(filepath.Join(d.data[0], nodedir.FileSettings))
 	if err != nil {
 		d.t.Fatal(err)
 	}

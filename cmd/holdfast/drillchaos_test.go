@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	servers "holdfast/deploy/engines"
 	"holdfast/pipeline"
 	"holdfast/pipeline/postgres"
@@ -85,7 +86,7 @@ func (x *chaos) asks() {
 			x.home = row.ID
 		}
 	}
-	b, err := os.ReadFile(filepath.Join(d.data[0], fileSettings))
+	b, err := os.ReadFile(filepath.Join(d.data[0], nodedir.FileSettings))
 	var set struct{ Agent holdfast.Agent }
 	if err == nil {
 		err = json.Unmarshal(b, &set)

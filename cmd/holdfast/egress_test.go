@@ -7,16 +7,18 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors"
 	"holdfast/egress"
 	"holdfast/pipeline"
+	"holdfast/wholefile"
 )
 
 // TestWayOut: the Case's demand stands above the node's default, a call that
 // says otherwise is refused, and nothing that is not there becomes direct.
 func TestWayOut(t *testing.T) {
-	n := &node{dir: t.TempDir(), set: &settings{Via: "b"}}
-	if err := writeJSON(n.path(fileEgresses), egress.List{{Name: "a", URL: "socks5://127.0.0.1:1"}, {Name: "b", URL: "http://127.0.0.1:1"}}); err != nil {
+	n := &node{dir: t.TempDir(), set: &nodedir.Settings{Via: "b"}}
+	if err := wholefile.WriteJSON(n.path(fileEgresses), egress.List{{Name: "a", URL: "socks5://127.0.0.1:1"}, {Name: "b", URL: "http://127.0.0.1:1"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

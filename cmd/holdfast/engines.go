@@ -13,17 +13,9 @@ type (
 	nodeCatalog = engineset.Catalog
 )
 
-// engines are where the node's queue, store and catalog lie.
-func (s *settings) engines() engineset.URLs {
-	if s.Engines == nil {
-		return engineset.URLs{}
-	}
-	return *s.Engines
-}
-
 // engines opens those that node.json names.
 func (n *node) engines() *engineset.Set {
-	return &engineset.Set{URLs: n.set.engines(), Dir: n.dir, Owner: n.set.Unfiled, Log: n.log, Rebuilding: n.afterRebuild}
+	return &engineset.Set{URLs: n.set.URLs(), Dir: n.dir, Owner: n.set.Unfiled, Log: n.log, Rebuilding: n.afterRebuild}
 }
 
 // makeEngines makes what is asked for and not there yet, and writes into the

@@ -15,6 +15,7 @@ import (
 	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/storage"
+	"holdfast/wholefile"
 )
 
 // Several nodes may work on one store. What another of them has ordered is known here
@@ -43,7 +44,7 @@ func (n *node) othersErasures(ctx context.Context) (all []*order, err error) {
 		}
 		seen[t.Event] = true
 		x, err := audit.ParseErasing(l.X)
-		if err != nil || len(l.Objects) == 0 || l.Node == n.set.Name || n.set.node().IsFormer(l.Node) {
+		if err != nil || len(l.Objects) == 0 || l.Node == n.set.Name || n.set.Mirrored().IsFormer(l.Node) {
 			return err
 		}
 		all = append(all, &order{captures: l.Objects, erased: x.Erased, order: x.Order, why: l.Why, line: l, home: l.Case,
@@ -243,7 +244,7 @@ type forgotten struct {
 // what was received by half, and its catalog where that is a file of its own.
 func (e *erasure) forgetOthers(ctx context.Context) error {
 	var done forgotten
-	if err := readJSON(e.n.path(fileForgotten), &done); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := wholefile.ReadJSON(e.n.path(fileForgotten), &done); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		e.n.log.WarnContext(ctx, "which orders of other nodes were carried out here cannot be read; all are again", "err", err)
 		done = forgotten{}
 	}
@@ -255,7 +256,7 @@ func (e *erasure) forgetOthers(ctx context.Context) error {
 			return fmt.Errorf("erase %s, which another node has ordered, from this node's directory: %w; run it again", o.target(), err)
 		}
 		done.Events = append(done.Events, o.events[0])
-		if err := writeJSON(e.n.path(fileForgotten), done); err != nil {
+		if err := wholefile.WriteJSON(e.n.path(fileForgotten), done); err != nil {
 			return err
 		}
 		e.c.say(map[string]any{"event": "forgotten", "id": o.target(), "node": o.line.Node}, "forgot   %s  ordered on %s", o.target(), messages.Visible(o.line.Node))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"time"
+
+	"holdfast/cmd/internal/nodedir"
 )
 
 // followEvery is how often authorities.json is looked at while this process
@@ -23,7 +25,7 @@ func (s *sealing) follow(ctx context.Context, n *node) error {
 			return context.Cause(ctx)
 		case <-tick.C:
 		}
-		now := changed(n.path(fileAuthorities))
+		now := changed(n.path(nodedir.FileAuthorities))
 		if now.Equal(last) {
 			continue
 		}

@@ -7,17 +7,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast"
 	"holdfast/authorities"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/keyring"
 	"holdfast/preserve"
 	"holdfast/vault"
+	"holdfast/wholefile"
 )
 
 func (c *cli) initCmd() *cobra.Command {
@@ -97,11 +98,11 @@ type initOptions struct {
 
 // initNode makes the node if there is none, and opens it.
 func (c *cli) initNode(ctx context.Context, o initOptions) (*node, error) {
-	set, err := readSettings(c.data)
+	set, err := nodedir.Read(c.data)
 	if err == nil {
-		err = set.engines().Same(c.asked)
+		err = set.URLs().Same(c.asked)
 	}
-	if errors.Is(err, errNoNode) {
+	if errors.Is(err, nodedir.ErrNoNode) {
 		err = c.makeNode(ctx, o)
 	}
 	if err != nil {
@@ -125,7 +126,7 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 		return err
 	}
 	defer unlock()
-	if _, err := readSettings(c.data); err == nil {
+	if _, err := nodedir.Read(c.data); err == nil {
 		return nil // another process was first
 	}
 	if err := c.noNodeLost(); err != nil {
@@ -150,17 +151,21 @@ func (c *cli) makeNode(ctx context.Context, o initOptions) error {
 	if err := c.makeParts(ctx, s, o.join); err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(c.data, fileSettings), s)
+	return s.Write(c.data)
 }
 
 // makeParts makes what is always there once node.json is, so that a loss is
 // noticed.
-func (c *cli) makeParts(ctx context.Context, s *settings, join string) error {
+func (c *cli) makeParts(ctx context.Context, s *nodedir.Settings, join string) error {
 	n := &node{dir: c.data, set: s, log: c.log()}
 	if err := n.makeEngines(ctx, c.asked, join); err != nil {
 		return err
 	}
-	return createJSON(filepath.Join(c.data, fileAuthorities), []authorities.Entry{}) // empty: the public defaults
+	name := filepath.Join(c.data, nodedir.FileAuthorities)
+	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return wholefile.WriteJSON(name, []authorities.Entry{}) // empty: the public defaults
 }
 
 // noNodeLost refuses a directory that a node has worked in and whose node.json
@@ -168,48 +173,26 @@ func (c *cli) makeParts(ctx context.Context, s *settings, join string) error {
 func (c *cli) noNodeLost() error {
 	for _, name := range []string{"outbox", "store", "log", "own"} {
 		if _, err := os.Lstat(filepath.Join(c.data, name)); !errors.Is(err, fs.ErrNotExist) {
-			return errors.Join(fmt.Errorf("%s holds %s of a node and no %s: put it back (a mirror has it, as DIR/node/%s), or `holdfast restore` the node; a new node is made in an empty directory", c.data, name, fileSettings, fileSettings), err)
+			return errors.Join(fmt.Errorf("%s holds %s of a node and no %s: put it back (a mirror has it, as DIR/node/%s), or `holdfast restore` the node; a new node is made in an empty directory", c.data, name, nodedir.FileSettings, nodedir.FileSettings), err)
 		}
 	}
 	return nil
 }
 
-func (c *cli) drawNode(ctx context.Context, o initOptions) (*settings, error) {
-	s := &settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: preserve.DefaultQuorum, Unfiled: holdfast.NewID(), LogKey: fileLogKey}
+func (c *cli) drawNode(ctx context.Context, o initOptions) (*nodedir.Settings, error) {
+	s := &nodedir.Settings{Version: 1, Training: o.training, Created: holdfast.At(time.Now()), Key: o.key, Quorum: preserve.DefaultQuorum, Unfiled: holdfast.NewID(), LogKey: nodedir.FileLogKey}
 	label := o.label
 	if o.training {
 		label = "training-" + label
 	}
-	if err := s.drawLogKey(c.vault(), label); err != nil {
+	if err := s.DrawLogKey(c.vault(), label); err != nil {
 		return nil, err
 	}
-	if _, err := os.Lstat(filepath.Join(c.data, filepath.FromSlash(fileSealKey))); err == nil && o.key != "" {
-		return nil, &keyring.LeftoverError{File: fileSealKey, What: "it is a key file, and --key names a KMS"}
+	if _, err := os.Lstat(filepath.Join(c.data, filepath.FromSlash(nodedir.FileSealKey))); err == nil && o.key != "" {
+		return nil, &keyring.LeftoverError{File: nodedir.FileSealKey, What: "it is a key file, and --key names a KMS"}
 	}
-	k, err := keyring.Make(ctx, c.vault(), fileSealKey, o.key, o.training)
+	k, err := keyring.Make(ctx, c.vault(), nodedir.FileSealKey, o.key, o.training)
 	k.Made = s.Created
 	s.Keys = []keyring.Key{k}
 	return s, err
-}
-
-// drawLogKey takes up a key that an interrupted init has left, of that label.
-func (s *settings) drawLogKey(v *vault.Vault, label string) error {
-	name, skey, vkey, err := preserve.NewLogKey(label)
-	if err != nil {
-		return usageError("--label: %w", err)
-	}
-	err = v.Create(s.LogKey, preserve.LogKeyText(skey))
-	if errors.Is(err, fs.ErrExist) {
-		var text []byte
-		if text, err = keyring.Leftover(v, s.LogKey); err == nil {
-			if vkey, err = preserve.LogVKey(preserve.ParseLogKey(text)); err == nil {
-				name, _, err = holdfast.VKeyEd25519(vkey)
-			}
-		}
-		if was, _, _ := strings.Cut(name, "."); err == nil && was != label {
-			err = &keyring.LeftoverError{File: s.LogKey, What: "it is for a node " + was}
-		}
-	}
-	s.Name, s.VKey = name, vkey
-	return err
 }

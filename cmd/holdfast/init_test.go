@@ -11,6 +11,8 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/nodedir"
+	"holdfast/wholefile"
 )
 
 // TestInitTakesUpItsOwn guards that an init takes up what a killed one has left
@@ -28,12 +30,12 @@ func TestInitTakesUpItsOwn(t *testing.T) {
 		"the same, encrypted":     {initOptions{label: "office", encrypt: true}, initOptions{label: "office", encrypt: true}, "", true},
 		"another label":           {plain, initOptions{label: "office-7"}, "", false},
 		"a rehearsal before":      {initOptions{label: "office", training: true}, plain, "", false},
-		"a rehearsal's seal key":  {initOptions{label: "office", training: true}, plain, fileSealKey, false},
-		"a real node before":      {plain, initOptions{label: "office", training: true}, fileSealKey, false},
+		"a rehearsal's seal key":  {initOptions{label: "office", training: true}, plain, nodedir.FileSealKey, false},
+		"a real node before":      {plain, initOptions{label: "office", training: true}, nodedir.FileSealKey, false},
 		"in clear before":         {plain, initOptions{label: "office", encrypt: true}, "", false},
-		"a seal key in clear":     {plain, initOptions{label: "office", encrypt: true}, fileSealKey, false},
+		"a seal key in clear":     {plain, initOptions{label: "office", encrypt: true}, nodedir.FileSealKey, false},
 		"encrypted before":        {initOptions{label: "office", encrypt: true}, plain, "", false},
-		"only the log key before": {plain, plain, fileLogKey, true},
+		"only the log key before": {plain, plain, nodedir.FileLogKey, true},
 	} {
 		cli := &cli{in: strings.NewReader(""), out: io.Discard, errs: io.Discard, data: filepath.Join(t.TempDir(), "node")}
 		if err := os.MkdirAll(filepath.Join(cli.data, "keys"), 0o700); err != nil {
@@ -48,7 +50,7 @@ func TestInitTakesUpItsOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range []string{fileLogKey, fileSealKey} {
+		for _, f := range []string{nodedir.FileLogKey, nodedir.FileSealKey} {
 			if c.only != "" && f != c.only {
 				if err := os.Remove(filepath.Join(cli.data, f)); err != nil {
 					t.Fatal(err)
@@ -67,7 +69,7 @@ func TestInitTakesUpItsOwn(t *testing.T) {
 			n.Close()
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(cli.data, fileSettings)); !errors.Is(err, fs.ErrNotExist) || n != nil {
+		if _, err := os.Lstat(filepath.Join(cli.data, nodedir.FileSettings)); !errors.Is(err, fs.ErrNotExist) || n != nil {
 			t.Errorf("%s: there is a node all the same", name)
 		}
 	}
@@ -78,11 +80,11 @@ func TestInitTakesUpItsOwn(t *testing.T) {
 func TestInitLeavesANodeAlone(t *testing.T) {
 	lost := (&keyWorld{t, t.TempDir()})
 	lost.open().Close()
-	if err := os.Remove(filepath.Join(lost.dir, fileSettings)); err != nil {
+	if err := os.Remove(filepath.Join(lost.dir, nodedir.FileSettings)); err != nil {
 		t.Fatal(err)
 	}
 	half := t.TempDir()
-	if err := writeJSON(filepath.Join(half, fileRestore), restoreMark{}); err != nil {
+	if err := wholefile.WriteJSON(filepath.Join(half, fileRestore), restoreMark{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{lost.dir, half} {
@@ -90,7 +92,7 @@ func TestInitLeavesANodeAlone(t *testing.T) {
 		if n, err := c.initNode(t.Context(), initOptions{label: "office"}); err == nil || !strings.Contains(err.Error(), "restore") {
 			t.Errorf("%v, %v", n, err)
 		}
-		if _, err := os.Lstat(filepath.Join(dir, fileSettings)); err == nil {
+		if _, err := os.Lstat(filepath.Join(dir, nodedir.FileSettings)); err == nil {
 			t.Error("node.json is written")
 		}
 	}
@@ -109,7 +111,7 @@ func TestKeyMadeIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(c.makeParts(ctx, s, ""), writeJSON(filepath.Join(c.data, fileSettings), s)); err != nil {
+	if err := errors.Join(c.makeParts(ctx, s, ""), s.Write(c.data)); err != nil {
 		t.Fatal(err)
 	}
 	n, err := c.openStore(ctx)

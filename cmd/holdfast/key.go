@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/authorities"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/keyring"
@@ -194,7 +195,7 @@ func (c *cli) keyDecryptCmd() *cobra.Command {
 // listKeys writes the list of keys into settings of before there was one, so
 // that the public half is known without opening the private one.
 func (n *node) listKeys(ctx context.Context) error {
-	return n.changeSettings(ctx, func(s *settings) error { s.Keys = n.keys.All(); return nil })
+	return n.changeSettings(ctx, func(s *nodedir.Settings) error { s.Keys = n.keys.All(); return nil })
 }
 
 // waitToSeal takes preserve.lock, and says so if it must wait.

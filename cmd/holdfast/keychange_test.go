@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/keyring"
 )
 
@@ -29,9 +30,9 @@ func (w *keyWorld) open() *node {
 	return n
 }
 
-func (w *keyWorld) settings(change func(*settings)) {
+func (w *keyWorld) settings(change func(*nodedir.Settings)) {
 	w.t.Helper()
-	if err := w.open().changeSettings(context.Background(), func(s *settings) error { change(s); return nil }); err != nil {
+	if err := w.open().changeSettings(context.Background(), func(s *nodedir.Settings) error { change(s); return nil }); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -96,19 +97,19 @@ func TestKeyChangeIsFinished(t *testing.T) {
 			if err := (keyRecord{n}).Tell(ctx, ch); err != nil {
 				t.Fatal(err)
 			}
-			if err := n.changeSettings(ctx, func(s *settings) error { s.KeysOpen = nil; return nil }); err != nil {
+			if err := n.changeSettings(ctx, func(s *nodedir.Settings) error { s.KeysOpen = nil; return nil }); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"ended, not deleted": func(w *keyWorld, n *node, ch *keyring.Change) {
-			key, err := os.ReadFile(n.path(fileSealKey))
+			key, err := os.ReadFile(n.path(nodedir.FileSealKey))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := n.finishKeys(ctx); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(n.path(fileSealKey), key, 0o600); err != nil {
+			if err := os.WriteFile(n.path(nodedir.FileSealKey), key, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -137,7 +138,7 @@ func TestNodeOfBefore(t *testing.T) {
 	ctx := context.Background()
 	w := &keyWorld{t, t.TempDir()}
 	was := w.open().entry()
-	w.settings(func(s *settings) { s.Keys = nil })
+	w.settings(func(s *nodedir.Settings) { s.Keys = nil })
 	n := w.open()
 	if len(n.set.Keys) != 0 {
 		t.Fatal("the list is still there")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/vault"
@@ -24,7 +25,7 @@ func TestLostKeysAreEnded(t *testing.T) {
 			t.Fatal("made a key where no directory is", text)
 		}
 		lost := holdfast.PolicyKey{SPKI: text.SPKI, From: holdfast.At(time.Now().Add(-60 * 24 * time.Hour))}
-		w.settings(func(s *settings) {
+		w.settings(func(s *nodedir.Settings) {
 			s.Former = []mirror.FormerLog{{Name: "old.0000000000000001", VKey: s.VKey, Keys: []holdfast.PolicyKey{lost}}, {Name: "old.0000000000000002", VKey: s.VKey, Keys: []holdfast.PolicyKey{lost}}}
 		})
 		return w, lost, holdfast.At(time.Now().Add(-40 * 24 * time.Hour))

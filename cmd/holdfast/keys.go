@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/filelock"
 	"holdfast/keyring"
@@ -14,27 +15,12 @@ import (
 	"holdfast/vault"
 )
 
-// keyList is what package keyring keeps in node.json. Settings of before there was a
-// list name one key.
-func (s *settings) keyList() keyring.List {
-	l := keyring.List{Keys: s.Keys, First: keyring.Key{URI: s.Key, Made: s.Created}, Left: s.KeysOpen}
-	if s.Key == "" {
-		l.First.File = fileSealKey
-	}
-	for i := range s.Former {
-		for j := range s.Former[i].Keys {
-			l.Lost = append(l.Lost, &s.Former[i].Keys[j])
-		}
-	}
-	return l
-}
-
 // openKeys reads the list of keys, and takes up what else the vault keeps.
 func (n *node) openKeys(ctx context.Context, v *vault.Vault) (err error) {
 	n.vault, n.accounts = v, accounts.New(v)
 	n.former = new(atomic.Pointer[[]mirror.FormerLog])
 	n.former.Store(&n.set.Former)
-	n.keys, err = keyring.Open(ctx, v, n.set.keyList())
+	n.keys, err = keyring.Open(ctx, v, n.set.KeyList())
 	return err
 }
 
@@ -45,11 +31,11 @@ func (n *node) formerLogs() []mirror.FormerLog { return *n.former.Load() }
 // reloadKeys takes up what another process has changed since this one read
 // node.json.
 func (n *node) reloadKeys(ctx context.Context) error {
-	s, err := readSettings(n.dir)
+	s, err := nodedir.Read(n.dir)
 	if err != nil {
 		return err
 	}
-	if err := n.keys.Take(ctx, s.keyList()); err != nil {
+	if err := n.keys.Take(ctx, s.KeyList()); err != nil {
 		return err
 	}
 	n.former.Store(&s.Former)
@@ -65,21 +51,9 @@ func (n *node) sealSigner(ctx context.Context) (preserve.Signer, error) {
 	return n.keys.Signer(ctx)
 }
 
-// changeSettings changes node.json under a lock, from what it holds now.
-func (n *node) changeSettings(ctx context.Context, change func(*settings) error) error {
-	unlock, err := filelock.Wait(ctx, n.path("init.lock"))
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	s, err := readSettings(n.dir)
-	if err != nil {
-		return err
-	}
-	if err := change(s); err != nil {
-		return err
-	}
-	if err := writeJSON(n.path(fileSettings), s); err != nil {
+// changeSettings changes node.json under its lock, and takes up the keys of then.
+func (n *node) changeSettings(ctx context.Context, edit func(*nodedir.Settings) error) error {
+	if err := nodedir.Change(ctx, n.dir, edit); err != nil {
 		return err
 	}
 	return n.reloadKeys(ctx)
@@ -94,16 +68,16 @@ func (n *node) keeper() *keyring.Keeper {
 type keyBook struct{ n *node }
 
 func (b keyBook) Read() (keyring.List, error) {
-	s, err := readSettings(b.n.dir)
+	s, err := nodedir.Read(b.n.dir)
 	if err != nil {
 		return keyring.List{}, err
 	}
-	return s.keyList(), nil
+	return s.KeyList(), nil
 }
 
 func (b keyBook) Change(ctx context.Context, edit func(*keyring.List) error) error {
-	return b.n.changeSettings(ctx, func(s *settings) error {
-		l := s.keyList()
+	return b.n.changeSettings(ctx, func(s *nodedir.Settings) error {
+		l := s.KeyList()
 		if err := edit(&l); err != nil {
 			return err
 		}
@@ -134,7 +108,7 @@ func (r keyRecord) SignedBy(ctx context.Context, spki []byte) (preserve.SignedBy
 // a compromise has reached the catalog nothing is shown: it would say "sealed"
 // of what is contradicted.
 func (n *node) finishKeysIfFree(ctx context.Context) error {
-	for s := n.set; n.keeper().Pending(s.keyList()); {
+	for s := n.set; n.keeper().Pending(s.KeyList()); {
 		unlock, err := filelock.Try(n.path("preserve.lock"))
 		if err != nil {
 			return err
@@ -151,7 +125,7 @@ func (n *node) finishKeysIfFree(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-time.After(50 * time.Millisecond):
 		}
-		if s, err = readSettings(n.dir); err != nil {
+		if s, err = nodedir.Read(n.dir); err != nil {
 			return err
 		}
 	}
@@ -162,8 +136,8 @@ func (n *node) finishKeysIfFree(ctx context.Context) error {
 // the keys that ended meanwhile in it. The caller holds preserve.lock.
 func (n *node) finishKeys(ctx context.Context) error {
 	k := n.keeper()
-	s, err := readSettings(n.dir)
-	if err != nil || !k.Pending(s.keyList()) {
+	s, err := nodedir.Read(n.dir)
+	if err != nil || !k.Pending(s.KeyList()) {
 		return err
 	}
 	if err := n.reloadTrust(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/preserve"
 )
@@ -55,7 +56,7 @@ func TestAsksBehindRebuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	unlock, err := filelock.Wait(t.Context(), n.path(fileNoPrune))
+	unlock, err := filelock.Wait(t.Context(), n.path(nodedir.FileNoPrune))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors"
 	"holdfast/egress"
 	"holdfast/pipeline"
+	"holdfast/wholefile"
 )
 
 func roundNode(t *testing.T) (*cli, *node) {
@@ -237,8 +239,8 @@ func TestTaskCommands(t *testing.T) {
 // TestOldDirect: a Task about whose way out nobody said anything does not go
 // direct on a node that has one by now; one that was to go direct does.
 func TestOldDirect(t *testing.T) {
-	n := &node{dir: t.TempDir(), set: &settings{}}
-	if err := writeJSON(n.path(fileEgresses), egress.List{{Name: "a", URL: "socks5://127.0.0.1:1"}}); err != nil {
+	n := &node{dir: t.TempDir(), set: &nodedir.Settings{}}
+	if err := wholefile.WriteJSON(n.path(fileEgresses), egress.List{{Name: "a", URL: "socks5://127.0.0.1:1"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -325,7 +327,7 @@ func TestSealStops(t *testing.T) {
 	if err := c.seal(t.Context(), n, time.Nanosecond); !errors.As(err, &x) || x.code != exitUnsealed {
 		t.Errorf("no time at all: %v", err)
 	}
-	if err := os.WriteFile(n.path(fileAuthorities), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(n.path(nodedir.FileAuthorities), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.seal(t.Context(), n, time.Minute); err == nil || errors.As(err, &x) {

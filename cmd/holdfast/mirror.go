@@ -21,6 +21,7 @@ import (
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/storage"
+	"holdfast/wholefile"
 )
 
 type mirrorOptions struct {
@@ -233,7 +234,7 @@ func (m *mirroring) mine(ctx context.Context) error {
 	if m.mark.Unfiled != m.n.set.Unfiled {
 		return fmt.Errorf("%w: it is of node %s: name another directory", mirror.ErrNone, m.mark.Node)
 	}
-	err := m.mark.Against(ctx, m.n.set.node(), m.n.store)
+	err := m.mark.Against(ctx, m.n.set.Mirrored(), m.n.store)
 	if err == nil { // under a former name too: it must not lose what only it has
 		err = m.mark.Holds(ctx, m.n.store)
 	}
@@ -284,7 +285,7 @@ func (n *node) changeMirrors(ctx context.Context, change func([]knownMirror) []k
 	if err != nil {
 		return err
 	}
-	return writeJSON(n.path(fileMirrors), change(list))
+	return wholefile.WriteJSON(n.path(fileMirrors), change(list))
 }
 
 func (c *cli) forgetMirror(ctx context.Context, n *node, dir string) error {

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/deploy/engines"
 	"holdfast/mirror"
+	"holdfast/wholefile"
 )
 
 // TestKillMirror guards that a mirror is a state of the node at whatever instant
@@ -111,7 +113,7 @@ func (m *mirrorKills) restore(round int) {
 	m.kills++
 	if _, err := os.Stat(filepath.Join(r.data, fileRestore)); err == nil || !exists(r.data) {
 		r.must(args...)
-	} else if !exists(filepath.Join(r.data, fileSettings)) {
+	} else if !exists(filepath.Join(r.data, nodedir.FileSettings)) {
 		m.t.Fatalf("round %d: the restore has left a directory that is neither empty nor half restored", round)
 	}
 	m.restores++
@@ -138,7 +140,7 @@ func (m *mirrorKills) restore(round int) {
 // begun reports whether the mirror has what a node can be made of.
 func (m *mirrorKills) begun() bool {
 	if engineset.KindOf(m.safe) != engineset.KindS3 {
-		return exists(filepath.Join(m.safe, "node", fileSettings))
+		return exists(filepath.Join(m.safe, "node", nodedir.FileSettings))
 	}
 	s, err := openMirrorBucket(m.t.Context(), m.safe, "", slog.New(slog.DiscardHandler), toRead)
 	if err != nil {
@@ -149,7 +151,7 @@ func (m *mirrorKills) begun() bool {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	_, err = mirror.Read(m.t.Context(), v, "node/"+fileSettings, maxNodeFile)
+	_, err = mirror.Read(m.t.Context(), v, "node/"+nodedir.FileSettings, wholefile.MaxJSON)
 	return err == nil
 }
 
@@ -170,7 +172,7 @@ func (m *mirrorKills) proven(r *killWorld, round int) {
 	if err != nil && (!errors.As(err, &x) || x.ExitCode() != 4) {
 		m.t.Errorf("round %d: under the old node's policy: %v\n%s", round, err, out)
 	}
-	set, err := readSettings(r.data)
+	set, err := nodedir.Read(r.data)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"holdfast"
 	"holdfast/alert/rules"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/hashing"
 	"holdfast/messages"
 	"holdfast/mirror"
@@ -63,7 +64,7 @@ func (m *mirroring) settings(ctx context.Context) (files map[string][]byte, err 
 			return nil, err
 		}
 	}
-	for _, name := range []string{fileSettings, fileAuthorities, fileWatches, fileAlerts, fileColleagues} {
+	for _, name := range []string{nodedir.FileSettings, nodedir.FileAuthorities, fileWatches, fileAlerts, fileColleagues} {
 		b, err := wholefile.Read(m.n.path(name), mostOf(name))
 		if err == nil {
 			files[name] = b
@@ -76,7 +77,7 @@ func (m *mirroring) settings(ctx context.Context) (files map[string][]byte, err 
 	}
 	p, err := m.n.policy()
 	if err == nil {
-		files[filePolicy], err = p.Encode()
+		files[nodedir.FilePolicy], err = p.Encode()
 	}
 	return files, err
 }
@@ -89,7 +90,7 @@ func mostOf(name string) int64 {
 	case fileAlerts:
 		return rules.MaxFile
 	}
-	return maxNodeFile
+	return wholefile.MaxJSON
 }
 
 // egresses keeps the ways out without their logins.

@@ -18,6 +18,7 @@ import (
 	"holdfast/mirror"
 	"holdfast/storage/file"
 	"holdfast/storage/s3"
+	"holdfast/wholefile"
 )
 
 // A mirror lies in a directory, or in a bucket: there its store is a bucket's, and what
@@ -206,7 +207,7 @@ func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock 
 	made := known == nil && m.making() // by a run that was killed
 	if known == nil && errors.Is(err, fs.ErrNotExist) {
 		made = true
-		if err := writeFile(m.n.path(fileMaking), []byte(m.at+"\n")); err != nil {
+		if err := wholefile.Replace(m.n.path(fileMaking), []byte(m.at+"\n"), 0o600); err != nil {
 			return nil, err
 		}
 		s, err = openMirrorBucket(ctx, m.at, "", m.n.log, func(o *s3.Options) { spool(o); o.Create = true })
@@ -215,7 +216,7 @@ func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock 
 		return nil, err
 	}
 	m.to, m.store = s, s.ID()
-	if m.store == m.n.set.engines().StoreID {
+	if m.store == m.n.set.URLs().StoreID {
 		s.Close()
 		return nil, usageError("--to: that is the node's own store: name another bucket, better of another provider")
 	}

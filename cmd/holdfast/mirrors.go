@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
+	"holdfast/wholefile"
 )
 
 const fileMirrors = "mirrors.json"
@@ -26,16 +28,11 @@ type knownMirror struct {
 	Added holdfast.Time `json:"added"`
 }
 
-// node is what a mirror is held against.
-func (s *settings) node() mirror.Node {
-	return mirror.Node{Name: s.Name, Unfiled: s.Unfiled, Former: s.Former}
-}
-
 // mirrors lists where this node's mirrors are.
 func (n *node) mirrors() (list []knownMirror, err error) { return readMirrors(n.dir) }
 
 func readMirrors(dir string) (list []knownMirror, err error) {
-	err = readJSON(filepath.Join(dir, fileMirrors), &list)
+	err = wholefile.ReadJSON(filepath.Join(dir, fileMirrors), &list)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -73,7 +70,7 @@ func (n *node) notBehindMirrors(ctx context.Context) error {
 		n.log.WarnContext(ctx, "mirror is out of reach: whether this node is an old copy was not checked against it", "mirror", k.Path, "err", err)
 	})
 	for path, m := range marks {
-		if err := m.Against(ctx, n.set.node(), n.store); err != nil {
+		if err := m.Against(ctx, n.set.Mirrored(), n.store); err != nil {
 			return fmt.Errorf("sealing stops: mirror %s: %w. %s", path, err, whatNow(path, err))
 		}
 		if err := n.queueOf(ctx, m); err != nil {
@@ -126,7 +123,7 @@ func (n *node) queueOf(ctx context.Context, m *mirror.Mark) error {
 
 // adoptMirrors is for a new log on an old copy: its entry 0 names the newest
 // state that any mirror in reach knows, and the names that the node had there.
-func (s *settings) adoptMirrors(ctx context.Context, log *slog.Logger, dir string) error {
+func adoptMirrors(ctx context.Context, s *nodedir.Settings, log *slog.Logger, dir string) error {
 	list, err := readMirrors(dir)
 	if err != nil {
 		return err
@@ -136,7 +133,7 @@ func (s *settings) adoptMirrors(ctx context.Context, log *slog.Logger, dir strin
 			continue
 		}
 		for _, f := range append(m.Former, mirror.FormerLog{Name: m.Node, VKey: m.VKey}) {
-			if !s.node().IsFormer(f.Name) && f.Name != s.Name {
+			if !s.Mirrored().IsFormer(f.Name) && f.Name != s.Name {
 				s.Former = append(s.Former, f)
 			}
 		}
@@ -168,7 +165,7 @@ func (d *doctor) mirrors(ctx context.Context, n *node) {
 		if m.Whole != nil {
 			detail = fmt.Sprintf("%s is of %s", k.Path, m.Whole)
 		}
-		err := m.Against(ctx, n.set.node(), n.store)
+		err := m.Against(ctx, n.set.Mirrored(), n.store)
 		if err != nil {
 			err = fmt.Errorf("%s: %w. %s", k.Path, err, whatNow(k.Path, err))
 		}

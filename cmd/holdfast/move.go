@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -15,12 +14,14 @@ import (
 	"holdfast/audit"
 	"holdfast/canon"
 	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/storage"
 	"holdfast/storage/file"
+	"holdfast/wholefile"
 )
 
 // fileMove says which store a move that has not ended goes to. It is written before
@@ -67,11 +68,11 @@ exit status: 0 done  1 could not, or something was not as it should be: the node
 }
 
 func (c *cli) move(ctx context.Context, n *node, to string, wait time.Duration) error {
-	if to == n.set.engines().Store {
+	if to == n.set.URLs().Store {
 		return usageError("--to: the node works on that store already")
 	}
 	if path, ok := engineset.Local(to, ""); ok {
-		old, _ := engineset.Local(n.set.engines().Store, n.path("store"))
+		old, _ := engineset.Local(n.set.URLs().Store, n.path("store"))
 		apart, err := mirror.Apart(old, path)
 		if err != nil {
 			return err
@@ -142,11 +143,11 @@ var errMoved = errors.New("the store of this node was moved while this ran: star
 // still refuses to write for a node whose store is another one by now. Whoever calls it
 // holds a lock that quiet takes.
 func (n *node) still() error {
-	set, err := readSettings(n.dir)
+	set, err := nodedir.Read(n.dir)
 	if err != nil {
 		return err
 	}
-	if set.engines().Store != n.set.engines().Store {
+	if set.URLs().Store != n.set.URLs().Store {
 		return errMoved
 	}
 	return nil
@@ -155,10 +156,10 @@ func (n *node) still() error {
 // moveState takes up the move that was cut short, or begins one.
 func (n *node) moveState(to string) (*moving, error) {
 	m := new(moving)
-	switch err := readJSON(n.path(fileMove), m); {
+	switch err := wholefile.ReadJSON(n.path(fileMove), m); {
 	case errors.Is(err, fs.ErrNotExist):
 		m = &moving{Version: 1, To: to}
-		return m, writeJSON(n.path(fileMove), m)
+		return m, wholefile.WriteJSON(n.path(fileMove), m)
 	case err != nil:
 		return nil, err
 	case m.To != to:
@@ -184,7 +185,7 @@ func (n *node) moveTarget(ctx context.Context, m *moving) (nodeStore, error) {
 	named, ok := s.(interface{ ID() string })
 	if ok {
 		m.ID = named.ID()
-		err = writeJSON(n.path(fileMove), m)
+		err = wholefile.WriteJSON(n.path(fileMove), m)
 	} else {
 		err = errors.New("move: the new store has no id")
 	}
@@ -276,14 +277,14 @@ func (n *node) moved(ctx context.Context, m *moving, files, bytes int64) error {
 	if _, err := n.outbox.Append(ctx, pipeline.Entry{Case: n.set.Unfiled, Action: "moved", Agent: n.set.Agent, X: x, Why: "all of the store was copied, hashed and compared; the node works on the copy from now on"}); err != nil {
 		return err
 	}
-	set, err := readSettings(n.dir) // a key may have been changed since this began
+	set, err := nodedir.Read(n.dir) // a key may have been changed since this began
 	if err != nil {
 		return err
 	}
-	e := set.engines()
+	e := set.URLs()
 	e.Store, e.StoreID = m.To, m.ID
 	set.Engines = &e
-	if err := writeJSON(filepath.Join(n.dir, fileSettings), set); err != nil {
+	if err := set.Write(n.dir); err != nil {
 		return err
 	}
 	return os.Remove(n.path(fileMove))

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/pipeline"
 	"holdfast/preserve/plans"
 	"holdfast/storage"
@@ -36,9 +37,9 @@ func (n *node) adoptQueue(ctx context.Context, who func(holdfast.Agent) holdfast
 	if err != nil {
 		return fmt.Errorf("init --new-queue: %w", err)
 	}
-	err = n.changeSettings(ctx, func(s *settings) error {
+	err = n.changeSettings(ctx, func(s *nodedir.Settings) error {
 		s.Agent = who(s.Agent)
-		s.leave().Tasks = true
+		s.Leave().Tasks = true
 		return nil
 	})
 	if err != nil {

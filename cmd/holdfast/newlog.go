@@ -8,19 +8,12 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/mirror"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
-
-// firstName is what init called the node; its own authority keeps that name.
-func (s *settings) firstName() string {
-	if len(s.Former) > 0 {
-		return s.Former[0].Name
-	}
-	return s.Name
-}
 
 // beginLog gives the node a new log, and so a new name, because the old one's
 // directory is lost or an old copy: continuing it would sign a second history.
@@ -42,7 +35,7 @@ func (c *cli) beginLog(ctx context.Context, who func(holdfast.Agent) holdfast.Ag
 		return err
 	}
 	defer unlock()
-	return n.changeSettings(ctx, func(s *settings) error {
+	return n.changeSettings(ctx, func(s *nodedir.Settings) error {
 		last, err := n.lastTree(ctx, s.VKey)
 		if err != nil {
 			return err
@@ -53,12 +46,12 @@ func (c *cli) beginLog(ctx context.Context, who func(holdfast.Agent) holdfast.Ag
 		if last != nil { // else nothing was signed under this name: the one before it is still the last
 			s.Previous = last
 		}
-		if err := s.adoptMirrors(ctx, n.log, c.data); err != nil {
+		if err := adoptMirrors(ctx, s, n.log, c.data); err != nil {
 			return err
 		}
 		s.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(s.Former)+1, holdfast.NewID())
-		s.leave().Log = true
-		return s.drawLogKey(c.vault(), label)
+		s.Leave().Log = true
+		return s.DrawLogKey(c.vault(), label)
 	})
 }
 

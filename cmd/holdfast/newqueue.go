@@ -13,11 +13,13 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/preserve/plans"
 	"holdfast/storage"
+	"holdfast/wholefile"
 )
 
 // fileQueue holds the only copy of what is accepted and in no Seal yet.
@@ -54,9 +56,9 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	if err := c.notHalfRestored(); err != nil {
 		return err
 	}
-	set, err := readSettings(c.data)
+	set, err := nodedir.Read(c.data)
 	if err == nil {
-		err = set.engines().Same(c.asked)
+		err = set.URLs().Same(c.asked)
 	}
 	if err != nil {
 		return err
@@ -82,9 +84,9 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	if !errors.Is(err, pipeline.ErrNoQueue) {
 		return fmt.Errorf("init --new-queue: %w", err)
 	}
-	err = n.changeSettings(ctx, func(s *settings) error {
+	err = n.changeSettings(ctx, func(s *nodedir.Settings) error {
 		s.Agent = who(s.Agent)
-		s.leave().Queue = true
+		s.Leave().Queue = true
 		return nil
 	})
 	if err != nil {
@@ -92,7 +94,7 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	}
 	// What is planned and not logged is finished by whoever seals next, from its
 	// packs: with its queue gone, nobody else comes upon it.
-	if err := writeFile(n.path(fileCarry), nil); err != nil {
+	if err := wholefile.Replace(n.path(fileCarry), nil, 0o600); err != nil {
 		return err
 	}
 	if err := n.keepQueue(); err != nil {
@@ -303,28 +305,11 @@ func (n *node) noteOlder(ctx context.Context) error {
 	if err != nil || !older {
 		return err
 	}
-	if err := writeFile(n.path(fileCarry), nil); err != nil { // what only the newer one could have finished
+	if err := wholefile.Replace(n.path(fileCarry), nil, 0o600); err != nil { // what only the newer one could have finished
 		return err
 	}
-	n.set.leave().Older = true
-	return n.changeSettings(ctx, func(s *settings) error { s.leave().Older = true; return nil })
-}
-
-// openWork is what a new log or a new queue has still to do. It is written to
-// node.json with the change, or before it, and dropped once it is done.
-type openWork struct {
-	Log   bool `json:"log,omitempty"`   // chains under the new name, and the line of it
-	Queue bool `json:"queue,omitempty"` // the lines of what was lost
-	Older bool `json:"older,omitempty"` // the same, of an older copy of the queue that was put back
-	Tasks bool `json:"tasks,omitempty"` // the line that the database of a shared queue was lost
-}
-
-// leave is the work that is left, to add to.
-func (s *settings) leave() *openWork {
-	if s.Open == nil {
-		s.Open = new(openWork)
-	}
-	return s.Open
+	n.set.Leave().Older = true
+	return n.changeSettings(ctx, func(s *nodedir.Settings) error { s.Leave().Older = true; return nil })
 }
 
 // finishOpen does what a new log or queue has left to do, also for a process that
@@ -339,7 +324,7 @@ func (n *node) finishOpen(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	s, err := readSettings(n.dir)
+	s, err := nodedir.Read(n.dir)
 	if err != nil || s.Open == nil {
 		return err
 	}
@@ -359,7 +344,7 @@ func (n *node) finishOpen(ctx context.Context) error {
 		}
 	}
 	n.set.Open = nil
-	return n.changeSettings(ctx, func(s *settings) error { s.Open = nil; return nil })
+	return n.changeSettings(ctx, func(s *nodedir.Settings) error { s.Open = nil; return nil })
 }
 
 // sayLoss says on stderr, or as one object, what is lost; init alone does.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/keyring"
 	"holdfast/pipeline"
@@ -168,11 +169,11 @@ func TestBegunAndKilled(t *testing.T) {
 		if all, naming := lineCount(t, n, "log-begun", n.set.Name); all != 1 || naming != 1 {
 			t.Errorf("start %d: %d lines, %d name the log", i, all, naming)
 		}
-		s, err := readSettings(c.data)
+		s, err := nodedir.Read(c.data)
 		if err != nil || s.Open != nil {
 			t.Errorf("start %d: left to do %+v, %v", i, s.Open, err)
 		}
-		err = n.changeSettings(t.Context(), func(s *settings) error { s.leave().Log = true; return nil }) // killed before it was crossed off
+		err = n.changeSettings(t.Context(), func(s *nodedir.Settings) error { s.Leave().Log = true; return nil }) // killed before it was crossed off
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +205,7 @@ func TestNewLogKeepsWhatOthersChange(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	s, err := readSettings(c.data)
+	s, err := nodedir.Read(c.data)
 	if err != nil || len(s.Keys) != 2 || s.Keys[1].ID() != k.ID() || len(s.Former) != 1 {
 		t.Errorf("keys %+v, former %+v, %v", s.Keys, s.Former, err)
 	}
@@ -220,7 +221,7 @@ func TestNewLogTwice(t *testing.T) {
 	}
 	n.Close()
 	first := n.set.Name
-	before, err := os.ReadFile(n.path(fileSettings))
+	before, err := os.ReadFile(n.path(nodedir.FileSettings))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +230,7 @@ func TestNewLogTwice(t *testing.T) {
 			t.Errorf("%v: exit %d, %s", wrong, code, errs)
 		}
 	}
-	if after, _ := os.ReadFile(n.path(fileSettings)); string(after) != string(before) {
+	if after, _ := os.ReadFile(n.path(nodedir.FileSettings)); string(after) != string(before) {
 		t.Error("wrong options have changed node.json")
 	}
 	for range 2 {
@@ -237,7 +238,7 @@ func TestNewLogTwice(t *testing.T) {
 			t.Fatal(errs)
 		}
 	}
-	s, err := readSettings(c.data)
+	s, err := nodedir.Read(c.data)
 	if err != nil || len(s.Former) != 2 || s.Previous == nil || s.Previous.Origin != first {
 		b, _ := json.Marshal(s)
 		t.Errorf("%s, %v", b, err)
@@ -249,7 +250,7 @@ func TestNewLogTwice(t *testing.T) {
 func TestLostSettings(t *testing.T) {
 	c, n := roundNode(t)
 	n.Close()
-	if err := os.Remove(n.path(fileSettings)); err != nil {
+	if err := os.Remove(n.path(nodedir.FileSettings)); err != nil {
 		t.Fatal(err)
 	}
 	if _, errs, code := call("init", "--data", c.data); code != 1 || !strings.Contains(errs, "no node.json") {

@@ -15,6 +15,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/cmd/internal/nodeclock"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/filelock"
 	"holdfast/hashing"
@@ -31,7 +32,7 @@ import (
 // one with preserve.lock seals (see sealing).
 type node struct {
 	dir      string
-	set      *settings
+	set      *nodedir.Settings
 	facts    pipeline.Facts
 	log      *slog.Logger
 	store    nodeStore
@@ -103,7 +104,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 // afterRebuild waits for a rebuild that is at work: until it ends the catalog
 // refuses every question. One that was killed is waited for by nobody.
 func (n *node) afterRebuild(ctx context.Context) error {
-	unlock, err := filelock.Wait(ctx, n.path(fileNoPrune))
+	unlock, err := filelock.Wait(ctx, n.path(nodedir.FileNoPrune))
 	if err == nil {
 		unlock()
 	}
@@ -115,9 +116,9 @@ func (c *cli) openStore(ctx context.Context) (*node, error) {
 	if err := c.notHalfRestored(); err != nil {
 		return nil, err
 	}
-	set, err := readSettings(c.data)
+	set, err := nodedir.Read(c.data)
 	if err == nil {
-		err = set.engines().Same(c.asked)
+		err = set.URLs().Same(c.asked)
 	}
 	if err != nil {
 		return nil, err
@@ -136,7 +137,11 @@ func (c *cli) openStore(ctx context.Context) (*node, error) {
 func (n *node) path(name string) string { return filepath.Join(n.dir, name) }
 
 func (n *node) openParts(ctx context.Context, v *vault.Vault) (err error) {
-	if n.facts, err = n.set.facts(n.dir); err != nil {
+	sw, err := software()
+	if err == nil {
+		n.facts, err = n.set.Facts(n.dir, sw)
+	}
+	if err != nil {
 		return err
 	}
 	n.facts.Clock = n.knownClock()
@@ -206,17 +211,6 @@ func (n *node) Close() {
 	if n.store != nil {
 		n.store.Close()
 	}
-}
-
-// facts are what every Manifest says of the node: the program by its own
-// digest, the configuration by that of node.json.
-func (s *settings) facts(dir string) (pipeline.Facts, error) {
-	conf, err := os.ReadFile(filepath.Join(dir, fileSettings))
-	if err != nil {
-		return pipeline.Facts{}, fmt.Errorf("read settings: %w", err)
-	}
-	sw, err := software()
-	return pipeline.Facts{Node: s.Name, Training: s.Training, Software: sw, Config: hashing.Of(conf), Clock: holdfast.Clock{Source: "node"}}, err
 }
 
 // software names this program by the bytes that are running.

@@ -10,6 +10,7 @@ import (
 
 	"holdfast/canon"
 	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
@@ -48,7 +49,7 @@ func (c *cli) moveNode(ctx context.Context, n *node, to engineset.URLs, wait tim
 	if n.sharedQueue() {
 		return usageError("node move: this node's queue is shared, and what is in it is not this node's alone: make a new node on the other queue")
 	}
-	next := n.set.engines()
+	next := n.set.URLs()
 	if to.Queue != "" {
 		next.Queue = to.Queue
 	}
@@ -82,7 +83,7 @@ func (c *cli) moveNode(ctx context.Context, n *node, to engineset.URLs, wait tim
 	if err != nil {
 		return fmt.Errorf("node move: %w; the node works as before", err)
 	}
-	if err := n.changeSettings(ctx, func(s *settings) error { s.Engines = &next; return nil }); err != nil {
+	if err := n.changeSettings(ctx, func(s *nodedir.Settings) error { s.Engines = &next; return nil }); err != nil {
 		return err
 	}
 	after, err := c.open(ctx)
@@ -184,7 +185,7 @@ func (there *node) takeOver(ctx context.Context, n *node, next engineset.URLs) (
 	if err != nil {
 		return tasks, "", err
 	}
-	if next.Catalog == n.set.engines().Catalog {
+	if next.Catalog == n.set.URLs().Catalog {
 		return tasks, id.Queue, nil
 	}
 	f, err := there.rebuild(ctx)

@@ -20,7 +20,7 @@ func (n *node) book(ctx context.Context) (*officedb.Book, error) {
 	if n.booked != nil {
 		return n.booked, nil
 	}
-	e := n.set.engines()
+	e := n.set.URLs()
 	o, err := n.engines().Database()
 	if err != nil {
 		return nil, err

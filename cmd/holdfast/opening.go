@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+
+	"holdfast/cmd/internal/nodedir"
 )
 
 // openProcess opens the node for a process that works until it is stopped: nil, nil where
@@ -16,7 +18,7 @@ func (c *cli) openProcess(ctx context.Context) (*node, error) {
 	if err := c.notHalfRestored(); err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	if _, err := readSettings(c.data); err != nil {
+	if _, err := nodedir.Read(c.data); err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
 	n, err := c.open(ctx)

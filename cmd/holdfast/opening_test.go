@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors"
 	"holdfast/filelock"
 )
@@ -20,7 +21,7 @@ import (
 func TestStoppedWhileOpening(t *testing.T) {
 	_, n := roundNode(t)
 	n.Close()
-	unlock, err := filelock.Wait(t.Context(), n.path(fileNoPrune))
+	unlock, err := filelock.Wait(t.Context(), n.path(nodedir.FileNoPrune))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"holdfast/wholefile"
 )
 
 // giveFile writes a file for others. One that is there is kept unless replace is
@@ -13,7 +15,7 @@ import (
 // without replace a short file of its name.
 func giveFile(name string, b []byte, replace bool) error {
 	if replace {
-		if err := writeFile(name, b); err != nil {
+		if err := wholefile.Replace(name, b, 0o600); err != nil {
 			return err
 		}
 		return os.Chmod(name, 0o644)

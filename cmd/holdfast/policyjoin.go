@@ -57,7 +57,7 @@ func (c *cli) joinPolicy(ctx context.Context, n *node, p *holdfast.Policy, diges
 	var names []string
 	var others []holdfast.PolicyNode
 	for _, e := range p.Nodes {
-		if e.Name == n.set.Name || n.set.node().IsFormer(e.Name) {
+		if e.Name == n.set.Name || n.set.Mirrored().IsFormer(e.Name) {
 			continue // of itself a node knows best
 		}
 		names, others = append(names, e.Name), append(others, e)
@@ -116,12 +116,12 @@ func (n *node) addColleagues(ctx context.Context, others []holdfast.PolicyNode) 
 		}
 		list = append(list, e)
 	}
-	return writeJSON(n.path(fileColleagues), list)
+	return wholefile.WriteJSON(n.path(fileColleagues), list)
 }
 
 // colleagues are the other nodes that this one trusts.
 func (n *node) colleagues() (list []holdfast.PolicyNode, err error) {
-	err = readJSON(n.path(fileColleagues), &list)
+	err = wholefile.ReadJSON(n.path(fileColleagues), &list)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

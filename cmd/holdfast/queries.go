@@ -18,6 +18,7 @@ import (
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/rfc3161"
+	"holdfast/wholefile"
 )
 
 // queries are the questions that travel as files. No authority is asked by this
@@ -70,7 +71,7 @@ func (c *cli) writeRequests(ctx context.Context, n *node, dir string, wait time.
 		return err
 	}
 	for name, text := range map[string]string{"README.txt": carrierNote(all), "SHA256SUMS": sums(all)} {
-		if err := writeFile(filepath.Join(dir, name), []byte(text)); err != nil {
+		if err := wholefile.Replace(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
@@ -169,7 +170,7 @@ func createSame(path string, b []byte) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return writeFile(path, b)
+	return wholefile.Replace(path, b, 0o600)
 }
 
 func sums(all []preserve.Unanswered) string {

@@ -67,7 +67,7 @@ func (r *remote) client() (*api.Client, error) {
 	}
 	var roots *x509.CertPool
 	if r.ca != "" {
-		b, err := wholefile.Read(r.ca, maxNodeFile)
+		b, err := wholefile.Read(r.ca, wholefile.MaxJSON)
 		if err != nil {
 			return nil, usageError("--server-ca: %w", err)
 		}

@@ -16,6 +16,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/cmd/internal/verifycmd"
 	"holdfast/filelock"
 	"holdfast/messages"
@@ -23,6 +24,7 @@ import (
 	"holdfast/pipeline"
 	"holdfast/storage/s3"
 	"holdfast/vault"
+	"holdfast/wholefile"
 )
 
 // fileRestore is in a node's directory while a restore into it is not finished.
@@ -137,7 +139,7 @@ type restoring struct {
 	mine   *restoreMark
 	keys   map[string][]byte
 	pass   []byte // of new keys; nil: they lie in clear
-	set    *settings
+	set    *nodedir.Settings
 	store  nodeStore
 	copy   *mirror.Copier
 
@@ -224,9 +226,9 @@ func (r *restoring) read(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	b, err := r.nodeFile(ctx, fileSettings)
+	b, err := r.nodeFile(ctx, nodedir.FileSettings)
 	if err == nil {
-		r.set, err = parseSettings(b)
+		r.set, err = nodedir.Parse(b)
 	}
 	if err != nil {
 		return fmt.Errorf("the mirror was never whole, and does not say whose it is: its store can be read, but no node be made of it: %w", err)
@@ -260,7 +262,7 @@ func (r *restoring) protect() (err error) {
 func (r *restoring) claim(ctx context.Context) (unlock func(), err error) {
 	dir := r.c.data
 	r.mine = new(restoreMark)
-	err = readJSON(filepath.Join(dir, fileRestore), r.mine)
+	err = wholefile.ReadJSON(filepath.Join(dir, fileRestore), r.mine)
 	want := restoreMark{Mirror: r.mark.ID, Begun: r.mark.Begun, Keys: r.keys != nil, Old: r.o.old, Node: r.o.node, Encrypt: r.pass != nil, Engines: r.engines, With: r.o.with}
 	switch {
 	case err == nil:
@@ -282,7 +284,7 @@ func (r *restoring) claim(ctx context.Context) (unlock func(), err error) {
 		}
 		want.ID = string(holdfast.NewID())
 		*r.mine = want
-		if err := writeJSON(filepath.Join(dir, fileRestore), r.mine); err != nil {
+		if err := wholefile.WriteJSON(filepath.Join(dir, fileRestore), r.mine); err != nil {
 			return nil, err
 		}
 	}
@@ -317,7 +319,7 @@ func (c *cli) notHalfRestored() error {
 		return nil
 	}
 	var m restoreMark
-	err := readJSON(filepath.Join(c.data, fileRestore), &m)
+	err := wholefile.ReadJSON(filepath.Join(c.data, fileRestore), &m)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -41,7 +41,7 @@ func (r *restoring) chainsGrown(ctx context.Context) error {
 			return err
 		}
 		for _, c := range cs.Chains {
-			if c.Node != r.mark.Node && !r.set.node().IsFormer(c.Node) {
+			if c.Node != r.mark.Node && !r.set.Mirrored().IsFormer(c.Node) {
 				continue
 			}
 			if err := r.grow(ctx, k, cs.ID, c); err != nil {

@@ -16,6 +16,7 @@ import (
 	"holdfast/pipeline"
 	"holdfast/storage/file"
 	"holdfast/storage/s3"
+	"holdfast/wholefile"
 )
 
 // sameURLs compares what a person gave.
@@ -26,7 +27,7 @@ func sameURLs(e, o engineset.URLs) bool {
 
 // place decides where the new node's queue, store and catalog lie. Nothing is made yet.
 func (r *restoring) place(ctx context.Context) error {
-	was := r.set.engines()
+	was := r.set.URLs()
 	r.engines, r.wasShared = r.c.asked, engineset.KindOf(was.Queue) == engineset.KindKafka
 	for _, f := range r.engines.Flags() {
 		if kind := engineset.KindOf(*f.URL); kind == engineset.KindSQLite || kind == engineset.KindFile {
@@ -48,7 +49,7 @@ func (r *restoring) place(ctx context.Context) error {
 // placeStore looks at what lies where the store is to be.
 func (r *restoring) placeStore(ctx context.Context, was string) error {
 	var mine restoreMark // of a restore that was stopped
-	if err := readJSON(r.path(fileRestore), &mine); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := wholefile.ReadJSON(r.path(fileRestore), &mine); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	s, err := r.openBucketAt(ctx, "", func(o *s3.Options) { o.ReadOnly = true })
@@ -113,7 +114,7 @@ func (r *restoring) target(ctx context.Context) (nodeStore, error) {
 	}
 	r.engines.StoreID = s.ID()
 	r.mine.Engines = r.engines
-	if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
+	if err := wholefile.WriteJSON(r.path(fileRestore), r.mine); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -149,7 +150,7 @@ func (r *restoring) catalog(ctx context.Context) error {
 	n := r.half()
 	if !r.mine.Rebuild {
 		r.mine.Rebuild = !r.back || !r.mine.Same || !n.catalogThere(ctx)
-		if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
+		if err := wholefile.WriteJSON(r.path(fileRestore), r.mine); err != nil {
 			return err
 		}
 	}

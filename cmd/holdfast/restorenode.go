@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/keyring"
 	"holdfast/mirror"
 	"holdfast/preserve"
@@ -31,7 +32,7 @@ func (r *restoring) files(ctx context.Context) error {
 	if err := r.copyStore(ctx); err != nil {
 		return err
 	}
-	if _, err := os.Stat(r.path(fileSettings)); err == nil {
+	if _, err := os.Stat(r.path(nodedir.FileSettings)); err == nil {
 		return r.again() // killed behind node.json: the files are there
 	}
 	r.mine.NewLog, r.mine.Why, r.mine.Named = false, "", nil // decided anew
@@ -41,24 +42,24 @@ func (r *restoring) files(ctx context.Context) error {
 		}
 	}
 	list := []knownMirror{{ID: r.mark.ID, Path: r.at, Store: r.mirrorID(), Added: holdfast.At(time.Now())}}
-	if err := writeJSON(r.path(fileMirrors), list); err != nil {
+	if err := wholefile.WriteJSON(r.path(fileMirrors), list); err != nil {
 		return err
 	}
 	if !r.mine.Same {
-		if err := writeFile(r.path(fileCarry), nil); err != nil {
+		if err := wholefile.Replace(r.path(fileCarry), nil, 0o600); err != nil {
 			return err
 		}
 	}
-	if err := writeJSON(r.path(fileRestore), r.mine); err != nil {
+	if err := wholefile.WriteJSON(r.path(fileRestore), r.mine); err != nil {
 		return err
 	}
 	if r.set.Open != nil {
 		r.set.Open.Queue = false // of the mirrored node's: this one is new, and `restored` says so
 	}
 	if r.mine.NewLog {
-		r.set.leave().Log = true
+		r.set.Leave().Log = true
 	}
-	return writeJSON(r.path(fileSettings), r.set)
+	return r.set.Write(r.c.data)
 }
 
 func (r *restoring) again() error {
@@ -110,8 +111,8 @@ func (r *restoring) merged() bool { return r.o.join != "" || len(r.o.with) > 0 }
 // afterwards is from where on a restored node, killed behind its node.json, has
 // made what the mirror lacks.
 func (r *restoring) afterwards() (*mirror.Afterwards, error) {
-	set, err := readSettings(r.c.data)
-	if errors.Is(err, errNoNode) {
+	set, err := nodedir.Read(r.c.data)
+	if errors.Is(err, nodedir.ErrNoNode) {
 		return nil, nil
 	}
 	if err != nil {
@@ -131,7 +132,7 @@ func (r *restoring) nodeFiles(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{fileAuthorities, filePolicy, fileEgresses, fileWatches, fileAlerts, fileColleagues} {
+	for _, name := range []string{nodedir.FileAuthorities, nodedir.FilePolicy, fileEgresses, fileWatches, fileAlerts, fileColleagues} {
 		b, err := r.nodeFile(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -177,7 +178,7 @@ func (r *restoring) fits(ctx context.Context) error {
 	if vkey, err := preserve.LogVKey(preserve.ParseLogKey(text)); err != nil || vkey != r.set.VKey {
 		return errors.Join(fmt.Errorf("the key file %s is of another node than %s", r.o.keys, r.set.Name), err)
 	}
-	ring, err := keyring.Open(ctx, r.c.vault(), r.set.keyList())
+	ring, err := keyring.Open(ctx, r.c.vault(), r.set.KeyList())
 	if err == nil {
 		_, err = ring.Signer(ctx)
 	}
@@ -208,14 +209,14 @@ func (r *restoring) newKeys(ctx context.Context) error {
 		}
 	}
 	r.set.Created, r.set.Key, r.set.KeysOpen = holdfast.At(time.Now()), "", nil
-	k, err := keyring.Make(ctx, r.c.vault(), fileSealKey, "", r.set.Training)
+	k, err := keyring.Make(ctx, r.c.vault(), nodedir.FileSealKey, "", r.set.Training)
 	k.Made = r.set.Created
 	r.set.Keys = []keyring.Key{k}
 	return err
 }
 
 func (r *restoring) oldPolicy(ctx context.Context) (*holdfast.Policy, error) {
-	b, err := r.nodeFile(ctx, filePolicy)
+	b, err := r.nodeFile(ctx, nodedir.FilePolicy)
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +233,7 @@ func (r *restoring) newName(ctx context.Context, why string) error {
 	// Not a name that the key file may bring along: drawLogKey would take up that
 	// key, which may have signed a history.
 	r.set.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(r.set.Former)+1, r.mine.ID)
-	return r.set.drawLogKey(r.c.vault(), label)
+	return r.set.DrawLogKey(r.c.vault(), label)
 }
 
 // log goes on with the old log, if that is wanted and can be; else a new one

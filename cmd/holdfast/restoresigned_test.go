@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/mirror"
 )
 
@@ -93,9 +95,9 @@ func TestRestoreSigned(t *testing.T) {
 		"in groups":         {fp: strings.ToUpper(fp[:32]) + " " + fp[32:]},
 		"not asked for":     {want: "NOT CHECKED"},
 		"another node":      {fp: strings.Repeat("0", 64), want: "has not this fingerprint"},
-		"authorities":       {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, fileAuthorities), []byte("[]"), 0o600) }},
-		"policy":            {fp: fp, change: func(node string) { os.Remove(filepath.Join(node, filePolicy)) }},
-		"settings":          {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, fileSettings), []byte("{}"), 0o600) }},
+		"authorities":       {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, nodedir.FileAuthorities), []byte("[]"), 0o600) }},
+		"policy":            {fp: fp, change: func(node string) { os.Remove(filepath.Join(node, nodedir.FilePolicy)) }},
+		"settings":          {fp: fp, change: func(node string) { os.WriteFile(filepath.Join(node, nodedir.FileSettings), []byte("{}"), 0o600) }},
 		"no statement":      {fp: fp, change: func(node string) { os.Remove(filepath.Join(node, filepath.Base(mirror.FileStatement))) }, want: "not signed"},
 		"changed statement": {fp: fp, change: func(node string) { edit(t, filepath.Join(node, filepath.Base(mirror.FileStatement)), otherSignature) }, want: "holdfast: restore from"},
 		"older statement": {fp: fp, change: func(node string) {
@@ -124,13 +126,13 @@ func TestRestoreSigned(t *testing.T) {
 				t.Errorf("exit %d\n%s\n%s", code, out, errs)
 			}
 			if refused && !c.could {
-				if exists(filepath.Join(to, fileSettings)) {
+				if exists(filepath.Join(to, nodedir.FileSettings)) {
 					t.Error("a node was made")
 				}
 				return
 			}
-			was, err1 := os.ReadFile(n.path(fileAuthorities))
-			is, err2 := os.ReadFile(filepath.Join(to, fileAuthorities))
+			was, err1 := os.ReadFile(n.path(nodedir.FileAuthorities))
+			is, err2 := os.ReadFile(filepath.Join(to, nodedir.FileAuthorities))
 			if err := errors.Join(err1, err2); err != nil || !bytes.Equal(was, is) {
 				t.Errorf("authorities are others than the node's: %v", err)
 			}
@@ -199,7 +201,7 @@ func TestMirrorForeign(t *testing.T) {
 				if out, errs, code := ends(t, "restore", "--from", from, "--data", to); code != exitCould {
 					t.Errorf("exit %d\n%s\n%s", code, out, errs)
 				}
-				if exists(filepath.Join(to, fileSettings)) {
+				if exists(filepath.Join(to, nodedir.FileSettings)) {
 					t.Error("a node was made")
 				}
 			})

@@ -13,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
@@ -143,7 +144,7 @@ func (c *cli) rebuildCmd() *cobra.Command {
 // nobody prunes the queue until it was read. A plan behind it is at work, or a crash has left it to the next who seals: its
 // packs may not be there yet, and its captures are in the queue.
 func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
-	unlock, err := n.officeLock(ctx, fileNoPrune)
+	unlock, err := n.officeLock(ctx, nodedir.FileNoPrune)
 	if err != nil {
 		return f, err
 	}
@@ -209,7 +210,7 @@ func planFrom(name, queue string) (partition int, first int64) {
 type pruner struct{ n *node }
 
 func (p pruner) Prune(ctx context.Context, limit int, stages ...pipeline.Stage) (int, error) {
-	unlock, err := p.n.tryOfficeLock(ctx, fileNoPrune)
+	unlock, err := p.n.tryOfficeLock(ctx, nodedir.FileNoPrune)
 	if err != nil || unlock == nil {
 		return 0, err // the next one prunes it
 	}

@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 	"holdfast/preserve"
@@ -98,7 +99,7 @@ func (s *sealing) open(ctx context.Context, n *node) error {
 	if err := n.reloadTrust(); err != nil {
 		return err
 	}
-	s.asOf = changed(n.path(fileAuthorities)) // before it is read: what is added from here on is seen by follow
+	s.asOf = changed(n.path(nodedir.FileAuthorities)) // before it is read: what is added from here on is seen by follow
 	as, public, err := n.asked()
 	if err != nil {
 		return err
@@ -142,7 +143,7 @@ func (s *sealing) openLog(ctx context.Context, n *node) error {
 // ownAuthority is the node's own clock as a token: beside the others, never
 // counted.
 func (n *node) ownAuthority() (*preserve.Authority, error) {
-	operator := n.set.firstName()
+	operator := n.set.FirstName()
 	operator = operator[:min(len(operator), 50)]
 	a, err := authority.Open(n.path("own"), authority.Options{Operator: operator, Training: n.set.Training, Log: n.log, Secrets: n.vault})
 	if err != nil {

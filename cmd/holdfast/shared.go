@@ -20,12 +20,12 @@ import (
 // sharedQueue: other nodes have partitions of the queue, so what waits in it is
 // theirs to normalise, to seal and to index.
 func (n *node) sharedQueue() bool {
-	return engineset.KindOf(n.set.engines().Queue) == engineset.KindKafka
+	return engineset.KindOf(n.set.URLs().Queue) == engineset.KindKafka
 }
 
 // sharedCatalog: it knows Cases that other nodes have opened.
 func (n *node) sharedCatalog() bool {
-	return engineset.KindOf(n.set.engines().Catalog) == engineset.KindPostgres
+	return engineset.KindOf(n.set.URLs().Catalog) == engineset.KindPostgres
 }
 
 // locker is an engine that has locks for all nodes, by name.
@@ -136,7 +136,7 @@ func (n *node) isMine(cp catalog.Capture) bool {
 	if cp.Node == n.set.Name {
 		return true
 	}
-	return n.set.node().IsFormer(cp.Node)
+	return n.set.Mirrored().IsFormer(cp.Node)
 }
 
 // catchUpTime is how long a command waits for what other processes normalise and index,

@@ -12,9 +12,11 @@ import (
 
 	"holdfast"
 	"holdfast/authorities"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/preserve"
+	"holdfast/wholefile"
 )
 
 // openTrust reads policy.json, which the first token makes.
@@ -27,14 +29,14 @@ func (n *node) openTrust() (*preserve.Trust, error) {
 }
 
 func (n *node) readTrust() (*holdfast.Policy, []*x509.Certificate, error) {
-	p := &holdfast.Policy{Kind: "policy", Version: holdfast.Version, Training: n.set.Training, Quorum: n.set.quorum(),
+	p := &holdfast.Policy{Kind: "policy", Version: holdfast.Version, Training: n.set.Training, Quorum: n.set.Operators(),
 		Nodes: n.entries(), Authorities: []holdfast.Authority{}}
 	others, err := n.colleagues()
 	if err != nil {
 		return nil, nil, err
 	}
 	p.Nodes = append(p.Nodes, others...)
-	b, err := os.ReadFile(n.path(filePolicy))
+	b, err := os.ReadFile(n.path(nodedir.FilePolicy))
 	if err == nil {
 		var was *holdfast.Policy
 		if was, err = holdfast.ParsePolicy(b); err == nil {
@@ -44,7 +46,7 @@ func (n *node) readTrust() (*holdfast.Policy, []*x509.Certificate, error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", n.path(filePolicy), err)
+		return nil, nil, fmt.Errorf("read %s: %w", n.path(nodedir.FilePolicy), err)
 	}
 	certs, err := n.authorities().Roots()
 	return p, certs, err
@@ -59,20 +61,20 @@ func (n *node) savePolicy(ctx context.Context, p *holdfast.Policy) error {
 	}
 	defer unlock()
 	joined := *p
-	b, err := os.ReadFile(n.path(filePolicy))
+	b, err := os.ReadFile(n.path(nodedir.FilePolicy))
 	if err == nil {
 		was, err := holdfast.ParsePolicy(b)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", n.path(filePolicy), err)
+			return fmt.Errorf("read %s: %w", n.path(nodedir.FilePolicy), err)
 		}
 		joined.Authorities = authorities.Join(was.Authorities, p.Authorities)
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read %s: %w", n.path(filePolicy), err)
+		return fmt.Errorf("read %s: %w", n.path(nodedir.FilePolicy), err)
 	}
 	if b, err = joined.Encode(); err != nil {
 		return err
 	}
-	return writeFile(n.path(filePolicy), b)
+	return wholefile.Replace(n.path(nodedir.FilePolicy), b, 0o600)
 }
 
 // reloadTrust takes up what other processes have pinned or ended since this one

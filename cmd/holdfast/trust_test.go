@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/pipeline"
 	"holdfast/preserve"
+	"holdfast/wholefile"
 )
 
 // The window follows the list of authorities while the node seals.
@@ -36,7 +38,7 @@ func TestWindowFollowsAuthorities(t *testing.T) {
 	}
 	stranger := list[0]
 	stranger.Name, stranger.Public = "stranger", true
-	if err := writeJSON(n.path(fileAuthorities), append(list, stranger)); err != nil {
+	if err := wholefile.WriteJSON(n.path(nodedir.FileAuthorities), append(list, stranger)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.askAnew(n); err != nil {
@@ -63,10 +65,10 @@ func TestQuorumIsTwoUnlessConfigured(t *testing.T) {
 		}
 	}
 	n.set.Quorum = -1
-	if err := writeJSON(n.path(fileSettings), n.set); err != nil {
+	if err := n.set.Write(n.dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readSettings(n.dir); err == nil || !strings.Contains(err.Error(), "1 or more") {
+	if _, err := nodedir.Read(n.dir); err == nil || !strings.Contains(err.Error(), "1 or more") {
 		t.Errorf("a quorum below zero: %v", err)
 	}
 }

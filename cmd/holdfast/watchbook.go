@@ -137,7 +137,7 @@ func (k watchFile) Change(ctx context.Context, edit func([]*watch) ([]*watch, er
 	if err != nil || string(after) == string(before) {
 		return err
 	}
-	return writeJSON(k.n.path(fileWatches), watchDoc{Version: 1, Watches: list})
+	return wholefile.WriteJSON(k.n.path(fileWatches), watchDoc{Version: 1, Watches: list})
 }
 
 // edited is a list that was edited, in order, and no longer than it may be.

@@ -26,4 +26,5 @@ func (e *UsageError) Error() string { return e.err.Error() }
 
 func (e *UsageError) Unwrap() error { return e.err }
 
-func usage(format string, a ...any) error { return &UsageError{fmt.Errorf(format, a...)} }
+// Usage makes one, of a format as [fmt.Errorf] takes it.
+func Usage(format string, a ...any) error { return &UsageError{fmt.Errorf(format, a...)} }

@@ -29,9 +29,9 @@ func (n *Set) makeStore(ctx context.Context, join string) error {
 	path, ok := Local(url, "")
 	switch {
 	case join != "" && KindOf(e.Catalog) == KindPostgres && KindOf(e.Queue) != KindKafka:
-		return usage("--join with --catalog postgres://…: nodes that share a catalog share the queue too: positions of several queues would be taken for each other's, and a rebuild by one node would leave out what only another's queue has; give --queue kafka://… as the first node has it, or leave --catalog away")
+		return Usage("--join with --catalog postgres://…: nodes that share a catalog share the queue too: positions of several queues would be taken for each other's, and a rebuild by one node would leave out what only another's queue has; give --queue kafka://… as the first node has it, or leave --catalog away")
 	case join != "" && ok:
-		return usage("--join is for a store that several nodes share: give --store s3://… too")
+		return Usage("--join is for a store that several nodes share: give --store s3://… too")
 	case url == "":
 		return nil // file.Open makes it
 	case ok:

@@ -21,7 +21,7 @@ import (
 func (n *Set) OpenBucket(ctx context.Context, url, id string, make bool) (Store, error) {
 	o, err := s3.Parse(url)
 	if err != nil {
-		return nil, usage("--store: %w", err)
+		return nil, Usage("--store: %w", err)
 	}
 	if o.AccessKey, o.SecretKey, o.SessionToken, err = BucketKeys(); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (n *Set) broker(ctx context.Context, existing bool, names []string) (Queue,
 	q, err := scaled.Open(ctx, scaled.Options{URL: n.Queue, User: os.Getenv("HOLDFAST_KAFKA_USER"), Password: password,
 		Database: n.Catalog, DatabasePassword: database, Existing: existing, Names: names, Log: n.Log})
 	if errors.Is(err, scaled.ErrURL) {
-		return nil, usage("--queue: %w", err)
+		return nil, Usage("--queue: %w", err)
 	}
 	if err != nil {
 		return nil, err

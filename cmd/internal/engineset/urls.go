@@ -67,12 +67,12 @@ func (e URLs) Checked() (URLs, error) {
 		}
 		u, err := Check(*f.URL, f.Kinds)
 		if err != nil {
-			return e, usage("--%s (HOLDFAST_%s): %w", f.Name, strings.ToUpper(f.Name), err)
+			return e, Usage("--%s (HOLDFAST_%s): %w", f.Name, strings.ToUpper(f.Name), err)
 		}
 		*f.URL = u
 	}
 	if KindOf(e.Queue) == KindKafka && KindOf(e.Catalog) != KindPostgres {
-		return e, usage("--queue kafka://… keeps its Tasks and their leases in PostgreSQL: give --catalog postgres://USER@HOST/DATABASE too")
+		return e, Usage("--queue kafka://… keeps its Tasks and their leases in PostgreSQL: give --catalog postgres://USER@HOST/DATABASE too")
 	}
 	return e, nil
 }
@@ -181,7 +181,7 @@ func (e URLs) Same(asked URLs) error {
 		if where == "" {
 			where = "the one in the data directory"
 		}
-		return usage("--%s (HOLDFAST_%s) is not the %s of this node, which is %s: leave it away; `holdfast node move` takes a node to another queue or catalog, `holdfast move` to another store", f.Name, strings.ToUpper(f.Name), f.Name, where)
+		return Usage("--%s (HOLDFAST_%s) is not the %s of this node, which is %s: leave it away; `holdfast node move` takes a node to another queue or catalog, `holdfast move` to another store", f.Name, strings.ToUpper(f.Name), f.Name, where)
 	}
 	return nil
 }

@@ -153,11 +153,7 @@ func (w *Watch) Note(dir string, log *slog.Logger, d preserve.Drift) {
 		return
 	}
 	// Two processes may write it at once; each writes it whole.
-	b, err := wholefile.EncodeJSON(m)
-	if err == nil {
-		err = wholefile.Replace(filepath.Join(dir, FileName), b, 0o600)
-	}
-	if err != nil {
+	if err := wholefile.WriteJSON(filepath.Join(dir, FileName), m); err != nil {
 		log.Warn("clock not noted", "err", err)
 	}
 }

@@ -213,11 +213,7 @@ func (b *Book) change(ctx context.Context, name string, change func(State) State
 		rows = append(rows, s)
 	}
 	slices.SortFunc(rows, func(a, b State) int { return strings.Compare(a.Name, b.Name) })
-	raw, err := wholefile.EncodeJSON(rows)
-	if err != nil {
-		return err
-	}
-	return wholefile.Replace(b.path(FileStates), raw, 0o600)
+	return wholefile.WriteJSON(b.path(FileStates), rows)
 }
 
 // Judged notes what an error tells of an account, and says it in words, with what
