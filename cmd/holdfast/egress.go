@@ -12,13 +12,14 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors"
 	"holdfast/egress"
 	"holdfast/filelock"
 	"holdfast/wholefile"
 )
 
-const fileEgresses = "egresses.json"
+const fileEgresses = nodedir.FileEgresses
 
 func (c *cli) egressCmd() *cobra.Command {
 	return group("egress", "Ways out: proxies that captures go through, by name",

@@ -11,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"holdfast"
 	"holdfast/hashing"
-	"holdfast/mirror"
-	"holdfast/pipeline"
 	"holdfast/storage"
 	"holdfast/storage/file"
 )
@@ -85,45 +82,6 @@ func TestMirrorPulled(t *testing.T) {
 	}
 	if out, errs, code := call("mirror", "--to", disk, "--data", n.dir, "--check", "--json"); code != 0 || !strings.Contains(out, `"problems":0`) {
 		t.Errorf("check: exit %d, %q %q", code, out, errs)
-	}
-}
-
-// TestQueueOfMirror guards that a queue whose later positions a mirror knows
-// draws a new name, and that one that is as new keeps its name.
-func TestQueueOfMirror(t *testing.T) {
-	n := sealedNode(t, 1)
-	id, err := n.queue.Identity(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	end, err := n.queue.End(t.Context(), pipeline.StagePreserve, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := func() string {
-		now, err := n.queue.Identity(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return now.Queue
-	}
-	for what, c := range map[string]struct {
-		q   mirror.Queue
-		new bool
-	}{
-		"as new":        {mirror.Queue{Name: id.Queue, End: end}, false},
-		"another queue": {mirror.Queue{Name: "0123456789abcdef", End: end + 9}, false},
-	} {
-		if err := n.queueOf(t.Context(), &mirror.Mark{Queue: c.q}); err != nil || name() != id.Queue {
-			t.Errorf("%s: %v, the name is %s", what, err, name())
-		}
-	}
-	if err := n.queueOf(t.Context(), &mirror.Mark{Queue: mirror.Queue{Name: id.Queue, End: end + 1}}); err != nil || name() == id.Queue {
-		t.Errorf("older: %v, the name is still %s", err, name())
-	}
-	was := name()
-	if err := n.queueOf(t.Context(), &mirror.Mark{Queue: mirror.Queue{Name: was, End: end, Seal: holdfast.SealID(was, 0, end+1)}}); err != nil || name() == was {
-		t.Errorf("a plan that this store lacks: %v, the name is still %s", err, name())
 	}
 }
 

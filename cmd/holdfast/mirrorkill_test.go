@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/mirrors"
 	"holdfast/cmd/internal/nodedir"
 	"holdfast/deploy/engines"
 	"holdfast/mirror"
@@ -142,7 +143,7 @@ func (m *mirrorKills) begun() bool {
 	if engineset.KindOf(m.safe) != engineset.KindS3 {
 		return exists(filepath.Join(m.safe, "node", nodedir.FileSettings))
 	}
-	s, err := openMirrorBucket(m.t.Context(), m.safe, "", slog.New(slog.DiscardHandler), toRead)
+	s, err := mirrors.OpenBucket(m.t.Context(), m.safe, "", slog.New(slog.DiscardHandler), mirrors.ToRead)
 	if err != nil {
 		return false
 	}

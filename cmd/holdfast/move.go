@@ -196,6 +196,9 @@ func (n *node) moveTarget(ctx context.Context, m *moving) (nodeStore, error) {
 	return s, nil
 }
 
+// badShown bounds the problems that an error names.
+const badShown = 3
+
 // copyStore copies, and then compares all of both. Any problem refuses the move.
 func (c *cli) copyStore(ctx context.Context, n *node, target nodeStore) (files, bytes int64, err error) {
 	to, ok := target.(mirror.Target)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/cmd/internal/mirrors"
 	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/mirror"
@@ -46,7 +47,7 @@ func (c *cli) beginLog(ctx context.Context, who func(holdfast.Agent) holdfast.Ag
 		if last != nil { // else nothing was signed under this name: the one before it is still the last
 			s.Previous = last
 		}
-		if err := adoptMirrors(ctx, s, n.log, c.data); err != nil {
+		if s.Former, s.Previous, err = mirrors.Adopt(ctx, n.log, c.data, s.Mirrored(), s.Previous); err != nil {
 			return err
 		}
 		s.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(s.Former)+1, holdfast.NewID())

@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/authorities"
 	"holdfast/canon"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/hashing"
 	"holdfast/pipeline"
@@ -21,7 +22,7 @@ import (
 // fileColleagues holds the Policy entries of the other nodes of the office, as a person
 // has given them. Lost, a rebuilt catalog shows their Seals as pending, with the reason, and
 // `policy join` is said again.
-const fileColleagues = "colleagues.json"
+const fileColleagues = nodedir.FileColleagues
 
 func (c *cli) policyJoinCmd() *cobra.Command {
 	cmd := command("join FILE", "Trust the other nodes of the office, which share queue, store and catalog", "holdfast policy join two.policy.json", cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {

@@ -16,6 +16,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/mirrors"
 	"holdfast/cmd/internal/nodedir"
 	"holdfast/cmd/internal/verifycmd"
 	"holdfast/filelock"
@@ -50,7 +51,7 @@ func (c *cli) restoreCmd() *cobra.Command {
 			}
 			var err error
 			for i := range o.with {
-				if o.with[i], err = mirrorURL(o.with[i]); err != nil {
+				if o.with[i], err = mirrors.URL(o.with[i]); err != nil {
 					return usageError("--with: %w", err)
 				}
 			}
@@ -209,7 +210,7 @@ func (r *restoring) run(ctx context.Context) (*node, error) {
 // read takes in what decides, before anything is made: so a wrong directory or
 // passphrase leaves nothing behind.
 func (r *restoring) read(ctx context.Context) (err error) {
-	if r.at, err = mirrorURL(r.o.from); err != nil {
+	if r.at, err = mirrors.URL(r.o.from); err != nil {
 		return usageError("--from: %w", err)
 	}
 	if r.from, err = r.shelf(ctx); err != nil {

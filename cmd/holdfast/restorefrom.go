@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/mirrors"
 	"holdfast/mirror"
 	"holdfast/storage/file"
 	"holdfast/storage/s3"
@@ -37,7 +38,7 @@ func (r *restoring) bucketOf(ctx context.Context) (*s3.Store, error) {
 	if r.bucket != nil {
 		return r.bucket, nil
 	}
-	s, err := openMirrorBucket(ctx, r.at, "", r.c.log(), toRead)
+	s, err := mirrors.OpenBucket(ctx, r.at, "", r.c.log(), mirrors.ToRead)
 	if err == nil {
 		r.bucket = s
 	}
@@ -47,7 +48,7 @@ func (r *restoring) bucketOf(ctx context.Context) (*s3.Store, error) {
 // fromStore opens the store of a mirror. The caller closes it.
 func (r *restoring) fromStore(ctx context.Context, at, id string) (nodeStore, error) {
 	if engineset.KindOf(at) == engineset.KindS3 {
-		s, err := openMirrorBucket(ctx, at, id, r.c.log(), toRead)
+		s, err := mirrors.OpenBucket(ctx, at, id, r.c.log(), mirrors.ToRead)
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/mirrors"
 	"holdfast/cmd/internal/nodedir"
 	"holdfast/keyring"
 	"holdfast/mirror"
@@ -41,8 +42,8 @@ func (r *restoring) files(ctx context.Context) error {
 			return err
 		}
 	}
-	list := []knownMirror{{ID: r.mark.ID, Path: r.at, Store: r.mirrorID(), Added: holdfast.At(time.Now())}}
-	if err := wholefile.WriteJSON(r.path(fileMirrors), list); err != nil {
+	list := []mirrors.Known{{ID: r.mark.ID, Path: r.at, Store: r.mirrorID(), Added: holdfast.At(time.Now())}}
+	if err := mirrors.Write(r.c.data, list); err != nil {
 		return err
 	}
 	if !r.mine.Same {

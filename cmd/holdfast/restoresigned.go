@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/hashing"
 	"holdfast/mirror"
 	"holdfast/preserve"
@@ -64,7 +65,7 @@ func (r *restoring) notBeyond(ctx context.Context, from storage.Store) error {
 // nodeFile is a small file of the mirrored node.
 func (r *restoring) nodeFile(ctx context.Context, name string) ([]byte, error) {
 	if r.signed == nil {
-		return mirror.Read(ctx, r.from, "node/"+name, mostOf(name))
+		return mirror.Read(ctx, r.from, "node/"+name, nodedir.Most(name))
 	}
 	b, ok := r.signed.Files[name]
 	if !ok {

@@ -125,7 +125,7 @@ func (s *sealing) open(ctx context.Context, n *node) error {
 }
 
 func (s *sealing) openLog(ctx context.Context, n *node) error {
-	if err := n.notBehindMirrors(ctx); err != nil {
+	if err := n.mirrored().NotBehind(ctx); err != nil {
 		return err
 	}
 	text, err := n.vault.Read(n.set.LogKey)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/hashing"
 )
 
@@ -13,9 +14,9 @@ import (
 // wishes that have one. It holds no secret and no evidence. Lost, nothing is watched
 // any more; what was captured is where it was.
 const (
-	fileWatches = "watches.json"
+	fileWatches = nodedir.FileWatches
 	maxWatches  = 20_000
-	maxWatchDoc = 16 << 20
+	maxWatchDoc = nodedir.MaxWatches
 )
 
 // watch is one Source that is kept up with.

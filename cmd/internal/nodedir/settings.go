@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/alert/rules"
 	"holdfast/authorities"
 	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
@@ -39,8 +40,25 @@ const (
 	FileAuthorities = authorities.FileName
 	FileSealKey     = "keys/seal.pem" // of the first seal key that is a file
 	FileLogKey      = "keys/log.key"  // of the first log
-	FileNoPrune     = "prune.lock"    // held while a catalog is made again
+	FileEgresses    = "egresses.json"
+	FileWatches     = "watches.json"
+	FileAlerts      = rules.FileName
+	FileColleagues  = "colleagues.json" // the Policy's entries of the office's other nodes
+	FileNoPrune     = "prune.lock"      // held while a catalog is made again
+
+	MaxWatches = 16 << 20 // bytes of FileWatches
 )
+
+// Most is how large a small file of a node may be, in bytes.
+func Most(name string) int64 {
+	switch name {
+	case FileWatches:
+		return MaxWatches
+	case FileAlerts:
+		return rules.MaxFile
+	}
+	return wholefile.MaxJSON
+}
 
 // ErrNoNode is wrapped by the error for a directory that holds no node.
 var ErrNoNode = errors.New("no node here")

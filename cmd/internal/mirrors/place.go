@@ -1,4 +1,4 @@
-package main
+package mirrors
 
 import (
 	"context"
@@ -21,18 +21,15 @@ import (
 	"holdfast/wholefile"
 )
 
-// A mirror lies in a directory, or in a bucket: there its store is a bucket's, and what
-// lies beside the store in a directory lies in it, under names that nobody replaces.
-
-// mirrorStore is the store of a mirror.
-type mirrorStore interface {
+// target is the store of a mirror.
+type target interface {
 	mirror.Target
 	Close() error
 }
 
-// mirrorURL is the one form in which a mirror's place is kept: an absolute path, or
+// URL is the one form in which a mirror's place is kept: an absolute path, or
 // the URL of a bucket.
-func mirrorURL(text string) (string, error) {
+func URL(text string) (string, error) {
 	if engineset.KindOf(text) == engineset.KindS3 {
 		if _, err := s3.Parse(text); err != nil {
 			return "", err
@@ -42,22 +39,25 @@ func mirrorURL(text string) (string, error) {
 	return filepath.Abs(strings.TrimPrefix(text, engineset.KindFile+":"))
 }
 
-// mirrorTries and mirrorWait bound how long a bucket that does not answer holds up who
+// askTries and askWait bound how long a bucket that does not answer holds up who
 // only asks which state it knows.
 const (
-	mirrorTries = 2
-	mirrorWait  = 10 * time.Second
+	askTries = 2
+	askWait  = 10 * time.Second
 )
 
-// openMirrorBucket opens the store of a mirror; id is empty where it is not known yet.
-func openMirrorBucket(ctx context.Context, url, id string, log *slog.Logger, change func(*s3.Options)) (*s3.Store, error) {
+// OpenBucket opens the store of a mirror in a bucket, with the keys of HOLDFAST_MIRROR_S3_KEYS_FILE
+// or those of the node's own; id is empty where it is not known yet. change says how it is
+// opened: [ToRead], or what the caller needs. Where no store lies there the error wraps
+// [fs.ErrNotExist].
+func OpenBucket(ctx context.Context, url, id string, log *slog.Logger, change func(*s3.Options)) (*s3.Store, error) {
 	o, err := s3.Parse(url)
 	if err != nil {
 		return nil, err
 	}
 	keys := engineset.BucketKeys
-	if os.Getenv(mirrorKeysFile) != "" {
-		keys = func() (string, string, string, error) { return engineset.KeysOfFile(mirrorKeysFile) }
+	if os.Getenv(keysFile) != "" {
+		keys = func() (string, string, string, error) { return engineset.KeysOfFile(keysFile) }
 	}
 	if o.AccessKey, o.SecretKey, o.SessionToken, err = keys(); err != nil {
 		return nil, err
@@ -67,37 +67,19 @@ func openMirrorBucket(ctx context.Context, url, id string, log *slog.Logger, cha
 	return s3.Open(ctx, o)
 }
 
-// mirrorKeysFile names the file with the keys of a mirror's bucket, which may be
+// keysFile names the file with the keys of a mirror's bucket, which may be
 // another office's than that of the node's own store.
-const mirrorKeysFile = "HOLDFAST_MIRROR_S3_KEYS_FILE"
+const keysFile = "HOLDFAST_MIRROR_S3_KEYS_FILE"
 
-func toRead(o *s3.Options) { o.ReadOnly = true }
+// ToRead has a bucket opened for reading alone.
+func ToRead(o *s3.Options) { o.ReadOnly = true }
 
-// toAsk is toRead for who goes on without an answer.
-func toAsk(o *s3.Options) { o.ReadOnly, o.Tries, o.Wait = true, mirrorTries, mirrorWait }
-
-// markOf reads the mark of a known mirror.
-func (k knownMirror) markOf(ctx context.Context, log *slog.Logger) (*mirror.Mark, error) {
-	if engineset.KindOf(k.Path) != engineset.KindS3 {
-		return mirror.ReadMark(ctx, mirror.Dir(k.Path))
-	}
-	ctx, stop := context.WithTimeout(ctx, 3*mirrorWait)
-	defer stop()
-	s, err := openMirrorBucket(ctx, k.Path, k.Store, log, toAsk)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	v, err := mirror.OpenVersions(ctx, s, mirror.FileMark)
-	if err != nil {
-		return nil, err
-	}
-	return mirror.ReadMark(ctx, v)
-}
+// toAsk is ToRead for who goes on without an answer.
+func toAsk(o *s3.Options) { o.ReadOnly, o.Tries, o.Wait = true, askTries, askWait }
 
 // enter opens the mirror, or makes it, takes its lock, and refuses what is not this
 // node's, or newer. A crash in it leaves an empty mirror.
-func (m *mirroring) enter(ctx context.Context) (leave func(), err error) {
+func (m *run) enter(ctx context.Context) (leave func(), err error) {
 	known, err := m.known()
 	if err != nil {
 		return nil, err
@@ -130,8 +112,8 @@ func (m *mirroring) enter(ctx context.Context) (leave func(), err error) {
 	return leave, nil
 }
 
-func (m *mirroring) openStore() error {
-	to, err := file.Open(m.dir.Path("store"), file.Options{Log: m.n.log, MinFree: -1})
+func (m *run) openStore() error {
+	to, err := file.Open(m.dir.Path("store"), file.Options{Log: m.n.Log, MinFree: -1})
 	if err != nil {
 		return err // not to: a nil *file.Store in an interface is no nil
 	}
@@ -140,15 +122,15 @@ func (m *mirroring) openStore() error {
 }
 
 // openDir takes the directory and the lock in it.
-func (m *mirroring) openDir(ctx context.Context, known *knownMirror) (unlock func(), err error) {
+func (m *run) openDir(ctx context.Context, known *Known) (unlock func(), err error) {
 	m.dir = mirror.Dir(m.at)
 	m.shelf = m.dir
-	apart, err := mirror.Apart(m.n.dir, m.at)
+	apart, err := mirror.Apart(m.n.Dir, m.at)
 	if err != nil {
 		return nil, err
 	}
 	if !apart {
-		return nil, usageError("--to: the mirror must lie outside the node's directory, better on another disk")
+		return nil, engineset.Usage("--to: the mirror must lie outside the node's directory, better on another disk")
 	}
 	if err := m.dir.CheckLinks(); err != nil {
 		return nil, err
@@ -167,7 +149,7 @@ func (m *mirroring) openDir(ctx context.Context, known *knownMirror) (unlock fun
 }
 
 // emptyDir makes the folders of a mirror in a directory that holds nothing of anybody.
-func (m *mirroring) emptyDir() error {
+func (m *run) emptyDir() error {
 	if err := os.MkdirAll(m.dir.Path("node/outbox"), 0o700); err != nil {
 		return err
 	}
@@ -188,7 +170,7 @@ func (m *mirroring) emptyDir() error {
 // openBucket takes the place in a bucket. There is no lock in one: this node's runs
 // keep each other off by a file, and who writes beside them is told by the first name
 // that both want to write.
-func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock func(), err error) {
+func (m *run) openBucket(ctx context.Context, known *Known) (unlock func(), err error) {
 	locked, err := filelock.Try(m.n.path("mirror.lock"))
 	if locked == nil || err != nil {
 		return nil, err
@@ -203,22 +185,22 @@ func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock 
 	if known != nil {
 		id = known.Store
 	}
-	s, err := openMirrorBucket(ctx, m.at, id, m.n.log, spool)
+	s, err := OpenBucket(ctx, m.at, id, m.n.Log, spool)
 	made := known == nil && m.making() // by a run that was killed
 	if known == nil && errors.Is(err, fs.ErrNotExist) {
 		made = true
 		if err := wholefile.Replace(m.n.path(fileMaking), []byte(m.at+"\n"), 0o600); err != nil {
 			return nil, err
 		}
-		s, err = openMirrorBucket(ctx, m.at, "", m.n.log, func(o *s3.Options) { spool(o); o.Create = true })
+		s, err = OpenBucket(ctx, m.at, "", m.n.Log, func(o *s3.Options) { spool(o); o.Create = true })
 	}
 	if err != nil {
 		return nil, err
 	}
 	m.to, m.store = s, s.ID()
-	if m.store == m.n.set.URLs().StoreID {
+	if m.store == m.n.StoreID {
 		s.Close()
-		return nil, usageError("--to: that is the node's own store: name another bucket, better of another provider")
+		return nil, engineset.Usage("--to: that is the node's own store: name another bucket, better of another provider")
 	}
 	v, err := mirror.OpenVersions(ctx, s, "")
 	if err == nil && v.None() && !made {
@@ -236,17 +218,17 @@ func (m *mirroring) openBucket(ctx context.Context, known *knownMirror) (unlock 
 // as a mirror: a kill between leaves a store there that is nobody's.
 const fileMaking = "mirror.making"
 
-func (m *mirroring) making() bool {
+func (m *run) making() bool {
 	b, err := os.ReadFile(m.n.path(fileMaking))
 	return err == nil && strings.TrimSpace(string(b)) == m.at
 }
 
 // take reads the mark, or writes the first one, and compares it with the node.
-func (m *mirroring) take(ctx context.Context, known *knownMirror) (err error) {
+func (m *run) take(ctx context.Context, known *Known) (err error) {
 	m.mark, err = mirror.ReadMark(ctx, m.shelf)
 	if errors.Is(err, fs.ErrNotExist) && known == nil {
-		m.mark = &mirror.Mark{Version: 1, ID: string(holdfast.NewID()), Unfiled: m.n.set.Unfiled, Node: m.n.set.Name, VKey: m.n.set.VKey,
-			Former: m.n.set.Former, Begun: holdfast.At(time.Now())}
+		m.mark = &mirror.Mark{Version: 1, ID: string(holdfast.NewID()), Unfiled: m.n.As.Unfiled, Node: m.n.As.Name, VKey: m.n.VKey,
+			Former: m.n.As.Former, Begun: holdfast.At(time.Now())}
 		err = m.mark.Write(ctx, m.shelf)
 	}
 	if err != nil {
@@ -266,7 +248,7 @@ func (m *mirroring) take(ctx context.Context, known *knownMirror) (err error) {
 
 // keep makes the locks of a mirror in a bucket longer, where an interval is over since
 // that was done: nobody else passes there.
-func (m *mirroring) keep(ctx context.Context) error {
+func (m *run) keep(ctx context.Context) error {
 	s, ok := m.to.(*s3.Store)
 	if !ok || !s.Locks() {
 		return nil
@@ -283,11 +265,4 @@ func (m *mirroring) keep(ctx context.Context) error {
 		return fmt.Errorf("locks of the mirror: %s", st.Alert)
 	}
 	return nil
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
