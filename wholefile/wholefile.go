@@ -44,6 +44,11 @@ func place(path string, b []byte, mode fs.FileMode, name func(old, new string) e
 	if err := name(f.Name(), path); err != nil {
 		return err
 	}
+	return SyncDir(dir)
+}
+
+// SyncDir makes durable which names a directory has: what was renamed, made or removed in it.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

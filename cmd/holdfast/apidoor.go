@@ -16,6 +16,7 @@ import (
 	"holdfast/api"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/cmd/internal/spool"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/egress"
@@ -195,7 +196,7 @@ func (d *apiDoor) Bundle(ctx context.Context, who api.Token, a api.BundleAsk) (f
 	if err := errors.Join(checkLanguage(a.Lang), checkReason("why", a.Why)); err != nil {
 		return nil, digest, sum, api.Refuse(err)
 	}
-	if err := errors.Join(d.n.afterRebuild(ctx), d.n.refresh(ctx)); err != nil {
+	if err := errors.Join(nodedir.AfterRebuild(ctx, d.n.dir), d.n.refresh(ctx)); err != nil {
 		return nil, digest, sum, err
 	}
 	ids := make([]string, len(a.Captures))

@@ -15,7 +15,7 @@ type (
 
 // engines opens those that node.json names.
 func (n *node) engines() *engineset.Set {
-	return &engineset.Set{URLs: n.set.URLs(), Dir: n.dir, Owner: n.set.Unfiled, Log: n.log, Rebuilding: n.afterRebuild}
+	return n.set.EngineSet(n.dir, n.log)
 }
 
 // makeEngines makes what is asked for and not there yet, and writes into the

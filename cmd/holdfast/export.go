@@ -15,6 +15,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/export"
 	"holdfast/hashing"
 	"holdfast/pipeline"
@@ -171,7 +172,7 @@ func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file,
 	for i, g := range got {
 		ids[i] = string(g.id)
 	}
-	if err := errors.Join(n.afterRebuild(ctx), n.refresh(ctx)); err != nil {
+	if err := errors.Join(nodedir.AfterRebuild(ctx, n.dir), n.refresh(ctx)); err != nil {
 		return err
 	}
 	sel, at, err := n.selection(ctx, "", ids)

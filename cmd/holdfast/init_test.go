@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/cmd/internal/nodedir"
+	"holdfast/cmd/internal/restore"
 	"holdfast/wholefile"
 )
 
@@ -84,7 +85,7 @@ func TestInitLeavesANodeAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	half := t.TempDir()
-	if err := wholefile.WriteJSON(filepath.Join(half, fileRestore), restoreMark{}); err != nil {
+	if err := wholefile.WriteJSON(filepath.Join(half, restore.FileName), struct{}{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{lost.dir, half} {

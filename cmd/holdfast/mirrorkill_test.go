@@ -15,6 +15,7 @@ import (
 	"holdfast/cmd/internal/engineset"
 	"holdfast/cmd/internal/mirrors"
 	"holdfast/cmd/internal/nodedir"
+	"holdfast/cmd/internal/restore"
 	"holdfast/deploy/engines"
 	"holdfast/mirror"
 	"holdfast/wholefile"
@@ -112,7 +113,7 @@ func (m *mirrorKills) restore(round int) {
 	}
 	r.start("", r.bin, args...).kill(4 * time.Second)
 	m.kills++
-	if _, err := os.Stat(filepath.Join(r.data, fileRestore)); err == nil || !exists(r.data) {
+	if _, err := os.Stat(filepath.Join(r.data, restore.FileName)); err == nil || !exists(r.data) {
 		r.must(args...)
 	} else if !exists(filepath.Join(r.data, nodedir.FileSettings)) {
 		m.t.Fatalf("round %d: the restore has left a directory that is neither empty nor half restored", round)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +17,6 @@ import (
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/preserve/plans"
-	"holdfast/storage"
 	"holdfast/wholefile"
 )
 
@@ -94,7 +92,7 @@ func (c *cli) beginQueue(ctx context.Context, who func(holdfast.Agent) holdfast.
 	}
 	// What is planned and not logged is finished by whoever seals next, from its
 	// packs: with its queue gone, nobody else comes upon it.
-	if err := wholefile.Replace(n.path(fileCarry), nil, 0o600); err != nil {
+	if err := wholefile.Replace(n.path(nodedir.FileCarry), nil, 0o600); err != nil {
 		return err
 	}
 	if err := n.keepQueue(); err != nil {
@@ -113,7 +111,7 @@ func (n *node) keepQueue() error {
 			return fmt.Errorf("keep what is left of the queue: %w", err)
 		}
 	}
-	return syncPath(filepath.Dir(path))
+	return wholefile.SyncDir(filepath.Dir(path))
 }
 
 // tellQueue names in custody what the lost queue held, as far as the catalog
@@ -248,9 +246,9 @@ func (n *node) tellOnce(ctx context.Context, e pipeline.Entry) error {
 // do not hold went with the queue.
 func (n *node) planned(ctx context.Context) (map[holdfast.ID]bool, error) {
 	var dead map[string]bool
-	_, err := os.Lstat(n.path(fileCarry))
+	_, err := os.Lstat(n.path(nodedir.FileCarry))
 	if err == nil || n.set.Open != nil && n.set.Open.Queue {
-		if dead, err = deadPlans(ctx, n.store); err != nil {
+		if dead, err = plans.Dead(ctx, n.store); err != nil {
 			return nil, err
 		}
 	}
@@ -266,38 +264,6 @@ func (n *node) planned(ctx context.Context) (map[holdfast.ID]bool, error) {
 	return in, err
 }
 
-// deadPlans are those of which nothing is signed and whose packs are not whole.
-// With their queue gone nobody writes them any more.
-func deadPlans(ctx context.Context, store storage.Store) (map[string]bool, error) {
-	dead := map[string]bool{}
-	open, err := plans.Unlogged(ctx, store)
-	for _, seal := range open {
-		if err == nil {
-			dead[seal], err = unpacked(ctx, store, seal)
-		}
-	}
-	return dead, err
-}
-
-func unpacked(ctx context.Context, store storage.Store, seal string) (bool, error) {
-	signed, err := store.OpenName(ctx, "seals/"+seal+"/statement.dsse.json")
-	if err == nil {
-		return false, signed.Close()
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
-	p, err := plans.Read(ctx, store, "seals/"+seal+"/plan.json")
-	if err != nil {
-		return false, err
-	}
-	items, err := plans.Items(ctx, store, p)
-	if err != nil && !plans.ForGood(err) {
-		return false, err
-	}
-	return err != nil || len(items) != len(p.Captures), nil
-}
-
 // noteOlder writes down, before anything hides it, that an older copy of the queue
 // was put back. What that leaves to do is done by finishOpen.
 func (n *node) noteOlder(ctx context.Context) error {
@@ -305,7 +271,7 @@ func (n *node) noteOlder(ctx context.Context) error {
 	if err != nil || !older {
 		return err
 	}
-	if err := wholefile.Replace(n.path(fileCarry), nil, 0o600); err != nil { // what only the newer one could have finished
+	if err := wholefile.Replace(n.path(nodedir.FileCarry), nil, 0o600); err != nil { // what only the newer one could have finished
 		return err
 	}
 	n.set.Leave().Older = true

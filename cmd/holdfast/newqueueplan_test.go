@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
@@ -55,7 +56,7 @@ func TestLostQueueOfAPlan(t *testing.T) {
 					t.Errorf("custody line %d is %q, %v", i+1, e.State, err)
 				}
 			}
-			if exists(n.path(fileCarry)) {
+			if exists(n.path(nodedir.FileCarry)) {
 				t.Error("something is left to carry out")
 			}
 		})

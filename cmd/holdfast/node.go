@@ -71,7 +71,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.afterRebuild(ctx); err != nil {
+	if err := nodedir.AfterRebuild(ctx, n.dir); err != nil {
 		n.Close()
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
-	n.index = &pipeline.Index{Queue: n.queue, Indexer: &indexer{cat: n.cat, store: n.store, log: n.log, told: &n.told}, Prune: pruner{n}, Window: pipeline.WindowOwn, Log: n.log}
+	n.index = n.newIndex()
 	if err := n.begin(ctx); err != nil {
 		n.Close()
 		return nil, err
@@ -101,14 +101,8 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 	return n, nil
 }
 
-// afterRebuild waits for a rebuild that is at work: until it ends the catalog
-// refuses every question. One that was killed is waited for by nobody.
-func (n *node) afterRebuild(ctx context.Context) error {
-	unlock, err := filelock.Wait(ctx, n.path(nodedir.FileNoPrune))
-	if err == nil {
-		unlock()
-	}
-	return err
+func (n *node) newIndex() *pipeline.Index {
+	return &pipeline.Index{Queue: n.queue, Indexer: &indexer{cat: n.cat, store: n.store, log: n.log, told: &n.told}, Prune: pruner{n}, Window: pipeline.WindowOwn, Log: n.log}
 }
 
 // openStore opens everything but the catalog, which rebuild makes again.

@@ -74,25 +74,3 @@ func addLocal(t *testing.T, n *node, dir, name string) {
 		t.Fatal(err)
 	}
 }
-
-// TestPlanFrom guards which files rebuild takes for those of a plan that is not
-// carried out yet.
-func TestPlanFrom(t *testing.T) {
-	const q = "0123456789abcdef"
-	seal := holdfast.SealID(q, 0, 77)
-	for name, want := range map[string][2]int64{
-		"seals/" + seal + "/plan.json":             {0, 77},
-		"cases/x/packs/" + seal + ".zip":           {0, 77},
-		"seals/" + seal:                            {0, 77},
-		"seals/" + q + "-3-" + seal[19:]:           {3, 77},
-		"seals/" + q + "--3-" + seal[19:]:          {},
-		"seals/" + q + "-03-" + seal[19:]:          {},
-		"seals/fedcba9876543210-0-77/plan.json":    {},
-		"seals/0123456789abcdef-0-77/plan.json":    {},
-		"objects/sha256/00/" + q + "-not-a-number": {},
-	} {
-		if p, first := planFrom(name, q); int64(p) != want[0] || first != want[1] {
-			t.Errorf("planFrom(%s) = %d, %d, want %d", name, p, first, want)
-		}
-	}
-}

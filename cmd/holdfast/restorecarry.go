@@ -6,15 +6,11 @@ import (
 	"io/fs"
 	"os"
 
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/filelock"
 	"holdfast/preserve"
 	"holdfast/preserve/plans"
 )
-
-// fileCarry is in a restored node, or one with a new queue, until the Seals that
-// were planned and not logged are finished. Their queue is gone, so nobody else
-// would: a restore that could not finish them leaves them to whoever seals next.
-const fileCarry = "carry.todo"
 
 // carry finishes them in a process that does not seal otherwise.
 func (n *node) carry(ctx context.Context, problem func(name string, err error)) error {
@@ -41,11 +37,11 @@ func (n *node) carry(ctx context.Context, problem func(name string, err error)) 
 	return err
 }
 
-// carry finishes what fileCarry stands for. The store has all that is needed,
+// carry finishes what nodedir.FileCarry stands for. The store has all that is needed,
 // because a mirror takes a plan only with its packs; what is damaged all the same
 // is a problem and is not tried again. A crash leaves the rest to the next one.
 func (s *sealing) carry(ctx context.Context, n *node, problem func(name string, err error)) error {
-	if _, err := os.Lstat(n.path(fileCarry)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(n.path(nodedir.FileCarry)); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	open, err := plans.Unlogged(ctx, n.store)
@@ -71,7 +67,7 @@ func (s *sealing) carry(ctx context.Context, n *node, problem func(name string, 
 
 // carried notes that nothing is left to carry.
 func (n *node) carried() error {
-	if err := os.Remove(n.path(fileCarry)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(n.path(nodedir.FileCarry)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

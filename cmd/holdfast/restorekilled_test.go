@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
+	"holdfast/cmd/internal/restore"
 	"holdfast/mirror"
 	"holdfast/preserve"
 	"holdfast/preserve/plans"
@@ -46,35 +48,35 @@ func cutShort(t *testing.T, n *node, safe string, planned bool) (seal string) {
 }
 
 // killedLate restores up to the last step of all, which takes restore.json away.
-func killedLate(t *testing.T, o restoreOptions, to string) {
+func killedLate(t *testing.T, o restore.Options, to string) {
 	t.Helper()
 	c := &cli{out: io.Discard, errs: io.Discard, data: to}
-	c.log()
-	r := &restoring{c: c, o: o}
-	if err := r.read(t.Context()); err != nil {
+	r := restore.New(c.restoreHost(), o)
+	defer r.Close()
+	if err := r.Read(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := r.claim(t.Context())
+	unlock, err := r.Claim(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unlock()
-	if err := r.files(t.Context()); err != nil {
+	if err := r.Files(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	mark, err := os.ReadFile(filepath.Join(to, fileRestore))
+	mark, err := os.ReadFile(filepath.Join(to, restore.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := r.open(t.Context())
+	n, _, err := c.openRestored(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	if err := r.finish(t.Context(), n); err != nil {
+	if err := c.finishRestored(t.Context(), n, r); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(to, fileRestore), mark, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(to, restore.FileName), mark, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -85,43 +87,43 @@ func killedLate(t *testing.T, o restoreOptions, to string) {
 // goes on; what the mirror has lost or got since is named.
 func TestRestoreKilledLate(t *testing.T) {
 	t.Setenv("HOLDFAST_PASSPHRASE", "six words that nobody would guess")
-	for name, o := range map[string]restoreOptions{"lost": {}, "kept": {keys: "keys.age"}} {
+	for name, o := range map[string]restore.Options{"lost": {}, "kept": {Keys: "keys.age"}} {
 		t.Run(name, func(t *testing.T) {
 			n, dir := sealedNode(t, 3), t.TempDir()
-			o.from = filepath.Join(dir, "safe")
+			o.From = filepath.Join(dir, "safe")
 			to, keys := filepath.Join(dir, "again"), filepath.Join(dir, "keys.age")
 			if _, errs, code := call("key", "export", keys, "--data", n.dir); code != 0 {
 				t.Fatal(errs)
 			}
-			if o.keys != "" {
-				o.keys = keys
+			if o.Keys != "" {
+				o.Keys = keys
 			}
-			seal := cutShort(t, n, o.from, name != "kept")
+			seal := cutShort(t, n, o.From, name != "kept")
 			killedLate(t, o, to)
 			if found, _ := filepath.Glob(filepath.Join(to, "store/seals", seal, "inclusion/*/*")); len(found) != 1 {
 				t.Fatalf("%s was not finished: %q", seal, found)
 			}
-			if exists(filepath.Join(to, fileCarry)) {
-				t.Errorf("%s is there, though nothing is left to do", fileCarry)
+			if exists(filepath.Join(to, nodedir.FileCarry)) {
+				t.Errorf("%s is there, though nothing is left to do", nodedir.FileCarry)
 			}
-			mark, err := os.ReadFile(filepath.Join(to, fileRestore))
+			mark, err := os.ReadFile(filepath.Join(to, restore.FileName))
 			if err != nil {
 				t.Fatal(err)
 			}
-			args := []string{"restore", "--from", o.from, "--data", to, "--json"}
-			if o.keys != "" {
+			args := []string{"restore", "--from", o.From, "--data", to, "--json"}
+			if o.Keys != "" {
 				args = append(args, "--keys", keys)
 			}
 			out, errs, code := call(args...)
 			if code != 0 || !strings.Contains(out, `"problems":0`) {
 				t.Errorf("exit %d\n%s\n%s", code, out, errs)
 			}
-			if o.keys == "" && !strings.Contains(out, `"reason":"the keys are lost"`) {
+			if o.Keys == "" && !strings.Contains(out, `"reason":"the keys are lost"`) {
 				t.Errorf("no reason: %s", out)
 			}
 			// Lost and got since: a token of a Seal that the mirror has logged, and a
 			// Seal from nowhere.
-			tokens, _ := filepath.Glob(filepath.Join(o.from, "store/seals/*/timestamps/*/*"))
+			tokens, _ := filepath.Glob(filepath.Join(o.From, "store/seals/*/timestamps/*/*"))
 			p, err := plans.Read(t.Context(), n.store, "seals/"+seal+"/plan.json")
 			if err != nil {
 				t.Fatal(err)
@@ -129,16 +131,16 @@ func TestRestoreKilledLate(t *testing.T) {
 			p.Queue, p.Captures, p.Packs = "0123456789abcdef", []holdfast.Planned{}, []holdfast.Pack{}
 			p.First, p.Last, p.Skipped = 1, 1, []holdfast.Skipped{{ID: holdfast.NewID(), Position: 1, Reason: "poison"}}
 			p.Seal = holdfast.SealID(p.Queue, p.Partition, p.First)
-			later := filepath.Join(o.from, "store/seals", p.Seal, "plan.json")
+			later := filepath.Join(o.From, "store/seals", p.Seal, "plan.json")
 			b, err := p.Encode()
 			if err == nil {
 				err = errors.Join(os.Remove(tokens[0]), os.MkdirAll(filepath.Dir(later), 0o700), os.WriteFile(later, b, 0o400))
 			}
-			if err = errors.Join(err, os.WriteFile(filepath.Join(to, fileRestore), mark, 0o600)); err != nil {
+			if err = errors.Join(err, os.WriteFile(filepath.Join(to, restore.FileName), mark, 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			out, errs, code = call(args...)
-			lost := strings.TrimPrefix(tokens[0], filepath.Join(o.from, "store")+"/")
+			lost := strings.TrimPrefix(tokens[0], filepath.Join(o.From, "store")+"/")
 			if code != exitCould || !strings.Contains(out, `"problems":2`) || !strings.Contains(errs, lost) || !strings.Contains(errs, mirror.ErrLater.Error()) {
 				t.Errorf("exit %d\n%s\n%s", code, out, errs)
 			}

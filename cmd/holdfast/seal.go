@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +14,7 @@ import (
 	"holdfast/cmd/internal/nodedir"
 	"holdfast/pipeline"
 	"holdfast/preserve"
+	"holdfast/preserve/plans"
 )
 
 func (c *cli) sealCmd() *cobra.Command {
@@ -161,7 +160,7 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 	}
 	open := int64(0)
 	problem := func(p catalog.Problem) {
-		if part, from := planFrom(p.Name, q.Queue); part < len(at) && from > at[part] {
+		if part, from := plans.Of(p.Name, q.Queue); part < len(at) && from > at[part] {
 			open++
 			n.log.DebugContext(ctx, "not carried out yet", "name", p.Name, "err", p.Err)
 			return
@@ -189,21 +188,6 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 	})
 	f.Problems -= open
 	return f, err
-}
-
-// planFrom returns the partition and the first position of the plan of our queue
-// that a file of the store belongs to; position 0: of none.
-func planFrom(name, queue string) (partition int, first int64) {
-	for part := range strings.SplitSeq(name, "/") {
-		rest, ours := strings.CutPrefix(strings.TrimSuffix(part, ".zip"), queue+"-")
-		p, at, ok := strings.Cut(rest, "-")
-		partition, perr := strconv.Atoi(p)
-		first, err := strconv.ParseInt(at, 10, 64)
-		if ours && ok && perr == nil && err == nil && partition >= 0 && holdfast.SealID(queue, partition, first) == queue+"-"+rest {
-			return partition, first
-		}
-	}
-	return 0, 0
 }
 
 // pruner frees the queue, but not while a rebuild reads it.

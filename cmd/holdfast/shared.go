@@ -9,7 +9,6 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
-	"holdfast/cmd/internal/engineset"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
@@ -17,16 +16,8 @@ import (
 // What nodes share, where their queue, store and catalog do not lie in their data
 // directories. Each still has keys, a log and Custody chains of its own.
 
-// sharedQueue: other nodes have partitions of the queue, so what waits in it is
-// theirs to normalise, to seal and to index.
-func (n *node) sharedQueue() bool {
-	return engineset.KindOf(n.set.URLs().Queue) == engineset.KindKafka
-}
-
-// sharedCatalog: it knows Cases that other nodes have opened.
-func (n *node) sharedCatalog() bool {
-	return engineset.KindOf(n.set.URLs().Catalog) == engineset.KindPostgres
-}
+func (n *node) sharedQueue() bool   { return n.set.SharedQueue() }
+func (n *node) sharedCatalog() bool { return n.set.SharedCatalog() }
 
 // locker is an engine that has locks for all nodes, by name.
 type locker interface {

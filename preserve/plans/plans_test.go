@@ -114,3 +114,38 @@ func TestUnsound(t *testing.T) {
 		}
 	}
 }
+
+// TestOf guards which files rebuild takes for those of a plan that is not
+// carried out yet.
+func TestOf(t *testing.T) {
+	const q = "0123456789abcdef"
+	seal := holdfast.SealID(q, 0, 77)
+	for name, want := range map[string][2]int64{
+		"seals/" + seal + "/plan.json":             {0, 77},
+		"cases/x/packs/" + seal + ".zip":           {0, 77},
+		"seals/" + seal:                            {0, 77},
+		"seals/" + q + "-3-" + seal[19:]:           {3, 77},
+		"seals/" + q + "--3-" + seal[19:]:          {},
+		"seals/" + q + "-03-" + seal[19:]:          {},
+		"seals/fedcba9876543210-0-77/plan.json":    {},
+		"seals/0123456789abcdef-0-77/plan.json":    {},
+		"objects/sha256/00/" + q + "-not-a-number": {},
+	} {
+		if p, first := plans.Of(name, q); int64(p) != want[0] || first != want[1] {
+			t.Errorf("Of(%s) = %d, %d, want %d", name, p, first, want)
+		}
+	}
+}
+
+// TestDead: what is signed can be carried out without its packs; of what is not, packs that
+// are gone or unsound leave nothing to carry.
+func TestDead(t *testing.T) {
+	w := newWorld(t)
+	capture := holdfast.Planned{ID: holdfast.NewID(), Manifest: hashing.Of([]byte("{}"))}
+	gone, unsound, signed := w.plan(1, false, capture), w.plan(2, true, capture), w.plan(3, false, capture)
+	w.create("seals/"+signed.Seal+"/statement.dsse.json", []byte("{}"))
+	dead, err := plans.Dead(t.Context(), w.store)
+	if err != nil || !dead[gone.Seal] || !dead[unsound.Seal] || dead[signed.Seal] {
+		t.Errorf("%v, %v: want %s and %s alone", dead, err, gone.Seal, unsound.Seal)
+	}
+}

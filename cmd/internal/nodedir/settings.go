@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,10 @@ const (
 	FileAlerts      = rules.FileName
 	FileColleagues  = "colleagues.json" // the Policy's entries of the office's other nodes
 	FileNoPrune     = "prune.lock"      // held while a catalog is made again
+	// FileCarry is in a restored node, or one with a new queue, until the Seals that
+	// were planned and not logged are finished. Their queue is gone, so nobody else
+	// would: who could not finish them leaves them to whoever seals next.
+	FileCarry = "carry.todo"
 
 	MaxWatches = 16 << 20 // bytes of FileWatches
 )
@@ -239,6 +244,30 @@ func (s *Settings) URLs() engineset.URLs {
 		return engineset.URLs{}
 	}
 	return *s.Engines
+}
+
+// SharedQueue reports whether other nodes have partitions of the queue, so that what waits in
+// it is theirs to normalise, to seal and to index.
+func (s *Settings) SharedQueue() bool { return engineset.KindOf(s.URLs().Queue) == engineset.KindKafka }
+
+// SharedCatalog reports whether the catalog knows Cases that other nodes have opened.
+func (s *Settings) SharedCatalog() bool {
+	return engineset.KindOf(s.URLs().Catalog) == engineset.KindPostgres
+}
+
+// EngineSet is the engines of the node in dir, none of them open.
+func (s *Settings) EngineSet(dir string, log *slog.Logger) *engineset.Set {
+	return &engineset.Set{URLs: s.URLs(), Dir: dir, Owner: s.Unfiled, Log: log, Rebuilding: func(ctx context.Context) error { return AfterRebuild(ctx, dir) }}
+}
+
+// AfterRebuild waits for a rebuild that is at work in dir: until it ends the catalog
+// refuses every question. One that was killed is waited for by nobody.
+func AfterRebuild(ctx context.Context, dir string) error {
+	unlock, err := filelock.Wait(ctx, filepath.Join(dir, FileNoPrune))
+	if err == nil {
+		unlock()
+	}
+	return err
 }
 
 // Mirrored is what a mirror is held against.

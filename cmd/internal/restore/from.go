@@ -1,4 +1,4 @@
-package main
+package restore
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 // shelf opens what lies beside the store of the mirror. Nothing is written there.
-func (r *restoring) shelf(ctx context.Context) (mirror.Shelf, error) {
+func (r *Restore) shelf(ctx context.Context) (mirror.Shelf, error) {
 	if engineset.KindOf(r.at) == engineset.KindS3 {
 		s, err := r.bucketOf(ctx)
 		if err != nil {
@@ -24,21 +24,21 @@ func (r *restoring) shelf(ctx context.Context) (mirror.Shelf, error) {
 	if err := d.CheckLinks(); err != nil {
 		return nil, err
 	}
-	switch ok, err := mirror.Apart(r.at, r.c.data); {
+	switch ok, err := mirror.Apart(r.at, r.Dir); {
 	case err != nil:
 		return nil, err
 	case !ok:
-		return nil, usageError("--data: the new node must lie outside the mirror")
+		return nil, engineset.Usage("--data: the new node must lie outside the mirror")
 	}
 	return d, nil
 }
 
 // bucketOf opens the bucket of the mirror, once.
-func (r *restoring) bucketOf(ctx context.Context) (*s3.Store, error) {
+func (r *Restore) bucketOf(ctx context.Context) (*s3.Store, error) {
 	if r.bucket != nil {
 		return r.bucket, nil
 	}
-	s, err := mirrors.OpenBucket(ctx, r.at, "", r.c.log(), mirrors.ToRead)
+	s, err := mirrors.OpenBucket(ctx, r.at, "", r.Log, mirrors.ToRead)
 	if err == nil {
 		r.bucket = s
 	}
@@ -46,9 +46,9 @@ func (r *restoring) bucketOf(ctx context.Context) (*s3.Store, error) {
 }
 
 // fromStore opens the store of a mirror. The caller closes it.
-func (r *restoring) fromStore(ctx context.Context, at, id string) (nodeStore, error) {
+func (r *Restore) fromStore(ctx context.Context, at, id string) (engineset.Store, error) {
 	if engineset.KindOf(at) == engineset.KindS3 {
-		s, err := mirrors.OpenBucket(ctx, at, id, r.c.log(), mirrors.ToRead)
+		s, err := mirrors.OpenBucket(ctx, at, id, r.Log, mirrors.ToRead)
 		if err != nil {
 			return nil, err
 		}
@@ -64,8 +64,8 @@ func (r *restoring) fromStore(ctx context.Context, at, id string) (nodeStore, er
 // others copies the stores of the mirrors of other nodes that shared the lost store:
 // each is a state of that same store, and together they are the newest that there is.
 // It is done before anything is finished, or published again, by what one of them lacks.
-func (r *restoring) others(ctx context.Context, to mirror.Target) error {
-	for _, at := range r.o.with {
+func (r *Restore) others(ctx context.Context, to mirror.Target) error {
+	for _, at := range r.o.With {
 		if err := r.other(ctx, at, to); err != nil {
 			return fmt.Errorf("copy mirror %s: %w", at, err)
 		}
@@ -73,13 +73,13 @@ func (r *restoring) others(ctx context.Context, to mirror.Target) error {
 	return nil
 }
 
-func (r *restoring) other(ctx context.Context, at string, to mirror.Target) error {
+func (r *Restore) other(ctx context.Context, at string, to mirror.Target) error {
 	from, err := r.fromStore(ctx, at, "")
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	k := &mirror.Copier{From: from, To: to, Shared: true, Problem: r.problem}
+	k := &mirror.Copier{From: from, To: to, Shared: true, Problem: r.Problem}
 	if err := k.Look(ctx); err != nil {
 		return err
 	}
@@ -87,15 +87,9 @@ func (r *restoring) other(ctx context.Context, at string, to mirror.Target) erro
 }
 
 // mirrorID is the id of the mirror's store, where it is a bucket.
-func (r *restoring) mirrorID() string {
+func (r *Restore) mirrorID() string {
 	if r.bucket == nil {
 		return ""
 	}
 	return r.bucket.ID()
-}
-
-func (r *restoring) close() {
-	if r.bucket != nil {
-		r.bucket.Close()
-	}
 }

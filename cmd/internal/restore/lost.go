@@ -1,4 +1,4 @@
-package main
+package restore
 
 import (
 	"bufio"
@@ -35,16 +35,16 @@ type restoredPart struct {
 // open is how many positions no plan holds.
 func (p restoredPart) open() int64 { return p.End - p.first + 1 - p.covered }
 
-func (r *restoring) plans(ctx context.Context) (s restored, err error) {
+func (r *Restore) plans(ctx context.Context) (s restored, err error) {
 	q := r.mark.Queue
-	dead, err := deadPlans(ctx, r.store)
+	dead, err := plans.Dead(ctx, r.store)
 	if err != nil {
 		return s, err
 	}
 	s = restored{planned: map[holdfast.ID]bool{}}
 	for _, is := range q.Parts() {
 		p := restoredPart{Part: is, first: max(is.Planned, 0) + 1, newest: is.Seal == ""}
-		if _, first := planFrom(is.Seal, q.Name); first > 0 {
+		if _, first := plans.Of(is.Seal, q.Name); first > 0 {
 			p.first = min(p.first, first)
 		}
 		s.parts = append(s.parts, p)
@@ -76,7 +76,7 @@ func (r *restoring) plans(ctx context.Context) (s restored, err error) {
 // captures that no line named yet the second: so it is "at least". Of a queue that
 // several nodes shared the first says nothing of captures, since it counts the lines
 // of all of them: there it is told beside the second.
-func (r *restoring) losses(ctx context.Context) error {
+func (r *Restore) losses(ctx context.Context) error {
 	if r.mine.Same {
 		r.mine.Lost, r.mine.Open = 0, 0 // the queue is there, and has it
 		return nil
@@ -94,11 +94,11 @@ func (r *restoring) losses(ctx context.Context) error {
 	}
 	lines, lost, open := int64(0), int64(0), int64(0)
 	for _, name := range names {
-		k := unsealedNames{planned: s.planned}
-		if err := eachLine(r.path("outbox/"+name), k.take); err != nil {
+		k := Unsealed{Planned: s.planned}
+		if err := eachLine(r.path("outbox/"+name), k.Take); err != nil {
 			return err
 		}
-		lines, lost = lines+k.lines, lost+int64(len(k.lost()))
+		lines, lost = lines+k.lines, lost+int64(len(k.Lost()))
 	}
 	for _, p := range s.parts {
 		open += max(p.open(), 0) + p.Raw
@@ -112,7 +112,7 @@ func (r *restoring) losses(ctx context.Context) error {
 }
 
 // whole says so where a mirror that was whole has lost its end.
-func (r *restoring) whole(ctx context.Context, parts []restoredPart) error {
+func (r *Restore) whole(ctx context.Context, parts []restoredPart) error {
 	if r.mark.Whole == nil {
 		return nil
 	}
@@ -134,47 +134,22 @@ func (r *restoring) whole(ctx context.Context, parts []restoredPart) error {
 	return err
 }
 
-// tellLosses names in custody, in each Case, what its lines name and no plan has.
-func (r *restoring) tellLosses(ctx context.Context, n *node) error {
-	planned, err := n.planned(ctx)
-	if err != nil {
-		return err
-	}
-	cases := map[holdfast.ID]bool{}
-	for k, err := range n.cat.Cases(ctx) {
-		if err != nil {
-			return err
-		}
-		cases[k.ID] = true
-	}
-	for home := range cases {
-		k := unsealedNames{planned: planned}
-		err := n.outbox.Lines(home, func(raw []byte, _ holdfast.Head) error { k.take(raw); return nil })
-		if err == nil {
-			err = n.tellLost(ctx, home, k.lost(), "not in the mirror that this node was made from: it was in the old queue, or in a Seal that the mirror lacks", nil)
-		}
-		if err != nil {
-			return fmt.Errorf("say what is lost: %w", err)
-		}
-	}
-	return nil
+// Unsealed reads custody lines of a Case for what no plan has.
+type Unsealed struct {
+	Planned map[holdfast.ID]bool // captures and Events that plans have
+
+	lines int64 // of which no plan has the Event
+	named []string
+	told  map[string]bool // as lost already
 }
 
-// unsealedNames reads custody lines of a Case for what no plan has.
-type unsealedNames struct {
-	planned map[holdfast.ID]bool
-	lines   int64 // of which no plan has the Event
-	named   []string
-	told    map[string]bool // as lost already
-}
-
-// take is given a line without its LF; what is none is left to the Outbox to refuse.
-func (k *unsealedNames) take(raw []byte) {
+// Take is given a line without its LF; what is none is left to the Outbox to refuse.
+func (k *Unsealed) Take(raw []byte) {
 	l, err := holdfast.ParseLine(raw)
 	if err != nil {
 		return
 	}
-	if !k.planned[holdfast.EventID(l.Chain, l.N)] {
+	if !k.Planned[holdfast.EventID(l.Chain, l.N)] {
 		k.lines++
 	}
 	switch l.Action {
@@ -191,14 +166,14 @@ func (k *unsealedNames) take(raw []byte) {
 		return
 	}
 	for _, o := range l.Objects {
-		if id, err := holdfast.ParseID(o); err == nil && !k.planned[id] {
+		if id, err := holdfast.ParseID(o); err == nil && !k.Planned[id] {
 			k.named = append(k.named, o)
 		}
 	}
 }
 
-// lost are those that were named, are in no plan, and were not told as lost.
-func (k *unsealedNames) lost() (ids []string) {
+// Lost are those that were named, are in no plan, and were not told as lost.
+func (k *Unsealed) Lost() (ids []string) {
 	seen := map[string]bool{}
 	for _, id := range k.named {
 		if !seen[id] && !k.told[id] {

@@ -1,4 +1,4 @@
-package main
+package restore
 
 import (
 	"context"
@@ -16,11 +16,12 @@ import (
 	"holdfast/mirror"
 	"holdfast/preserve"
 	"holdfast/storage"
+	"holdfast/wholefile"
 )
 
 // verify takes up what the node has signed, instead of what lies there.
-func (r *restoring) verify(ctx context.Context) error {
-	s, err := mirror.ReadStatement(ctx, r.from, r.o.node)
+func (r *Restore) verify(ctx context.Context) error {
+	s, err := mirror.ReadStatement(ctx, r.from, r.o.Node)
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (r *restoring) verify(ctx context.Context) error {
 // notBeyond refuses a store that has more than was signed: then the statement is
 // an older one, of when other authorities or keys were trusted. A run that was
 // cut short leaves no such store.
-func (r *restoring) notBeyond(ctx context.Context, from storage.Store) error {
+func (r *Restore) notBeyond(ctx context.Context, from storage.Store) error {
 	if r.signed == nil {
 		return nil
 	}
@@ -63,7 +64,7 @@ func (r *restoring) notBeyond(ctx context.Context, from storage.Store) error {
 }
 
 // nodeFile is a small file of the mirrored node.
-func (r *restoring) nodeFile(ctx context.Context, name string) ([]byte, error) {
+func (r *Restore) nodeFile(ctx context.Context, name string) ([]byte, error) {
 	if r.signed == nil {
 		return mirror.Read(ctx, r.from, "node/"+name, nodedir.Most(name))
 	}
@@ -76,7 +77,7 @@ func (r *restoring) nodeFile(ctx context.Context, name string) ([]byte, error) {
 
 // chains takes over the Custody chains: what is signed, as far as it was; else
 // what is there.
-func (r *restoring) chains(ctx context.Context) error {
+func (r *Restore) chains(ctx context.Context) error {
 	if r.signed != nil {
 		for _, c := range r.signed.Chains {
 			if err := r.chain(ctx, c.Name, c.Size, &c.Digest); err != nil {
@@ -95,7 +96,7 @@ func (r *restoring) chains(ctx context.Context) error {
 }
 
 // chain copies one, up to size if that is not negative.
-func (r *restoring) chain(ctx context.Context, name string, size int64, want *hashing.Digest) error {
+func (r *Restore) chain(ctx context.Context, name string, size int64, want *hashing.Digest) error {
 	if _, err := holdfast.ParseID(strings.TrimSuffix(name, ".jsonl")); err != nil || name != filepath.Base(name) {
 		r.named("outbox/"+name, "no custody chain has such a name: it was left out")
 		return nil
@@ -124,5 +125,5 @@ func (r *restoring) chain(ctx context.Context, name string, size int64, want *ha
 	if err := os.Rename(tmp, r.path("outbox/"+name)); err != nil {
 		return err
 	}
-	return syncPath(r.path("outbox"))
+	return wholefile.SyncDir(r.path("outbox"))
 }

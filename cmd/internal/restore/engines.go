@@ -1,4 +1,4 @@
-package main
+package restore
 
 import (
 	"context"
@@ -26,30 +26,30 @@ func sameURLs(e, o engineset.URLs) bool {
 }
 
 // place decides where the new node's queue, store and catalog lie. Nothing is made yet.
-func (r *restoring) place(ctx context.Context) error {
+func (r *Restore) place(ctx context.Context) error {
 	was := r.set.URLs()
-	r.engines, r.wasShared = r.c.asked, engineset.KindOf(was.Queue) == engineset.KindKafka
+	r.engines, r.wasShared = r.Asked, engineset.KindOf(was.Queue) == engineset.KindKafka
 	for _, f := range r.engines.Flags() {
 		if kind := engineset.KindOf(*f.URL); kind == engineset.KindSQLite || kind == engineset.KindFile {
-			return usageError("--%s: what is a file lies in the new node's directory: leave it away", f.Name)
+			return engineset.Usage("--%s: what is a file lies in the new node's directory: leave it away", f.Name)
 		}
 	}
 	if r.engines.Store == "" {
-		if r.o.join != "" {
-			return usageError("--join is for a store that several nodes share: give --store s3://… too")
+		if r.o.Join != "" {
+			return engineset.Usage("--join is for a store that several nodes share: give --store s3://… too")
 		}
 		return nil
 	}
 	if _, err := s3.Parse(r.engines.Store); err != nil {
-		return usageError("--store: %w", err)
+		return engineset.Usage("--store: %w", err)
 	}
 	return r.placeStore(ctx, was.StoreID)
 }
 
 // placeStore looks at what lies where the store is to be.
-func (r *restoring) placeStore(ctx context.Context, was string) error {
-	var mine restoreMark // of a restore that was stopped
-	if err := wholefile.ReadJSON(r.path(fileRestore), &mine); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (r *Restore) placeStore(ctx context.Context, was string) error {
+	var mine state // of a restore that was stopped
+	if err := wholefile.ReadJSON(r.path(FileName), &mine); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	s, err := r.openBucketAt(ctx, "", func(o *s3.Options) { o.ReadOnly = true })
@@ -62,10 +62,10 @@ func (r *restoring) placeStore(ctx context.Context, was string) error {
 	defer s.Close()
 	switch id := s.ID(); {
 	case id == r.mirrorID():
-		return usageError("--store: that is the mirror: name another place")
+		return engineset.Usage("--store: that is the mirror: name another place")
 	case was != "" && id == was:
 		r.back, r.engines.StoreID = true, id
-	case id == r.o.join || id == mine.Engines.StoreID:
+	case id == r.o.Join || id == mine.Engines.StoreID:
 		r.engines.StoreID = id
 	default:
 		return fmt.Errorf("%s holds a store already, %s, which is not the one that the node worked on (%s): if another node of the office was restored into it, say --join %s; else name an empty place", r.engines.Store, id, storeWas(was), id)
@@ -81,7 +81,7 @@ func storeWas(id string) string {
 }
 
 // openBucketAt opens the bucket of the new node.
-func (r *restoring) openBucketAt(ctx context.Context, id string, change func(*s3.Options)) (*s3.Store, error) {
+func (r *Restore) openBucketAt(ctx context.Context, id string, change func(*s3.Options)) (*s3.Store, error) {
 	o, err := s3.Parse(r.engines.Store)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (r *restoring) openBucketAt(ctx context.Context, id string, change func(*s3
 		return nil, err
 	}
 	// Not yet in the new directory, which must be empty: nothing is written before it is taken.
-	o.ID, o.Log, o.Spool = id, r.c.log(), os.TempDir()
+	o.ID, o.Log, o.Spool = id, r.Log, os.TempDir()
 	change(&o)
 	return s3.Open(ctx, o)
 }
@@ -98,7 +98,7 @@ func (r *restoring) openBucketAt(ctx context.Context, id string, change func(*s3
 // target opens the store that the mirror is copied into, and makes it. The id of one
 // in a bucket is written down at once; a kill between the two leaves an empty store
 // there, which --join names.
-func (r *restoring) target(ctx context.Context) (nodeStore, error) {
+func (r *Restore) target(ctx context.Context) (engineset.Store, error) {
 	if r.engines.Store == "" {
 		s, err := file.Open(r.path("store"), file.Options{MinFree: -1})
 		if err != nil {
@@ -114,7 +114,7 @@ func (r *restoring) target(ctx context.Context) (nodeStore, error) {
 	}
 	r.engines.StoreID = s.ID()
 	r.mine.Engines = r.engines
-	if err := wholefile.WriteJSON(r.path(fileRestore), r.mine); err != nil {
+	if err := wholefile.WriteJSON(r.path(FileName), r.mine); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -122,21 +122,21 @@ func (r *restoring) target(ctx context.Context) (nodeStore, error) {
 }
 
 // comesBack checks that the store is no older than the mirror.
-func (r *restoring) comesBack(ctx context.Context) error {
+func (r *Restore) comesBack(ctx context.Context) error {
 	if err := r.mark.Holds(ctx, r.store); err != nil {
 		return fmt.Errorf("the bucket is not as far as the mirror: somebody has put an older state there; restore into an empty one: %w", err)
 	}
 	return nil
 }
 
-// half is the new node before its node.json is written: its engines alone.
-func (r *restoring) half() *node {
+// set is the engines of the new node before its node.json is written.
+func (r *Restore) engineSet() *engineset.Set {
 	set := *r.set
-	return &node{dir: r.c.data, set: &set, log: r.c.log(), store: r.store}
+	return set.EngineSet(r.Dir, r.Log)
 }
 
 // setEngines writes into the settings where they lie.
-func (r *restoring) setEngines() {
+func (r *Restore) setEngines() {
 	r.set.Engines = nil
 	if r.engines != (engineset.URLs{}) {
 		e := r.engines
@@ -146,26 +146,25 @@ func (r *restoring) setEngines() {
 
 // catalog makes one, unless the node comes back to queue and catalog of others. That it
 // is to be filled is written down before it is made: a killed restore goes on with that.
-func (r *restoring) catalog(ctx context.Context) error {
-	n := r.half()
+func (r *Restore) catalog(ctx context.Context) error {
 	if !r.mine.Rebuild {
-		r.mine.Rebuild = !r.back || !r.mine.Same || !n.catalogThere(ctx)
-		if err := wholefile.WriteJSON(r.path(fileRestore), r.mine); err != nil {
+		r.mine.Rebuild = !r.back || !r.mine.Same || !r.catalogThere(ctx)
+		if err := wholefile.WriteJSON(r.path(FileName), r.mine); err != nil {
 			return err
 		}
 	}
 	if !r.mine.Rebuild {
 		return nil
 	}
-	return n.engines().MakeCatalog(ctx)
+	return r.engineSet().MakeCatalog(ctx)
 }
 
 // catalogThere reports whether there is a catalog that others keep.
-func (n *node) catalogThere(ctx context.Context) bool {
-	if !n.sharedCatalog() {
+func (r *Restore) catalogThere(ctx context.Context) bool {
+	if !r.set.SharedCatalog() {
 		return false
 	}
-	c, err := n.engines().OpenDatabase(ctx, false)
+	c, err := r.engineSet().OpenDatabase(ctx, false)
 	if err != nil {
 		return false // to make it anew says what is wrong, if it is more than that
 	}
@@ -176,12 +175,12 @@ func (n *node) catalogThere(ctx context.Context) bool {
 // was captured for the old ones after the mirror was taken is not known, and no two
 // captures may have one ID. The new ones follow from the old, so that a restore that is
 // killed and done again adds none twice, nor two nodes that had one queue and have one.
-func (r *restoring) queue(ctx context.Context) error {
+func (r *Restore) queue(ctx context.Context) error {
 	r.setEngines()
-	if err := r.half().engines().MakeQueue(ctx); err != nil {
+	if err := r.engineSet().MakeQueue(ctx); err != nil {
 		return err
 	}
-	q, err := r.half().engines().OpenQueue(ctx)
+	q, err := r.engineSet().OpenQueue(ctx)
 	if err != nil {
 		return err
 	}
@@ -202,7 +201,7 @@ func (r *restoring) queue(ctx context.Context) error {
 }
 
 // addTasks gives a queue the Tasks of the mirror.
-func (r *restoring) addTasks(ctx context.Context, q pipeline.TaskAdder, seed string) error {
+func (r *Restore) addTasks(ctx context.Context, q pipeline.TaskAdder, seed string) error {
 	want, err := mirror.Tasks(ctx, r.from, func(pipeline.Task) error { return nil })
 	if err != nil {
 		return err

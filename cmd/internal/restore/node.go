@@ -1,4 +1,4 @@
-package main
+package restore
 
 import (
 	"context"
@@ -19,12 +19,13 @@ import (
 	"holdfast/wholefile"
 )
 
-func (r *restoring) path(name string) string {
-	return filepath.Join(r.c.data, filepath.FromSlash(name))
+func (r *Restore) path(name string) string {
+	return filepath.Join(r.Dir, filepath.FromSlash(name))
 }
 
-// files makes the node's directory, node.json last.
-func (r *restoring) files(ctx context.Context) error {
+// Files makes the node's directory, node.json last. Every step can be done again: what a
+// killed one has left is taken up, and no other command opens the directory meanwhile.
+func (r *Restore) Files(ctx context.Context) error {
 	var err error
 	if r.store, err = r.target(ctx); err != nil {
 		return err
@@ -43,15 +44,15 @@ func (r *restoring) files(ctx context.Context) error {
 		}
 	}
 	list := []mirrors.Known{{ID: r.mark.ID, Path: r.at, Store: r.mirrorID(), Added: holdfast.At(time.Now())}}
-	if err := mirrors.Write(r.c.data, list); err != nil {
+	if err := mirrors.Write(r.Dir, list); err != nil {
 		return err
 	}
 	if !r.mine.Same {
-		if err := wholefile.Replace(r.path(fileCarry), nil, 0o600); err != nil {
+		if err := wholefile.Replace(r.path(nodedir.FileCarry), nil, 0o600); err != nil {
 			return err
 		}
 	}
-	if err := wholefile.WriteJSON(r.path(fileRestore), r.mine); err != nil {
+	if err := wholefile.WriteJSON(r.path(FileName), r.mine); err != nil {
 		return err
 	}
 	if r.set.Open != nil {
@@ -60,18 +61,18 @@ func (r *restoring) files(ctx context.Context) error {
 	if r.mine.NewLog {
 		r.set.Leave().Log = true
 	}
-	return r.set.Write(r.c.data)
+	return r.set.Write(r.Dir)
 }
 
-func (r *restoring) again() error {
+func (r *Restore) again() error {
 	for _, text := range r.mine.Named {
 		name, what, _ := strings.Cut(text, ": ")
-		r.problem(name, errors.New(what))
+		r.Problem(name, errors.New(what))
 	}
 	return nil
 }
 
-func (r *restoring) copyStore(ctx context.Context) error {
+func (r *Restore) copyStore(ctx context.Context) error {
 	from, err := r.fromStore(ctx, r.at, r.mirrorID())
 	if err != nil {
 		return err
@@ -81,9 +82,9 @@ func (r *restoring) copyStore(ctx context.Context) error {
 	if !ok {
 		return errors.New("the new store takes no copies")
 	}
-	bar := r.c.progress("restore")
-	defer bar.done()
-	r.copy = &mirror.Copier{From: from, To: to, Problem: r.problem, Told: func(_, done int64) { bar.bytes(done, -1) }}
+	told, end := r.Progress()
+	defer end()
+	r.copy = &mirror.Copier{From: from, To: to, Problem: r.Problem, Told: func(_, done int64) { told(done) }}
 	if r.back {
 		return errors.Join(r.comesBack(ctx), r.notBeyond(ctx, from))
 	}
@@ -97,7 +98,7 @@ func (r *restoring) copyStore(ctx context.Context) error {
 	if err := r.notBeyond(ctx, from); err != nil {
 		return err
 	}
-	if n := r.copy.Lacks(); r.o.join != "" && n > 0 {
+	if n := r.copy.Lacks(); r.o.Join != "" && n > 0 {
 		return fmt.Errorf("the store lacks %d names that this mirror has: the node that was restored into it first did not know them, and may have sealed otherwise what they seal. Restore that one again, into another place, --with this mirror", n)
 	}
 	if err := r.copy.Run(ctx); err != nil || r.copy.After != nil {
@@ -107,12 +108,12 @@ func (r *restoring) copyStore(ctx context.Context) error {
 }
 
 // merged reports whether the store has more than this node's own mirror.
-func (r *restoring) merged() bool { return r.o.join != "" || len(r.o.with) > 0 }
+func (r *Restore) merged() bool { return r.o.Join != "" || len(r.o.With) > 0 }
 
 // afterwards is from where on a restored node, killed behind its node.json, has
 // made what the mirror lacks.
-func (r *restoring) afterwards() (*mirror.Afterwards, error) {
-	set, err := nodedir.Read(r.c.data)
+func (r *Restore) afterwards() (*mirror.Afterwards, error) {
+	set, err := nodedir.Read(r.Dir)
 	if errors.Is(err, nodedir.ErrNoNode) {
 		return nil, nil
 	}
@@ -127,18 +128,18 @@ func (r *restoring) afterwards() (*mirror.Afterwards, error) {
 }
 
 // nodeFiles takes over what lies in DIR/node.
-func (r *restoring) nodeFiles(ctx context.Context) error {
+func (r *Restore) nodeFiles(ctx context.Context) error {
 	for _, dir := range []string{"keys", "outbox", "log"} {
 		if err := os.MkdirAll(r.path(dir), 0o700); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{nodedir.FileAuthorities, nodedir.FilePolicy, fileEgresses, fileWatches, fileAlerts, fileColleagues} {
+	for _, name := range []string{nodedir.FileAuthorities, nodedir.FilePolicy, nodedir.FileEgresses, nodedir.FileWatches, nodedir.FileAlerts, nodedir.FileColleagues} {
 		b, err := r.nodeFile(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err == nil && name == fileAlerts && r.signed == nil {
+		if err == nil && name == nodedir.FileAlerts && r.signed == nil {
 			// A rule may run a program: nobody gets one from a disk that nobody checked.
 			continue
 		}
@@ -154,7 +155,7 @@ func (r *restoring) nodeFiles(ctx context.Context) error {
 
 // secrets writes the keys that were given, or draws new ones. A node with new
 // keys keeps the old one's Policy entry, with the old keys in it.
-func (r *restoring) secrets(ctx context.Context) error {
+func (r *Restore) secrets(ctx context.Context) error {
 	if r.keys == nil {
 		return r.newKeys(ctx)
 	}
@@ -171,15 +172,15 @@ func (r *restoring) secrets(ctx context.Context) error {
 
 // fits opens the keys: those of another node, or of before a rotation, must not
 // be found out by the first Seal.
-func (r *restoring) fits(ctx context.Context) error {
-	text, err := r.c.vault().Read(r.set.LogKey)
+func (r *Restore) fits(ctx context.Context) error {
+	text, err := r.Vault.Read(r.set.LogKey)
 	if err != nil {
 		return fmt.Errorf("open log key: %w", err)
 	}
 	if vkey, err := preserve.LogVKey(preserve.ParseLogKey(text)); err != nil || vkey != r.set.VKey {
-		return errors.Join(fmt.Errorf("the key file %s is of another node than %s", r.o.keys, r.set.Name), err)
+		return errors.Join(fmt.Errorf("the key file %s is of another node than %s", r.o.Keys, r.set.Name), err)
 	}
-	ring, err := keyring.Open(ctx, r.c.vault(), r.set.KeyList())
+	ring, err := keyring.Open(ctx, r.Vault, r.set.KeyList())
 	if err == nil {
 		_, err = ring.Signer(ctx)
 	}
@@ -189,13 +190,13 @@ func (r *restoring) fits(ctx context.Context) error {
 	return err
 }
 
-func (r *restoring) newKeys(ctx context.Context) error {
+func (r *Restore) newKeys(ctx context.Context) error {
 	p, err := r.oldPolicy(ctx)
 	if err != nil {
 		return err
 	}
 	if r.pass != nil { // before any key is
-		if err := r.c.vault().Begin(r.pass); err != nil {
+		if err := r.Vault.Begin(r.pass); err != nil {
 			return err
 		}
 	}
@@ -210,13 +211,13 @@ func (r *restoring) newKeys(ctx context.Context) error {
 		}
 	}
 	r.set.Created, r.set.Key, r.set.KeysOpen = holdfast.At(time.Now()), "", nil
-	k, err := keyring.Make(ctx, r.c.vault(), nodedir.FileSealKey, "", r.set.Training)
+	k, err := keyring.Make(ctx, r.Vault, nodedir.FileSealKey, "", r.set.Training)
 	k.Made = r.set.Created
 	r.set.Keys = []keyring.Key{k}
 	return err
 }
 
-func (r *restoring) oldPolicy(ctx context.Context) (*holdfast.Policy, error) {
+func (r *Restore) oldPolicy(ctx context.Context) (*holdfast.Policy, error) {
 	b, err := r.nodeFile(ctx, nodedir.FilePolicy)
 	if err != nil {
 		return nil, err
@@ -227,19 +228,19 @@ func (r *restoring) oldPolicy(ctx context.Context) (*holdfast.Policy, error) {
 // newName draws a new log key, and with it a new name. Entry 0 of the new log
 // will name the last state that is known of the old one, whether the mirror has
 // all of it or not.
-func (r *restoring) newName(ctx context.Context, why string) error {
+func (r *Restore) newName(ctx context.Context, why string) error {
 	label, _, _ := strings.Cut(r.set.Name, ".")
 	r.set.Former = append(r.set.Former, mirror.FormerLog{Name: r.set.Name, VKey: r.set.VKey})
 	r.set.Previous, r.mine.Why, r.mine.NewLog = r.mark.Log, why, true
 	// Not a name that the key file may bring along: drawLogKey would take up that
 	// key, which may have signed a history.
 	r.set.LogKey = fmt.Sprintf("keys/log-%d-%.16s.key", len(r.set.Former)+1, r.mine.ID)
-	return r.set.DrawLogKey(r.c.vault(), label)
+	return r.set.DrawLogKey(r.Vault, label)
 }
 
 // log goes on with the old log, if that is wanted and can be; else a new one
 // will begin.
-func (r *restoring) log(ctx context.Context) error {
+func (r *Restore) log(ctx context.Context) error {
 	switch {
 	case r.mine.NewLog:
 		return nil
@@ -247,7 +248,7 @@ func (r *restoring) log(ctx context.Context) error {
 		r.set.Former = append(r.set.Former, mirror.FormerLog{Name: r.set.Name, VKey: r.set.VKey})
 		r.set.Name, r.set.VKey = r.mark.Node, r.mark.VKey
 		return r.newName(ctx, "the mirror's last run was cut short, and the node had begun a new log")
-	case r.o.old:
+	case r.o.Old:
 		return r.newName(ctx, "newer copies existed")
 	case r.short != "":
 		return r.newName(ctx, r.short)
