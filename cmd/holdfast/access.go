@@ -15,6 +15,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/hashing"
+	"holdfast/kept"
 	"holdfast/pipeline"
 )
 
@@ -51,7 +52,7 @@ func pictured(m *holdfast.Manifest) *holdfast.Object {
 // this user can read, and hands it to the desktop. The copy stays: the program
 // that shows it may read it for as long as it runs. It lies in the system's
 // folder for what is temporary, which empties it.
-func (s *captures) openCopy(ctx context.Context, m *holdfast.Manifest) (string, error) {
+func openCopy(ctx context.Context, s *kept.Reader, m *holdfast.Manifest) (string, error) {
 	o := pictured(m)
 	if o == nil {
 		return "", fmt.Errorf("capture %s has nothing that could be opened", m.ID)

@@ -21,6 +21,7 @@ import (
 	"holdfast/collectors"
 	"holdfast/collectors/received"
 	"holdfast/filelock"
+	"holdfast/kept"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -251,7 +252,7 @@ func (n *node) receivedLine(ctx context.Context, home, id holdfast.ID, files int
 }
 
 // giverOf reads who handed a Capture over; "" for what nobody did.
-func (s *captures) giverOf(ctx context.Context, m *holdfast.Manifest) (string, error) {
+func giverOf(ctx context.Context, s *kept.Reader, m *holdfast.Manifest) (string, error) {
 	o := m.Object(received.NameGiver)
 	if o == nil || o.Role != received.RoleDisclosure || !m.Source.IsReceived() {
 		return "", nil

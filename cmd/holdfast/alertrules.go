@@ -7,6 +7,7 @@ import (
 	"holdfast/alert"
 	"holdfast/alert/rules"
 	"holdfast/egress"
+	"holdfast/kept"
 	"holdfast/wholefile"
 )
 
@@ -53,7 +54,7 @@ func (n *node) changeAlerts(ctx context.Context, edit func([]*rules.Rule) ([]*ru
 
 // newFinder looks for what rules are about, with the catalog and the store of the node.
 func newFinder(n *node, all []*rules.Rule) *rules.Finder {
-	return rules.NewFinder(rules.Options{Rules: all, Posts: n.cat, Captures: n.cat, Texts: &textReader{from: &captures{n: n}}, Node: n.set.Name, Training: n.set.Training, Log: n.log})
+	return rules.NewFinder(rules.Options{Rules: all, Posts: n.cat, Captures: n.cat, Texts: kept.NewTexts(n.kept()), Node: n.set.Name, Training: n.set.Training, Log: n.log})
 }
 
 // target is a destination with its secrets and its way out, each time anew. What was

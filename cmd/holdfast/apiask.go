@@ -272,7 +272,7 @@ func (d *apiDoor) askOf(ctx context.Context, cp catalog.Capture) (of askedFor, e
 	if ok {
 		return of, nil
 	}
-	raw, _, err := (&captures{n: d.n}).Manifest(ctx, cp.ID)
+	raw, _, err := d.n.kept().Manifest(ctx, cp.ID)
 	if err != nil {
 		return of, err
 	}

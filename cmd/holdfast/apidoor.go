@@ -183,7 +183,7 @@ func (d *apiDoor) Manifest(ctx context.Context, who api.Token, id holdfast.ID, w
 	if err != nil {
 		return nil, err
 	}
-	raw, _, err := (&captures{n: d.n}).Manifest(ctx, id)
+	raw, _, err := d.n.kept().Manifest(ctx, id)
 	if err != nil {
 		return nil, err
 	}

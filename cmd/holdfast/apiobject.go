@@ -22,8 +22,8 @@ func (d *apiDoor) Object(ctx context.Context, who api.Token, id holdfast.ID, nam
 	if err != nil {
 		return o, nil, err
 	}
-	from := &captures{n: d.n}
-	m, err := from.parsed(ctx, id)
+	from := d.n.kept()
+	m, err := from.Parsed(ctx, id)
 	if err != nil {
 		return o, nil, err
 	}

@@ -88,7 +88,7 @@ func lastAttempt(got []captured, task holdfast.ID) (last *captured) {
 }
 
 func (c *cli) keepBeside(ctx context.Context, n *node, ids [2]holdfast.ID, o captureOptions) (g captured, err error) {
-	from, sides := &captures{n: n}, [2]diffSide{}
+	from, sides := n.kept(), [2]diffSide{}
 	for i, id := range ids {
 		if sides[i], err = n.diffSide(ctx, from, id, "captured beside one another"); err != nil {
 			return g, err

@@ -13,6 +13,7 @@ import (
 	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/filelock"
+	"holdfast/kept"
 	"holdfast/pipeline"
 )
 
@@ -272,11 +273,11 @@ func (n *node) nameAll(ctx context.Context, single map[holdfast.ID]pipeline.Outs
 // outsideOf reads from the Manifests which captures are outside their scope. One
 // that cannot be read is named without it: its Manifest says what it says.
 func (n *node) outsideOf(ctx context.Context, all []catalog.Capture) map[holdfast.ID]pipeline.Outside {
-	out, at := map[holdfast.ID]pipeline.Outside{}, places{}
+	out, at := map[holdfast.ID]pipeline.Outside{}, kept.Places{}
 	for _, cp := range all {
-		at.add(cp)
+		at.Add(cp)
 	}
-	read := &captures{n: n, at: at}
+	read := n.keptAt(at)
 	for _, cp := range all {
 		raw, _, err := read.Manifest(ctx, cp.ID)
 		var m *holdfast.Manifest

@@ -15,6 +15,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/hashing"
+	"holdfast/kept"
 	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/tme"
@@ -50,7 +51,7 @@ type missing struct {
 // the page: which fields are equal, not what is in them. What is written already is
 // not written again.
 func (c *cli) compare(ctx context.Context, n *node, name telegram.Name, channels []catalog.Channel, o postsOptions) error {
-	lines := &lineReader{from: &captures{n: n}}
+	lines := kept.NewLines(n.kept())
 	var pairs []*pair
 	for _, k := range channels {
 		for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: k.ID, Post: int64(name.Post)}) {
@@ -123,9 +124,9 @@ func between(t holdfast.Time, v catalog.Version) time.Duration {
 	return max(v.First.At.Sub(t.Time), t.Sub(v.Last.At.Time), 0)
 }
 
-func (x *pair) hold(ctx context.Context, n *node, lines *lineReader) error {
-	ours := lines.of(ctx, x.post, catalog.Version{Content: x.ours, First: x.record})
-	theirs := lines.of(ctx, x.post, catalog.Version{Content: x.theirs, First: x.page})
+func (x *pair) hold(ctx context.Context, n *node, lines *kept.Lines) error {
+	ours := lines.Of(ctx, x.post, catalog.Version{Content: x.ours, First: x.record})
+	theirs := lines.Of(ctx, x.post, catalog.Version{Content: x.theirs, First: x.page})
 	if ours == nil || theirs == nil {
 		return errors.New("what was captured cannot be read any more")
 	}
@@ -145,7 +146,7 @@ func (n *node) missingPage(ctx context.Context, name telegram.Name, after holdfa
 	if err != nil {
 		return nil, err
 	}
-	from, found := &captures{n: n}, (*missing)(nil)
+	from, found := n.kept(), (*missing)(nil)
 	for _, base := range []string{site.base, tme.Base} {
 		if base == "" {
 			continue
@@ -155,7 +156,7 @@ func (n *node) missingPage(ctx context.Context, name telegram.Name, after holdfa
 			if err != nil {
 				return nil, err
 			}
-			m, err := from.parsed(ctx, cp.ID)
+			m, err := from.Parsed(ctx, cp.ID)
 			if err != nil {
 				return nil, err
 			}

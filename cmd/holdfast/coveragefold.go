@@ -15,6 +15,7 @@ import (
 	"holdfast/collectors/telegram"
 	"holdfast/hashing"
 	"holdfast/heard"
+	"holdfast/kept"
 )
 
 // Why a number is missing, or a post gone. What nobody ever asked or was told is
@@ -373,7 +374,7 @@ func joined(all []coveragePTS) []coveragePTS {
 
 // failures lists the Captures of the channel that did not come, or not whole.
 func (d *coverageDoc) failures(ctx context.Context, n *node, w window) error {
-	read := &captures{n: n, at: places{}}
+	read := n.keptAt(kept.Places{})
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: d.Source, Kind: holdfast.KindCapture}) {
 		if err != nil {
 			return err
@@ -385,9 +386,9 @@ func (d *coverageDoc) failures(ctx context.Context, n *node, w window) error {
 			d.Cut = true
 			break
 		}
-		read.at.add(cp)
+		read.At.Add(cp)
 		f := coverageFail{At: cp.Started, Capture: cp.ID, Outcome: cp.Outcome, Reasons: []string{}}
-		if m, err := read.parsed(ctx, cp.ID); err == nil {
+		if m, err := read.Parsed(ctx, cp.ID); err == nil {
 			f.Reasons = append(f.Reasons, m.Completeness.Reasons...)
 		} else {
 			n.log.WarnContext(ctx, "manifest not read", "capture", cp.ID, "err", err)

@@ -11,6 +11,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/hashing"
+	"holdfast/kept"
 	"holdfast/messages"
 	"holdfast/visits"
 )
@@ -102,17 +103,17 @@ func (c *cli) coveragePage(ctx context.Context, n *node, page holdfast.Source, w
 // visitsOf reads what the Manifests of a page's captures say, of each watch apart, the
 // one with the newest visit first.
 func (n *node) visitsOf(ctx context.Context, page holdfast.Source) (all []*watchVisits, err error) {
-	read, by := &captures{n: n, at: places{}}, map[holdfast.ID]*watchVisits{}
+	read, by := n.keptAt(kept.Places{}), map[holdfast.ID]*watchVisits{}
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: page, Kind: holdfast.KindCapture}) {
 		if err != nil {
 			return nil, err
 		}
-		read.at.add(cp)
-		m, err := read.parsed(ctx, cp.ID)
+		read.At.Add(cp)
+		m, err := read.Parsed(ctx, cp.ID)
 		if err != nil {
 			return nil, err
 		}
-		delete(read.at, cp.ID)
+		delete(read.At, cp.ID)
 		v := visitIn(m)
 		if v == nil {
 			continue

@@ -182,7 +182,7 @@ const looksAtMost = 64
 // name the head at their acceptance. That is at least so much; a Manifest that
 // names another head than the chain has is an error.
 func (n *node) anchor(ctx context.Context, home holdfast.ID, k *chainSeen) error {
-	read, broken := &captures{n: n}, error(nil)
+	read, broken := n.kept(), error(nil)
 	look := func(id holdfast.ID) error {
 		raw, _, err := read.Manifest(ctx, id)
 		if err != nil {

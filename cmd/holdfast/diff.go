@@ -173,7 +173,7 @@ func (n *node) ownSides(ctx context.Context, refs [2]diffRef, sides *[2]diffSide
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
-	from := &captures{n: n}
+	from := n.kept()
 	for i, r := range refs {
 		if r.id != "" {
 			if sides[i], err = n.diffSide(ctx, from, r.id, why); err != nil {

@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/collectors/web/content"
+	"holdfast/kept"
 )
 
 // diffSide is one of the two captures, wherever it lies.
@@ -47,11 +48,11 @@ func parseDiffRef(s string) (diffRef, error) {
 }
 
 // diffSide reads a capture, behind the line that says who looks at it.
-func (n *node) diffSide(ctx context.Context, from *captures, id holdfast.ID, why string) (s diffSide, err error) {
+func (n *node) diffSide(ctx context.Context, from *kept.Reader, id holdfast.ID, why string) (s diffSide, err error) {
 	if s.cp, err = n.cat.Capture(ctx, id); err != nil {
 		return s, err
 	}
-	if s.m, err = from.parsed(ctx, id); err != nil {
+	if s.m, err = from.Parsed(ctx, id); err != nil {
 		return s, err
 	}
 	s.open = func(o holdfast.Object) (io.ReadCloser, error) { return from.OpenObject(ctx, id, o) }

@@ -89,7 +89,7 @@ func (n *node) asStored(ctx context.Context, cp catalog.Capture) error {
 	if planned != cp.Manifest {
 		return fmt.Errorf("it names Manifest %s, and the plan of its Seal %s does not", cp.Manifest, cp.Seal)
 	}
-	raw, _, err := (&captures{n: n}).Manifest(ctx, cp.ID)
+	raw, _, err := n.kept().Manifest(ctx, cp.ID)
 	if errors.Is(err, fs.ErrNotExist) { // erased by order, or the store lacks it: the audit's affair
 		return nil
 	}

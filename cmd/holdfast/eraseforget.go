@@ -94,7 +94,7 @@ func (e *erasure) forgetCatalog(ctx context.Context, o *order) error {
 			return err
 		}
 		batch = append(batch, st)
-		raw, _, err := (&captures{n: e.n}).Manifest(ctx, cp.ID)
+		raw, _, err := e.n.kept().Manifest(ctx, cp.ID)
 		if err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (e *erasure) unqueued(ctx context.Context, o *order) error {
 		if !strings.HasPrefix(cp.Seal, id.Queue+"-") {
 			continue
 		}
-		_, err = (&captures{n: e.n}).queued(ctx, cp)
+		_, err = e.n.kept().Queued(ctx, cp)
 		if err == nil {
 			return fmt.Errorf("the queue still holds the message of capture %s: somebody is behind with reading it, such as the alerts; run it again", c)
 		}

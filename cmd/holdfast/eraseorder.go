@@ -204,7 +204,7 @@ func keptBy(kept []keptObject) holdfast.ID {
 }
 
 func (n *node) manifestOf(ctx context.Context, cp catalog.Capture) (*holdfast.Manifest, error) {
-	raw, _, err := (&captures{n: n}).Manifest(ctx, cp.ID)
+	raw, _, err := n.kept().Manifest(ctx, cp.ID)
 	if err != nil {
 		return nil, err
 	}

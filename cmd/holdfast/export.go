@@ -18,6 +18,7 @@ import (
 	"holdfast/cmd/internal/nodedir"
 	"holdfast/export"
 	"holdfast/hashing"
+	"holdfast/kept"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 )
@@ -107,8 +108,8 @@ func (c *cli) exportCmd() *cobra.Command {
 
 // selection groups captures by home Case, oldest first, and says where their
 // Manifests lie.
-func (n *node) selection(ctx context.Context, caseName string, ids []string) (sel []export.Selection, at places, err error) {
-	at = places{}
+func (n *node) selection(ctx context.Context, caseName string, ids []string) (sel []export.Selection, at kept.Places, err error) {
+	at = kept.Places{}
 	if caseName != "" {
 		return n.wholeCase(ctx, caseName)
 	}
@@ -126,7 +127,7 @@ func (n *node) selection(ctx context.Context, caseName string, ids []string) (se
 			group[cp.Case] = len(sel)
 			sel = append(sel, export.Selection{Case: cp.Case})
 		}
-		at.add(cp)
+		at.Add(cp)
 		s := &sel[group[cp.Case]]
 		s.Captures = append(s.Captures, id)
 	}
@@ -135,12 +136,12 @@ func (n *node) selection(ctx context.Context, caseName string, ids []string) (se
 
 // wholeCase selects what belongs to a Case, itself first, and then the home Cases
 // of what was added to it: an exhibit is counted in its home Case.
-func (n *node) wholeCase(ctx context.Context, name string) (sel []export.Selection, at places, err error) {
+func (n *node) wholeCase(ctx context.Context, name string) (sel []export.Selection, at kept.Places, err error) {
 	cs, err := n.namedCase(ctx, name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("export: case %.80q: %w; `holdfast case list` shows the cases", name, err)
 	}
-	sel, at = []export.Selection{{Case: cs.ID}}, places{}
+	sel, at = []export.Selection{{Case: cs.ID}}, kept.Places{}
 	group := map[holdfast.ID]int{cs.ID: 0}
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Member: cs.ID, Kind: holdfast.KindCapture}) {
 		if err != nil {
@@ -151,7 +152,7 @@ func (n *node) wholeCase(ctx context.Context, name string) (sel []export.Selecti
 			k = len(sel)
 			group[cp.Case], sel = k, append(sel, export.Selection{Case: cp.Case})
 		}
-		at.add(cp)
+		at.Add(cp)
 		sel[k].Captures = append(sel[k].Captures, cp.ID)
 	}
 	for _, s := range sel {
@@ -182,7 +183,7 @@ func (c *cli) exportCaptures(ctx context.Context, n *node, got []captured, file,
 	return c.export(ctx, n, sel, at, file, exportOptions{lang: lang})
 }
 
-func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at places, file string, o exportOptions) error {
+func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at kept.Places, file string, o exportOptions) error {
 	opts, err := n.exportOptions(ctx, sel, at, o)
 	if err != nil {
 		return err
@@ -190,7 +191,7 @@ func (c *cli) export(ctx context.Context, n *node, sel []export.Selection, at pl
 	return c.exportFile(ctx, file, opts, newCaseFacts(n, sel, o))
 }
 
-func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at places, o exportOptions) (none export.Options, err error) {
+func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at kept.Places, o exportOptions) (none export.Options, err error) {
 	langs, err := pageLanguage(o.lang)
 	if err != nil {
 		return none, err
@@ -213,7 +214,7 @@ func (n *node) exportOptions(ctx context.Context, sel []export.Selection, at pla
 	}
 	return export.Options{
 		Erased: func(m *holdfast.Manifest, o holdfast.Object) string { return erased[string(m.ID)][o.Digest] },
-		Cases:  sel, Captures: &captures{n: n, at: at}, CaseFacts: newCaseFacts(n, sel, o), Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
+		Cases:  sel, Captures: n.keptAt(at), CaseFacts: newCaseFacts(n, sel, o), Parts: n.store, Logs: &logs{n}, Signer: signer, Node: n.set.Name, Policy: p,
 		Certificates: n.certificates(), Agent: o.by(n), Software: n.facts.Software, Exported: holdfast.At(time.Now()), Training: n.set.Training,
 		Why: o.why, Restricted: o.restricted, Replace: o.replace, Languages: langs, Log: n.log, Only: o.only,
 	}, nil

@@ -71,7 +71,7 @@ func (s *shownPosts) fileOf(ctx context.Context, m *holdfast.Manifest, p catalog
 	if !isMedia(m) {
 		return false, nil
 	}
-	b, err := s.read.bytes(ctx, m.ID, *m.Object(telegram.NameMedia), holdfast.MaxDocument)
+	b, err := s.read.Bytes(ctx, m.ID, *m.Object(telegram.NameMedia), holdfast.MaxDocument)
 	if err != nil {
 		return false, err
 	}
@@ -91,8 +91,8 @@ func (s *shownPosts) captured(ctx context.Context, source holdfast.Source, take 
 		if _, seen := s.seen[cp.ID]; seen {
 			continue
 		}
-		s.read.at.add(cp)
-		m, err := s.read.parsed(ctx, cp.ID)
+		s.read.At.Add(cp)
+		m, err := s.read.Parsed(ctx, cp.ID)
 		if err != nil {
 			return fmt.Errorf("capture %s: %w", cp.ID, err)
 		}
@@ -114,7 +114,7 @@ func (s *shownPosts) linksOf(ctx context.Context, p catalog.Post) map[string]boo
 		var line struct {
 			Links []json.RawMessage `json:"links"`
 		}
-		_ = json.Unmarshal(s.lines.of(ctx, p.ID, v), &line) // what cannot be read links to nothing
+		_ = json.Unmarshal(s.lines.Of(ctx, p.ID, v), &line) // what cannot be read links to nothing
 		for _, raw := range line.Links {
 			var link string
 			if json.Unmarshal(raw, &link) != nil {
@@ -146,7 +146,7 @@ func (s *shownPosts) isEmbed(ctx context.Context, m *holdfast.Manifest, channel 
 		if o.Role != catalog.RolePosts {
 			continue
 		}
-		b, err := s.read.bytes(ctx, m.ID, o, catalog.MaxAnswerBytes)
+		b, err := s.read.Bytes(ctx, m.ID, o, catalog.MaxAnswerBytes)
 		if err != nil {
 			return false, err
 		}

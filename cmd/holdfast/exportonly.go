@@ -94,7 +94,7 @@ func (s *shownPosts) slicesOf(ctx context.Context, m *holdfast.Manifest, o holdf
 		case kind == "u" && told[sl.Name]:
 			out = append(out, sl.Name)
 		case sl.Name == "head" && o.Role == telegram.RolePosts:
-			b, err := s.read.bytes(ctx, m.ID, o, min(sl.Length, maxHeadBytes))
+			b, err := s.read.Bytes(ctx, m.ID, o, min(sl.Length, maxHeadBytes))
 			if err != nil {
 				return nil, err
 			}
@@ -104,7 +104,7 @@ func (s *shownPosts) slicesOf(ctx context.Context, m *holdfast.Manifest, o holdf
 		}
 	}
 	if updates {
-		b, err := s.read.bytes(ctx, m.ID, o, tl.MaxAnswer)
+		b, err := s.read.Bytes(ctx, m.ID, o, tl.MaxAnswer)
 		if err != nil {
 			return nil, err
 		}

@@ -133,7 +133,7 @@ func (s *shownPosts) view(ctx context.Context, k catalog.Channel, p catalog.Post
 		Title: canon.Text(k.Title), Training: s.n.set.Training}
 	for i, x := range p.Versions {
 		v.Versions = append(v.Versions, export.PostVersion{Content: x.Content, Edited: known(x.Edited), First: sightOf(x.First), Last: sightOf(x.Last),
-			Line: s.lines.of(ctx, p.ID, x), Posted: known(x.Posted), TextDigest: x.Text})
+			Line: s.lines.Of(ctx, p.ID, x), Posted: known(x.Posted), TextDigest: x.Text})
 		if e, ok := editOf(p, i); ok {
 			v.Edits = append(v.Edits, e)
 		}

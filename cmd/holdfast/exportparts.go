@@ -13,6 +13,7 @@ import (
 
 	"holdfast"
 	"holdfast/export"
+	"holdfast/kept"
 )
 
 // parseSize reads the size of a bundle. "" is 0.
@@ -51,7 +52,7 @@ func partName(file string, k int) string {
 // exportParts writes one export as several bundles, each of which appears whole
 // or not at all. What ended between two of them is done again by the same
 // command with --replace: numbers stay.
-func (c *cli) exportParts(ctx context.Context, n *node, sel []export.Selection, at places, file string, o exportOptions, size int64) error {
+func (c *cli) exportParts(ctx context.Context, n *node, sel []export.Selection, at kept.Places, file string, o exportOptions, size int64) error {
 	opts, err := n.exportOptions(ctx, sel, at, o)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/export"
+	"holdfast/kept"
 )
 
 // What is exported of posts is chosen here: the Captures that observed them, and
@@ -78,8 +79,8 @@ func postTime(p catalog.Post) holdfast.Time {
 type shownPosts struct {
 	n     *node
 	query postQuery
-	read  *captures
-	lines *lineReader
+	read  *kept.Reader
+	lines *kept.Lines
 
 	site     publicSite
 	channels []catalog.Channel
@@ -94,8 +95,8 @@ type shownPosts struct {
 
 // findPosts looks for the posts and the Captures that observed them.
 func (n *node) findPosts(ctx context.Context, q postQuery) (*shownPosts, error) {
-	at := &captures{n: n, at: places{}}
-	s := &shownPosts{n: n, query: q, read: at, lines: &lineReader{from: at}, names: map[string][]string{}, posts: map[string]map[int64]bool{}, seen: map[holdfast.ID]string{}, whole: map[holdfast.ID]bool{}}
+	at := n.keptAt(kept.Places{})
+	s := &shownPosts{n: n, query: q, read: at, lines: kept.NewLines(at), names: map[string][]string{}, posts: map[string]map[int64]bool{}, seen: map[holdfast.ID]string{}, whole: map[holdfast.ID]bool{}}
 	var err error
 	if s.site, err = n.publicSite(); err != nil {
 		return nil, err
@@ -215,8 +216,8 @@ func hasRole(m *holdfast.Manifest, role string) bool {
 }
 
 // selection groups all of it by home Case, pages first, then oldest first.
-func (s *shownPosts) selection(ctx context.Context, pages []holdfast.ID) (sel []export.Selection, at places, err error) {
-	at, group := places{}, map[holdfast.ID]int{}
+func (s *shownPosts) selection(ctx context.Context, pages []holdfast.ID) (sel []export.Selection, at kept.Places, err error) {
+	at, group := kept.Places{}, map[holdfast.ID]int{}
 	if s.asked != "" {
 		sel, group[s.asked] = []export.Selection{{Case: s.asked}}, 0
 	}
@@ -226,7 +227,7 @@ func (s *shownPosts) selection(ctx context.Context, pages []holdfast.ID) (sel []
 			k = len(sel)
 			group[cp.Case], sel = k, append(sel, export.Selection{Case: cp.Case})
 		}
-		at.add(cp)
+		at.Add(cp)
 		sel[k].Captures = append(sel[k].Captures, cp.ID)
 	}
 	for _, id := range pages {

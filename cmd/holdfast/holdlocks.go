@@ -52,7 +52,7 @@ func (n *node) lockCase(ctx context.Context, cs catalog.Case, on bool) (keys int
 // keysOf yields the packs and the Objects of their own of all that belongs to a Case
 // and is sealed, each once for a Seal or a capture.
 func (n *node) keysOf(ctx context.Context, id holdfast.ID, yield func(storage.Key) error) error {
-	packs, read := map[string]bool{}, &captures{n: n}
+	packs, read := map[string]bool{}, n.kept()
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Member: id, Kind: holdfast.KindCapture}) {
 		if err != nil {
 			return err

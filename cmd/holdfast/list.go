@@ -143,7 +143,7 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID, o showOptions) 
 	if err != nil {
 		return fmt.Errorf("show %s: %w; `holdfast list` shows the ids", id, err)
 	}
-	from := &captures{n: n}
+	from := n.kept()
 	raw, _, err := from.Manifest(ctx, id)
 	if err != nil {
 		return fmt.Errorf("show %s: %w", id, err)
@@ -168,7 +168,7 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID, o showOptions) 
 	row["manifest_json"], row["erased"] = json.RawMessage(raw), erasedRows(m, erased)
 	giver := ""
 	if o := m.Object(received.NameGiver); o != nil && erased[o.Digest] == "" {
-		if giver, err = from.giverOf(ctx, m); err != nil {
+		if giver, err = giverOf(ctx, from, m); err != nil {
 			return fmt.Errorf("show %s: %w", id, err)
 		}
 	}
@@ -180,7 +180,7 @@ func (c *cli) show(ctx context.Context, n *node, id holdfast.ID, o showOptions) 
 		if p := pictured(m); p != nil && erased[p.Digest] != "" {
 			return fmt.Errorf("show --open %s: %s: %s", id, p.Name, erased[p.Digest])
 		}
-		file, err := from.openCopy(ctx, m)
+		file, err := openCopy(ctx, from, m)
 		if err != nil {
 			return fmt.Errorf("show --open %s: %w", id, err)
 		}

@@ -118,12 +118,12 @@ const (
 // visits yields the visits of a watch, newest first, each held against the one that it
 // names as the one before.
 func (n *node) visits(ctx context.Context, w *watch, most int, tell func(visitLine)) error {
-	from, count := &captures{n: n}, 0
+	from, count := n.kept(), 0
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: w.Source, Kind: holdfast.KindCapture}) {
 		if err != nil {
 			return err
 		}
-		m, err := from.parsed(ctx, cp.ID)
+		m, err := from.Parsed(ctx, cp.ID)
 		if err != nil {
 			return err
 		}

@@ -177,12 +177,12 @@ func (n *node) lastMark(ctx context.Context, t pipeline.Task, watch holdfast.ID)
 // lastVisit is the newest visit that the catalog knows; nil: none among the newest
 // captures of the page.
 func (n *node) lastVisit(ctx context.Context, page holdfast.Source, watch holdfast.ID) (cp catalog.Capture, v *pipeline.Version, err error) {
-	from := &captures{n: n}
+	from := n.kept()
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: page, Kind: holdfast.KindCapture, Limit: visitLooks}) {
 		if err != nil {
 			return cp, nil, err
 		}
-		m, err := from.parsed(ctx, cp.ID)
+		m, err := from.Parsed(ctx, cp.ID)
 		if err != nil {
 			n.log.WarnContext(ctx, "whether it is a visit is not known", "capture", cp.ID, "err", err)
 			continue

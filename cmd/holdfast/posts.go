@@ -13,6 +13,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
 	"holdfast/hashing"
+	"holdfast/kept"
 	"holdfast/messages"
 )
 
@@ -139,7 +140,7 @@ func (c *cli) posts(ctx context.Context, n *node, name telegram.Name, o postsOpt
 	if o.compare {
 		return c.compare(ctx, n, name, channels, o)
 	}
-	found, lines := false, &lineReader{from: &captures{n: n}}
+	found, lines := false, kept.NewLines(n.kept())
 	for _, k := range channels {
 		for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: k.ID, Post: int64(name.Post)}) {
 			if err != nil {
@@ -166,14 +167,14 @@ func several(channels []catalog.Channel) string {
 
 // sayPost prints the version that was seen last, or all. A post of which only the
 // deletion is known has one line, of version 0.
-func (c *cli) sayPost(ctx context.Context, p catalog.Post, o postsOptions, lines *lineReader) {
+func (c *cli) sayPost(ctx context.Context, p catalog.Post, o postsOptions, lines *kept.Lines) {
 	if o.deleted && p.State != catalog.Absent {
 		return
 	}
 	for i, v := range p.Versions {
 		if o.versions || i == p.Current {
 			row, line := postRow(p, i+1, v, o), postText(p, i+1, v, o)
-			if said := lines.of(ctx, p.ID, v); said != nil {
+			if said := lines.Of(ctx, p.ID, v); said != nil {
 				row["line"] = said
 				if text, ok := lineText(said, v); ok {
 					row["text"] = text

@@ -14,6 +14,7 @@ import (
 	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/kept"
 	"holdfast/messages"
 )
 
@@ -116,7 +117,7 @@ func differs(a, b string) (names []string) {
 // sayBeside prints them, one line a state. Of a document that cannot be read the
 // reason is on the log.
 func (c *cli) sayBeside(ctx context.Context, n *node, name telegram.Name, b beside) error {
-	m, read := stateMaker{of: b}, &captures{n: n}
+	m, read := stateMaker{of: b}, n.kept()
 	source := holdfast.Source(telegram.Name{Channel: name.Channel}.Source())
 	for d, err := range n.cat.Documents(ctx, source, b.role) {
 		if err != nil {
@@ -150,8 +151,8 @@ func idOrNil(id int64) any {
 	return id
 }
 
-func (m *stateMaker) document(ctx context.Context, read *captures, d catalog.Document) error {
-	parsed, err := read.parsed(ctx, d.Capture)
+func (m *stateMaker) document(ctx context.Context, read *kept.Reader, d catalog.Document) error {
+	parsed, err := read.Parsed(ctx, d.Capture)
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (m *stateMaker) document(ctx context.Context, read *captures, d catalog.Doc
 	if i < 0 {
 		return errors.New("its manifest has no such object")
 	}
-	b, err := read.bytes(ctx, d.Capture, parsed.Objects[i], catalog.MaxAnswerBytes)
+	b, err := read.Bytes(ctx, d.Capture, parsed.Objects[i], catalog.MaxAnswerBytes)
 	if err != nil {
 		return err
 	}
@@ -208,7 +209,7 @@ func (s besideState) text(version int) string {
 
 // sayComments prints the posts of the discussion group that stand below a post.
 func (c *cli) sayComments(ctx context.Context, n *node, name telegram.Name, channels []catalog.Channel, o postsOptions) error {
-	found, lines := false, &lineReader{from: &captures{n: n}}
+	found, lines := false, kept.NewLines(n.kept())
 	o.several = true // each line names the group
 	for _, k := range channels {
 		for at, err := range n.cat.Below(ctx, catalog.Thread{Channel: k.ID, Post: int64(name.Post)}) {

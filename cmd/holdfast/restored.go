@@ -14,6 +14,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/cmd/internal/nodedir"
 	"holdfast/cmd/internal/restore"
+	"holdfast/kept"
 	"holdfast/pipeline"
 	"holdfast/vault"
 )
@@ -24,7 +25,7 @@ import (
 type seenCustody struct {
 	*node
 	custody *custody
-	read    *captures
+	read    *kept.Reader
 }
 
 func (s *seenCustody) Cases(ctx context.Context) iter.Seq2[catalog.Case, error] {
@@ -48,7 +49,7 @@ func (c *cli) lookSeen(ctx context.Context, set *nodedir.Settings, rebuild bool)
 		n.Close()
 		return nil, err
 	}
-	return &seenCustody{n, &custody{nil, n}, &captures{n: n}}, nil
+	return &seenCustody{n, &custody{nil, n}, n.kept()}, nil
 }
 
 func (n *node) openHalf(ctx context.Context, v *vault.Vault, rebuild bool) (err error) {

@@ -81,7 +81,7 @@ func TestClockOfEachCapture(t *testing.T) {
 	if err := n.refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
-	raw, _, err := (&captures{n: n}).Manifest(ctx, got[0].id)
+	raw, _, err := n.kept().Manifest(ctx, got[0].id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/kept"
+	"holdfast/messages"
 	"holdfast/pipeline"
 	"holdfast/search"
 )
@@ -183,8 +186,8 @@ func (c *cli) search(ctx context.Context, n *node, q catalog.TextQuery, o search
 	if err != nil {
 		return err
 	}
-	s := &searcher{n: n, from: &captures{n: n}, query: q.Words, cases: map[holdfast.ID]string{}}
-	s.texts = &textReader{from: s.from}
+	s := &searcher{n: n, from: n.kept(), query: q.Words, cases: map[holdfast.ID]string{}}
+	s.texts = kept.NewTexts(s.from)
 	for _, h := range f.Hits {
 		row, lines, err := s.hit(ctx, h)
 		if err != nil {
@@ -278,4 +281,17 @@ func (c *cli) searched(ctx context.Context, n *node, f catalog.Found, o searchOp
 	}
 	c.say(row, "%s", line)
 	return nil
+}
+
+// shortText is the beginning of a text on one line.
+func shortText(s canon.Text) string {
+	const most = 70
+	short, n := string(s), 0
+	for i := range short {
+		if n++; n > most {
+			short = short[:i] + "…"
+			break
+		}
+	}
+	return messages.Visible(short)
 }

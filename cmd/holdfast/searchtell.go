@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/kept"
 	"holdfast/messages"
 	"holdfast/search"
 )
@@ -17,8 +18,8 @@ import (
 // searcher tells what was found. It is not safe for concurrent use.
 type searcher struct {
 	n     *node
-	from  *captures
-	texts *textReader
+	from  *kept.Reader
+	texts *kept.Texts
 	query search.Query
 	cases map[holdfast.ID]string
 }

@@ -9,6 +9,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/hashing"
+	"holdfast/kept"
 )
 
 // AllLines calls yield for every line of a Case, chain after chain: those of this node
@@ -44,7 +45,7 @@ func (k *custody) AllLines(ctx context.Context, home holdfast.ID, yield func(lin
 
 // others reads one chain of another node.
 func (k *custody) others(ctx context.Context, home holdfast.ID, c catalog.Chain, yield func([]byte, holdfast.Head) error) error {
-	read := &captures{n: k.n}
+	read := k.n.kept()
 	h := holdfast.Head{Chain: c.ID}
 	for n := int64(1); n <= c.Length; n++ {
 		line, err := k.line(ctx, read, holdfast.EventID(c.ID, n))
@@ -72,7 +73,7 @@ func (k *custody) others(ctx context.Context, home holdfast.ID, c catalog.Chain,
 }
 
 // line reads the bytes of a custody line out of its Event.
-func (k *custody) line(ctx context.Context, read *captures, id holdfast.ID) ([]byte, error) {
+func (k *custody) line(ctx context.Context, read *kept.Reader, id holdfast.ID) ([]byte, error) {
 	raw, _, err := read.Manifest(ctx, id)
 	if err != nil {
 		return nil, err

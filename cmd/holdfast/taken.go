@@ -12,6 +12,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
+	"holdfast/kept"
 	"holdfast/messages"
 )
 
@@ -39,13 +40,13 @@ func (k mediaRecord) whole() bool { return k.State == "whole" && len(k.Differs) 
 // keeps it once.
 func (r *round) takenIn(home holdfast.ID) func(ctx context.Context, source, file string) (string, error) {
 	return func(ctx context.Context, source, file string) (string, error) {
-		s := &captures{n: r.n}
+		s := r.n.kept()
 		for c, err := range r.n.cat.Captures(ctx, catalog.Query{Member: home, Source: holdfast.Source(source), Kind: holdfast.KindCapture, Limit: maxTaken}) {
 			if err != nil {
 				r.n.log.WarnContext(ctx, "not known whether a file is taken", "source", source, "err", err)
 				return "", ctx.Err()
 			}
-			if k := s.mediaOf(ctx, c.ID); c.Outcome == "complete" && k.File == file && k.whole() {
+			if k := mediaOf(ctx, s, c.ID); c.Outcome == "complete" && k.File == file && k.whole() {
 				return string(c.ID), nil
 			}
 		}
@@ -69,12 +70,12 @@ func (r *round) triedIn(home holdfast.ID) func(ctx context.Context, source, file
 // tried counts the Captures in which a file did not come whole, and what the last one
 // says of it; none where a Capture has it, or what is withheld.
 func (n *node) tried(ctx context.Context, q catalog.Query, file string) (t collectors.Tries, last mediaRecord, err error) {
-	s := &captures{n: n}
+	s := n.kept()
 	for c, err := range n.cat.Captures(ctx, q) { // newest first
 		if err != nil {
 			return t, last, err
 		}
-		k := s.mediaOf(ctx, c.ID)
+		k := mediaOf(ctx, s, c.ID)
 		switch {
 		case k.File != file:
 		case k.whole() || k.State == "withheld":
@@ -89,7 +90,7 @@ func (n *node) tried(ctx context.Context, q catalog.Query, file string) (t colle
 }
 
 // mediaOf reads what a Capture of a file says of it; nothing of another one.
-func (s *captures) mediaOf(ctx context.Context, id holdfast.ID) (k mediaRecord) {
+func mediaOf(ctx context.Context, s *kept.Reader, id holdfast.ID) (k mediaRecord) {
 	raw, _, err := s.Manifest(ctx, id)
 	if err != nil {
 		return k
@@ -121,7 +122,7 @@ func (c *cli) mediaFailed(ctx context.Context, n *node, name telegram.Name) erro
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
-	channel, s := telegram.Name{Channel: name.Channel}.Source(), &captures{n: n}
+	channel, s := telegram.Name{Channel: name.Channel}.Source(), n.kept()
 	seen := map[[2]string]bool{}
 	for cp, err := range n.cat.Captures(ctx, catalog.Query{Kind: holdfast.KindCapture}) {
 		if err != nil {
@@ -132,7 +133,7 @@ func (c *cli) mediaFailed(ctx context.Context, n *node, name telegram.Name) erro
 		if !of || cp.Outcome == "complete" || name.Post > 0 && source != name.Source() {
 			continue
 		}
-		k := s.mediaOf(ctx, cp.ID)
+		k := mediaOf(ctx, s, cp.ID)
 		if k.File == "" || seen[[2]string{source, k.File}] {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/kept"
 	"holdfast/pipeline"
 	"holdfast/tme"
 )
@@ -62,7 +63,7 @@ func (a *adding) flush(ctx context.Context) {
 
 // alsoRest adds what a crash left between the acceptance and the line.
 func (w *watchRun) alsoRest(ctx context.Context, list map[holdfast.ID]*watched) error {
-	from := &captures{n: w.n}
+	from := w.n.kept()
 	for _, k := range list {
 		if len(k.Cases) < 2 {
 			continue
@@ -110,12 +111,12 @@ func (w *watchRun) since(ctx context.Context, k *watched, q catalog.Query) iter.
 // isOf says whether a capture is one of the source itself, of a public page of it, or
 // of what an answer about it asked for: a file, comments. Not what somebody asked for
 // of one of its posts, nor the page of one, which is of the Case that names the egress.
-func (w *watchRun) isOf(ctx context.Context, from *captures, k *watched, cp catalog.Capture) bool {
+func (w *watchRun) isOf(ctx context.Context, from *kept.Reader, k *watched, cp catalog.Capture) bool {
 	if cp.Source == k.Source && !k.isPage() {
 		return true
 	}
 	if k.isPage() { // else it is one that somebody asked for
-		m, err := from.parsed(ctx, cp.ID)
+		m, err := from.Parsed(ctx, cp.ID)
 		if cp.Source != k.Source || err != nil {
 			return false
 		}
@@ -128,7 +129,7 @@ func (w *watchRun) isOf(ctx context.Context, from *captures, k *watched, cp cata
 	if channelIn(cp.Source) != string(k.Source) {
 		return false
 	}
-	m, err := from.parsed(ctx, cp.ID)
+	m, err := from.Parsed(ctx, cp.ID)
 	if err != nil {
 		w.n.log.WarnContext(ctx, "not added to other cases: what asked for it cannot be read", "capture", cp.ID, "err", err)
 		return false

@@ -222,14 +222,14 @@ func (w *killWorld) checkFiles(world *telegramtest.World, files []*killedFile) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	s, again := &captures{n: n}, 0
+	s, again := n.kept(), 0
 	for _, f := range files {
 		source, count := holdfast.Source(fmt.Sprintf("telegram:@harbour_news/%d", f.post)), 0
 		for c, err := range n.cat.Captures(t.Context(), catalog.Query{Source: source, Kind: holdfast.KindCapture}) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			k := s.mediaOf(t.Context(), c.ID)
+			k := mediaOf(t.Context(), s, c.ID)
 			if k.File == "" {
 				continue
 			}

@@ -1,4 +1,4 @@
-package main
+package kept
 
 import (
 	"context"
@@ -9,13 +9,12 @@ import (
 	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/hashing"
-	"holdfast/messages"
 )
 
-// textReader reads the texts of posts where they lie: the catalog holds their
+// Texts reads the texts of posts where they lie: the catalog holds their
 // Digests only. It is not safe for concurrent use.
-type textReader struct {
-	from *captures
+type Texts struct {
+	from *Reader
 	read map[holdfast.ID]map[catalog.PostText]canon.Text
 }
 
@@ -25,7 +24,7 @@ const textsOf = 64
 
 // Of returns the text of a version as it was first observed; ok is false, and the
 // reason on the log, if it cannot be read any more.
-func (t *textReader) Of(ctx context.Context, id int64, v catalog.Version) (text canon.Text, ok bool) {
+func (t *Texts) Of(ctx context.Context, id int64, v catalog.Version) (text canon.Text, ok bool) {
 	if v.First.Capture == "" {
 		return "", false
 	}
@@ -33,7 +32,7 @@ func (t *textReader) Of(ctx context.Context, id int64, v catalog.Version) (text 
 	if !known {
 		var err error
 		if all, err = t.capture(ctx, v.First.Capture); err != nil {
-			t.from.n.log.WarnContext(ctx, "texts of posts cannot be read", "capture", v.First.Capture, "err", err)
+			t.from.Log.WarnContext(ctx, "texts of posts cannot be read", "capture", v.First.Capture, "err", err)
 		}
 		if t.read == nil || len(t.read) >= textsOf {
 			t.read = map[holdfast.ID]map[catalog.PostText]canon.Text{}
@@ -44,7 +43,7 @@ func (t *textReader) Of(ctx context.Context, id int64, v catalog.Version) (text 
 	return text, ok && hashing.Of([]byte(text)) == v.Text
 }
 
-func (t *textReader) capture(ctx context.Context, id holdfast.ID) (map[catalog.PostText]canon.Text, error) {
+func (t *Texts) capture(ctx context.Context, id holdfast.ID) (map[catalog.PostText]canon.Text, error) {
 	raw, _, err := t.from.Manifest(ctx, id)
 	if err != nil {
 		return nil, err
@@ -69,7 +68,7 @@ func (t *textReader) capture(ctx context.Context, id holdfast.ID) (map[catalog.P
 	return all, nil
 }
 
-func (t *textReader) object(ctx context.Context, id holdfast.ID, o holdfast.Object) (map[catalog.PostText]canon.Text, error) {
+func (t *Texts) object(ctx context.Context, id holdfast.ID, o holdfast.Object) (map[catalog.PostText]canon.Text, error) {
 	r, err := t.from.OpenObject(ctx, id, o)
 	if err != nil {
 		return nil, err
@@ -82,15 +81,5 @@ func (t *textReader) object(ctx context.Context, id holdfast.ID, o holdfast.Obje
 	return catalog.Texts(b)
 }
 
-// shortText is the beginning of a text on one line.
-func shortText(s canon.Text) string {
-	const most = 70
-	short, n := string(s), 0
-	for i := range short {
-		if n++; n > most {
-			short = short[:i] + "…"
-			break
-		}
-	}
-	return messages.Visible(short)
-}
+// NewTexts reads through from, which nobody else uses meanwhile.
+func NewTexts(from *Reader) *Texts { return &Texts{from: from} }

@@ -1,4 +1,4 @@
-package main
+package kept
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 
 	"holdfast"
 	"holdfast/catalog"
@@ -14,22 +15,26 @@ import (
 	"holdfast/pipeline"
 )
 
-// places are where the Manifests lie of what is to be exported: read once, since
+// Places are where the Manifests lie of what is to be exported: read once, since
 // a question to the catalog for each of 100,000 would take most of the time.
-type places map[holdfast.ID]place
+type Places map[holdfast.ID]place
 
 type place struct {
 	manifest hashing.Digest
 	seal     string // "" while no plan has it
 }
 
-func (p places) add(c catalog.Capture) { p[c.ID] = place{c.Manifest, c.Seal} }
+// Add notes where that of one capture lies.
+func (p Places) Add(c catalog.Capture) { p[c.ID] = place{c.Manifest, c.Seal} }
 
-// captures gives export the bytes, wherever they lie. It is not safe for
+// Reader gives the bytes of captures, wherever they lie. It is not safe for
 // concurrent use.
-type captures struct {
-	n  *node
-	at places // Optional.
+type Reader struct {
+	Catalog Catalog
+	Store   Store
+	Queue   Queue
+	Log     *slog.Logger // of [Lines] and [Texts]
+	At      Places       // Optional.
 
 	seals []located // newest last, at most seekers
 }
@@ -44,8 +49,11 @@ type located struct {
 	refs map[hashing.Digest]catalog.Ref
 }
 
-func (s *captures) Manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
-	if p, ok := s.at[id]; ok && p.seal != "" {
+// Manifest returns the bytes of a Manifest, at most [holdfast.MaxDocument], and the Seal that
+// has it; "" while no plan has. A capture that the catalog has not is
+// [catalog.ErrNotFound], one whose Manifest lies nowhere wraps [fs.ErrNotExist].
+func (s *Reader) Manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
+	if p, ok := s.At[id]; ok && p.seal != "" {
 		if b, err := s.small(ctx, p.seal, p.manifest, holdfast.MaxDocument); err == nil {
 			return b, p.seal, nil
 		}
@@ -57,32 +65,32 @@ func (s *captures) Manifest(ctx context.Context, id holdfast.ID) ([]byte, string
 	return b, seal, err
 }
 
-func (s *captures) manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
-	cp, err := s.n.cat.Capture(ctx, id)
+func (s *Reader) manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
+	cp, err := s.Catalog.Capture(ctx, id)
 	if err != nil {
 		return nil, "", err
 	}
 	if b, err := s.small(ctx, cp.Seal, cp.Manifest, holdfast.MaxDocument); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return b, cp.Seal, err
 	}
-	it, err := s.queued(ctx, cp)
+	it, err := s.Queued(ctx, cp)
 	return it.Manifest, cp.Seal, err
 }
 
 // small reads from a pack of the Seal; another pack serves where that one is
 // damaged.
-func (s *captures) small(ctx context.Context, seal string, d hashing.Digest, limit int64) (b []byte, err error) {
+func (s *Reader) small(ctx context.Context, seal string, d hashing.Digest, limit int64) (b []byte, err error) {
 	if ref, ok := s.placed(ctx, seal)[d]; ok {
-		if b, err = ref.Read(ctx, s.n.store, d, limit); err == nil {
+		if b, err = ref.Read(ctx, s.Store, d, limit); err == nil {
 			return b, nil
 		}
 	}
 	err = fs.ErrNotExist
-	for ref, rerr := range s.n.cat.Refs(ctx, d) {
+	for ref, rerr := range s.Catalog.Refs(ctx, d) {
 		if rerr != nil {
 			return nil, rerr
 		}
-		if b, err = ref.Read(ctx, s.n.store, d, limit); err == nil {
+		if b, err = ref.Read(ctx, s.Store, d, limit); err == nil {
 			return b, nil
 		}
 	}
@@ -90,7 +98,7 @@ func (s *captures) small(ctx context.Context, seal string, d hashing.Digest, lim
 }
 
 // placed returns where the small Objects of a Seal lie; nil for none.
-func (s *captures) placed(ctx context.Context, seal string) map[hashing.Digest]catalog.Ref {
+func (s *Reader) placed(ctx context.Context, seal string) map[hashing.Digest]catalog.Ref {
 	if seal == "" {
 		return nil
 	}
@@ -100,7 +108,7 @@ func (s *captures) placed(ctx context.Context, seal string) map[hashing.Digest]c
 		}
 	}
 	l := located{seal, map[hashing.Digest]catalog.Ref{}}
-	st, _ := catalog.Locate(ctx, s.n.store, seal) // what it misses, the catalog may know
+	st, _ := catalog.Locate(ctx, s.Store, seal) // what it misses, the catalog may know
 	for _, p := range st.Placed {
 		l.refs[p.Digest] = p.Ref
 	}
@@ -108,10 +116,10 @@ func (s *captures) placed(ctx context.Context, seal string) map[hashing.Digest]c
 	return l.refs
 }
 
-// queued reads a capture that no plan has taken yet.
-func (s *captures) queued(ctx context.Context, cp catalog.Capture) (pipeline.Item, error) {
+// Queued reads a capture that no plan has taken yet.
+func (s *Reader) Queued(ctx context.Context, cp catalog.Capture) (pipeline.Item, error) {
 	at := pipeline.Place(cp.Position)
-	ms, err := s.n.queue.Receive(ctx, pipeline.StageIndex, at.Partition(), at.Position()-1, pipeline.Bounds{Count: 1, NoWait: true})
+	ms, err := s.Queue.Receive(ctx, pipeline.StageIndex, at.Partition(), at.Position()-1, pipeline.Bounds{Count: 1, NoWait: true})
 	if err != nil && !errors.Is(err, pipeline.ErrStale) {
 		return pipeline.Item{}, err
 	}
@@ -121,16 +129,18 @@ func (s *captures) queued(ctx context.Context, cp catalog.Capture) (pipeline.Ite
 	return ms[0].Item()
 }
 
-func (s *captures) OpenObject(ctx context.Context, id holdfast.ID, o holdfast.Object) (io.ReadCloser, error) {
+// OpenObject opens an Object of a capture, which the caller closes. What lies nowhere wraps
+// [fs.ErrNotExist]; a large Object that is not what its Digest says shows at its end.
+func (s *Reader) OpenObject(ctx context.Context, id holdfast.ID, o holdfast.Object) (io.ReadCloser, error) {
 	r, err := s.kept(ctx, id, o)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return r, err
 	}
-	cp, err := s.n.cat.Capture(ctx, id)
+	cp, err := s.Catalog.Capture(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	it, err := s.queued(ctx, cp)
+	it, err := s.Queued(ctx, cp)
 	if errors.Is(err, fs.ErrNotExist) { // sealed, and pruned, between the two looks
 		if r, kerr := s.kept(ctx, id, o); kerr == nil {
 			return r, nil
@@ -145,14 +155,33 @@ func (s *captures) OpenObject(ctx context.Context, id holdfast.ID, o holdfast.Ob
 }
 
 // kept opens what is in a pack or an Object of its own.
-func (s *captures) kept(ctx context.Context, id holdfast.ID, o holdfast.Object) (io.ReadCloser, error) {
-	b, err := s.small(ctx, s.at[id].seal, o.Digest, pipeline.MaxInline)
+func (s *Reader) kept(ctx context.Context, id holdfast.ID, o holdfast.Object) (io.ReadCloser, error) {
+	b, err := s.small(ctx, s.At[id].seal, o.Digest, pipeline.MaxInline)
 	if err == nil {
 		return io.NopCloser(bytes.NewReader(b)), nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	r, _, err := s.n.store.Open(ctx, o.Digest)
+	r, _, err := s.Store.Open(ctx, o.Digest)
 	return r, err
+}
+
+// Parsed reads a Manifest.
+func (s *Reader) Parsed(ctx context.Context, id holdfast.ID) (*holdfast.Manifest, error) {
+	raw, _, err := s.Manifest(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return holdfast.ParseManifest(raw)
+}
+
+// Bytes reads a whole Object of at most limit bytes; what is longer is cut.
+func (s *Reader) Bytes(ctx context.Context, id holdfast.ID, o holdfast.Object, limit int64) ([]byte, error) {
+	r, err := s.OpenObject(ctx, id, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(io.LimitReader(r, limit))
 }

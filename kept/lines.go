@@ -1,18 +1,17 @@
-package main
+package kept
 
 import (
 	"context"
 	"encoding/json"
-	"io"
 
 	"holdfast"
 	"holdfast/catalog"
 )
 
-// lineReader reads the lines of posts.jsonl where they lie: the catalog holds of a
+// Lines reads the lines of posts.jsonl where they lie: the catalog holds of a
 // post what a version is, not what it says. It is not safe for concurrent use.
-type lineReader struct {
-	from *captures
+type Lines struct {
+	from *Reader
 	read map[holdfast.ID]map[catalog.PostText][]byte
 	last []holdfast.ID // oldest first
 }
@@ -21,15 +20,15 @@ type lineReader struct {
 // one after the other.
 const rememberedLines = 16
 
-// of returns the line of a version as it was first observed; nil, and the reason
+// Of returns the line of a version as it was first observed; nil, and the reason
 // on the log, if it cannot be read any more.
-func (r *lineReader) of(ctx context.Context, id int64, v catalog.Version) json.RawMessage {
+func (r *Lines) Of(ctx context.Context, id int64, v catalog.Version) json.RawMessage {
 	capture := v.First.Capture
 	all, known := r.read[capture]
 	if !known {
 		var err error
 		if all, err = r.capture(ctx, capture); err != nil {
-			r.from.n.log.WarnContext(ctx, "posts cannot be read", "capture", capture, "err", err)
+			r.from.Log.WarnContext(ctx, "posts cannot be read", "capture", capture, "err", err)
 		}
 		if r.read == nil {
 			r.read = map[holdfast.ID]map[catalog.PostText][]byte{}
@@ -43,8 +42,8 @@ func (r *lineReader) of(ctx context.Context, id int64, v catalog.Version) json.R
 	return all[catalog.PostText{Post: id, Content: v.Content}]
 }
 
-func (r *lineReader) capture(ctx context.Context, id holdfast.ID) (map[catalog.PostText][]byte, error) {
-	m, err := r.from.parsed(ctx, id)
+func (r *Lines) capture(ctx context.Context, id holdfast.ID) (map[catalog.PostText][]byte, error) {
+	m, err := r.from.Parsed(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +52,7 @@ func (r *lineReader) capture(ctx context.Context, id holdfast.ID) (map[catalog.P
 		if o.Role != catalog.RolePosts {
 			continue
 		}
-		b, err := r.from.bytes(ctx, id, o, catalog.MaxAnswerBytes)
+		b, err := r.from.Bytes(ctx, id, o, catalog.MaxAnswerBytes)
 		if err != nil {
 			return all, err
 		}
@@ -68,21 +67,5 @@ func (r *lineReader) capture(ctx context.Context, id holdfast.ID) (map[catalog.P
 	return all, nil
 }
 
-// parsed reads a Manifest.
-func (s *captures) parsed(ctx context.Context, id holdfast.ID) (*holdfast.Manifest, error) {
-	raw, _, err := s.Manifest(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return holdfast.ParseManifest(raw)
-}
-
-// bytes reads a whole Object of at most limit bytes; what is longer is cut.
-func (s *captures) bytes(ctx context.Context, id holdfast.ID, o holdfast.Object, limit int64) ([]byte, error) {
-	r, err := s.OpenObject(ctx, id, o)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, limit))
-}
+// NewLines reads through from, which nobody else uses meanwhile.
+func NewLines(from *Reader) *Lines { return &Lines{from: from} }
