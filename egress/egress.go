@@ -13,11 +13,13 @@
 // # Nothing goes another way
 //
 // What is not in the list any more is [ErrNone], never the direct line. Who asks
-// looks it up anew for each attempt.
+// looks it up anew for each attempt, which so has a circuit of its own where the
+// entry says so.
 package egress
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,8 +50,11 @@ type Entry struct {
 	User     string `json:"user,omitempty"`
 	Password string `json:"password,omitempty"`
 	// LoginFor is the URL that the login was given for; it is sent to no other.
-	LoginFor string        `json:"login_for,omitempty"`
-	Added    holdfast.Time `json:"added"`
+	LoginFor string `json:"login_for,omitempty"`
+	// Isolate: each act of acquisition has a login of its own, drawn at random, at a
+	// SOCKS5 that asks for none. Tor gives each login circuits of its own.
+	Isolate bool          `json:"isolate,omitempty"`
+	Added   holdfast.Time `json:"added"`
 }
 
 // ValidName reports whether a way out can have this name: not one that has a
@@ -81,7 +86,7 @@ func (e *Entry) SetLogin(line string) error {
 	return nil
 }
 
-// Via is the proxy, with its login.
+// Via is the proxy, with its login, or with one of its own where the entry says [Entry.Isolate].
 func (e Entry) Via() (*collectors.Via, error) {
 	v, err := collectors.ParseVia(e.URL)
 	if err != nil {
@@ -95,6 +100,12 @@ func (e Entry) Via() (*collectors.Via, error) {
 		return nil, fmt.Errorf("egress %s: its login was given for %s and its URL is another now: `holdfast egress remove %s`, and add it again with --auth; nothing goes another way", e.Name, given, e.Name)
 	}
 	v.Name, v.User, v.Password = e.Name, e.User, e.Password
+	if e.Isolate {
+		if v.Scheme != "socks5" || e.User != "" {
+			return nil, fmt.Errorf("egress %s: --isolate is for a socks5:// proxy without a login, as Tor's is", e.Name)
+		}
+		v.User, v.Password = rand.Text(), rand.Text()
+	}
 	return v, v.Check()
 }
 

@@ -119,3 +119,28 @@ func TestAnswers(t *testing.T) {
 		t.Error("nobody listens there and it answers")
 	}
 }
+
+// TestIsolate guards that each act has a login of its own where the entry says so, and
+// that this is for a SOCKS5 without one.
+func TestIsolate(t *testing.T) {
+	e := egress.Entry{Name: "tor", URL: "socks5://127.0.0.1:9050", Isolate: true}
+	a, err := e.Via()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := e.Via()
+	if err != nil || a.User == "" || a.Password == "" || a.User == b.User || a.Password == b.Password {
+		t.Errorf("%q %q, %q %q, %v", a.User, a.Password, b.User, b.Password, err)
+	}
+	e.URL = "http://127.0.0.1:9050"
+	if _, err := e.Via(); err == nil || !strings.Contains(err.Error(), "--isolate") {
+		t.Errorf("http: %v", err)
+	}
+	e = egress.Entry{Name: "tor", URL: "socks5://127.0.0.1:9050", Isolate: true}
+	if err := e.SetLogin("user:password"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Via(); err == nil || strings.Contains(err.Error(), "password") {
+		t.Errorf("with a login: %v", err)
+	}
+}

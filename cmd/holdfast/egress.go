@@ -29,10 +29,11 @@ func (c *cli) egressCmd() *cobra.Command {
 
 func (c *cli) egressAddCmd() *cobra.Command {
 	var auth string
-	cmd := command("add NAME URL [--auth FILE]", "Give a proxy a name, which is what records say",
-		"holdfast egress add tor socks5://127.0.0.1:9050", cobra.ExactArgs(2),
+	var isolate bool
+	cmd := command("add NAME URL [--auth FILE | --isolate]", "Give a proxy a name, which is what records say",
+		"holdfast egress add tor socks5://127.0.0.1:9050 --isolate", cobra.ExactArgs(2),
 		func(cmd *cobra.Command, args []string) error {
-			e := egress.Entry{Name: args[0], URL: args[1], Added: holdfast.At(time.Now())}
+			e := egress.Entry{Name: args[0], URL: args[1], Isolate: isolate, Added: holdfast.At(time.Now())}
 			if err := checkEgress(&e, auth); err != nil {
 				return err
 			}
@@ -47,14 +48,20 @@ func (c *cli) egressAddCmd() *cobra.Command {
 			if err := e.Answers(cmd.Context()); err != nil {
 				fmt.Fprintf(c.errs, "holdfast: added, but nothing answers there now: %v\n", err)
 			}
-			c.say(map[string]any{"name": e.Name, "url": e.URL, "login": e.User != ""}, "%s is a way out: `holdfast capture URL --via %s`", e.Name, e.Name)
+			c.say(map[string]any{"name": e.Name, "url": e.URL, "login": e.User != "", "isolate": e.Isolate}, "%s is a way out: `holdfast capture URL --via %s`", e.Name, e.Name)
 			return nil
 		})
 	cmd.Long = `URL is socks5://host:port or http://host:port (CONNECT, for all ports).
 The proxy resolves the names and connects; the node does neither. A record says
 the name of the egress, never its address, and "not observed" of the site's.
 
+--isolate is for Tor: each capture gives the proxy a login that nobody else has,
+and Tor a circuit of its own for each login. So two captures are not seen to be
+one office's by the address that they come from, and one that is tried again
+comes another way.
+
 exit status: 0 done  1 could not  2 usage`
+	cmd.Flags().BoolVar(&isolate, "isolate", false, "each capture has a circuit of its own (Tor)")
 	cmd.Flags().StringVar(&auth, "auth", "", "file that only you can read, with one line user:password")
 	return cmd
 }
@@ -75,6 +82,9 @@ func checkEgress(e *egress.Entry, auth string) error {
 		}
 	}
 	if _, err := e.Via(); err != nil {
+		if e.Isolate {
+			return usageError("%w", err)
+		}
 		return usageError("%w; a name and password go into a file: --auth FILE", err)
 	}
 	return nil
@@ -125,10 +135,13 @@ func (c *cli) egressListCmd() *cobra.Command {
 			if e.User != "" {
 				state = "  with a login"
 			}
+			if e.Isolate {
+				state += "  isolated"
+			}
 			if e.Name == n.set.Via {
 				state += "  (default)"
 			}
-			c.say(map[string]any{"name": e.Name, "url": e.URL, "login": e.User != "", "default": e.Name == n.set.Via, "added": e.Added}, "%-20s %s%s", e.Name, e.URL, state)
+			c.say(map[string]any{"name": e.Name, "url": e.URL, "login": e.User != "", "isolate": e.Isolate, "default": e.Name == n.set.Via, "added": e.Added}, "%-20s %s%s", e.Name, e.URL, state)
 		}
 		return nil
 	})

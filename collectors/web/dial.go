@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,9 @@ const (
 )
 
 func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if onion(host) {
+		return nil, &fault{code: "dns-failed", err: fmt.Errorf("%.200q is known to Tor alone, and no resolver was asked for it: capture it --via an egress that is Tor", host)}
+	}
 	d.answers.mu.Lock()
 	addrs := d.answers.of[host]
 	d.answers.mu.Unlock()
@@ -115,6 +119,13 @@ func unserved(err error) error {
 	bare := *de
 	bare.Server = ""
 	return &bare
+}
+
+// onion reports whether a name is Tor's: a resolver that is asked for one (RFC 7686) learns
+// who looks for what.
+func onion(host string) bool {
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	return name == "onion" || strings.HasSuffix(name, ".onion")
 }
 
 // hear keeps what was said of a name; of one that could not be resolved, what was said last.

@@ -118,6 +118,18 @@ func TestEgressRefusals(t *testing.T) {
 	}
 }
 
+// TestOnion: no resolver is asked for a name of Tor's, and the error says what to do.
+func TestOnion(t *testing.T) {
+	for _, host := range []string{"duckduckgogg42xjoc72x3sjasowoarfbgcmvfimaftt6twagswzczad.onion", "www.A.ONION.", "onion"} {
+		d := dialer{resolver: neverAsked{t}, now: time.Now, answers: newAnswers()}
+		_, _, err := d.dial(t.Context(), host, "80", way{})
+		var f *fault
+		if !errors.As(err, &f) || f.code != "dns-failed" || !strings.Contains(err.Error(), "--via") {
+			t.Errorf("%q: %v", host, err)
+		}
+	}
+}
+
 // TestEgressHostile: a proxy that answers nonsense, too much, or nothing ends
 // the attempt within bounds, as egress-failed.
 func TestEgressHostile(t *testing.T) {

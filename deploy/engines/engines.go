@@ -1,5 +1,5 @@
 // Package engines starts the real servers that an office of more than one machine runs
-// (Apache Kafka, MinIO, versitygw, PostgreSQL) for tests, and ends them.
+// (Apache Kafka, MinIO, versitygw, PostgreSQL), and a private Tor network, for tests, and ends them.
 //
 // deploy/engines/install puts their programs into a folder; the environment's
 // HOLDFAST_ENGINES names it. Without it each function here skips the test that asks. Every
