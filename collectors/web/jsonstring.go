@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -23,21 +24,39 @@ func jsonString(src io.Reader, field string, w io.Writer) error {
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	for {
+		if err := verbatim(r, out); err != nil {
+			return err
+		}
 		c, err := r.ReadByte()
 		if err != nil {
 			return io.ErrUnexpectedEOF
 		}
-		switch c {
-		case '"':
+		if c == '"' {
 			return out.Flush()
-		case '\\':
-			if err := escape(r, out); err != nil {
-				return err
-			}
-		default:
-			if err := out.WriteByte(c); err != nil {
-				return err
-			}
+		}
+		if err := escape(r, out); err != nil {
+			return err
+		}
+	}
+}
+
+// verbatim copies up to the next quote or backslash, or the end.
+func verbatim(r *bufio.Reader, out *bufio.Writer) error {
+	for {
+		if _, err := r.Peek(1); err != nil {
+			return nil //nolint:nilerr // who reads on is told
+		}
+		b, _ := r.Peek(r.Buffered())
+		n := 0
+		for n < len(b) && b[n] != '"' && b[n] != '\\' {
+			n++
+		}
+		if _, err := out.Write(b[:n]); err != nil {
+			return err
+		}
+		r.Discard(n) //nolint:errcheck // peeked above
+		if n < len(b) {
+			return nil
 		}
 	}
 }
@@ -63,6 +82,12 @@ func seek(r *bufio.Reader, mark string) error {
 	return nil
 }
 
+// What stands behind a backslash, and what it means.
+const (
+	escapes = `ntrbf"\/`
+	escaped = "\n\t\r\b\f\"\\/"
+)
+
 func escape(r *bufio.Reader, out *bufio.Writer) error {
 	c, err := r.ReadByte()
 	if err != nil {
@@ -75,11 +100,11 @@ func escape(r *bufio.Reader, out *bufio.Writer) error {
 		}
 		return surrogate(r, out, u)
 	}
-	plain := map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'b': '\b', 'f': '\f', '"': '"', '\\': '\\', '/': '/'}[c]
-	if plain == 0 {
+	i := strings.IndexByte(escapes, c)
+	if i < 0 {
 		return fmt.Errorf("escape \\%c in the browser's answer", c)
 	}
-	return out.WriteByte(plain)
+	return out.WriteByte(escaped[i])
 }
 
 // surrogate writes u, together with the unit after it if the two make a pair.

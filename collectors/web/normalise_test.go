@@ -136,6 +136,9 @@ func rawOf(t *testing.T, dom, text string) ([]byte, Page) {
 
 func FuzzJSONString(f *testing.F) {
 	f.Add("plain \" \\ \n \u2028 \U0001F600 é")
+	for _, n := range []int{64<<10 - 30, 64<<10 - 20, 200_000} { // of the buffer's size
+		f.Add(strings.Repeat("a", n) + "\" \\ \n \u2028 \U0001F600" + strings.Repeat("b\n", n))
+	}
 	f.Fuzz(func(t *testing.T, s string) {
 		b, err := json.Marshal(map[string]map[string]string{"result": {"data": s}})
 		if err != nil {
