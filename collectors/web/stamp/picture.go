@@ -1,14 +1,12 @@
 package stamp
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"hash/adler32"
 	"hash/crc32"
 	"io"
-
-	"github.com/klauspost/compress/zlib"
+	"slices"
 )
 
 // picture is a PNG whose chunks have been looked through.
@@ -43,10 +41,9 @@ func (p *picture) channels() int {
 	return 3
 }
 
-// size is that of the rows, with their filter bytes.
-func (p *picture) size() int64 {
-	return int64(p.height) * (1 + int64(p.width)*int64(p.channels()))
-}
+// row is the size of one, with its filter byte; size that of all.
+func (p *picture) row() int64  { return 1 + int64(p.width)*int64(p.channels()) }
+func (p *picture) size() int64 { return int64(p.height) * p.row() }
 
 // open reads the chunks' heads, and where the picture data lie.
 func open(in io.ReadSeeker) (*picture, error) {
@@ -103,14 +100,38 @@ func (p *picture) chunks(at int64) error {
 	return fmt.Errorf("%w: too many chunks", ErrForm)
 }
 
-// stream reads the picture data, zlib's head and sum with them.
-func (p *picture) stream() (io.Reader, int64) {
-	s := &spans{in: p.in, left: p.data}
+// from reads the picture data behind the first at bytes of them. One such reader at a
+// time: they share the picture's place.
+func (p *picture) from(at int64) io.Reader {
+	left := slices.Clone(p.data)
+	for i := range left {
+		n := min(at, left[i].length)
+		left[i].offset, left[i].length, at = left[i].offset+n, left[i].length-n, at-n
+	}
+	return &spans{in: p.in, left: left}
+}
+
+// deflate reads the picture data without what zlib puts around them (RFC 1950), and gives
+// the sum that is behind them.
+func (p *picture) deflate() (stream io.Reader, sum uint32, err error) {
 	total := int64(0)
 	for _, d := range p.data {
 		total += d.length
 	}
-	return s, total
+	if total < 6 {
+		return nil, 0, fmt.Errorf("%w: picture data are not zlib's", ErrForm)
+	}
+	var head, tail [4]byte
+	if _, err := io.ReadFull(p.from(0), head[:2]); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", ErrForm, err)
+	}
+	if head[0]&0x0f != 8 || head[0]>>4 > 7 || head[1]&0x20 != 0 || (int(head[0])<<8|int(head[1]))%31 != 0 {
+		return nil, 0, fmt.Errorf("%w: picture data are not zlib's", ErrForm)
+	}
+	if _, err := io.ReadFull(p.from(total-4), tail[:]); err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", ErrForm, err)
+	}
+	return io.LimitReader(p.from(2), total-6), binary.BigEndian.Uint32(tail[:]), nil
 }
 
 // spans reads one span behind the other.
@@ -143,55 +164,17 @@ func (s *spans) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// compressed writes the deflated rows without what zlib puts around them, and gives
-// the sum that it had behind them.
+// compressed writes the deflated rows, and gives their sum.
 func (p *picture) compressed(w io.Writer) (sum uint32, err error) {
-	r, total := p.stream()
-	var ends [4]byte
-	if _, err := io.ReadFull(r, ends[:2]); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrForm, err)
-	}
-	if total < 6 || ends[0]&0x0f != 8 || ends[0]>>4 > 7 || ends[1]&0x20 != 0 || (int(ends[0])<<8|int(ends[1]))%31 != 0 {
-		return 0, fmt.Errorf("%w: picture data are not zlib's", ErrForm)
-	}
-	if _, err := io.CopyBuffer(onlyWriter{w}, io.LimitReader(r, total-6), make([]byte, 64<<10)); err != nil {
+	stream, sum, err := p.deflate()
+	if err != nil {
 		return 0, err
 	}
-	if _, err := io.ReadFull(r, ends[:]); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrForm, err)
-	}
-	return binary.BigEndian.Uint32(ends[:]), nil
+	_, err = io.CopyBuffer(onlyWriter{w}, stream, make([]byte, 64<<10))
+	return sum, err
 }
 
 type onlyWriter struct{ io.Writer }
-
-// rows writes them as they are, but for the filter of the first: what it says of a row
-// above is said of none, for another may come to stand there.
-func (p *picture) rows(w io.Writer) error {
-	r, _ := p.stream()
-	z, err := zlib.NewReader(bufio.NewReaderSize(r, 64<<10))
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrForm, err)
-	}
-	defer z.Close()
-	row := make([]byte, 1+p.width*p.channels())
-	if _, err := io.ReadFull(z, row); err != nil {
-		return fmt.Errorf("%w: %w", ErrForm, err)
-	}
-	if err := alone(row, p.channels()); err != nil {
-		return err
-	}
-	if _, err := w.Write(row); err != nil {
-		return err
-	}
-	if _, err := io.CopyN(w, z, p.size()-int64(len(row))); err != nil {
-		return fmt.Errorf("%w: %w", ErrForm, err)
-	}
-	if n, err := z.Read(row[:1]); n > 0 || err != io.EOF { // zlib's sum is compared at the end
-		return fmt.Errorf("%w: picture data do not end: %v", ErrForm, err)
-	}
-	return nil
-}
 
 // alone rewrites a first row, whose row above is of zeros, for any row above.
 func alone(row []byte, channels int) error {
@@ -222,5 +205,16 @@ func combine(a, b uint32, length int64) uint32 {
 	a1, a2, b1, b2 := a&0xffff, a>>16, b&0xffff, b>>16
 	low := (a1 + b1 + base - 1) % base
 	high := (uint64(n)*uint64((a1+base-1)%base) + uint64(a2) + uint64(b2)) % base
+	return uint32(high)<<16 | low
+}
+
+// without gives the Adler-32 of the second of two pieces, of this length, from that of
+// both and of the first.
+func without(both, first uint32, length int64) uint32 {
+	const base = 65521
+	n := uint64(length % base)
+	low := (both&0xffff + base - first&0xffff + 1) % base
+	before := n*uint64((first&0xffff+base-1)%base)%base + uint64(first>>16)
+	high := (uint64(both>>16) + 2*base - before%base) % base
 	return uint32(high)<<16 | low
 }

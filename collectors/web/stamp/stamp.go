@@ -1,10 +1,12 @@
 // Package stamp puts a band with lines of text above a picture, and joins pictures that
 // are parts of one, without changing a pixel of them.
 //
-// A single picture is not even decoded: the band is deflated in front of its own
-// compressed rows. Its last row is of zeros, as what PNG takes to stand above a first
-// row; so the rows below it mean what they meant. What is read is bounded by the
-// pictures' own size; nothing is held in memory but a row.
+// A picture is not even decoded: the band is deflated in front of its own compressed rows.
+// Its last row is of zeros, as what PNG takes to stand above a first row; so the rows
+// below it mean what they meant. Of pictures below that the first 32 KiB or so are deflated
+// anew, since their first row may say nothing of the one above, and the rest is put behind
+// them as it is. What is read is bounded by the pictures' own size; nothing is held in
+// memory but a row.
 package stamp
 
 import (
@@ -14,7 +16,6 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/zlib"
 )
 
 // ErrForm is wrapped by the error for a picture that is no PNG of 8 bits a channel in
@@ -121,20 +122,6 @@ func deflated(rows []byte) []byte {
 type sink []byte
 
 func (s *sink) Write(p []byte) (int, error) { *s = append(*s, p...); return len(p), nil }
-
-// joined deflates the rows of all anew.
-func (c *chunks) joined(rows []byte, list []*picture) {
-	buf := &buffered{w: c}
-	z, _ := zlib.NewWriterLevel(buf, zlib.BestSpeed) // the level is good
-	_, err := z.Write(rows)
-	for i := 0; i < len(list) && err == nil && c.err == nil; i++ {
-		err = list[i].rows(z)
-	}
-	err = errors.Join(err, z.Close(), buf.flush())
-	if c.err == nil {
-		c.err = err
-	}
-}
 
 // buffered gathers small writes into chunks.
 type buffered struct {
