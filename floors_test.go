@@ -24,7 +24,7 @@ const floors = `
 4 pipeline/sqlite pipeline/kafka pipeline/postgres collectors/web collectors/web/compare collectors/telegram collectors/received storage/file storage/s3 catalog/sqlite catalog/postgres mirror scope audit api keyring authorities preserve/plans heard kept
 3 pipeline preserve catalog export egress office visits collectors/web/h2 collectors/web/content collectors/web/recipes collectors/web/stamp
 2 . storage collectors preserve/authority tl tme alert vault
-1 hashing warc canon rfc3161 messages preserve/public wholefile search pg metrics schedule filelock deploy/engines collectors/web/rules collectors/web/stream collectors/web/secrets collectors/web/cgroup
+1 hashing warc canon rfc3161 messages preserve/public wholefile search pg metrics schedule filelock deploy/engines collectors/web/rules collectors/web/stream collectors/web/secrets collectors/web/cgroup collectors/web/confined
 `
 
 // judges are separate programs over other people's libraries: they may import

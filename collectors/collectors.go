@@ -248,6 +248,7 @@ type Collection struct {
 	Flags     []string // that the tool ran with, paths of this machine removed
 
 	BrowserDigest hashing.Digest // of the browser's program, as it runs; zero is not known
+	Program       *Program       // that was run beside; nil is none
 
 	Viewport  string   // "1366x768"
 	Locale    string   // "en-US"
@@ -258,6 +259,14 @@ type Collection struct {
 	Notes     []string // what an examiner must know about the method, one sentence each
 	Peer      Peer     // the connection that the Source itself came over
 	Servers   Servers
+}
+
+// Program is one that asked for something besides the tool itself.
+type Program struct {
+	Name      string
+	Version   string         // as it says; "" is not known
+	Digest    hashing.Digest // of the file that was named; zero is not known
+	Arguments []string       // paths of this machine removed
 }
 
 // Servers is what the Date fields of answers say of the node's clock: reported,

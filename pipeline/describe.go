@@ -137,6 +137,7 @@ func server(c collectors.Collection) *holdfast.Server {
 type collector struct {
 	Browser  string   `json:"browser_digest,omitempty"`
 	Notes    []string `json:"notes"`
+	Program  *program `json:"program,omitempty"`
 	Software string   `json:"software"`
 	TLS      *leaf    `json:"tls,omitempty"`
 }
@@ -147,6 +148,14 @@ type more struct {
 	Outside   []string  `json:"outside,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
 	Version   *Version  `json:"version,omitempty"`
+}
+
+// program is one that was run beside; members in canonical order.
+type program struct {
+	Arguments []string `json:"arguments,omitempty"`
+	Digest    string   `json:"digest,omitempty"`
+	Name      string   `json:"name"`
+	Version   string   `json:"version,omitempty"`
 }
 
 type leaf struct {
@@ -161,6 +170,12 @@ func extra(c collectors.Collection, out Outside, v *Version) []byte {
 	x := more{Collector: collector{Notes: cleanAll(c.Notes), Software: clean(c.Software)}, Outside: cleanAll(out.Rules), Reason: clean(out.Reason), Version: v}
 	if !c.BrowserDigest.IsZero() {
 		x.Collector.Browser = c.BrowserDigest.String()
+	}
+	if p := c.Program; p != nil {
+		x.Collector.Program = &program{Arguments: cleanAll(p.Arguments), Name: clean(p.Name), Version: clean(p.Version)}
+		if !p.Digest.IsZero() {
+			x.Collector.Program.Digest = p.Digest.String()
+		}
 	}
 	if t := c.Peer.TLS; t != nil {
 		x.Collector.TLS = &leaf{Host: clean(c.Peer.Host), Issuer: clean(t.Issuer), Subject: clean(t.Subject),

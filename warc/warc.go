@@ -111,6 +111,7 @@ type Record struct {
 	Truncated     string   // see the Truncated constants
 	Filename      string   // warcinfo only
 	Label         string   // Holdfast-Label, a field of our own: what the block is, if not what the wire carried
+	AskedBy       string   // Holdfast-Asked-By, likewise: the program that asked for it, if not the browser or the recorder
 	Block         io.Reader
 	Length        int64
 }

@@ -104,6 +104,7 @@ func (w *Writer) header(r Record) ([]byte, error) {
 	add("WARC-Block-Digest", r.BlockDigest)
 	add("WARC-Payload-Digest", r.PayloadDigest)
 	add("Holdfast-Label", r.Label)
+	add("Holdfast-Asked-By", r.AskedBy)
 	add("Content-Type", r.ContentType)
 	add("Content-Length", strconv.FormatInt(r.Length, 10))
 	var b bytes.Buffer

@@ -66,10 +66,10 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o), sessionAlone(sources, o), besideAlone(sources, o)); err != nil {
+			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o), filmsAlone(sources, o), sessionAlone(sources, o), besideAlone(sources, o)); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if there, err := r.asked(cmd, "never-keep", "beside"); err != nil {
+			if there, err := r.asked(cmd, "never-keep", "beside", "films-with"); err != nil {
 				return err
 			} else if there {
 				return c.captureRemote(cmd, r, sources, o)
@@ -106,6 +106,11 @@ it in its own words, by a proxy that only connects (no private addresses, --via 
 ever), and its own account of each exchange is recorded, each record labelled so:
 content decoded, no cookies, nothing of endless streams. Without it, what the wire
 carried is kept exactly; take it only where that does not come.
+--films-with yt-dlp is for films that a page plays in a way of its own. When the page
+is gone, the yt-dlp that this node was told of is run for its address: in a folder of
+its own, in bounds of time, memory and size (--timeout and the capture's bytes are for
+both), its only way out the same recording proxy, so that all it asks for is in the same
+record, told apart. Its films are film-1.mp4 …; what did not come is film-failed.
 A redirect out of the scope, or a page without any keyword, is flagged only.
 
 telegram:@NAME (also @NAME, t.me/NAME, tg://resolve?domain=NAME) is the channel's
@@ -179,7 +184,7 @@ func resumeAlone(cmd *cobra.Command, args []string, o captureOptions) error {
 	if !o.resume || len(args) > 0 {
 		return nil
 	}
-	for _, f := range []string{"via", "beside", "never-keep", "decoded", "session", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first", "consent", "more"} {
+	for _, f := range []string{"via", "beside", "never-keep", "decoded", "session", "case", "timeout", "retry-for", "reason", "note", "allow-private", "since", "limit", "media", "max-size", "links", "web", "stories", "comments", "oldest-first", "consent", "more", "films-with"} {
 		if cmd.Flags().Changed(f) {
 			return usageError("--%s goes with URLs: what waits keeps what it was accepted with; `holdfast task drop` ends a wish, and the URL can be given again", f)
 		}

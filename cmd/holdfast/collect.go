@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,6 +110,9 @@ func (n *node) makeTasks(ctx context.Context, home holdfast.ID, sources []holdfa
 // taskOptions settles what a Task keeps of the call.
 func (n *node) taskOptions(ctx context.Context, home holdfast.ID, o captureOptions) (t taskOptions, err error) {
 	t = taskOptions{AllowPrivate: o.allowPrivate, Timeout: o.timeout, RetryFor: o.retryFor, Session: o.session}
+	if err := n.mayFilms(o); err != nil {
+		return t, &exitError{exitUsage, err}
+	}
 	if err := n.maySession(o); err != nil { // before anything waits for it
 		return t, &exitError{exitUsage, err}
 	}
@@ -164,7 +168,7 @@ func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, 
 		return nil, waiting(err, len(wishes))
 	}
 	defer room.Close()
-	w, err := web.New(web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Dir: room.Dir(), Tabs: tabs, Log: n.log})
+	w, err := web.New(web.Options{Browser: n.browser(), Ytdlp: n.ytdlp(), Recipes: recipesOf(n.dir), Dir: room.Dir(), Tabs: tabs, Log: n.log})
 	if err != nil {
 		return nil, waiting(err, len(wishes))
 	}
@@ -194,6 +198,9 @@ func (n *node) browser() string {
 	}
 	return os.Getenv("HOLDFAST_BROWSER")
 }
+
+// ytdlp is the yt-dlp that somebody has named; "" is none.
+func (n *node) ytdlp() string { return cmp.Or(n.set.Ytdlp, os.Getenv("HOLDFAST_YTDLP")) }
 
 func (r *round) verdict(ctx context.Context, asked int) error {
 	left := asked + r.added

@@ -66,7 +66,7 @@ func (d *doctor) line(level, what, detail string) {
 func (d *doctor) look(ctx context.Context) {
 	n, err := d.c.open(ctx)
 	if err != nil {
-		d.browser(ctx, os.Getenv("HOLDFAST_BROWSER"), "")
+		d.browser(ctx, web.Options{Browser: os.Getenv("HOLDFAST_BROWSER")})
 		if !errors.Is(err, nodedir.ErrNoNode) {
 			d.check("permissions", "nobody else can read the secrets", permissions(d.c.data))
 		}
@@ -74,7 +74,7 @@ func (d *doctor) look(ctx context.Context) {
 		return
 	}
 	defer n.Close()
-	d.browser(ctx, n.browser(), recipesOf(n.dir))
+	d.browser(ctx, web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Ytdlp: n.ytdlp()})
 	d.check("node", n.set.Name+" in "+n.dir, nil)
 	d.check("permissions", "nobody else can read the secrets", permissions(n.dir))
 	d.check("keys", "they open, sign, and are the policy's", d.keys(n))
@@ -102,7 +102,7 @@ const (
 	leastRoom    = 200 << 20
 )
 
-func (d *doctor) browser(ctx context.Context, path, recipes string) {
+func (d *doctor) browser(ctx context.Context, o web.Options) {
 	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	dir, err := os.MkdirTemp("", "holdfast-doctor-")
@@ -111,7 +111,8 @@ func (d *doctor) browser(ctx context.Context, path, recipes string) {
 		return
 	}
 	defer os.RemoveAll(dir)
-	w, err := web.New(web.Options{Browser: path, Recipes: recipes, Dir: dir, Tabs: 1})
+	o.Dir, o.Tabs = dir, 1
+	w, err := web.New(o)
 	if err != nil {
 		d.check("browser", "", err)
 		return
@@ -121,6 +122,9 @@ func (d *doctor) browser(ctx context.Context, path, recipes string) {
 	d.check("browser", name, err)
 	for _, n := range notes {
 		d.note("browser", n)
+	}
+	if films, err := w.CheckYtdlp(ctx); films != "" || err != nil {
+		d.check("films", films, err)
 	}
 	for _, at := range []string{os.TempDir(), d.c.data} {
 		d.room(at)

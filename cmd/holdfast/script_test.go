@@ -40,6 +40,7 @@ func TestScript(t *testing.T) {
 			repo, err := filepath.Abs("../..")
 			e.Setenv("HOLDFAST_DATA", filepath.Join(e.WorkDir, "node"))
 			e.Setenv("HOLDFAST_BROWSER", os.Getenv("HOLDFAST_BROWSER"))
+			e.Setenv("YTDLP", ytdlp())
 			e.Setenv("VERIFY_SH", filepath.Join(repo, "export", "verify.sh"))
 			e.Values[roleKey{}] = map[string]*exec.Cmd{}
 			e.Values[clockKey{}] = map[string]*http.Server{}
@@ -49,6 +50,10 @@ func TestScript(t *testing.T) {
 			if cond == "chromium" {
 				return chromium() != "", nil
 			}
+			if cond == "yt-dlp" { // as deploy/judges installs it
+				_, err := os.Stat(ytdlp())
+				return err == nil, nil
+			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: apiCommands(exportCommands(watchCommands(alertCommands(telegramCommands(keysCommands(judgeCommands(egressCommands(stampsCommands(map[string]func(*testscript.TestScript, bool, []string){
@@ -57,6 +62,8 @@ func TestScript(t *testing.T) {
 		}))))))))),
 	})
 }
+
+func ytdlp() string { return filepath.Join(os.Getenv("HOLDFAST_JUDGES"), "bin", "yt-dlp") }
 
 // chromium is the browser that a capture would find, or "".
 func chromium() string {

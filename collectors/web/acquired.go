@@ -360,7 +360,11 @@ func (x *capture) files(a *collectors.Acquired, main *exchange) ([]file, error) 
 	if err != nil {
 		return nil, err
 	}
-	list = append(append(list, x.view.files...), films...)
+	fetched, err := x.fetchedFiles(a)
+	if err != nil {
+		return nil, err
+	}
+	list = append(append(append(list, x.view.files...), films...), fetched...)
 	if x.req.Session != nil {
 		if list, err = x.redact(list, main); err != nil {
 			return nil, err
@@ -369,7 +373,7 @@ func (x *capture) files(a *collectors.Acquired, main *exchange) ([]file, error) 
 	for _, f := range list {
 		if d := f.derived; d != nil {
 			t := *d
-			t.Output, t.Tool = f.name, software
+			t.Output, t.Tool = f.name, cmp.Or(t.Tool, software)
 			if len(t.Inputs) == 0 {
 				t.Tool = x.browser.version.Product
 			}

@@ -23,6 +23,7 @@ import (
 type interception struct {
 	key   *ecdsa.PrivateKey
 	pin   string
+	root  *x509.Certificate // that signs, for who knows no pins; nil: each signs itself
 	mu    sync.Mutex
 	certs map[string]*tls.Certificate
 }
@@ -92,7 +93,11 @@ func (i *interception) sign(host string) (*tls.Certificate, error) {
 	} else {
 		t.DNSNames = []string{host}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &i.key.PublicKey, i.key)
+	parent := t
+	if i.root != nil {
+		parent = i.root
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, &i.key.PublicKey, i.key)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,7 @@ type capture struct {
 	manner    manner
 	log       *commandLog
 	redaction *redaction // of a capture with a session
+	fetched   *fetched   // nil: no program was to fetch films
 	before    *attempt   // that ended with its browser, if this is the second
 }
 
@@ -99,7 +100,11 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 	if x.options.Decoded {
 		b = newBlind()
 	}
-	if x.proxy, err = newProxy(d, x.c.cas, x.meter, x.dir, x.req.NeverKeep, b); err != nil {
+	guests, err := x.guests()
+	if err != nil {
+		return err
+	}
+	if x.proxy, err = newProxy(d, x.c.cas, x.meter, x.dir, x.req.NeverKeep, b, guests...); err != nil {
 		return err
 	}
 	x.rec.films = &x.proxy.films
@@ -108,6 +113,7 @@ func (x *capture) record(ctx context.Context, last bool) (err error) {
 	if err == nil {
 		x.wholes(ctx)
 		x.filmsWhole(ctx)
+		x.fetchFilms(ctx)
 	}
 	if x.decoder != nil {
 		x.decoder.stop()
@@ -190,6 +196,9 @@ func (x *capture) finish() error {
 	<-x.rec.done
 	if x.decoder != nil && x.rec.err == nil {
 		x.rec.err = x.decoder.note(x.rec, time.Now())
+	}
+	if x.rec.err == nil {
+		x.rec.err = x.rec.notedProgram(x.fetched, time.Now())
 	}
 	return x.rec.finish(time.Now(), x.proxy.shared, &x.proxy.wholes)
 }

@@ -25,7 +25,8 @@ type commandLog struct {
 	mu       sync.Mutex
 	list     []*command
 	unlisted map[string]int // by method: a handful, all of them ours
-	closed   bool           // nothing changes any more
+	programs []programLine
+	closed   bool // nothing changes any more
 }
 
 const (
@@ -128,6 +129,9 @@ func (l *commandLog) save(dir, browser string, before *commandLog) (file, error)
 		lines = append(lines, c)
 	}
 	end := commandsEnd{Kind: "end", Listed: len(lines) - 1, Methods: l.unlisted}
+	for _, p := range l.programs {
+		lines = append(lines, p)
+	}
 	for _, n := range l.unlisted {
 		end.Unlisted += n
 	}
@@ -146,6 +150,31 @@ type commandsHead struct {
 	Browser string `json:"browser"`
 	Kind    string `json:"kind"`
 	Version int    `json:"version"`
+}
+
+// programLine is one program that was run besides the browser; members in canonical order.
+type programLine struct {
+	Arguments []string `json:"arguments"`
+	Began     string   `json:"began"`
+	Digest    string   `json:"digest"`
+	Exit      int      `json:"exit"` // -1: it did not end by itself
+	Kind      string   `json:"kind"` // "program"
+	Name      string   `json:"name"`
+	Over      string   `json:"over"`
+	Version   string   `json:"version"`
+	Why       string   `json:"why,omitempty"` // it was ended
+}
+
+// ran notes a program that is over.
+func (l *commandLog) ran(f *fetched) {
+	p := programLine{Arguments: f.Arguments, Began: f.ended.Began.UTC().Format(commandTime), Digest: f.Digest.String(), Exit: f.ended.Exit, Kind: "program", Name: f.Name,
+		Over: f.ended.Over.UTC().Format(commandTime), Version: f.Version}
+	if f.ended.Why != nil {
+		p.Why = f.ended.Why.Error()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.programs = append(l.programs, p)
 }
 
 type commandsEnd struct {

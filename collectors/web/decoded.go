@@ -89,7 +89,7 @@ func (d *decoder) event(params json.RawMessage) {
 }
 
 func (d *decoder) begin(e proto.FetchRequestPaused) (*exchange, error) {
-	x, err := d.p.begin(e.Request.Method, withoutFragment(e.Request.URL))
+	x, err := d.p.begin(nil, e.Request.Method, withoutFragment(e.Request.URL))
 	if err != nil {
 		return nil, err
 	}
@@ -281,7 +281,7 @@ func (d *decoder) stop() {
 		d.cut(x)
 	}
 	for pr, f := range d.p.blind.untold() {
-		if x, err := d.p.begin(http.MethodConnect, "https://"+pr.host+"/"); err == nil {
+		if x, err := d.p.begin(nil, http.MethodConnect, "https://"+pr.host+"/"); err == nil {
 			x.fault, x.peer = f, pr
 			d.p.finish(x, true)
 		}

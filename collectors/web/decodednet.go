@@ -148,7 +148,7 @@ func (d *decoder) socket(method string, params json.RawMessage) {
 	if method == "Network.webSocketCreated" {
 		if address, ok := strings.CutPrefix(e.URL, "wss://"); ok { // ws: passes the proxy
 			d.later(key, func() (*exchange, error) {
-				x, err := d.p.begin(http.MethodGet, "https://"+withoutFragment(address))
+				x, err := d.p.begin(nil, http.MethodGet, "https://"+withoutFragment(address))
 				if err == nil {
 					x.label, x.peer = labelDecoded, &peer{host: siteOf(x.url)}
 				}

@@ -61,7 +61,7 @@ type dialer struct {
 	resolver     Resolver
 	roots        *x509.CertPool // nil: the system's
 	allowPrivate bool
-	self         netip.AddrPort // our own listener: never dialled, it would loop
+	self         []netip.AddrPort // our own listeners: never dialled, it would loop
 	now          func() time.Time
 	answers      *answers
 }
@@ -248,7 +248,7 @@ func (d *dialer) connect(ctx context.Context, addrs []netip.Addr, port string, p
 	var errs []error
 	for _, a := range addrs {
 		ap, err := netip.ParseAddrPort(net.JoinHostPort(a.String(), port))
-		if err != nil || ap == d.self {
+		if err != nil || slices.Contains(d.self, ap) {
 			return nil, &fault{code: "address-refused", blocked: true, err: fmt.Errorf("connect to %s port %.20q: refused", a, port)}
 		}
 		p.address = ap

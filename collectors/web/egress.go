@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,7 +126,7 @@ func (d *dialer) literal(host, port string) error {
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		kind := special(a)
-		if kind != "" && !(d.allowPrivate && kind != neverDialled) || netip.AddrPortFrom(a.Unmap(), uint16(n)) == d.self || a.Zone() != "" {
+		if kind != "" && !(d.allowPrivate && kind != neverDialled) || slices.Contains(d.self, netip.AddrPortFrom(a.Unmap(), uint16(n))) || a.Zone() != "" {
 			return refuse("it is " + kind)
 		}
 		return nil

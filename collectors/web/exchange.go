@@ -34,6 +34,7 @@ type exchange struct {
 	unchecked error       // why a body could not be compared with the lists as decoded
 	label     string      // what its records are, if not what the wire carried: labelDecoded
 	own       bool        // the page did not ask for it: see wholes
+	askedBy   string      // name of the guest that did; "" is the browser or, if own, the recorder
 	headed    time.Time   // when the head of the answer was there
 	fault     *fault      // why there is no answer, or no whole one
 }

@@ -17,6 +17,7 @@ type options struct {
 	Decoded bool   `json:"decoded,omitempty"`
 	Consent string `json:"consent,omitempty"` // "refuse" (a banner that asks for it; accept where nothing refuses) or "leave". Optional: refuse.
 	More    string `json:"more,omitempty"`    // "buttons" (that give more of the page are pressed) or "none". Optional: buttons.
+	Films   string `json:"films,omitempty"`   // "yt-dlp": it is run for the page's address, see Options.Ytdlp. Optional: no program is.
 }
 
 // readOptions errors: [collectors.ErrRefused].
@@ -27,6 +28,9 @@ func readOptions(req collectors.Request) (options, error) {
 	}
 	if o.Consent != consentRefuse && o.Consent != consentLeave || o.More != moreButtons && o.More != moreNone {
 		return o, fmt.Errorf("options of %.200q: consent is refuse or leave, more is buttons or none: %w", req.Source, collectors.ErrRefused)
+	}
+	if o.Films != "" && o.Films != ytdlp || o.Films != "" && o.Decoded {
+		return o, fmt.Errorf("options of %.200q: films is yt-dlp, and not with decoded: %w", req.Source, collectors.ErrRefused)
 	}
 	return o, nil
 }

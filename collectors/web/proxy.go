@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -45,28 +44,39 @@ type proxy struct {
 	conns    map[net.Conn]struct{} // nil once closed
 	sites    map[string]*site2     // by order.key
 	shared   []*shared             // all that there were
+	guests   []*guest
 }
 
 // newProxy listens on a loopback port of its own. Exchanges come out of done,
-// which is closed when the proxy is closed and the last one was delivered.
-func newProxy(d dialer, cas *interception, m *meter, dir string, lists []*collectors.KnownList, b *blind) (*proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// which is closed when the proxy is closed and the last one was delivered. Each guest
+// gets a port of his own.
+func newProxy(d dialer, cas *interception, m *meter, dir string, lists []*collectors.KnownList, b *blind, guests ...*guest) (*proxy, error) {
+	p := &proxy{cas: cas, meter: m, dir: dir, lists: lists, blind: b, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}, sites: map[string]*site2{}, guests: guests}
+	l, err := d.listen()
 	if err != nil {
-		return nil, fmt.Errorf("start recording proxy: %w", err)
+		return nil, err
 	}
-	d.self = l.Addr().(*net.TCPAddr).AddrPort()
-	d.self = netip.AddrPortFrom(d.self.Addr().Unmap(), d.self.Port())
-	p := &proxy{listener: l, dial: d, cas: cas, meter: m, dir: dir, lists: lists, blind: b, done: make(chan *exchange, 256), conns: map[net.Conn]struct{}{}, sites: map[string]*site2{}}
+	p.listener = l
+	for _, g := range guests {
+		if g.listener, err = d.listen(); err != nil {
+			p.closeListeners()
+			return nil, err
+		}
+	}
+	p.dial = d
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
-	p.wg.Go(p.accept)
+	p.wg.Go(func() { p.accept(p.listener, nil) })
+	for _, g := range guests {
+		p.wg.Go(func() { p.accept(g.listener, g) })
+	}
 	return p, nil
 }
 
 func (p *proxy) address() string { return "http://" + p.listener.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *proxy) accept(l net.Listener, g *guest) {
 	for {
-		c, err := p.listener.Accept()
+		c, err := l.Accept()
 		if err != nil {
 			return // closed
 		}
@@ -76,7 +86,7 @@ func (p *proxy) accept() {
 		}
 		p.wg.Go(func() {
 			defer p.drop(c)
-			p.serve(c)
+			p.serve(c, g)
 		})
 	}
 }
@@ -85,7 +95,7 @@ func (p *proxy) accept() {
 // were held, and closes done.
 func (p *proxy) close() {
 	p.cancel(errStopped)
-	p.listener.Close()
+	p.closeListeners()
 	p.mu.Lock()
 	conns := p.conns
 	p.conns = nil
@@ -124,6 +134,7 @@ type client struct {
 	scheme string // "" outside a tunnel: the request names the address
 	site   string // host:port of the tunnel
 	up     *upstream
+	guest  *guest // nil: it is the browser
 }
 
 // upstream is the site's side, kept alive between exchanges.
@@ -136,8 +147,8 @@ type upstream struct {
 	over *shared // HTTP/2: conn and br are not set
 }
 
-func (p *proxy) serve(c net.Conn) {
-	cl := &client{conn: c, br: bufio.NewReaderSize(c, 32<<10), bw: bufio.NewWriterSize(c, 32<<10)}
+func (p *proxy) serve(c net.Conn, g *guest) {
+	cl := &client{conn: c, guest: g, br: bufio.NewReaderSize(c, 32<<10), bw: bufio.NewWriterSize(c, 32<<10)}
 	defer p.hangUp(cl)
 	head, err := warc.ReadHead(cl.br, maxHead)
 	if site, ok := strings.CutPrefix(head.Start, http.MethodConnect+" "); ok && err == nil {
@@ -181,7 +192,7 @@ func (p *proxy) tunnel(c net.Conn, cl *client, site string) {
 	}
 	if first[0] == 0x16 { // a TLS handshake record
 		host, _, _ := net.SplitHostPort(site)
-		tc := tls.Server(peeked{c, cl.br}, p.cas.config(host))
+		tc := tls.Server(peeked{c, cl.br}, p.casFor(cl).config(host))
 		if tc.HandshakeContext(p.ctx) != nil {
 			return // the browser left, or does not like us: nothing was asked
 		}
@@ -218,7 +229,7 @@ func (p *proxy) reach(site string) (*peer, *fault) {
 
 // refuse answers a CONNECT that leads nowhere and records the attempt.
 func (p *proxy) refuse(cl *client, pr *peer, f *fault) {
-	x, err := p.begin(http.MethodConnect, "https://"+pr.host+"/")
+	x, err := p.begin(cl.guest, http.MethodConnect, "https://"+pr.host+"/")
 	if err == nil {
 		x.fault, x.peer = f, pr
 		p.finish(x, true)
@@ -320,7 +331,7 @@ func (p *proxy) unreadable(cl *client, raw []byte, err error) {
 	if u, uerr := url.Parse(address); uerr != nil || u.Host == "" {
 		address = "urn:holdfast:unreadable-request"
 	}
-	x, berr := p.begin(method, address)
+	x, berr := p.begin(cl.guest, method, address)
 	if berr != nil {
 		return
 	}

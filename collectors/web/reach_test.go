@@ -105,7 +105,7 @@ func TestRedirectInside(t *testing.T) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
-	d.allowPrivate, d.self = true, netip.MustParseAddrPort(inside.addr)
+	d.allowPrivate, d.self = true, []netip.AddrPort{netip.MustParseAddrPort(inside.addr)}
 	if _, _, err := d.dial(context.Background(), "127.0.0.1", inside.port(), way{}); err == nil {
 		t.Error("the proxy would dial itself")
 	}

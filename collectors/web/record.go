@@ -24,6 +24,8 @@ import (
 type recorder struct {
 	answers, requests warcFile
 	index             []warc.Capture
+	guests            []warc.Capture // that a guest asked for: of the index if the page had none
+	guestsDone        []*exchange    // all that guests asked for; the budget of requests bounds it
 	connections       []*connection
 	byKey             map[string]*connection
 	exchanges         []*exchange // those with an answer, in the order they ended
@@ -104,7 +106,7 @@ func (r *recorder) tally(x *exchange) {
 		if !x.own {
 			r.count.Requests++
 		}
-	} else if r.refused == nil {
+	} else if r.refused == nil && !x.own {
 		r.refused = x.fault
 	}
 	r.clock.see(x)
@@ -146,6 +148,9 @@ func (r *recorder) tally(x *exchange) {
 
 func (r *recorder) write(x *exchange) error {
 	request := warc.NewID()
+	if x.askedBy != "" {
+		r.guestsDone = append(r.guestsDone, x)
+	}
 	c := r.connection(x.peer)
 	if x.answered() {
 		r.exchanges = append(r.exchanges, x)
@@ -155,8 +160,13 @@ func (r *recorder) write(x *exchange) error {
 		}
 		c.answers = append(c.answers, x.id)
 		if x.status != 101 && !(x.own && (x.status != 200 || x.fault != nil)) {
-			r.index = append(r.index, warc.Capture{URL: x.url, Method: x.method, Date: x.started, Mime: x.mime(), Status: x.status,
-				Digest: x.response.payloadDigest(), Span: span})
+			c := warc.Capture{URL: x.url, Method: x.method, Date: x.started, Mime: x.mime(), Status: x.status,
+				Digest: x.response.payloadDigest(), Span: span}
+			if x.askedBy == "" {
+				r.index = append(r.index, c)
+			} else {
+				r.guests = append(r.guests, c)
+			}
 		}
 	}
 	for _, a := range x.asides {
@@ -204,6 +214,7 @@ func (r *recorder) record(to *warcFile, x *exchange, kind, id, with string, s *s
 		// framing. Where there is framing, only the block is digested.
 		rec.PayloadDigest = s.payloadDigest()
 	}
+	rec.AskedBy = x.askedBy
 	if x.label != "" {
 		rec.Protocols, rec.Label = nil, x.label
 	}
@@ -269,6 +280,7 @@ func (r *recorder) finish(now time.Time, over []*shared, w *wholes) error {
 	if r.err != nil {
 		return r.err
 	}
+	r.indexGuests()
 	if err := r.notedWholes(w, now); err != nil {
 		return err
 	}
@@ -388,6 +400,7 @@ type exchangeNote struct {
 	URL       string    `json:"url"`
 	Started   string    `json:"started"`
 	Host      string    `json:"host,omitempty"`
+	AskedBy   string    `json:"asked_by,omitempty"` // which program; "" is the browser or the recorder
 	Code      string    `json:"code,omitempty"`
 	Error     string    `json:"error,omitempty"`
 	Blocked   bool      `json:"blocked,omitempty"`
@@ -400,7 +413,7 @@ type exchangeNote struct {
 
 func (x *exchange) describe() exchangeNote {
 	n := exchangeNote{Method: clean(x.method), URL: clean(x.url), Started: x.started.UTC().Format(warc.TimeFormat),
-		Host: clean(x.peer.host), Truncated: x.cut, Withheld: x.withheld}
+		Host: clean(x.peer.host), AskedBy: x.askedBy, Truncated: x.cut, Withheld: x.withheld}
 	for _, a := range x.asides {
 		if a.id != "" {
 			n.Asides = append(n.Asides, a.id)

@@ -139,7 +139,7 @@ func (r *redaction) like(e *warc.Entry) *warc.Record {
 	date, _ := time.Parse(time.RFC3339Nano, e.Fields.Get("WARC-Date")) // our own writer's
 	rec := &warc.Record{Type: e.Type, ID: e.Fields.Get("WARC-Record-ID"), Date: date, TargetURI: r.set.Text(e.Fields.Get("WARC-Target-URI")),
 		ContentType: e.Fields.Get("Content-Type"), PayloadDigest: e.Fields.Get("WARC-Payload-Digest"), RefersTo: e.Fields.Get("WARC-Refers-To"),
-		IP: e.Fields.Get("WARC-IP-Address"), Cipher: e.Fields.Get("WARC-Cipher-Suite"), Truncated: e.Fields.Get("WARC-Truncated"), Label: e.Fields.Get("Holdfast-Label")}
+		IP: e.Fields.Get("WARC-IP-Address"), Cipher: e.Fields.Get("WARC-Cipher-Suite"), Truncated: e.Fields.Get("WARC-Truncated"), Label: e.Fields.Get("Holdfast-Label"), AskedBy: e.Fields.Get("Holdfast-Asked-By")}
 	for _, f := range e.Fields {
 		switch {
 		case strings.EqualFold(f.Name, "WARC-Concurrent-To"):

@@ -17,13 +17,17 @@ import (
 	"holdfast/warc"
 )
 
-func (p *proxy) begin(method, addr string) (*exchange, error) {
+func (p *proxy) begin(g *guest, method, addr string) (*exchange, error) {
 	n, err := p.meter.begin()
 	if err != nil {
-		p.done <- &exchange{method: method, url: addr, started: time.Now(), peer: &peer{}, fault: err.(*fault)}
+		p.done <- &exchange{method: method, url: addr, started: time.Now(), peer: &peer{}, fault: err.(*fault), own: g != nil}
 		return nil, err
 	}
-	return p.open(n, method, addr)
+	x, err := p.open(n, method, addr)
+	if err == nil && g != nil {
+		x.own, x.askedBy = true, g.name
+	}
+	return x, err
 }
 
 // open begins an exchange that the meter has counted.
@@ -86,11 +90,16 @@ func (p *proxy) exchange(cl *client, head warc.Head, err error) bool {
 		p.unreadable(cl, head.Raw, err)
 		return false
 	}
-	x, err := p.begin(o.method, o.url)
+	x, err := p.begin(cl.guest, o.method, o.url)
 	if err != nil {
 		return false
 	}
 	again, counted := p.relay(cl, x, o)
+	if cl.guest != nil { // what it asks for is no wish of the page
+		x.visit = false
+		p.finish(x, counted)
+		return again
+	}
 	p.wholes.saw(x, o)
 	p.finish(x, counted)
 	p.films.saw(x, o)

@@ -31,7 +31,7 @@ func TestWallsAreSaid(t *testing.T) {
 			t.Errorf("%s: documented %t, said %t", code, bytes.Contains(doc, []byte(code+",")), english.Has("reason."+code))
 		}
 	}
-	for _, role := range []string{"archive", "requests", "source", "dom", "text", "mhtml", "screenshot", "stamped", "pdf", "commands", "withheld", "frames", "film",
+	for _, role := range []string{"archive", "requests", "source", "dom", "text", "mhtml", "screenshot", "stamped", "pdf", "commands", "withheld", "frames", "film", "film-facts",
 		"post-text", "post-screenshot", "before-dom", "before-text", "before-screenshot", "actions"} {
 		if !english.Has("page.role." + role) {
 			t.Errorf("nobody is told what %s is", role)

@@ -24,9 +24,19 @@
 //	post.png, .txt    the post's own element, where a recipe names it
 //	frames.txt        the visible text of the page's frames
 //	video-1.mp4 …     a film that came in pieces (HLS, DASH), and its sounds and words, each as one file
+//	film-1.mp4 …      a film that yt-dlp brought, and film-1.json, what it says of it
 //
-// The last five are there where there was a banner, something to press, a recipe, a frame
-// with text, a film.
+// The last six are there where there was a banner, something to press, a recipe, a frame
+// with text, a film, where yt-dlp was asked for one.
+//
+// # Films with yt-dlp
+//
+// With the Options {"films":"yt-dlp"} the program of Options.Ytdlp is run for the page's
+// address when the page is gone: in bounds (room confined), in a folder of its own, through
+// a port of the recording proxy of its own. So what it asks is refused where the page
+// would be, counts in the same budget and is in the same record, told apart; films that
+// need another program to be put together come as picture and sound apart. What goes
+// wrong with it is a reason, film-failed, and costs nothing else.
 //
 // # Sessions
 //
@@ -47,7 +57,7 @@
 // page-crashed, page-failed, page-moved, frame-crashed, memory-limit, process-limit, worker-answered, browser-died,
 // time-budget, byte-budget, request-budget, incomplete, scroll-failed,
 // scroll-bounded, more-bounded, stream-incomplete, screenshot-clipped, source-undecoded, source-cut, title-failed,
-// never-keep, never-keep-unchecked, and ROLE-failed for a view that could not be
+// never-keep, never-keep-unchecked, film-failed, and ROLE-failed for a view that could not be
 // made: dom, text, mhtml, screenshot, stamped, pdf. clock-differs and browser-restarted stand
 // beside any outcome.
 //
@@ -105,6 +115,7 @@ import (
 	"holdfast/collectors/web/cgroup"
 	"holdfast/collectors/web/recipes"
 	"holdfast/collectors/web/rules"
+	"holdfast/hashing"
 )
 
 const software = "holdfast collectors/web 1"
@@ -122,6 +133,7 @@ type Options struct {
 	Dir      string         // in which the Collector makes a folder for spools and the browser's profile; several may share it, and it may stay: what killed processes left there is removed. Needs room for three times Budget.Bytes. Optional: the system's temporary folder.
 	Tabs     int            // captures at once. Optional: 2.
 	Recipes  string         // directory of recipes (*.json) that go before the program's own. Optional: none.
+	Ytdlp    string         // path of a yt-dlp, for Requests that ask for it. Optional: none; nothing is looked for.
 	Memory   int64          // that one process of the browser may take, in bytes; one that takes more is ended. Optional: DefaultMemory.
 	Limits   cgroup.Limits  // of all processes of a browser together, where the system has control groups for it. Optional: DefaultTogether, DefaultProcesses.
 	Resolver Resolver       // Optional: the system's, by Go's own client; what it was told is recorded then.
@@ -141,10 +153,11 @@ type Collector struct {
 	known   programs
 	places  places
 
-	mu      sync.Mutex
-	browser *browser // nil until the first capture
-	closed  bool
-	all     sync.WaitGroup
+	mu       sync.Mutex
+	versions map[hashing.Digest]string // of programs that were asked
+	browser  *browser                  // nil until the first capture
+	closed   bool
+	all      sync.WaitGroup
 }
 
 var _ collectors.Collector = (*Collector)(nil)

@@ -109,6 +109,10 @@ type Settings struct {
 	// Browser is the path of a Chromium. Default: HOLDFAST_BROWSER, or the one
 	// that the system has.
 	Browser string `json:"browser,omitempty"`
+	// Ytdlp is the path of a yt-dlp, which is run for captures that ask for it
+	// (`capture --films-with yt-dlp`) and for no others. Default: HOLDFAST_YTDLP, or
+	// none; it is not looked for.
+	Ytdlp string `json:"yt_dlp,omitempty"`
 	// Via is the egress that captures go through when neither --via nor the Case
 	// says which: a name of `holdfast egress list`. Default: the direct line.
 	Via string `json:"via,omitempty"`
