@@ -85,13 +85,20 @@ func (x *capture) join(t *filmTrack, count map[string]int) (f file, why string, 
 		how = "pieces in the order of the list, decrypted (AES-128-CBC) with the keys in the record, one behind the other"
 	}
 	words := &stream.Words{}
-	if t.Kind != "text" || len(t.pieces) == 1 {
+	inMP4 := t.Kind == "text" && mp4Words(t)
+	if t.Kind != "text" || len(t.pieces) == 1 && !inMP4 {
 		words = nil
 	}
 	f.derived = &collectors.Transformation{Action: "join-stream", Inputs: []string{"page.wacz"}, Detail: clean(fmt.Sprintf("%d %s; list: record %s", len(t.pieces), how, t.listID))}
 	err = x.write(f.path, t, words)
 	if err == nil {
-		if words != nil {
+		if inMP4 {
+			if err := f.inForm(words); err != nil {
+				return file{}, "", err
+			}
+			f.derived.Detail = clean(fmt.Sprintf("%d pieces of MP4 in the order of the list; the words in them written as %s, %d parts of cues that go on put to those before, comments left out; list: record %s",
+				len(t.pieces), f.mediaType, words.Repeated, t.listID))
+		} else if words != nil {
 			f.derived.Detail = clean(fmt.Sprintf("%d pieces of WebVTT read in the order of the list and written as one; times of %d cues moved by X-TIMESTAMP-MAP, %d that stood in an earlier piece not repeated, %d before the beginning and comments left out; list: record %s",
 				len(t.pieces), words.Moved, words.Repeated, words.Dropped, t.listID))
 		}
@@ -105,6 +112,34 @@ func (x *capture) join(t *filmTrack, count map[string]int) (f file, why string, 
 	return file{}, err.Error(), nil
 }
 
+// mp4Words reports whether a track of words is told to be in MP4.
+func mp4Words(t *filmTrack) bool {
+	return t.Init != nil || strings.Contains(t.Type, "mp4") || strings.HasSuffix(pathOf(t), ".mp4") || strings.HasSuffix(pathOf(t), ".m4s")
+}
+
+// inForm calls a file of words what it is.
+func (f *file) inForm(w *stream.Words) error {
+	ending, kind := w.Form()
+	name := strings.TrimSuffix(f.name, filepath.Ext(f.name)) + "." + ending
+	path := filepath.Join(filepath.Dir(f.path), name)
+	if path != f.path {
+		if err := os.Rename(f.path, path); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	f.name, f.path, f.mediaType = name, path, kind
+	return nil
+}
+
+// pathOf is the last part of its pieces' address, in small letters.
+func pathOf(t *filmTrack) string {
+	if len(t.Pieces) == 0 {
+		return ""
+	}
+	at, _, _ := strings.Cut(t.Pieces[0].URL, "?")
+	return strings.ToLower(at[strings.LastIndexByte(at, '/')+1:])
+}
+
 // container is how a track's file is called, and its media type; "" if its pieces make none.
 func container(t *filmTrack) (ending, kind string) {
 	sound := func(video, audio string) string {
@@ -113,12 +148,12 @@ func container(t *filmTrack) (ending, kind string) {
 		}
 		return video
 	}
-	at := ""
-	if len(t.Pieces) > 0 {
-		at, _, _ = strings.Cut(t.Pieces[0].URL, "?")
-		at = strings.ToLower(at[strings.LastIndexByte(at, '/')+1:])
-	}
+	at := pathOf(t)
 	switch {
+	case t.Kind == "text" && mp4Words(t):
+		return "vtt", "text/vtt" // or what the words turn out to be
+	case t.Kind == "text" && len(t.Pieces) == 1 && (strings.Contains(t.Type, "ttml") || strings.HasSuffix(at, ".ttml")):
+		return "ttml", "application/ttml+xml"
 	case t.Kind == "text" && (strings.Contains(t.Type, "vtt") || strings.HasSuffix(at, ".vtt")):
 		return "vtt", "text/vtt"
 	case t.Kind == "text":

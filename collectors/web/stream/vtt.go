@@ -20,8 +20,9 @@ const (
 	maxHours = 10_000
 )
 
-// Words are the pieces of a text track in WebVTT, read one after the other, so that they can
-// be written as one file. The zero value has none. It is not safe for concurrent use.
+// Words are the pieces of a text track in WebVTT, as text or in MP4, read one after the
+// other, so that they can be written as one file. The zero value has none. It is not safe
+// for concurrent use.
 type Words struct {
 	piece  []byte // that is being read
 	size   int    // of all pieces
@@ -30,6 +31,11 @@ type Words struct {
 	styles []string // STYLE and REGION blocks, each once
 	cues   []cue
 	seen   map[cue]bool
+
+	track   *textTrack // of MP4
+	samples int        // of it
+	open    []cue      // of its last sample
+	ttml    []byte     // of it, instead of cues
 
 	Moved    int // cues whose times are others than in their pieces
 	Repeated int // cues that stood in a piece before
@@ -48,6 +54,7 @@ type cue struct {
 type offset struct{ local, ticks int64 }
 
 var (
+	oneLine     = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\uFFFD")
 	errVTT      = errors.New("a piece is no WebVTT")
 	errTooMuch  = errors.New("its words are more than one file of them may have")
 	cueTime     = regexp.MustCompile(`^(?:(\d{2,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})$`)
@@ -67,11 +74,17 @@ func (w *Words) Write(p []byte) (int, error) {
 // Next ends a piece. Its times are moved by its X-TIMESTAMP-MAP (RFC 8216, 3.5) against the
 // first piece's, whose own stay as they are; where there is none, 0 is the transport's 0.
 // Comments are left out; a cue that stood in an earlier piece already is not taken again.
-// An error says why there can be no one file.
+// Of MP4 the track's own times stay. An error says why there can be no one file.
 func (w *Words) Next() error {
 	piece := w.piece
 	w.piece = nil
-	text := strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\uFFFD").Replace(strings.ToValidUTF8(string(bytes.TrimPrefix(piece, []byte("\uFEFF"))), "\uFFFD"))
+	if isMP4(piece) || w.track != nil {
+		if w.any {
+			return errVTT
+		}
+		return w.mp4(piece)
+	}
+	text := oneLine.Replace(strings.ToValidUTF8(string(bytes.TrimPrefix(piece, []byte("\uFEFF"))), "\uFFFD"))
 	head, body, _ := strings.Cut(text, "\n\n")
 	if rest, ok := strings.CutPrefix(head, "WEBVTT"); !ok || rest != "" && !strings.ContainsAny(rest[:1], " \t\n") {
 		return errVTT
@@ -228,8 +241,19 @@ func (w *Words) take(c cue, move int64) error {
 	return nil
 }
 
-// WriteTo writes all of them as one file, in the order of their times.
+// WriteTo writes all of them as one file, in the order of their times; what it is Form
+// says.
 func (w *Words) WriteTo(out io.Writer) (int64, error) {
+	if ending, _ := w.Form(); ending == "ttml" {
+		if w.ttml == nil {
+			return 0, fmt.Errorf("%w: there is nothing in it", errMP4)
+		}
+		n, err := out.Write(w.ttml)
+		return int64(n), err
+	}
+	if err := w.shut(); err != nil {
+		return 0, err
+	}
 	slices.SortStableFunc(w.cues, func(a, b cue) int { return cmp.Compare(a.from, b.from) })
 	var b bytes.Buffer
 	b.WriteString("WEBVTT\n")
