@@ -17,7 +17,7 @@ import (
 // does not fit is a line of code in the wrong room.
 const floors = `
 9 cmd/holdfast cmd/holdfast-verify
-8 cmd/internal/restore
+8 cmd/internal/restore cmd/internal/doctor
 7 cmd/internal/nodedir cmd/internal/mirrors
 6 cmd/internal/telegrambench cmd/internal/engineset
 5 cmd/internal/verifycmd cmd/internal/collecting cmd/internal/webbench cmd/internal/passphrase cmd/internal/cputime cmd/internal/spool cmd/internal/nodeclock pipeline/scaled collectors/telegram/accounts alert/rules collectors/collectorstest collectors/telegram/telegramtest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest api/apitest alert/alerttest

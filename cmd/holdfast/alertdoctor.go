@@ -9,6 +9,7 @@ import (
 
 	"holdfast/alert"
 	"holdfast/alert/rules"
+	"holdfast/cmd/internal/doctor"
 )
 
 // untoldAlert is a destination that did not take what it was told.
@@ -63,15 +64,16 @@ func (u untoldAlerts) of(w *watch) string {
 	return strings.Join(all, "; ")
 }
 
-func (d *doctor) alerts(ctx context.Context, n *node) {
+// doctorAlerts says what was found and is not told.
+func (n *node) doctorAlerts(ctx context.Context, d *doctor.Report) {
 	u, err := n.untold(ctx)
 	switch {
 	case err != nil:
-		d.check("alerts", "", err)
+		d.Check("alerts", "", err)
 	case u.rules > 0 && len(u.all) == 0:
-		d.check("alerts", fmt.Sprintf("%d alerts, all that was found is told or waits for its turn", u.rules), nil)
+		d.Check("alerts", fmt.Sprintf("%d alerts, all that was found is told or waits for its turn", u.rules), nil)
 	}
 	for _, k := range u.all {
-		d.check("alerts", "", errors.New(k.String()))
+		d.Check("alerts", "", errors.New(k.String()))
 	}
 }

@@ -5,21 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"holdfast"
+	"holdfast/cmd/internal/doctor"
 	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors/web"
 	"holdfast/filelock"
+	"holdfast/kept"
+	"holdfast/preserve"
+	"holdfast/storage"
 )
 
 func (c *cli) doctorCmd() *cobra.Command {
 	cmd := command("doctor", "Look for what would fail, and say what to do", "holdfast doctor", cobra.NoArgs, func(cmd *cobra.Command, _ []string) error {
-		d := &doctor{c: c}
-		d.look(cmd.Context())
-		if d.faults > 0 {
-			return &exitError{exitCould, fmt.Errorf("%d faults", d.faults)}
+		d := c.report()
+		c.look(cmd.Context(), d)
+		if d.Faults > 0 {
+			return &exitError{exitCould, fmt.Errorf("%d faults", d.Faults)}
 		}
 		return nil
 	})
@@ -37,115 +42,70 @@ exit status: 0 all well  1 a fault  2 usage`
 	return cmd
 }
 
-type doctor struct {
-	c      *cli
-	faults int
+// report prints what doctor finds, line by line.
+func (c *cli) report() *doctor.Report {
+	return &doctor.Report{Say: func(level, what, detail string) {
+		word := strings.ToLower(level)
+		c.say(map[string]any{"check": what, "ok": word != "fault", "level": word, "detail": detail}, "%-6s %-12s %s", level, what, detail)
+	}}
 }
 
-// check prints one line; an error is a fault, and its text says what to do.
-func (d *doctor) check(what string, detail string, err error) {
+func (c *cli) look(ctx context.Context, d *doctor.Report) {
+	n, err := c.open(ctx)
 	if err != nil {
-		d.faults++
-		d.line("FAULT", what, err.Error())
-		return
-	}
-	d.line("ok", what, detail)
-}
-
-// note prints what is worth knowing and no fault.
-func (d *doctor) note(what, detail string) { d.line("note", what, detail) }
-
-func (d *doctor) line(level, what, detail string) {
-	word := map[string]string{"FAULT": "fault"}[level]
-	if word == "" {
-		word = level
-	}
-	d.c.say(map[string]any{"check": what, "ok": word != "fault", "level": word, "detail": detail}, "%-6s %-12s %s", level, what, detail)
-}
-
-func (d *doctor) look(ctx context.Context) {
-	n, err := d.c.open(ctx)
-	if err != nil {
-		d.browser(ctx, web.Options{Browser: os.Getenv("HOLDFAST_BROWSER")})
+		d.Browser(ctx, web.Options{Browser: os.Getenv("HOLDFAST_BROWSER")}, c.data, tabs)
 		if !errors.Is(err, nodedir.ErrNoNode) {
-			d.check("permissions", "nobody else can read the secrets", permissions(d.c.data))
+			d.Check("permissions", secretsShut, doctor.Permissions(c.data))
 		}
-		d.check("node", "", err)
+		d.Check("node", "", err)
 		return
 	}
 	defer n.Close()
-	d.browser(ctx, web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Ytdlp: n.ytdlp()})
-	d.check("node", n.set.Name+" in "+n.dir, nil)
-	d.check("permissions", "nobody else can read the secrets", permissions(n.dir))
-	d.check("keys", "they open, sign, and are the policy's", d.keys(n))
-	d.place(n)
-	d.disk(ctx, n)
-	d.locks(ctx, n)
-	d.queue(ctx, n)
-	d.partitions(ctx, n)
-	d.unsealed(ctx, n)
-	d.lostCaptures(n)
-	d.catalog(ctx, n)
-	d.custody(ctx, n)
-	d.check("log", "as long as its mirror, and the same", d.log(ctx, n))
-	d.mirrors(ctx, n)
-	d.telegram(n)
-	d.watches(ctx, n)
-	d.alerts(ctx, n)
-	d.authorities(ctx, n)
+	d.Browser(ctx, web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Ytdlp: n.ytdlp()}, n.dir, tabs)
+	d.Check("node", n.set.Name+" in "+n.dir, nil)
+	d.Check("permissions", secretsShut, doctor.Permissions(n.dir))
+	d.Check("keys", "they open, sign, and are the policy's", doctor.Keys(n.openLogKey, n.sealSigner, n.entry().Keys))
+	d.Place(n.dir)
+	d.Disk(ctx, n.dir, n.store)
+	n.doctorLocks(ctx, d)
+	q, _ := n.engine.(doctor.Sound)
+	d.Queue(ctx, q, doctor.Tasks{All: n.waiting, Endless: isWatched, Damaged: errDamaged})
+	n.doctorPartitions(ctx, d)
+	if err := n.refresh(ctx); err != nil {
+		d.Check("unsealed", "", err)
+	} else {
+		d.Unsealed(ctx, n.cat, void)
+	}
+	n.doctorLost(d)
+	d.Catalog(ctx, n.cat, stored{n.store, n.kept()})
+	n.doctorCustody(ctx, d)
+	d.Check("log", "as long as its mirror, and the same", n.logHolds(ctx))
+	d.Mirrors(ctx, n.mirrored())
+	n.doctorTelegram(d)
+	n.doctorWatches(ctx, d)
+	n.doctorAlerts(ctx, d)
+	n.doctorAuthorities(ctx, d)
 }
 
-// roomForPages is what two pages of the largest size take while they are captured, half of
-// it spools.
-const (
-	roomForPages = tabs * 3 * web.DefaultBytes
-	leastRoom    = 200 << 20
-)
+const secretsShut = "nobody else can read the secrets"
 
-func (d *doctor) browser(ctx context.Context, o web.Options) {
-	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
-	defer stop()
-	dir, err := os.MkdirTemp("", "holdfast-doctor-")
-	if err != nil {
-		d.check("browser", "", err)
-		return
-	}
-	defer os.RemoveAll(dir)
-	o.Dir, o.Tabs = dir, 1
-	w, err := web.New(o)
-	if err != nil {
-		d.check("browser", "", err)
-		return
-	}
-	defer w.Close()
-	name, notes, err := w.Check(ctx)
-	d.check("browser", name, err)
-	for _, n := range notes {
-		d.note("browser", n)
-	}
-	if films, err := w.CheckYtdlp(ctx); films != "" || err != nil {
-		d.check("films", films, err)
-	}
-	for _, at := range []string{os.TempDir(), d.c.data} {
-		d.room(at)
-	}
+// stored is what the store says of captures.
+type stored struct {
+	storage.Reader
+	kept *kept.Reader
 }
 
-// room says where the browser has little of it: what a page sends lies in the data
-// directory until it is kept.
-func (d *doctor) room(dir string) {
-	_, free, total, err := fileSystem(dir)
-	switch {
-	case err != nil || total == 0: // not known, or not there
-	case free < leastRoom:
-		d.check("browser", "", fmt.Errorf("%s has %d MB free: no page can be captured; free some", dir, free>>20))
-	case free < roomForPages:
-		d.note("browser", fmt.Sprintf("%s has %d MB free: %d pages of the largest size take up to %d MB while they are captured", dir, free>>20, tabs, uint64(roomForPages)>>20))
-	}
+func (s stored) Manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error) {
+	return s.kept.Manifest(ctx, id)
 }
 
-// log opens the log if nobody seals now; whoever does has checked it.
-func (d *doctor) log(ctx context.Context, n *node) error {
+func (n *node) openLogKey() error {
+	_, err := n.vault.Read(n.set.LogKey)
+	return err
+}
+
+// logHolds opens the log if nobody seals now; whoever does has checked it.
+func (n *node) logHolds(ctx context.Context) error {
 	unlock, err := filelock.Try(n.path("preserve.lock"))
 	if err != nil || unlock == nil {
 		return err
@@ -153,4 +113,49 @@ func (d *doctor) log(ctx context.Context, n *node) error {
 	s := &sealing{unlock: unlock}
 	defer s.Close()
 	return s.openLog(ctx, n)
+}
+
+// doctorTelegram says how the accounts are; an office that asks no Telegram has none.
+func (n *node) doctorTelegram(d *doctor.Report) {
+	names, err := n.allSessions()
+	if len(names) == 0 && err == nil {
+		return
+	}
+	states, serr := n.accounts.States()
+	_, oerr := n.telegramOptions()
+	if err = errors.Join(err, serr, oerr); err != nil {
+		d.Check("telegram", "", err)
+		return
+	}
+	d.Telegram(names, states)
+}
+
+func (n *node) doctorAuthorities(ctx context.Context, d *doctor.Report) {
+	as, _, err := n.asked()
+	if err == nil {
+		err = n.reloadTrust()
+	}
+	if err != nil {
+		d.Check("authority", "", err)
+		return
+	}
+	d.Authorities(ctx, doctor.Office{Dir: n.dir, Asked: as, Quorum: n.trust.Policy().Quorum, Stamp: n.tryOnce, Clock: func(drift preserve.Drift) {
+		n.clock.Said(drift.Offset) // doctor says it itself
+		n.noteClock(drift)
+	}})
+}
+
+// tryOnce asks an authority for one token, and remembers who issued it.
+func (n *node) tryOnce(ctx context.Context, a preserve.Authority) (*preserve.Timestamp, error) {
+	ts, err := newClient().Stamp(ctx, a, []byte(holdfast.NewNonce()))
+	if err == nil {
+		err = n.trust.Pin(ctx, a, ts)
+	}
+	return ts, err
+}
+
+// short keeps the first line of an error.
+func short(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }

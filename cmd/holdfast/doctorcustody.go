@@ -7,16 +7,17 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/doctor"
 )
 
-// custody reads every chain from its first line, which other commands do only
+// doctorCustody reads every chain from its first line, which other commands do only
 // with those that they use, and compares it with what was published and sealed.
 // Each Case that does not hold is a fault of its own.
-func (d *doctor) custody(ctx context.Context, n *node) {
+func (n *node) doctorCustody(ctx context.Context, d *doctor.Report) {
 	cases, err := n.allCases(ctx)
-	lines, chains, faults := 0, 0, d.faults
+	lines, chains, faults := 0, 0, d.Faults
 	if err != nil {
-		d.check("custody", "", err)
+		d.Check("custody", "", err)
 		return
 	}
 	for _, cs := range cases {
@@ -31,11 +32,11 @@ func (d *doctor) custody(ctx context.Context, n *node) {
 			}
 		}
 		if err != nil {
-			d.check("custody", "", fmt.Errorf("case %s: %w", cs.ID, err))
+			d.Check("custody", "", fmt.Errorf("case %s: %w", cs.ID, err))
 		}
 	}
-	if d.faults == faults {
-		d.check("custody", fmt.Sprintf("%d lines in %d chains hold, and are what was published and sealed", lines, chains), nil)
+	if d.Faults == faults {
+		d.Check("custody", fmt.Sprintf("%d lines in %d chains hold, and are what was published and sealed", lines, chains), nil)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/doctor"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -108,8 +109,8 @@ func (n *node) lostHome(ctx context.Context, id, named holdfast.ID, p *holdfast.
 // lostShown is for how long doctor speaks of what was lost.
 const lostShown = 30 * 24 * time.Hour
 
-// lostCaptures speaks of what this node's custody has named as lost of late.
-func (d *doctor) lostCaptures(n *node) {
+// doctorLost speaks of what this node's custody has named as lost of late.
+func (n *node) doctorLost(d *doctor.Report) {
 	count, last := 0, (*holdfast.Line)(nil)
 	for _, home := range n.outbox.Homes() {
 		err := n.outbox.Lines(home, func(raw []byte, _ holdfast.Head) error {
@@ -123,12 +124,12 @@ func (d *doctor) lostCaptures(n *node) {
 			return nil
 		})
 		if err != nil {
-			d.check("lost", "", err)
+			d.Check("lost", "", err)
 			return
 		}
 	}
 	if last != nil {
-		d.note("lost", fmt.Sprintf("%d captures were accepted and come into no Seal, the last of them on %s: %s; line %d of the custody of case %s names them (`holdfast custody`); have them captured again",
+		d.Note("lost", fmt.Sprintf("%d captures were accepted and come into no Seal, the last of them on %s: %s; line %d of the custody of case %s names them (`holdfast custody`); have them captured again",
 			count, last.At, messages.Visible(last.Why), last.N, last.Case))
 	}
 }

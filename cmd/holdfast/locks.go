@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/cmd/internal/doctor"
 	"holdfast/metrics"
 	"holdfast/storage/s3"
 )
@@ -112,28 +113,28 @@ func (n *node) measureLocks(m *metrics.Metrics) {
 	})
 }
 
-// locks looks whether passes are made.
-func (d *doctor) locks(ctx context.Context, n *node) {
+// doctorLocks looks whether passes are made.
+func (n *node) doctorLocks(ctx context.Context, d *doctor.Report) {
 	s := n.bucket()
 	if s == nil {
 		return
 	}
 	faults, err := s.BucketFaults(ctx)
 	for _, f := range faults {
-		d.check("bucket", "", fmt.Errorf("%s: until that is mended what is written can be hidden or lost", f.Detail))
+		d.Check("bucket", "", fmt.Errorf("%s: until that is mended what is written can be hidden or lost", f.Detail))
 	}
 	if err != nil {
-		d.check("bucket", "", err)
+		d.Check("bucket", "", err)
 	}
 	st, err := s.Marked(ctx, time.Now())
 	switch {
 	case err != nil:
-		d.check("locks", "", err)
+		d.Check("locks", "", err)
 	case !s.Locks():
-		d.note("locks", st.Alert)
+		d.Note("locks", st.Alert)
 	case st.Alert != "":
-		d.check("locks", "", fmt.Errorf("%s: run `holdfast locks`, and let `holdfast node preserve` run", st.Alert))
+		d.Check("locks", "", fmt.Errorf("%s: run `holdfast locks`, and let `holdfast node preserve` run", st.Alert))
 	default:
-		d.check("locks", fmt.Sprintf("nobody can remove what lies in the bucket for %v", st.Left.Round(time.Minute)), nil)
+		d.Check("locks", fmt.Sprintf("nobody can remove what lies in the bucket for %v", st.Left.Round(time.Minute)), nil)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/cmd/internal/doctor"
 	"holdfast/metrics"
 	"holdfast/pipeline"
 	"holdfast/pipeline/kafka"
@@ -97,8 +98,8 @@ func partitionName(l metrics.Lag) string {
 // doctorLooks is between two looks of doctor at how far the stages are.
 const doctorLooks = 5 * time.Second
 
-// partitions finds those of a shared queue that nobody moves.
-func (d *doctor) partitions(ctx context.Context, n *node) {
+// doctorPartitions finds those of a shared queue that nobody moves.
+func (n *node) doctorPartitions(ctx context.Context, d *doctor.Report) {
 	q, ok := n.engine.(waitsQueue)
 	if !ok {
 		return
@@ -122,7 +123,7 @@ func (d *doctor) partitions(ctx context.Context, n *node) {
 		err = aerr
 	}
 	if err != nil {
-		d.check("partitions", "", err)
+		d.Check("partitions", "", err)
 		return
 	}
 	stand := 0
@@ -138,10 +139,10 @@ func (d *doctor) partitions(ctx context.Context, n *node) {
 		if err == nil {
 			err = fmt.Errorf("%s stands still: %d messages wait, the first since %s: is `holdfast node %s` at work, and what does its log say of this partition?", partitionName(l), l.Messages, stamp(since), roleOf(pipeline.Stage(l.Stage)))
 		}
-		d.check("partitions", "", err)
+		d.Check("partitions", "", err)
 	}
 	if stand == 0 {
-		d.check("partitions", fmt.Sprintf("none stands still; messages wait in %d", waits), nil)
+		d.Check("partitions", fmt.Sprintf("none stands still; messages wait in %d", waits), nil)
 	}
 }
 

@@ -15,13 +15,14 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors/telegram"
 	"holdfast/wholefile"
 )
 
 // fileConfig is what a person writes for the collectors. It may hold secrets, so
 // one that others can read is refused.
-const fileConfig = "holdfast.yaml"
+const fileConfig = nodedir.FileConfig
 
 // config is DIR/holdfast.yaml. Each member of it can come from the environment
 // instead, as HOLDFAST_TELEGRAM_APP_ID and so on, which goes before the file.

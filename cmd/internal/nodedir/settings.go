@@ -42,6 +42,7 @@ const (
 	FileSealKey     = "keys/seal.pem" // of the first seal key that is a file
 	FileLogKey      = "keys/log.key"  // of the first log
 	FileEgresses    = "egresses.json"
+	FileConfig      = "holdfast.yaml" // what a person writes for the collectors
 	FileWatches     = "watches.json"
 	FileAlerts      = rules.FileName
 	FileColleagues  = "colleagues.json" // the Policy's entries of the office's other nodes

@@ -1,10 +1,11 @@
-package main
+package doctor
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math/rand/v2"
 	"time"
 
@@ -21,32 +22,45 @@ const (
 	catalogSpan   = 90 * 24 * time.Hour
 )
 
-// catalog holds some rows against what the store says of the same captures: a copy that
+// Catalog is the rows of captures.
+type Catalog interface {
+	Captures(ctx context.Context, q catalog.Query) iter.Seq2[catalog.Capture, error]
+}
+
+// Stored is what the store says of captures.
+type Stored interface {
+	// ReadName reads a name of the store whole, at most limit bytes.
+	ReadName(ctx context.Context, name string, limit int64) ([]byte, error)
+	// Manifest is that of a capture, and the Seal that has it; see package kept.
+	Manifest(ctx context.Context, id holdfast.ID) ([]byte, string, error)
+}
+
+// Catalog holds some rows against what the store says of the same captures: a copy that
 // was put back, or a hand in the database, shows by it. The catalog is a fold, so what is
 // wrong there is no loss.
-func (d *doctor) catalog(ctx context.Context, n *node) {
-	rows, err := sampleRows(ctx, n)
+func (d *Report) Catalog(ctx context.Context, cat Catalog, stored Stored) {
+	rows, err := sampleRows(ctx, cat)
 	if err != nil {
-		d.check("catalog", "", err)
+		d.Check("catalog", "", err)
 		return
 	}
 	bad := 0
 	for _, cp := range rows {
-		if err := n.asStored(ctx, cp); err != nil {
+		if err := asStored(ctx, stored, cp); err != nil {
 			bad++
-			d.check("catalog", "", fmt.Errorf("its row of capture %s is not what the store says: %w: `holdfast rebuild` makes it again from the store, `holdfast audit` looks at the store", cp.ID, err))
+			d.Check("catalog", "", fmt.Errorf("its row of capture %s is not what the store says: %w: `holdfast rebuild` makes it again from the store, `holdfast audit` looks at the store", cp.ID, err))
 		}
 	}
 	if bad == 0 {
-		d.check("catalog", fmt.Sprintf("%d sealed rows of it are as the store has them", len(rows)), nil)
+		d.Check("catalog", fmt.Sprintf("%d sealed rows of it are as the store has them", len(rows)), nil)
 	}
 }
 
 // sampleRows are the newest sealed rows, and some behind moments that are drawn.
-func sampleRows(ctx context.Context, n *node) (rows []catalog.Capture, err error) {
+func sampleRows(ctx context.Context, cat Catalog) (rows []catalog.Capture, err error) {
 	seen := map[holdfast.ID]bool{}
 	take := func(q catalog.Query) error {
-		for cp, err := range n.cat.Captures(ctx, q) {
+		for cp, err := range cat.Captures(ctx, q) {
 			if err != nil {
 				return err
 			}
@@ -71,8 +85,8 @@ func sampleRows(ctx context.Context, n *node) (rows []catalog.Capture, err error
 
 // asStored compares a row with the plan of its Seal and with its Manifest, which the
 // plan names by its Digest.
-func (n *node) asStored(ctx context.Context, cp catalog.Capture) error {
-	b, err := n.store.ReadName(ctx, "seals/"+cp.Seal+"/plan.json", holdfast.MaxDocument)
+func asStored(ctx context.Context, s Stored, cp catalog.Capture) error {
+	b, err := s.ReadName(ctx, "seals/"+cp.Seal+"/plan.json", holdfast.MaxDocument)
 	if err != nil {
 		return fmt.Errorf("its Seal %s: %w", cp.Seal, err)
 	}
@@ -89,7 +103,7 @@ func (n *node) asStored(ctx context.Context, cp catalog.Capture) error {
 	if planned != cp.Manifest {
 		return fmt.Errorf("it names Manifest %s, and the plan of its Seal %s does not", cp.Manifest, cp.Seal)
 	}
-	raw, _, err := n.kept().Manifest(ctx, cp.ID)
+	raw, _, err := s.Manifest(ctx, cp.ID)
 	if errors.Is(err, fs.ErrNotExist) { // erased by order, or the store lacks it: the audit's affair
 		return nil
 	}

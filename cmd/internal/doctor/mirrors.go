@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -7,16 +7,16 @@ import (
 	"holdfast/cmd/internal/mirrors"
 )
 
-// mirrors says of each mirror how old it is.
-func (d *doctor) mirrors(ctx context.Context, n *node) {
-	list, err := mirrors.Read(n.dir)
+// Mirrors says of each mirror of a node how old it is, and holds the node against it.
+func (d *Report) Mirrors(ctx context.Context, n *mirrors.Node) {
+	list, err := mirrors.Read(n.Dir)
 	if err != nil {
-		d.check("mirror", "", err)
+		d.Check("mirror", "", err)
 		return
 	}
-	marks := mirrors.Reachable(ctx, n.log, list, func(k mirrors.Known, err error) {
+	marks := mirrors.Reachable(ctx, n.Log, list, func(k mirrors.Known, err error) {
 		detail := fmt.Sprintf("%s is out of reach: whether this node is an old copy cannot be checked against it (%v)", k.Path, err)
-		d.c.say(map[string]any{"check": "mirror", "ok": true, "detail": detail}, "%-6s %-12s %s", "note", "mirror", detail)
+		d.Note("mirror", detail)
 	})
 	for _, k := range list {
 		m := marks[k.Path]
@@ -27,6 +27,6 @@ func (d *doctor) mirrors(ctx context.Context, n *node) {
 		if m.Whole != nil {
 			detail = fmt.Sprintf("%s is of %s", k.Path, m.Whole)
 		}
-		d.check("mirror", detail, n.mirrored().Against(ctx, k.Path, m))
+		d.Check("mirror", detail, n.Against(ctx, k.Path, m))
 	}
 }

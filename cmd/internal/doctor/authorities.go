@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"holdfast"
 	"holdfast/cmd/internal/nodeclock"
 	"holdfast/messages"
 	"holdfast/preserve"
@@ -24,22 +23,27 @@ type asked struct {
 	err error
 }
 
-// authorities asks all of them at the same time for a real token, so that what
+// Office is which authorities a node asks, and what it knows of its clock.
+type Office struct {
+	Dir    string // the node's, with what is known of its clock
+	Asked  []preserve.Authority
+	Quorum int // operators that must agree
+	// Stamp asks one for a token, and remembers who issued it. It may be called concurrently.
+	Stamp func(ctx context.Context, a preserve.Authority) (*preserve.Timestamp, error)
+	// Clock is given what the authorities show of the node's clock; it is said here already.
+	Clock func(preserve.Drift)
+}
+
+// Authorities asks all of them at the same time for a real token, so that what
 // does not answer costs the time of one; then it compares the clocks.
-func (d *doctor) authorities(ctx context.Context, n *node) {
-	as, _, err := n.asked()
-	if err != nil {
-		d.check("authority", "", err)
-		return
-	}
-	if err := n.reloadTrust(); err != nil {
-		d.check("authority", "", err)
-		return
-	}
-	all := make([]asked, len(as))
+func (d *Report) Authorities(ctx context.Context, o Office) {
+	all := make([]asked, len(o.Asked))
 	var g sync.WaitGroup
-	for i, a := range as {
-		g.Go(func() { all[i] = n.tryOnce(ctx, a) })
+	for i, a := range o.Asked {
+		g.Go(func() {
+			ts, err := o.Stamp(ctx, a)
+			all[i] = asked{a, ts, err}
+		})
 	}
 	g.Wait()
 	now := time.Now()
@@ -55,24 +59,16 @@ func (d *doctor) authorities(ctx context.Context, n *node) {
 	for _, r := range all {
 		d.authority(r, drift, measured)
 	}
-	d.quorum(n, all)
-	d.clock(n, drift, measured)
-}
-
-func (n *node) tryOnce(ctx context.Context, a preserve.Authority) asked {
-	ts, err := newClient().Stamp(ctx, a, []byte(holdfast.NewNonce()))
-	if err == nil {
-		err = n.trust.Pin(ctx, a, ts)
-	}
-	return asked{a, ts, err}
+	d.quorum(o.Quorum, all)
+	d.clock(o, drift, measured)
 }
 
 // authority says one line. A clock is this authority's fault only if the others
 // agree that it is not ours.
-func (d *doctor) authority(r asked, drift preserve.Drift, measured bool) {
+func (d *Report) authority(r asked, drift preserve.Drift, measured bool) {
 	name := messages.Visible(fmt.Sprintf("%s of %s", r.a.Name, r.a.Operator))
 	if r.err != nil {
-		d.check("authority", "", fmt.Errorf("%s: %s: %s", name, short(unwrapName(r)), whatToDo(r.err)))
+		d.Check("authority", "", fmt.Errorf("%s: %s: %s", name, unwrapName(r), whatToDo(r.err)))
 		return
 	}
 	off := r.ts.Offset.Round(100 * time.Millisecond)
@@ -82,13 +78,12 @@ func (d *doctor) authority(r asked, drift preserve.Drift, measured bool) {
 	if off.Abs() > preserve.ClockLimit && (alone || !measured) {
 		err = errors.New(detail + ": ask the operator, or set this machine's clock (timedatectl set-ntp true)")
 	}
-	d.check("authority", detail, err)
+	d.Check("authority", detail, err)
 }
 
 // unwrapName drops what the line has said already.
-func unwrapName(r asked) error {
-	text := strings.TrimPrefix(r.err.Error(), "timestamp from "+r.a.Name+": ")
-	return errors.New(messages.Visible(text))
+func unwrapName(r asked) string {
+	return messages.Visible(strings.TrimPrefix(r.err.Error(), "timestamp from "+r.a.Name+": "))
 }
 
 // whatToDo about an authority that gave no good token.
@@ -107,7 +102,7 @@ func whatToDo(err error) string {
 }
 
 // quorum counts the operators that are asked, and those that answer.
-func (d *doctor) quorum(n *node, all []asked) {
+func (d *Report) quorum(need int, all []asked) {
 	operators, answer := map[string]bool{}, map[string]bool{}
 	for _, r := range all {
 		operators[r.a.Operator] = true
@@ -115,7 +110,6 @@ func (d *doctor) quorum(n *node, all []asked) {
 			answer[r.a.Operator] = true
 		}
 	}
-	need := n.trust.Policy().Quorum
 	var err error
 	switch {
 	case len(operators) < need:
@@ -123,25 +117,24 @@ func (d *doctor) quorum(n *node, all []asked) {
 	case len(answer) < need:
 		err = fmt.Errorf("%d of %d operators answer now and %d must agree: what is captured is signed, and sealed when they are back (`holdfast seal`)", len(answer), len(operators), need)
 	}
-	d.check("quorum", fmt.Sprintf("%d of %d operators must agree on the time, %d answer", need, len(operators), len(answer)), err)
+	d.Check("quorum", fmt.Sprintf("%d of %d operators must agree on the time, %d answer", need, len(operators), len(answer)), err)
 }
 
 // clock says what the authorities show of this node's clock, and remembers it.
-func (d *doctor) clock(n *node, drift preserve.Drift, measured bool) {
+func (d *Report) clock(o Office, drift preserve.Drift, measured bool) {
 	system := ""
 	if kept, known := keptInTime(); known && !kept {
 		system = "; the system says that nothing keeps its clock in time (timedatectl set-ntp true)"
 	}
 	if !measured {
-		d.note("clock", "not measured: that takes two operators that answer and agree"+system)
+		d.Note("clock", "not measured: that takes two operators that answer and agree"+system)
 		return
 	}
-	n.clock.Said(drift.Offset) // doctor says it itself
-	n.noteClock(drift)
+	o.Clock(drift)
 	detail := fmt.Sprintf("%v from that of %s", drift.Offset.Abs().Round(100*time.Millisecond), messages.Visible(strings.Join(drift.Operators, " and ")))
 	var err error
-	if m := nodeclock.Read(n.dir); drift.Wrong() && m != nil {
+	if m := nodeclock.Read(o.Dir); drift.Wrong() && m != nil {
 		err = errors.New(m.Text() + ": set it (timedatectl set-ntp true); what was captured meanwhile states a wrong time, and its seals tell")
 	}
-	d.check("clock", detail+system, err)
+	d.Check("clock", detail+system, err)
 }

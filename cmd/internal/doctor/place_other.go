@@ -1,6 +1,6 @@
 //go:build !linux
 
-package main
+package doctor
 
 // fileSystem is known on Linux only.
 func fileSystem(string) (kind int64, free, total uint64, err error) { return 0, 0, 0, nil }

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -8,24 +8,26 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"holdfast"
 	"holdfast/catalog"
-	"holdfast/cmd/internal/engineset"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/pipeline"
+	"holdfast/preserve"
+	"holdfast/storage"
 )
 
-// permissions looks at the node's directory and at everything in it that is
+// Permissions looks at the node's directory and at everything in it that is
 // secret or that others should not read. What is not there is not looked at.
-func permissions(dir string) error {
+func Permissions(dir string) error {
 	var bad []error
-	for _, pattern := range []string{"", "keys", "keys/*", "own", "own/*.pem", "queue.db*", "catalog.db*", "alerts.db*", "outbox", "queries", "log", "egresses.json", fileConfig, accounts.FileStates} {
+	for _, pattern := range []string{"", "keys", "keys/*", "own", "own/*.pem", "queue.db*", "catalog.db*", "alerts.db*", "outbox", "queries", "log", nodedir.FileEgresses, nodedir.FileConfig, accounts.FileStates} {
 		names := []string{"."}
 		if pattern != "" {
 			var err error
@@ -50,14 +52,15 @@ func permissions(dir string) error {
 	return errors.Join(bad...)
 }
 
-// keys has the seal key sign, and holds it against the node's own Policy.
-func (d *doctor) keys(n *node) error {
-	ctx, stop := context.WithTimeout(context.Background(), 15*time.Second) // it may be far away, in a KMS
+// Keys opens the log key, has the seal key sign, and holds it against what the node's own
+// Policy says of it (counted). It may be far away, in a KMS: quarter of a minute at most.
+func Keys(openLog func() error, openSeal func(context.Context) (preserve.Signer, error), counted []holdfast.PolicyKey) error {
+	ctx, stop := context.WithTimeout(context.Background(), 15*time.Second)
 	defer stop()
-	if _, err := n.vault.Read(n.set.LogKey); err != nil {
+	if err := openLog(); err != nil {
 		return fmt.Errorf("the log key does not open: %w", err)
 	}
-	signer, err := n.sealSigner(ctx)
+	signer, err := openSeal(ctx)
 	if err != nil {
 		return fmt.Errorf("the seal key does not open: %w", err)
 	}
@@ -74,7 +77,7 @@ func (d *doctor) keys(n *node) error {
 	if ec, ok := pub.(*ecdsa.PublicKey); !ok || !ecdsa.VerifyASN1(ec, sum[:], sig) {
 		return errors.New("the seal key signs, and its own public half does not verify it: the key file is damaged; restore it from your copy of the keys")
 	}
-	for _, k := range n.entry().Keys {
+	for _, k := range counted {
 		if string(k.SPKI) == string(signer.SPKI()) && k.Until == nil {
 			return nil
 		}
@@ -82,18 +85,18 @@ func (d *doctor) keys(n *node) error {
 	return fmt.Errorf("the seal key %s is not one that the node's policy counts now: nothing that it signs will be sealed; restore the key that belongs here, or rotate keys", holdfast.KeyID(signer.SPKI()))
 }
 
-// place warns of a data directory that does not last.
-func (d *doctor) place(n *node) {
-	kind, _, _, err := fileSystem(n.dir)
+// Place warns of a data directory that does not last.
+func (d *Report) Place(dir string) {
+	kind, _, _, err := fileSystem(dir)
 	if err != nil {
-		d.check("place", "", err)
+		d.Check("place", "", err)
 		return
 	}
 	if why := unlasting(kind); why != "" {
-		d.note("place", n.dir+" lies "+why)
+		d.Note("place", dir+" lies "+why)
 		return
 	}
-	d.check("place", n.dir+" lies on a file system of this machine", nil)
+	d.Check("place", dir+" lies on a file system of this machine", nil)
 }
 
 // unlasting says why a kind of file system is no place for a node, or "". The
@@ -112,36 +115,51 @@ func unlasting(kind int64) string {
 	return ""
 }
 
-func (d *doctor) disk(ctx context.Context, n *node) {
-	_, free, total, err := fileSystem(n.dir)
+// Disk says how full the disk below dir is, and whether the store accepts.
+func (d *Report) Disk(ctx context.Context, dir string, store storage.Accepter) {
+	_, free, total, err := fileSystem(dir)
 	detail := "more than 5 % is free"
 	if err == nil && total > 0 {
 		detail = fmt.Sprintf("%.1f of %.1f GB is free (%.0f %%); acceptance stops at 5 %%", float64(free)/1e9, float64(total)/1e9, 100*float64(free)/float64(total))
 	}
-	d.check("disk", detail, n.store.Accept(ctx))
+	d.Check("disk", detail, store.Accept(ctx))
 }
 
-// queue checks the database and counts the Tasks that wait in it.
-func (d *doctor) queue(ctx context.Context, n *node) {
-	if q, ok := n.engine.(engineset.SoundQueue); ok {
+// Sound is a queue that can be looked through for damage.
+type Sound interface {
+	Check(ctx context.Context) error
+	// Poison counts the messages that could not be read and are in no Seal.
+	Poison(ctx context.Context) (int64, error)
+}
+
+// Tasks is what a node knows of those of its queue.
+type Tasks struct {
+	All     func(context.Context) iter.Seq2[pipeline.Task, error]
+	Endless func(pipeline.Task) bool // it is always there
+	Damaged error                    // what is said of one that the queue has not kept whole
+}
+
+// Queue checks the queue, where it can be (q may be nil), and counts the Tasks that wait in it.
+func (d *Report) Queue(ctx context.Context, q Sound, tasks Tasks) {
+	if q != nil {
 		if err := q.Check(ctx); err != nil {
-			d.check("queue", "", err)
+			d.Check("queue", "", err)
 			return
 		}
 		if poison, err := q.Poison(ctx); err != nil || poison > 0 {
-			d.check("poison", "", errors.Join(err, fmt.Errorf("%d messages could not be read and are in no Seal: the queue keeps their bytes, the plans name their positions; whoever asked for the captures must be told", poison)))
+			d.Check("poison", "", errors.Join(err, fmt.Errorf("%d messages could not be read and are in no Seal: the queue keeps their bytes, the plans name their positions; whoever asked for the captures must be told", poison)))
 		}
 	}
 	waiting, held, damaged := 0, 0, 0
 	now := time.Now()
-	for t, err := range n.waiting(ctx) {
+	for t, err := range tasks.All(ctx) {
 		switch {
 		case err != nil:
-			d.check("queue", "", err)
+			d.Check("queue", "", err)
 			return
 		case t.Damaged:
 			damaged++
-		case isWatched(t): // it has no end
+		case tasks.Endless(t):
 		case t.Lease.Until.After(now):
 			held++
 		default:
@@ -149,30 +167,27 @@ func (d *doctor) queue(ctx context.Context, n *node) {
 		}
 	}
 	if damaged > 0 {
-		d.check("tasks", "", fmt.Errorf("%d of them: %w; `holdfast task list` names them", damaged, errDamaged))
+		d.Check("tasks", "", fmt.Errorf("%d of them: %w; `holdfast task list` names them", damaged, tasks.Damaged))
 	}
 	if waiting > 0 {
-		d.note("queue", fmt.Sprintf("sound; %d Tasks wait and %d are being done: `holdfast capture --resume`; `holdfast task list` names them", waiting, held))
+		d.Note("queue", fmt.Sprintf("sound; %d Tasks wait and %d are being done: `holdfast capture --resume`; `holdfast task list` names them", waiting, held))
 		return
 	}
-	d.check("queue", fmt.Sprintf("sound; no Task waits, %d are being done", held), nil)
+	d.Check("queue", fmt.Sprintf("sound; no Task waits, %d are being done", held), nil)
 }
 
 // unsealedLong is how long something may be unsealed before it is worth a word.
 const unsealedLong = time.Hour
 
-// unsealed counts what is not sealed, and says how old the oldest is.
-func (d *doctor) unsealed(ctx context.Context, n *node) {
-	if err := n.refresh(ctx); err != nil {
-		d.check("unsealed", "", err)
-		return
-	}
+// Unsealed counts what is not sealed, and says how old the oldest is.
+// What is void can never be sealed.
+func (d *Report) Unsealed(ctx context.Context, cat Catalog, void func(catalog.Capture) bool) {
 	lost := 0
 	counts, oldest := map[string]int{}, time.Now()
 	for _, state := range []string{pipeline.StatePending, pipeline.StateSigned} {
-		for cp, err := range n.cat.Captures(ctx, catalog.Query{State: state}) {
+		for cp, err := range cat.Captures(ctx, catalog.Query{State: state}) {
 			if err != nil {
-				d.check("unsealed", "", err)
+				d.Check("unsealed", "", err)
 				return
 			}
 			if void(cp) {
@@ -186,37 +201,27 @@ func (d *doctor) unsealed(ctx context.Context, n *node) {
 		}
 	}
 	if lost > 0 {
-		d.note("unsealed", fmt.Sprintf("%d captures and Events are contradicted for good, by the end of a compromised key; waiting does not help: `holdfast list --state signed` names them, docs/threats.md says what is left to do", lost))
+		d.Note("unsealed", fmt.Sprintf("%d captures and Events are contradicted for good, by the end of a compromised key; waiting does not help: `holdfast list --state signed` names them, docs/threats.md says what is left to do", lost))
 	}
 	total, age := counts[pipeline.StatePending]+counts[pipeline.StateSigned], time.Since(oldest).Round(time.Second)
 	switch {
 	case total == 0 && lost > 0: // that was said
 	case total == 0:
-		d.check("unsealed", "everything is sealed", nil)
+		d.Check("unsealed", "everything is sealed", nil)
 	case age > unsealedLong:
-		d.note("unsealed", fmt.Sprintf("%d captures and Events are not sealed (%d of them signed), the oldest for %v: `holdfast seal`; without a line `holdfast seal --requests DIR`", total, counts[pipeline.StateSigned], age))
+		d.Note("unsealed", fmt.Sprintf("%d captures and Events are not sealed (%d of them signed), the oldest for %v: `holdfast seal`; without a line `holdfast seal --requests DIR`", total, counts[pipeline.StateSigned], age))
 	default:
-		d.check("unsealed", fmt.Sprintf("%d captures and Events are not sealed yet, the oldest for %v", total, age), nil)
+		d.Check("unsealed", fmt.Sprintf("%d captures and Events are not sealed yet, the oldest for %v", total, age), nil)
 	}
 }
 
-// telegram says how the accounts are, by what is known: the service is not asked.
-func (d *doctor) telegram(n *node) {
-	names, err := n.allSessions()
-	if len(names) == 0 && err == nil {
-		return // an office that asks no Telegram
-	}
-	states, serr := n.accounts.States()
-	_, oerr := n.telegramOptions()
-	if err = errors.Join(err, serr, oerr); err != nil {
-		d.check("telegram", "", err)
-		return
-	}
+// Telegram says how the accounts of these names are, by what is known: the service is not asked.
+func (d *Report) Telegram(names []string, states map[string]accounts.State) {
 	well := 0
 	for _, name := range names {
 		s, ok := states[name]
 		if ok && s.Shown().State != telegram.StateOK {
-			d.note("telegram", s.Shown().Words())
+			d.Note("telegram", s.Shown().Words())
 		}
 		if ok && s.State != telegram.StateOK {
 			continue
@@ -224,12 +229,6 @@ func (d *doctor) telegram(n *node) {
 		well++
 	}
 	if well > 0 {
-		d.check("telegram", fmt.Sprintf("%d accounts are well as far as is known; `holdfast telegram accounts --check` asks", well), nil)
+		d.Check("telegram", fmt.Sprintf("%d accounts are well as far as is known; `holdfast telegram accounts --check` asks", well), nil)
 	}
-}
-
-// short keeps the first line of an error.
-func short(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
 }
