@@ -191,3 +191,19 @@ func compareFacts(a, b Fact) int {
 		cmp.Compare(x.Place, y.Place), x.Content.Compare(y.Content), x.Text.Compare(y.Text), cmp.Compare(x.Kind, y.Kind), x.Posted.Compare(y.Posted.Time), x.Edited.Compare(y.Edited.Time),
 		cmp.Compare(x.Views, y.Views), cmp.Compare(x.Forwards, y.Forwards), cmp.Compare(x.Reactions, y.Reactions), cmp.Compare(x.Replies, y.Replies))
 }
+
+// PostedAt is when a post was posted, as far as anything says it.
+func (p Post) PostedAt() holdfast.Time {
+	for _, v := range p.Versions {
+		if !v.Posted.IsZero() {
+			return v.Posted
+		}
+	}
+	if len(p.Versions) > 0 {
+		return p.Versions[0].First.At
+	}
+	if p.Gone != nil {
+		return p.Gone.At
+	}
+	return holdfast.Time{}
+}

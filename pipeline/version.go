@@ -1,6 +1,10 @@
 package pipeline
 
-import "holdfast"
+import (
+	"encoding/json"
+
+	"holdfast"
+)
 
 // Version places a Capture of a page that is watched among those before it. It is
 // `version` in the Manifest's `x`; members stand in canonical order. All of it is
@@ -26,4 +30,15 @@ type Previous struct {
 	Capture     holdfast.ID `json:"capture"`
 	Fingerprint string      `json:"fingerprint"` // of the newest visit that has one
 	Manifest    string      `json:"manifest"`    // its Digest; "" where it was not fixed yet
+}
+
+// VersionIn is what a Manifest says of its place among visits; nil: it is none.
+func VersionIn(m *holdfast.Manifest) *Version {
+	var x struct {
+		Version *Version `json:"version"`
+	}
+	if json.Unmarshal(m.X, &x) != nil {
+		return nil
+	}
+	return x.Version
 }

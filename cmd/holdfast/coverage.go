@@ -13,13 +13,8 @@ import (
 	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/coverage"
 	"holdfast/messages"
-)
-
-// Role and name of a statement of completeness (docs/bundle.md, section 3).
-const (
-	roleCoverage = "coverage"
-	nameCoverage = "coverage.json"
 )
 
 type coverageOptions struct {
@@ -93,7 +88,7 @@ exit status: 3 the statement is not sealed after --wait
 	return cmd
 }
 
-func (o coverageOptions) parse(source string) (name telegram.Name, w window, err error) {
+func (o coverageOptions) parse(source string) (name telegram.Name, w coverage.Window, err error) {
 	if isPageSource(holdfast.Source(source)) {
 		if _, err = holdfast.ParseSource(source); err != nil {
 			return name, w, usageError("coverage: %w", err)
@@ -104,25 +99,26 @@ func (o coverageOptions) parse(source string) (name telegram.Name, w window, err
 	if name.Post != 0 {
 		return name, w, usageError("coverage: %s is one post: `holdfast posts %s --versions` says what is known of it", name.Source(), name.Source())
 	}
-	if w.since, err = parseWhen("--since", o.since, false); err == nil {
-		w.until, err = parseWhen("--until", o.until, true)
+	if w.Since, err = parseWhen("--since", o.since, false); err == nil {
+		w.Until, err = parseWhen("--until", o.until, true)
 	}
-	if err == nil && !w.since.IsZero() && !w.until.IsZero() && w.until.Before(w.since.Time) {
+	if err == nil && !w.Since.IsZero() && !w.Until.IsZero() && w.Until.Before(w.Since.Time) {
 		err = usageError("coverage: --until is before --since")
 	}
 	return name, w, err
 }
 
-func (c *cli) coverage(ctx context.Context, n *node, name telegram.Name, w window, o coverageOptions) error {
+func (c *cli) coverage(ctx context.Context, n *node, name telegram.Name, w coverage.Window, o coverageOptions) error {
 	if err := n.refresh(ctx); err != nil {
 		return err
 	}
-	var all []*coverageDoc
+	facts := n.coverageFacts()
+	var all []*coverage.Channel
 	for k, err := range n.cat.Channels(ctx, name.Channel) {
 		if err != nil {
 			return err
 		}
-		d, err := n.coverage(ctx, name, k, w)
+		d, err := facts.Channel(ctx, holdfast.Source(name.Source()), k, w)
 		if err != nil {
 			return err
 		}
@@ -146,6 +142,10 @@ func (c *cli) coverage(ctx context.Context, n *node, name telegram.Name, w windo
 		made = append(made, x)
 	}
 	return c.sealCoverage(ctx, n, made, o.wait)
+}
+
+func (n *node) coverageFacts() *coverage.Facts {
+	return &coverage.Facts{Posts: n.cat, Captures: n.cat, Custody: n.outbox, Kept: *n.kept(), Training: n.set.Training, Log: n.log}
 }
 
 // sealCoverage makes Captures of statements.
@@ -184,7 +184,7 @@ func (c *cli) sealCoverage(ctx context.Context, n *node, all []derived, wait tim
 // derivedCoverage is a statement as a Capture: in the home Case of the newest answer
 // that it follows from. As it holds no time of its making, what says the same is
 // the same Capture.
-func (n *node) derivedCoverage(ctx context.Context, doc *coverageDoc) (derived, error) {
+func (n *node) derivedCoverage(ctx context.Context, doc *coverage.Channel) (derived, error) {
 	home := n.set.Unfiled
 	last := holdfast.ID("")
 	for h, err := range n.cat.Answers(ctx, doc.Channel) {
@@ -208,10 +208,10 @@ func coverageObject(source holdfast.Source, home holdfast.ID, why, action string
 	if err != nil {
 		return derived{}, err
 	}
-	return derived{source: source, home: home, why: why, objects: []derivedObject{{name: nameCoverage, role: roleCoverage, media: "application/json", action: action, b: b}}}, nil
+	return derived{source: source, home: home, why: why, objects: []derivedObject{{name: coverage.Name, role: coverage.Role, media: "application/json", action: action, b: b}}}, nil
 }
 
-func (c *cli) sayCoverage(d *coverageDoc) {
+func (c *cli) sayCoverage(d *coverage.Channel) {
 	i, a := d.IDs, d.Answers
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s  channel %s\n", d.Source, messages.Visible(string(d.Title)), d.Channel)
@@ -233,7 +233,7 @@ func (c *cli) sayCoverage(d *coverageDoc) {
 	}
 	more := max(len(d.Gone), len(d.Missing), len(d.Changes.Known), len(d.Changes.TooLong), len(d.Unheard), len(d.Failed)) > shownRanges
 	if more || d.Cut {
-		fmt.Fprintf(&b, "of each list at most %d lines are shown; --json has %d at most\n", shownRanges, maxRanges)
+		fmt.Fprintf(&b, "of each list at most %d lines are shown; --json has %d at most\n", shownRanges, coverage.MaxRanges)
 	}
 	c.say(coverageRow(d), "%s", strings.TrimSuffix(b.String(), "\n"))
 }
@@ -243,14 +243,14 @@ const shownRanges = 20
 
 // coverageRow is the statement as `coverage --json` prints it: the document, and
 // the event that names the line.
-func coverageRow(d *coverageDoc) any {
+func coverageRow(d *coverage.Channel) any {
 	return struct {
 		Event string `json:"event"`
-		*coverageDoc
+		*coverage.Channel
 	}{"coverage", d}
 }
 
-func rangesText(b *strings.Builder, what string, list []coverageRange) {
+func rangesText(b *strings.Builder, what string, list []coverage.Range) {
 	for _, r := range list[:min(len(list), shownRanges)] {
 		ids := fmt.Sprint(r.First)
 		if r.Last > r.First {
@@ -265,4 +265,65 @@ func spanText(from, to *holdfast.Time) string {
 		return ""
 	}
 	return fmt.Sprintf(" from %s to %s", from, to)
+}
+
+func (c *cli) coveragePage(ctx context.Context, n *node, page holdfast.Source, w coverage.Window, o coverageOptions) error {
+	if err := n.refresh(ctx); err != nil {
+		return err
+	}
+	facts := n.coverageFacts()
+	all, err := facts.Watched(ctx, page)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("coverage: no capture of %s is a visit on a schedule: `holdfast watch add %s --every 6h` has it visited", page, page)
+	}
+	var made []derived
+	for _, v := range all {
+		d, err := facts.Page(page, v, w, time.Now())
+		if err != nil {
+			return fmt.Errorf("coverage of %s: %w", page, err)
+		}
+		c.sayVisits(d)
+		if o.seal {
+			x, err := coverageObject(page, v.Home(), "which times of its schedule the page was not seen at", "fold of the visits that it counts, and of custody", d)
+			if err != nil {
+				return err
+			}
+			made = append(made, x)
+		}
+	}
+	if !o.seal {
+		return nil
+	}
+	return c.sealCoverage(ctx, n, made, o.wait)
+}
+
+func (c *cli) sayVisits(d *coverage.Page) {
+	v := d.Visits
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s  watch %s\n", messages.Visible(string(d.Source)), v.Schedule, d.Watch)
+	fmt.Fprintf(&b, "visits    %d (%d sealed, %d signed, %d pending; %d without the page)%s\n", v.Count, v.Sealed, v.Signed, v.Pending, v.Failed, spanText(v.First, v.Last))
+	for _, g := range d.Gaps[:min(len(d.Gaps), shownRanges)] {
+		to := "now"
+		if g.To != nil {
+			to = g.To.String()
+		}
+		fmt.Fprintf(&b, "gap       from %s to %s  %d times  %s", g.From, to, g.Times, g.Why)
+		if g.Silence != nil {
+			fmt.Fprintf(&b, "  no line of custody%s", spanText(g.Silence.After, g.Silence.Before))
+		}
+		if len(g.Reasons) > 0 {
+			fmt.Fprintf(&b, "  %s", messages.Visible(strings.Join(g.Reasons, "; ")))
+		}
+		b.WriteByte('\n')
+	}
+	if len(d.Gaps) > shownRanges {
+		fmt.Fprintf(&b, "and %d more; --json has %d at most\n", len(d.Gaps)-shownRanges, coverage.MaxRanges)
+	}
+	c.say(struct {
+		Event string `json:"event"`
+		*coverage.Page
+	}{"coverage", d}, "%s", strings.TrimSuffix(b.String(), "\n"))
 }

@@ -10,13 +10,14 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/coverage"
 	"holdfast/pipeline"
 )
 
 // coverageText is what a statement says, short.
-func coverageText(t *testing.T, line string) (string, coverageDoc) {
+func coverageText(t *testing.T, line string) (string, coverage.Channel) {
 	t.Helper()
-	var d coverageDoc
+	var d coverage.Channel
 	if err := json.Unmarshal([]byte(line), &d); err != nil {
 		t.Fatalf("%v: %s", err, line)
 	}
@@ -135,13 +136,5 @@ func TestCoverage(t *testing.T) {
 	all := wholeBundle(t, file)
 	if got, d := coverageText(t, string(all["data/exhibits/1/coverage.json"])); got != want || d.Answers.Count != 7 {
 		t.Errorf("the exhibit says %s, %d answers", got, d.Answers.Count)
-	}
-}
-
-// TestJoined: ranges that touch or overlap are one, others are not.
-func TestJoined(t *testing.T) {
-	got := joined([]coveragePTS{{From: 9, To: 12}, {From: 1, To: 4}, {From: 4, To: 6}, {From: 2, To: 3}, {From: 7, To: 8}})
-	if fmt.Sprint(got) != "[{<nil> 1 6} {<nil> 7 8} {<nil> 9 12}]" {
-		t.Error(got)
 	}
 }

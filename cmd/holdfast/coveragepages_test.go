@@ -9,6 +9,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors"
+	"holdfast/coverage"
 	"holdfast/pipeline"
 )
 
@@ -48,7 +49,7 @@ func TestCoverageOfPage(t *testing.T) {
 		out, _ = askPosts(t, n, exitDone, append([]string{"--json", "coverage", page}, args...)...)
 		var d struct {
 			Gaps   []map[string]any
-			Visits visitsCount
+			Visits coverage.Visits
 		}
 		if err := json.Unmarshal([]byte(strings.SplitN(out, "\n", 2)[0]), &d); err != nil {
 			t.Fatal(err)
@@ -115,7 +116,7 @@ func TestCoverageOfPausedPage(t *testing.T) {
 			}
 		}
 		out, _ := askPosts(t, n, exitDone, "--json", "coverage", string(w.Source))
-		var d visitsDoc
+		var d coverage.Page
 		if err := json.Unmarshal([]byte(out), &d); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/collectors/telegram"
+	"holdfast/coverage"
 	"holdfast/export"
 	"holdfast/tl"
 )
@@ -175,5 +176,5 @@ func isMedia(m *holdfast.Manifest) bool {
 
 // isPage says whether a Capture was made of what is known, for this export.
 func isPage(m *holdfast.Manifest) bool {
-	return hasRole(m, export.RolePost) || hasRole(m, roleCoverage)
+	return hasRole(m, export.RolePost) || hasRole(m, coverage.Role)
 }

@@ -12,6 +12,7 @@ import (
 	"holdfast/canon"
 	"holdfast/catalog"
 	"holdfast/collectors/telegram"
+	"holdfast/coverage"
 	"holdfast/export"
 )
 
@@ -82,7 +83,7 @@ func (s *shownPosts) complete(ctx context.Context, d *deriver, home holdfast.ID)
 		return nil
 	}
 	for _, k := range s.channels {
-		doc, err := s.n.coverage(ctx, s.query.name, k, window{s.query.since, s.query.until})
+		doc, err := s.n.coverageFacts().Channel(ctx, holdfast.Source(s.query.name.Source()), k, coverage.Window{Since: s.query.since, Until: s.query.until})
 		if err != nil {
 			return err
 		}

@@ -55,24 +55,8 @@ func (q postQuery) wants(p catalog.Post) bool {
 	if q.name.Post != 0 {
 		return p.ID == int64(q.name.Post)
 	}
-	at := postTime(p)
+	at := p.PostedAt()
 	return (q.since.IsZero() || !at.Before(q.since.Time)) && (q.until.IsZero() || !at.After(q.until.Time))
-}
-
-// postTime is when a post was posted, as far as anything says it.
-func postTime(p catalog.Post) holdfast.Time {
-	for _, v := range p.Versions {
-		if !v.Posted.IsZero() {
-			return v.Posted
-		}
-	}
-	if len(p.Versions) > 0 {
-		return p.Versions[0].First.At
-	}
-	if p.Gone != nil {
-		return p.Gone.At
-	}
-	return holdfast.Time{}
 }
 
 // shownPosts is what of a node is shown of some posts.

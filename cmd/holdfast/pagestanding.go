@@ -127,7 +127,7 @@ func (n *node) visits(ctx context.Context, w *watch, most int, tell func(visitLi
 		if err != nil {
 			return err
 		}
-		v := visitIn(m)
+		v := pipeline.VersionIn(m)
 		if v == nil || v.Watch != w.ID {
 			continue
 		}

@@ -187,22 +187,11 @@ func (n *node) lastVisit(ctx context.Context, page holdfast.Source, watch holdfa
 			n.log.WarnContext(ctx, "whether it is a visit is not known", "capture", cp.ID, "err", err)
 			continue
 		}
-		if v := visitIn(m); v != nil && v.Watch == watch {
+		if v := pipeline.VersionIn(m); v != nil && v.Watch == watch {
 			return cp, v, nil
 		}
 	}
 	return cp, nil, ctx.Err()
-}
-
-// visitIn is what a Manifest says of its place among visits; nil: it is none.
-func visitIn(m *holdfast.Manifest) *pipeline.Version {
-	var x struct {
-		Version *pipeline.Version `json:"version"`
-	}
-	if json.Unmarshal(m.X, &x) != nil {
-		return nil
-	}
-	return x.Version
 }
 
 // manifestDigest is the Digest of a capture's Manifest, once the catalog knows it; ""

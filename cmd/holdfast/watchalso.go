@@ -120,7 +120,7 @@ func (w *watchRun) isOf(ctx context.Context, from *kept.Reader, k *watched, cp c
 		if cp.Source != k.Source || err != nil {
 			return false
 		}
-		v := visitIn(m)
+		v := pipeline.VersionIn(m)
 		return v != nil && v.Watch == k.ID
 	}
 	if a, ok := tme.ParseAddress(string(cp.Source), w.site.hosts); ok {

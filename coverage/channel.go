@@ -1,10 +1,12 @@
-package main
+package coverage
 
 import (
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"iter"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -12,10 +14,15 @@ import (
 	"holdfast"
 	"holdfast/canon"
 	"holdfast/catalog"
-	"holdfast/collectors/telegram"
 	"holdfast/hashing"
 	"holdfast/heard"
 	"holdfast/kept"
+)
+
+// Role and name of a statement of completeness (docs/bundle.md, section 3).
+const (
+	Role = "coverage"
+	Name = "coverage.json"
 )
 
 // Why a number is missing, or a post gone. What nobody ever asked or was told is
@@ -29,38 +36,38 @@ const (
 
 // Bounds of a statement. The counts are of all, whatever is not listed.
 const (
-	maxRanges = 20_000 // of each list
+	MaxRanges = 20_000 // of each list
 	maxFailed = 1_000
 )
 
-// coverageDoc is coverage.json: what is known of a channel and what is not, as it
+// Channel is coverage.json of a channel: what is known of a channel and what is not, as it
 // follows from the catalog, so the same after a rebuild. Members stand in canonical
 // order. It holds no time of its making.
-type coverageDoc struct {
-	Answers    coverageAnswers `json:"answers"`
-	Changes    coverageChanges `json:"changes"`
+type Channel struct {
+	Answers    Answers         `json:"answers"`
+	Changes    Changes         `json:"changes"`
 	Channel    string          `json:"channel"`
 	Class      string          `json:"class"`
 	Cut        bool            `json:"cut"` // a list has less than there is
-	Failed     []coverageFail  `json:"failed"`
-	Followed   coverageHeard   `json:"followed"`
-	Gone       []coverageRange `json:"gone"` // posts that were seen, and are no longer there
-	IDs        coverageIDs     `json:"ids"`
+	Failed     []Failure       `json:"failed"`
+	Followed   Followed        `json:"followed"`
+	Gone       []Range         `json:"gone"` // posts that were seen, and are no longer there
+	IDs        IDs             `json:"ids"`
 	Kind       string          `json:"kind"`
-	Missing    []coverageRange `json:"missing"`    // numbers that were never seen
+	Missing    []Range         `json:"missing"`    // numbers that were never seen
 	Resolution int64           `json:"resolution"` // of unheard, in s: what is shorter is not listed
 	Since      *holdfast.Time  `json:"since,omitempty"`
 	Source     holdfast.Source `json:"source"`
 	Title      canon.Text      `json:"title"`
 	Training   bool            `json:"training"`
-	Unheard    []coverageSpan  `json:"unheard"` // no answer is known of between: nobody asked, or could
+	Unheard    []Span          `json:"unheard"` // no answer is known of between: nobody asked, or could
 	Until      *holdfast.Time  `json:"until,omitempty"`
 	Version    int             `json:"version"`
 }
 
-// coverageAnswers are the answers that it follows from. Digest is that of their
+// Answers are the answers that it follows from. Digest is that of their
 // Captures' IDs, sorted, each with an LF.
-type coverageAnswers struct {
+type Answers struct {
 	Count   int64          `json:"count"`
 	Digest  hashing.Digest `json:"digest"`
 	First   *holdfast.Time `json:"first,omitempty"`
@@ -70,29 +77,31 @@ type coverageAnswers struct {
 	Signed  int64          `json:"signed"`
 }
 
-// coverageHeard are the lines of custody that say when the channel was answered for
+// Followed are the lines of custody that say when the channel was answered for
 // without anything new: those answers are not kept. Digest is that of the Events' IDs,
 // sorted, each with an LF.
-type coverageHeard struct {
+type Followed struct {
 	Count  int64          `json:"count"`
 	Digest hashing.Digest `json:"digest"`
 }
 
-// coverageChanges are numbers by which the service counts changes (pts). Between
+// Changes are numbers by which the service counts changes (pts). Between
 // the ends of a range every change was told; between two ranges edits and deletions
 // are known only as far as posts were asked for again.
-type coverageChanges struct {
-	Known   []coveragePTS `json:"known"`
-	TooLong []coveragePTS `json:"too_long"` // the service refused to tell what lies between
+type Changes struct {
+	Known   []PTS `json:"known"`
+	TooLong []PTS `json:"too_long"` // the service refused to tell what lies between
 }
 
-type coveragePTS struct {
+// PTS is a range of those numbers, both ends known.
+type PTS struct {
 	At   *holdfast.Time `json:"at,omitempty"` // of the answer that refused
 	From int64          `json:"from"`
 	To   int64          `json:"to"`
 }
 
-type coverageIDs struct {
+// IDs counts the numbers that posts could have.
+type IDs struct {
 	Absent  int64 `json:"absent"`
 	Edited  int64 `json:"edited"`
 	First   int64 `json:"first"` // 0: none
@@ -103,39 +112,71 @@ type coverageIDs struct {
 	Unknown int64 `json:"unknown"` // seen, and the last answer about it cannot be relied on
 }
 
-type coverageRange struct {
+// Range is numbers that stand side by side, for one reason.
+type Range struct {
 	First int64  `json:"first"`
 	Last  int64  `json:"last"`
 	Why   string `json:"why"`
 }
 
-type coverageSpan struct {
+// Span is a time; an end that nobody knows is nil.
+type Span struct {
 	After  *holdfast.Time `json:"after,omitempty"`
 	Before *holdfast.Time `json:"before,omitempty"`
 }
 
-type coverageFail struct {
+// Failure is a Capture that did not come, or not whole.
+type Failure struct {
 	At      holdfast.Time `json:"at"`
 	Capture holdfast.ID   `json:"capture"`
 	Outcome string        `json:"outcome"`
 	Reasons []string      `json:"reasons"`
 }
 
-// window is a time, both ends included; a zero one is open.
-type window struct{ since, until holdfast.Time }
+// Window is a time, both ends included; a zero one is open.
+type Window struct{ Since, Until holdfast.Time }
 
-func (w window) has(t holdfast.Time) bool {
-	return (w.since.IsZero() || !t.Before(w.since.Time)) && (w.until.IsZero() || !t.After(w.until.Time))
+func (w Window) has(t holdfast.Time) bool {
+	return (w.Since.IsZero() || !t.Before(w.Since.Time)) && (w.Until.IsZero() || !t.After(w.Until.Time))
 }
 
-// coverage says it of one channel. With a window it is about the posts that were
+// Facts is what a statement follows from. It is for one goroutine.
+type Facts struct {
+	Posts    Posts
+	Captures Captures
+	Custody  heard.Custody
+	Kept     kept.Reader // without places: each statement has its own
+	Training bool        // a statement says so
+	Log      *slog.Logger
+}
+
+// Posts is what is known of channels.
+type Posts interface {
+	Posts(ctx context.Context, q catalog.PostQuery) iter.Seq2[catalog.Post, error]
+	Answers(ctx context.Context, channel string) iter.Seq2[catalog.Heard, error]
+}
+
+// Captures is what is known of captures.
+type Captures interface {
+	Capture(ctx context.Context, id holdfast.ID) (catalog.Capture, error)
+	Captures(ctx context.Context, q catalog.Query) iter.Seq2[catalog.Capture, error]
+}
+
+// read reads many captures, of which it will be noted where their Manifests lie.
+func (f *Facts) read() *kept.Reader {
+	r := f.Kept
+	r.At = kept.Places{}
+	return &r
+}
+
+// Channel says it of one channel, by the name that it was asked for by. With a window it is about the posts that were
 // posted then, the numbers between them, and the answers of that time.
-func (n *node) coverage(ctx context.Context, name telegram.Name, k catalog.Channel, w window) (*coverageDoc, error) {
-	d := &coverageDoc{Channel: k.ID, Class: "derived", Kind: "coverage", Since: known(w.since), Source: holdfast.Source(name.Source()), Title: canon.Text(k.Title),
-		Training: n.set.Training, Until: known(w.until), Version: 1, Resolution: int64(heard.Gap / time.Second),
-		Failed: []coverageFail{}, Gone: []coverageRange{}, Missing: []coverageRange{}, Unheard: []coverageSpan{}}
-	for _, step := range []func(context.Context, *node, window) error{d.bounds, d.posts, d.answers, d.failures} {
-		if err := step(ctx, n, w); err != nil {
+func (f *Facts) Channel(ctx context.Context, source holdfast.Source, k catalog.Channel, w Window) (*Channel, error) {
+	d := &Channel{Channel: k.ID, Class: "derived", Kind: "coverage", Since: known(w.Since), Source: source, Title: canon.Text(k.Title),
+		Training: f.Training, Until: known(w.Until), Version: 1, Resolution: int64(heard.Gap / time.Second),
+		Failed: []Failure{}, Gone: []Range{}, Missing: []Range{}, Unheard: []Span{}}
+	for _, step := range []func(context.Context, *Facts, Window) error{d.bounds, d.posts, d.answers, d.failures} {
+		if err := step(ctx, f, w); err != nil {
 			return nil, fmt.Errorf("coverage of %s: %w", d.Source, err)
 		}
 	}
@@ -144,12 +185,12 @@ func (n *node) coverage(ctx context.Context, name telegram.Name, k catalog.Chann
 
 // bounds finds between which numbers all are accounted for. Without a beginning
 // that is 1, where every channel begins.
-func (d *coverageDoc) bounds(ctx context.Context, n *node, w window) error {
-	for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: d.Channel}) {
+func (d *Channel) bounds(ctx context.Context, from *Facts, w Window) error {
+	for p, err := range from.Posts.Posts(ctx, catalog.PostQuery{Channel: d.Channel}) {
 		if err != nil {
 			return err
 		}
-		if !w.has(postTime(p)) {
+		if !w.has(p.PostedAt()) {
 			continue
 		}
 		if d.IDs.First == 0 {
@@ -157,19 +198,19 @@ func (d *coverageDoc) bounds(ctx context.Context, n *node, w window) error {
 		}
 		d.IDs.Last = p.ID
 	}
-	if w.since.IsZero() && d.IDs.Last > 0 {
+	if w.Since.IsZero() && d.IDs.Last > 0 {
 		d.IDs.First = 1
 	}
 	return nil
 }
 
 // posts accounts for each number.
-func (d *coverageDoc) posts(ctx context.Context, n *node, w window) error {
+func (d *Channel) posts(ctx context.Context, from *Facts, w Window) error {
 	next := d.IDs.First
 	if d.IDs.Last == 0 {
 		return nil
 	}
-	for p, err := range n.cat.Posts(ctx, catalog.PostQuery{Channel: d.Channel, After: d.IDs.First - 1, Unseen: true}) {
+	for p, err := range from.Posts.Posts(ctx, catalog.PostQuery{Channel: d.Channel, After: d.IDs.First - 1, Unseen: true}) {
 		if err != nil {
 			return err
 		}
@@ -184,7 +225,7 @@ func (d *coverageDoc) posts(ctx context.Context, n *node, w window) error {
 	return nil
 }
 
-func (d *coverageDoc) post(p catalog.Post) {
+func (d *Channel) post(p catalog.Post) {
 	if len(p.Versions) == 0 {
 		d.missing(p.ID, p.ID, whyGone(p))
 		return
@@ -215,7 +256,7 @@ func whyGone(p catalog.Post) string {
 	return whyAlone
 }
 
-func (d *coverageDoc) missing(first, last int64, why string) {
+func (d *Channel) missing(first, last int64, why string) {
 	if first > last {
 		return
 	}
@@ -224,25 +265,25 @@ func (d *coverageDoc) missing(first, last int64, why string) {
 }
 
 // ranged adds to a list, joining what touches and has one reason.
-func (d *coverageDoc) ranged(list []coverageRange, first, last int64, why string) []coverageRange {
+func (d *Channel) ranged(list []Range, first, last int64, why string) []Range {
 	if n := len(list); n > 0 && list[n-1].Last == first-1 && list[n-1].Why == why {
 		list[n-1].Last = last
 		return list
 	}
-	if len(list) == maxRanges {
+	if len(list) == MaxRanges {
 		d.Cut = true
 		return list
 	}
-	return append(list, coverageRange{first, last, why})
+	return append(list, Range{first, last, why})
 }
 
 // answers says what was heard, when nothing was, and which changes were told.
-func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
-	var told []coveragePTS
+func (d *Channel) answers(ctx context.Context, from *Facts, w Window) error {
+	var told []PTS
 	captures, last := map[holdfast.ID]bool{}, holdfast.ID("")
 	var all []heard.Span
-	d.Changes.TooLong = []coveragePTS{}
-	for h, err := range n.cat.Answers(ctx, d.Channel) {
+	d.Changes.TooLong = []PTS{}
+	for h, err := range from.Posts.Answers(ctx, d.Channel) {
 		if err != nil {
 			return err
 		}
@@ -262,19 +303,19 @@ func (d *coverageDoc) answers(ctx context.Context, n *node, w window) error {
 		switch {
 		case h.From == 0 || h.To <= h.From && h.TooLong:
 		case h.TooLong:
-			d.tooLong(coveragePTS{known(h.At), h.From, h.To})
+			d.tooLong(PTS{known(h.At), h.From, h.To})
 		default:
-			told = append(told, coveragePTS{From: h.From, To: h.To})
+			told = append(told, PTS{From: h.From, To: h.To})
 		}
 	}
-	spans, err := d.heard(ctx, n, last)
+	spans, err := d.heard(ctx, from, last)
 	if err != nil {
 		return err
 	}
 	d.silences(heard.Joined(append(all, spans...)), w)
 	d.Changes.Known = joined(told)
-	if len(d.Changes.Known) > maxRanges {
-		d.Changes.Known, d.Cut = d.Changes.Known[:maxRanges], true
+	if len(d.Changes.Known) > MaxRanges {
+		d.Changes.Known, d.Cut = d.Changes.Known[:MaxRanges], true
 	}
 	d.Answers.Digest = idsDigest(captures)
 	return nil
@@ -290,18 +331,18 @@ func idsDigest(ids map[holdfast.ID]bool) hashing.Digest {
 
 // heard reads when the channel was answered for, from the custody of the Cases that
 // have captures of that name, and of the newest answer's.
-func (d *coverageDoc) heard(ctx context.Context, n *node, last holdfast.ID) ([]heard.Span, error) {
+func (d *Channel) heard(ctx context.Context, from *Facts, last holdfast.ID) ([]heard.Span, error) {
 	homes := map[holdfast.ID]bool{}
-	if cp, err := n.cat.Capture(ctx, last); err == nil {
+	if cp, err := from.Captures.Capture(ctx, last); err == nil {
 		homes[cp.Case] = true
 	}
-	for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: d.Source, Kind: holdfast.KindCapture}) {
+	for cp, err := range from.Captures.Captures(ctx, catalog.Query{Source: d.Source, Kind: holdfast.KindCapture}) {
 		if err != nil {
 			return nil, err
 		}
 		homes[cp.Case] = true
 	}
-	spans, events, err := heard.Of(n.outbox, d.Channel, slices.Sorted(maps.Keys(homes)))
+	spans, events, err := heard.Of(from.Custody, d.Channel, slices.Sorted(maps.Keys(homes)))
 	if err != nil {
 		return nil, err
 	}
@@ -309,15 +350,15 @@ func (d *coverageDoc) heard(ctx context.Context, n *node, last holdfast.ID) ([]h
 	for _, id := range events {
 		ids[id] = true
 	}
-	d.Followed = coverageHeard{int64(len(ids)), idsDigest(ids)}
+	d.Followed = Followed{int64(len(ids)), idsDigest(ids)}
 	return spans, nil
 }
 
 // silences lists the times of the window between what was heard, which stands in order.
-func (d *coverageDoc) silences(spans []heard.Span, w window) {
-	end := w.since
+func (d *Channel) silences(spans []heard.Span, w Window) {
+	end := w.Since
 	for _, s := range spans {
-		if !w.until.IsZero() && s.From.After(w.until.Time) || s.To.Before(end.Time) {
+		if !w.Until.IsZero() && s.From.After(w.Until.Time) || s.To.Before(end.Time) {
 			continue
 		}
 		if !end.IsZero() && s.From.Sub(end.Time) > heard.Gap {
@@ -325,12 +366,12 @@ func (d *coverageDoc) silences(spans []heard.Span, w window) {
 		}
 		end = s.To
 	}
-	if !end.IsZero() && !w.until.IsZero() && w.until.Sub(end.Time) > heard.Gap {
-		d.unheard(end, w.until)
+	if !end.IsZero() && !w.Until.IsZero() && w.Until.Sub(end.Time) > heard.Gap {
+		d.unheard(end, w.Until)
 	}
 }
 
-func (d *coverageDoc) count(state string) {
+func (d *Channel) count(state string) {
 	switch state {
 	case catalog.Sealed:
 		d.Answers.Sealed++
@@ -341,16 +382,16 @@ func (d *coverageDoc) count(state string) {
 	}
 }
 
-func (d *coverageDoc) unheard(after, before holdfast.Time) {
-	if len(d.Unheard) == maxRanges {
+func (d *Channel) unheard(after, before holdfast.Time) {
+	if len(d.Unheard) == MaxRanges {
 		d.Cut = true
 		return
 	}
-	d.Unheard = append(d.Unheard, coverageSpan{known(after), known(before)})
+	d.Unheard = append(d.Unheard, Span{known(after), known(before)})
 }
 
-func (d *coverageDoc) tooLong(p coveragePTS) {
-	if len(d.Changes.TooLong) == maxRanges {
+func (d *Channel) tooLong(p PTS) {
+	if len(d.Changes.TooLong) == MaxRanges {
 		d.Cut = true
 		return
 	}
@@ -359,9 +400,9 @@ func (d *coverageDoc) tooLong(p coveragePTS) {
 
 // joined joins ranges whose ends meet: what one difference ends with the next was
 // asked behind.
-func joined(all []coveragePTS) []coveragePTS {
-	slices.SortFunc(all, func(a, b coveragePTS) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
-	out := []coveragePTS{}
+func joined(all []PTS) []PTS {
+	slices.SortFunc(all, func(a, b PTS) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	out := []PTS{}
 	for _, p := range all {
 		if n := len(out); n > 0 && p.From <= out[n-1].To {
 			out[n-1].To = max(out[n-1].To, p.To)
@@ -373,9 +414,9 @@ func joined(all []coveragePTS) []coveragePTS {
 }
 
 // failures lists the Captures of the channel that did not come, or not whole.
-func (d *coverageDoc) failures(ctx context.Context, n *node, w window) error {
-	read := n.keptAt(kept.Places{})
-	for cp, err := range n.cat.Captures(ctx, catalog.Query{Source: d.Source, Kind: holdfast.KindCapture}) {
+func (d *Channel) failures(ctx context.Context, from *Facts, w Window) error {
+	read := from.read()
+	for cp, err := range from.Captures.Captures(ctx, catalog.Query{Source: d.Source, Kind: holdfast.KindCapture}) {
 		if err != nil {
 			return err
 		}
@@ -387,14 +428,22 @@ func (d *coverageDoc) failures(ctx context.Context, n *node, w window) error {
 			break
 		}
 		read.At.Add(cp)
-		f := coverageFail{At: cp.Started, Capture: cp.ID, Outcome: cp.Outcome, Reasons: []string{}}
+		f := Failure{At: cp.Started, Capture: cp.ID, Outcome: cp.Outcome, Reasons: []string{}}
 		if m, err := read.Parsed(ctx, cp.ID); err == nil {
 			f.Reasons = append(f.Reasons, m.Completeness.Reasons...)
 		} else {
-			n.log.WarnContext(ctx, "manifest not read", "capture", cp.ID, "err", err)
+			from.Log.WarnContext(ctx, "manifest not read", "capture", cp.ID, "err", err)
 		}
 		d.Failed = append(d.Failed, f)
 	}
 	slices.Reverse(d.Failed) // oldest first
 	return nil
+}
+
+// known is nil for a time that nobody stated.
+func known(t holdfast.Time) *holdfast.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
