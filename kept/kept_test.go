@@ -144,8 +144,10 @@ func TestReader(t *testing.T) {
 	if seal, err := read(w.reader(w.queue)); err != nil || seal != "" {
 		t.Errorf("in the queue: Seal %q, %v", seal, err)
 	}
-	if _, err := read(w.reader(pruned{w.queue})); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("nowhere: %v, want fs.ErrNotExist", err)
+	for name, q := range map[string]kept.Queue{"pruned": pruned{w.queue}, "another queue": newWorld(t).queue} {
+		if _, err := read(w.reader(q)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("nowhere, %s: %v, want fs.ErrNotExist", name, err)
+		}
 	}
 	seal, pack := w.seal()
 	for name, r := range map[string]*kept.Reader{"by the catalog": w.reader(pruned{w.queue}), "by a place": w.reader(pruned{w.queue})} {
@@ -160,6 +162,20 @@ func TestReader(t *testing.T) {
 		if got, err := read(r); err != nil || got != seal {
 			t.Errorf("%s: Seal %q, %v, want %s", name, got, err, seal)
 		}
+	}
+	other := newWorld(t) // whose queue has another capture at that position, and whose catalog knows nothing of this one
+	if b, _, err := other.reader(w.queue).Manifest(t.Context(), m.ID); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("in another catalog: %q, %v, want ErrNotFound", b, err)
+	}
+	placed := other.reader(other.queue)
+	placed.Store, placed.At = w.store, kept.Places{}
+	cp, err := w.catalog.Capture(t.Context(), m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed.At.Add(cp)
+	if got, err := read(placed); err != nil || got != seal {
+		t.Errorf("by a place alone: Seal %q, %v, want %s", got, err, seal)
 	}
 	if _, _, err := w.reader(w.queue).Manifest(t.Context(), holdfast.NewID()); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("a capture that nobody knows: %v, want ErrNotFound", err)

@@ -141,6 +141,16 @@ func TestRun(t *testing.T) {
 	if _, err := n.Run(t.Context(), Options{To: at}); err != nil {
 		t.Errorf("known again: %v", err)
 	}
+	second := at + ".second"
+	if _, err := n.Run(t.Context(), Options{To: second}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Rename(at, at+".away"), os.Rename(second, at)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Run(t.Context(), Options{To: at}); !errors.Is(err, mirror.ErrNone) || !strings.Contains(err.Error(), "another mirror than the one of") {
+		t.Errorf("another mirror of the node's in its place: %v, want ErrNone", err)
+	}
 	if _, err := aNode(t).Run(t.Context(), Options{To: at}); !errors.Is(err, mirror.ErrNone) {
 		t.Errorf("another node's: %v, want ErrNone", err)
 	}
