@@ -18,6 +18,7 @@ import (
 type Session struct {
 	Name    string // the node's own word for it, which the record says
 	Cookies []Cookie
+	Origins []Origin // what the browser's local storage holds
 }
 
 // Cookie is one of a browser's. JSON is how a Session is kept.

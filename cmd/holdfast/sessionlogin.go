@@ -30,10 +30,10 @@ func (c *cli) sessionLoginCmd() *cobra.Command {
 		})
 	cmd.Long = `Opens a visible browser, with a profile of its own that is removed, at URL; it needs a
 display. Log in there, then press Enter here, or close the window. Nothing of it is
-recorded; what the site set is kept as 'session add' keeps it. It goes the way out that
+recorded; the cookies and the local storage of the sites are kept as 'session add' keeps it. It goes the way out that
 --via says, else the node's default; a way out that wants a login it cannot use.
 
-exit status: 0 done  1 could not, or no cookies came  2 usage, or no display`
+exit status: 0 done  1 could not, or nothing came  2 usage, or no display`
 	cmd.Flags().StringVar(&via, "via", "", "the way out: a NAME of 'holdfast egress list', socks5://host:port, http://host:port, or direct")
 	return cmd
 }
@@ -55,21 +55,21 @@ func (c *cli) sessionLogin(ctx context.Context, n *node, name, address, via stri
 		}
 	}()
 	fmt.Fprintln(c.errs, "holdfast: log in in the window of the browser; then press Enter here, or close the window")
-	list, err := web.Login(ctx, web.Options{Browser: n.browser(), Dir: dir}, address, proxy, done)
+	made, err := web.Login(ctx, web.Options{Browser: n.browser(), Dir: dir}, address, proxy, done)
 	if errors.Is(err, web.ErrNoDisplay) {
 		return &exitError{exitUsage, fmt.Errorf("%w: `holdfast session add %s --cookies FILE`", err, name)}
 	}
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 {
-		return fmt.Errorf("the site has set no cookies: nothing is kept of session %s", name)
+	k := &keptSession{Cookies: made.Cookies, Origins: made.Origins}
+	if len(k.Cookies) == 0 && len(k.Origins) == 0 {
+		return fmt.Errorf("the site has set no cookies and stored nothing: nothing is kept of session %s", name)
 	}
-	if err := n.keepCookies(ctx, name, list); err != nil {
+	if err := n.keepSession(ctx, name, k); err != nil {
 		return err
 	}
-	domains, _ := ofCookies(list)
-	c.say(map[string]any{"name": name, "cookies": len(list), "domains": domains}, "%s is a session (%d cookies): `holdfast capture URL --session %s`", name, len(list), name)
+	c.say(sessionRow(name, k), "%s is a session (%s): `holdfast capture URL --session %s`", name, k.holds(), name)
 	return nil
 }
 

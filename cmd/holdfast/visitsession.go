@@ -55,11 +55,11 @@ func (n *node) sessionTrouble(name string) string {
 	if name == "" || n.vault.Encrypts() {
 		return ""
 	}
-	k, err := n.openCookies(name)
+	k, err := n.openSession(name)
 	if err != nil {
 		return fmt.Sprintf("the session %s cannot be opened", name)
 	}
-	if !slices.ContainsFunc(k.Cookies, func(c collectors.Cookie) bool { return c.Expires.IsZero() || c.Expires.After(time.Now()) }) {
+	if len(k.Cookies) > 0 && !slices.ContainsFunc(k.Cookies, func(c collectors.Cookie) bool { return c.Expires.IsZero() || c.Expires.After(time.Now()) }) {
 		return fmt.Sprintf("the session %s has ended: all of its cookies have expired", name)
 	}
 	return ""

@@ -280,7 +280,15 @@ func (b *browser) closePopup(info *proto.TargetTargetInfo) {
 	if t == nil || t.target == info.TargetID {
 		return
 	}
-	t.saw(func() { t.popups++ })
+	ours := false
+	t.saw(func() {
+		if ours = t.furnishing; !ours {
+			t.popups++
+		}
+	})
+	if ours {
+		return
+	}
 	t.top(context.Background()).tell(proto.TargetCloseTarget{TargetID: info.TargetID})
 }
 

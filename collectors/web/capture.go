@@ -30,6 +30,8 @@ type capture struct {
 	log       *commandLog
 	redaction *redaction // of a capture with a session
 	fetched   *fetched   // nil: no program was to fetch films
+	stored    []string   // what the page has put into its local storage that may give access
+	unstored  string     // why that is not known, or not all of it
 	before    *attempt   // that ended with its browser, if this is the second
 }
 
@@ -141,10 +143,7 @@ func (x *capture) visit(ctx context.Context) error {
 	vctx, cancel := context.WithTimeoutCause(ctx, x.req.Budget.Time, errDeadline)
 	defer cancel()
 	if x.options.Decoded {
-		var err error
-		if x.decoder, err = newDecoder(x.browser, x.proxy, x.log); err != nil {
-			return err
-		}
+		x.decoder = newDecoder(x.browser, x.proxy, x.log)
 	}
 	t, err := x.open(ctx, vctx)
 	if err != nil {
@@ -152,8 +151,16 @@ func (x *capture) visit(ctx context.Context) error {
 	}
 	defer t.close()
 	x.tab, t.manner = t, x.manner
-	if err := t.logIn(vctx, x.req.Session); err != nil {
+	x.proxy.shut.Store(true)
+	err = t.logIn(vctx, x.req.Session)
+	x.proxy.shut.Store(false)
+	if err != nil {
 		return err
+	}
+	if x.decoder != nil { // behind logIn, whose window asks nobody
+		if err := x.decoder.start(); err != nil {
+			return err
+		}
 	}
 	refused := x.browser.refused()
 	x.view, err = t.visit(vctx, x.address, x.req.Budget.Time, x.meter, x.dir)
@@ -165,6 +172,7 @@ func (x *capture) visit(ctx context.Context) error {
 	}
 	if err == nil {
 		x.linger(vctx)
+		x.lookStored(ctx)
 		if x.decoder != nil {
 			x.decoder.certificates(vctx, t.session)
 		}

@@ -53,7 +53,9 @@ type command struct {
 }
 
 // isSecret says of which commands the parameters hold what gives access.
-func isSecret(method string) bool { return method == "Storage.setCookies" }
+func isSecret(method string) bool {
+	return method == "Storage.setCookies" || method == "DOMStorage.setDOMStorageItem"
+}
 
 // sent notes a command that is about to go out; nil where it is counted only.
 func (l *commandLog) sent(number int, session, method string, params []byte) *command {

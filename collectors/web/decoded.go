@@ -49,23 +49,28 @@ type decoder struct {
 	facts  map[string]*secured  // by origin
 }
 
-// newDecoder begins with a browser that nobody else uses.
-func newDecoder(b *browser, p *proxy, log *commandLog) (*decoder, error) {
+// newDecoder is for a browser that nobody else uses. It sees nothing before it begins.
+func newDecoder(b *browser, p *proxy, log *commandLog) *decoder {
 	d := &decoder{p: p, open: map[string]*exchange{}, facts: map[string]*secured{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.s = session{link: b.link, ctx: d.ctx, log: log}
 	b.mu.Lock()
 	b.decoder = d
 	b.mu.Unlock()
+	return d
+}
+
+// start has the browser tell of its exchanges.
+func (d *decoder) start() error {
 	err := proto.FetchEnable{Patterns: []*proto.FetchRequestPattern{
 		{URLPattern: "https://*", RequestStage: proto.FetchRequestStageRequest},
 		{URLPattern: "https://*", RequestStage: proto.FetchRequestStageResponse},
 	}}.Call(d.s)
 	if err != nil {
 		d.cancel()
-		return nil, fmt.Errorf("ask the browser for its exchanges: %w", err)
+		return fmt.Errorf("ask the browser for its exchanges: %w", err)
 	}
-	return d, nil
+	return nil
 }
 
 // event runs on the link's goroutine and must not wait.

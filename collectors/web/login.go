@@ -19,11 +19,12 @@ import (
 var ErrNoDisplay = errors.New("there is no display here")
 
 // Login opens a visible browser at address, with a profile of its own that is removed, and
-// gives the cookies that it has when done is closed, or the person closes it. It speaks
+// gives the cookies that it has when done is closed, or the person closes it, and the local
+// storage of the origins that its windows were at. It speaks
 // with sites itself: nothing is recorded. proxy is a socks5:// or http:// address without
 // a login, "" is the direct line; with one, names are resolved there. Only Browser and Dir
 // of o are looked at. Errors: [ErrNoDisplay], [ErrBrowser].
-func Login(ctx context.Context, o Options, address, proxy string, done <-chan struct{}) ([]collectors.Cookie, error) {
+func Login(ctx context.Context, o Options, address, proxy string, done <-chan struct{}) (*collectors.Session, error) {
 	screen := display()
 	if len(screen) == 0 {
 		return nil, fmt.Errorf("open a browser to log in: %w: log in with a browser elsewhere, export its cookies, and add them", ErrNoDisplay)
@@ -80,32 +81,42 @@ func hostOf(proxy string) string {
 	return strings.Trim(host, "[]")
 }
 
-// watchLogin looks at the cookies twice a second, so that they are there when the window
-// is closed.
-func (b *browser) watchLogin(ctx context.Context, address string, done <-chan struct{}) (list []collectors.Cookie, err error) {
+// watchLogin looks at the cookies, and at what the windows have stored, twice a second, so
+// that they are there when the last window is closed.
+func (b *browser) watchLogin(ctx context.Context, address string, done <-chan struct{}) (*collectors.Session, error) {
 	top := b.session("", ctx)
 	if _, err := (proto.TargetCreateTarget{URL: address}).Call(top); err != nil {
 		return nil, fmt.Errorf("open %.200q: %w", address, err)
 	}
+	kept, windows := &collectors.Session{}, &visited{b: b, first: webOrigin(address)}
 	for {
 		got, err := proto.StorageGetCookies{}.Call(top)
 		if err == nil {
-			list = list[:0]
+			kept.Cookies = kept.Cookies[:0]
 			for _, c := range got.Cookies {
-				list = append(list, fromBrowser(c))
+				kept.Cookies = append(kept.Cookies, fromBrowser(c))
 			}
+			windows.look(ctx)
 		}
+		over := false
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-done:
-			return list, nil
-		case <-b.dead:
-			return list, nil // the person has closed it
-		case <-time.After(500 * time.Millisecond):
+			over = true
+		case <-b.dead: // the person has closed it
+			over = true
+		case <-time.After(loginEvery):
+		}
+		if over || windows.gone {
+			kept.Origins = windows.origins()
+			return kept, nil
 		}
 	}
 }
+
+// loginEvery is how often it is looked.
+const loginEvery = 500 * time.Millisecond
 
 func fromBrowser(c *proto.NetworkCookie) collectors.Cookie {
 	k := collectors.Cookie{Name: c.Name, Value: c.Value, Domain: strings.TrimPrefix(c.Domain, "."), Path: c.Path, HostOnly: !strings.HasPrefix(c.Domain, "."),

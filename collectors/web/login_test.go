@@ -18,9 +18,9 @@ func TestLoginUnseen(t *testing.T) {
 	t.Setenv("DISPLAY", "")
 	t.Setenv("WAYLAND_DISPLAY", "")
 	dir := t.TempDir()
-	list, err := Login(t.Context(), Options{Browser: "/nonexistent", Dir: dir}, "https://host.test/", "", nil)
-	if list != nil || !errors.Is(err, ErrNoDisplay) || !strings.Contains(err.Error(), "export its cookies") {
-		t.Errorf("%v, %v", list, err)
+	made, err := Login(t.Context(), Options{Browser: "/nonexistent", Dir: dir}, "https://host.test/", "", nil)
+	if made != nil || !errors.Is(err, ErrNoDisplay) || !strings.Contains(err.Error(), "export its cookies") {
+		t.Errorf("%v, %v", made, err)
 	}
 	t.Setenv("DISPLAY", ":99")
 	if _, err := Login(t.Context(), Options{Browser: "/nonexistent", Dir: dir}, "file:///etc/passwd", "", nil); !errors.Is(err, collectors.ErrRefused) {
@@ -53,9 +53,11 @@ func TestWatchLogin(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html")
 		if r.URL.Path == "/login" {
 			http.SetCookie(w, &http.Cookie{Name: "sid", Value: sessionSecret, Path: "/", HttpOnly: true, MaxAge: 3600})
+			w.Write([]byte("<script>localStorage.token = '" + storedToken + "'</script>"))
+			return
 		}
 		if c, err := r.Cookie("sid"); err == nil && c.Value == sessionSecret {
-			w.Write([]byte("<p>a member"))
+			w.Write([]byte("<p id=p>a member<script>p.textContent = 'a member, ' + localStorage.length + ' stored'</script>"))
 			return
 		}
 		w.Write([]byte("<p>nobody"))
@@ -78,12 +80,19 @@ func TestWatchLogin(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		close(done)
 	}()
-	list, err := b.watchLogin(ctx, "http://"+s.addr+"/login", done)
+	made, err := b.watchLogin(ctx, "http://"+s.addr+"/login", done)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := made.Origins; len(o) != 1 || o[0].Origin != "http://"+s.addr || len(o[0].Items) != 1 || o[0].Items[0] != (collectors.Item{Name: "token", Value: storedToken}) {
+		t.Errorf("local storage: %+v", o)
+	}
+	list := made.Cookies
 	if err != nil || len(list) != 1 || list[0].Value != sessionSecret || !list[0].HostOnly || !list[0].HTTPOnly || list[0].Domain != "127.0.0.1" || list[0].Expires.IsZero() {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true, Session: &collectors.Session{Name: "made", Cookies: list}})
-	if text := string(object(t, a, k, "text.txt")); text != "a member" {
+	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true, Session: &collectors.Session{Name: "made", Cookies: list, Origins: made.Origins}})
+	if text := string(object(t, a, k, "text.txt")); text != "a member, 1 stored" {
 		t.Errorf("text %q, %v", text, a.Reasons)
 	}
 }

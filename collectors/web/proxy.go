@@ -32,6 +32,7 @@ type proxy struct {
 	lists    []*collectors.KnownList
 	unpacked atomic.Int64 // bytes, of all bodies, to compare them with lists
 	marks    atomic.Int64 // pieces of streams whose times are kept
+	shut     atomic.Bool  // nobody is reached: see furnish
 	blind    *blind       // nil: it looks into TLS
 	parts    parts
 	wholes   wholes
@@ -151,6 +152,10 @@ func (p *proxy) serve(c net.Conn, g *guest) {
 	cl := &client{conn: c, guest: g, br: bufio.NewReaderSize(c, 32<<10), bw: bufio.NewWriterSize(c, 32<<10)}
 	defer p.hangUp(cl)
 	head, err := warc.ReadHead(cl.br, maxHead)
+	if p.shut.Load() { // the browser's own idea, where nothing was to be asked
+		cl.bad()
+		return
+	}
 	if site, ok := strings.CutPrefix(head.Start, http.MethodConnect+" "); ok && err == nil {
 		site, _, _ = strings.Cut(site, " ")
 		p.tunnel(c, cl, site)

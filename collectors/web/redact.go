@@ -166,8 +166,27 @@ func (r *redaction) text(a *collectors.Acquired) {
 	}
 	a.Collection.Account = r.x.req.Session.Name
 	a.Collection.Notes = append(a.Collection.Notes,
-		"Somebody was logged in: the cookies of a session were given to the browser before the page was asked for; what the page shows may be for that account alone.",
+		"Somebody was logged in: "+givenOf(r.x.req.Session)+" of a session were given to the browser before the page was asked for; what the page shows may be for that account alone.",
 		"What gives access to the session is withheld: withheld.json lists what, and copies without it stand in the place of what has any.")
+	if why := r.x.unstored; why != "" {
+		a.Collection.Notes = append(a.Collection.Notes, "What the page has put into its local storage meanwhile "+why+": a token in it may stand in what is not withheld.")
+	}
+}
+
+// givenOf says what of a session was given to the browser.
+func givenOf(s *collectors.Session) string {
+	n := len(s.Origins)
+	if n == 0 {
+		return "the cookies"
+	}
+	text := fmt.Sprintf("the local storage for %d origins", n)
+	if n == 1 {
+		text = "the local storage for one origin"
+	}
+	if len(s.Cookies) > 0 {
+		text = "the cookies and " + text
+	}
+	return text
 }
 
 func (r *redaction) save() (file, error) {

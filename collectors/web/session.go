@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,11 +17,22 @@ import (
 	"holdfast/warc"
 )
 
-// logIn gives the page's context the cookies of the session. Nothing is visited before.
+// logIn gives the page's context the cookies of the session, and what it keeps of local
+// storage. Nothing is visited before. Where all cookies have expired the session has ended;
+// one without any has not.
 func (t *tab) logIn(ctx context.Context, s *collectors.Session) error {
 	if s == nil {
 		return nil
 	}
+	if len(s.Cookies) > 0 {
+		if err := t.giveCookies(ctx, s); err != nil {
+			return err
+		}
+	}
+	return t.furnish(ctx, s)
+}
+
+func (t *tab) giveCookies(ctx context.Context, s *collectors.Session) error {
 	list := make([]*proto.NetworkCookieParam, 0, len(s.Cookies))
 	for _, c := range s.Cookies {
 		if c.Expires.IsZero() || c.Expires.After(time.Now()) {
@@ -68,8 +80,8 @@ func cookieParam(c collectors.Cookie) *proto.NetworkCookieParam {
 // leastPart is how long a part of a value is at least that is looked for by itself.
 const leastPart = 16
 
-// secrets are what gives access in this capture: the session's cookies, and those that
-// servers set and the page sent since.
+// secrets are what gives access in this capture: the session's cookies and local storage,
+// and what servers set, the page sent and stored since.
 func (x *capture) secrets() (*secrets.Set, error) {
 	var values []string
 	add := func(v string) {
@@ -86,6 +98,8 @@ func (x *capture) secrets() (*secrets.Set, error) {
 	for _, c := range x.req.Session.Cookies {
 		add(c.Value)
 	}
+	values = append(values, storageSecrets(x.req.Session.Origins)...)
+	values = append(values, x.stored...)
 	for _, e := range append(x.rec.exchanges[:len(x.rec.exchanges):len(x.rec.exchanges)], x.rec.failures...) {
 		for _, f := range e.fields {
 			if strings.EqualFold(f.Name, "Set-Cookie") {
@@ -100,6 +114,7 @@ func (x *capture) secrets() (*secrets.Set, error) {
 		}
 		for _, f := range head.Fields {
 			if !strings.EqualFold(f.Name, "Cookie") {
+				values = append(values, secrets.OfField(f.Name, f.Value)...)
 				continue
 			}
 			for pair := range strings.SplitSeq(f.Value, ";") {
@@ -108,7 +123,8 @@ func (x *capture) secrets() (*secrets.Set, error) {
 			}
 		}
 	}
-	return secrets.New(values...)
+	slices.Sort(values)
+	return secrets.New(slices.Compact(values)...)
 }
 
 // readHead reads the message head back; one that is none has no fields.

@@ -42,6 +42,7 @@ type tab struct {
 	loaded       chan struct{}          // closed at the first load event after a commit
 	crashed      chan struct{}          // closed when the page's process is gone: send it nothing more
 	dialogs      int
+	furnishing   bool // the window beside it is ours: see furnish
 	popups       int
 	crashes      int                    // frames, and other targets of this page, whose process crashed
 	crashedFrame string                 // address of the first
