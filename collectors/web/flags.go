@@ -25,7 +25,9 @@ func flags() []string {
 		"AutofillServerCommunication", "CertificateTransparencyComponentUpdater", "DialMediaRouteProvider",
 		"HttpsFirstBalancedModeAutoEnable", "HttpsFirstModeV2", "HttpsUpgrades", // what was asked is what is asked
 		"InterestFeedContentSuggestions", "LocalNetworkAccessChecks", // the proxy decides about private addresses
-		"MediaRouter", "OptimizationHints", "PreconnectToSearch", "PrivacySandboxSettings4", "Translate",
+		"MediaRouter", "OptimizationHints", "PreconnectToSearch", "PrivacySandboxSettings4",
+		"SpareRendererForSitePerProcess", // a process made in advance is of the context of a capture that is over by then
+		"Translate",
 	}
 	f := []string{
 		"--headless=new",
