@@ -63,8 +63,8 @@ func (c *cli) benchCmd() *cobra.Command {
 	cmd.Long = `Each line is a figure, its unit, and its part of a limit: what other people's code
 does on this machine in the same run, or the budget in docs/DESIGN.md.
 
-web: pages captured two at once (--tabs), each exchange that the site knows of looked for in the
-archives, a first page from a cold start, 50 MB beside curl, and the memory of all processes;
+web: pages captured two at once (--tabs; for captures node.json says how many: pages),
+each exchange that the site knows of looked for in the archives, a first page from a cold start, 50 MB beside curl, and the memory of all processes;
 articles that it makes itself, and with --files and --page any pages of this machine. If
 single-file (npm: single-file-cli) is on the search path, it saves the same articles. It
 is run only by name.

@@ -26,11 +26,7 @@ import (
 // Exit codes of capture and seal, besides the shared ones.
 const exitUnsealed = 3
 
-// Limits of one call.
-const (
-	maxSources = 100_000
-	tabs       = 2 // two cores saturate at two tabs
-)
+const maxSources = 100_000 // of one call
 
 type captureOptions struct {
 	caseName     string

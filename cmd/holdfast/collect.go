@@ -160,7 +160,7 @@ type round struct {
 	stopped error  // why no more Tasks are begun
 }
 
-// collect takes the Tasks and captures them, tabs at a time. The error says why
+// collect takes the Tasks and captures them, some at a time. The error says why
 // there is less in the result than was asked for.
 func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, error) {
 	room, err := spool.Open(n.dir)
@@ -168,7 +168,7 @@ func (c *cli) collect(ctx context.Context, n *node, wishes []wish) ([]captured, 
 		return nil, waiting(err, len(wishes))
 	}
 	defer room.Close()
-	w, err := web.New(web.Options{Browser: n.browser(), Ytdlp: n.ytdlp(), Recipes: recipesOf(n.dir), Dir: room.Dir(), Tabs: tabs, Log: n.log})
+	w, err := web.New(web.Options{Browser: n.browser(), Ytdlp: n.ytdlp(), Recipes: recipesOf(n.dir), Dir: room.Dir(), Tabs: n.set.AtOnce(), Log: n.log})
 	if err != nil {
 		return nil, waiting(err, len(wishes))
 	}

@@ -21,7 +21,7 @@ const (
 	letGone   = time.Second            // a lease that ends sooner is one that was let go of
 )
 
-// collectLoop captures every Task that is due and that no watch owns, tabs at a time in
+// collectLoop captures every Task that is due and that no watch owns, some at a time in
 // the browser and one at a time at Telegram's, until its context ends. Several may
 // work on one node, and other commands beside them: each Task is taken under a lease.
 // A kill at any instant loses nothing but what was not accepted yet, which is asked
@@ -71,7 +71,7 @@ func (l *collectLoop) run(ctx context.Context) error {
 	scoped := time.Now()
 	for len(busy) > 0 || ctx.Err() == nil && !l.n.isStopping() {
 		now := time.Now()
-		roomWeb, roomTelegram := room(tabs-web, restWeb, now), room(1-telegram, restTelegram, now)
+		roomWeb, roomTelegram := room(l.n.set.AtOnce()-web, restWeb, now), room(1-telegram, restTelegram, now)
 		if ctx.Err() == nil && !l.n.isStopping() && roomWeb+roomTelegram > 0 {
 			if now.Sub(scoped) > scopesLast {
 				l.r.scopes.forget()

@@ -53,7 +53,7 @@ func (c *cli) report() *doctor.Report {
 func (c *cli) look(ctx context.Context, d *doctor.Report) {
 	n, err := c.open(ctx)
 	if err != nil {
-		d.Browser(ctx, web.Options{Browser: os.Getenv("HOLDFAST_BROWSER")}, c.data, tabs)
+		d.Browser(ctx, web.Options{Browser: os.Getenv("HOLDFAST_BROWSER")}, c.data, nodedir.DefaultPages)
 		if !errors.Is(err, nodedir.ErrNoNode) {
 			d.Check("permissions", secretsShut, doctor.Permissions(c.data))
 		}
@@ -61,7 +61,7 @@ func (c *cli) look(ctx context.Context, d *doctor.Report) {
 		return
 	}
 	defer n.Close()
-	d.Browser(ctx, web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Ytdlp: n.ytdlp()}, n.dir, tabs)
+	d.Browser(ctx, web.Options{Browser: n.browser(), Recipes: recipesOf(n.dir), Ytdlp: n.ytdlp()}, n.dir, n.set.AtOnce())
 	d.Check("node", n.set.Name+" in "+n.dir, nil)
 	d.Check("permissions", secretsShut, doctor.Permissions(n.dir))
 	d.Check("keys", "they open, sign, and are the policy's", doctor.Keys(n.openLogKey, n.sealSigner, n.entry().Keys))

@@ -411,7 +411,7 @@ func (c *cli) feed(ctx context.Context, caseName string) error {
 	g.Go(func() error { return n.work(ctx) })
 	r := &round{n: n, by: only(trickle{}), told: c.sayAccepted,
 		intake: &pipeline.Intake{Queue: n.queue, Store: n.store, Space: n.store, Heads: n.outbox, Facts: n.facts}}
-	for range tabs {
+	for range n.set.AtOnce() {
 		g.Go(func() error {
 			for {
 				s, err := parseURL("https://feed.invalid/"+strconv.Itoa(mrand.Int()), false)

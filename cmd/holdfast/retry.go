@@ -37,7 +37,7 @@ type wish struct {
 	due time.Time
 }
 
-// run does the wishes, tabs at a time, until none is left or the round is over.
+// run does the wishes, some at a time, until none is left or the round is over.
 // An attempt that is due again does not wait for the end of a long list, nor does
 // the list wait for a line that never comes: they take turns.
 func (r *round) run(ctx context.Context, wishes []wish) {
@@ -52,7 +52,7 @@ func (r *round) run(ctx context.Context, wishes []wish) {
 	back := make(chan struct{})
 	for busy := 0; busy > 0 || !r.over(ctx) && !q.empty(); {
 		w, pause := wish{}, time.Duration(-1) // for as long as it takes
-		if busy < tabs && !r.over(ctx) && !q.empty() {
+		if busy < r.n.set.AtOnce() && !r.over(ctx) && !q.empty() {
 			w, pause = q.next(time.Now())
 		}
 		if pause == 0 {

@@ -22,6 +22,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -97,14 +98,21 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // cmdSite is `site NAME [tls]`: $WORK/site is served, and $NAME is where. A
-// request for /once/ hangs the first time, when $WORK/asked appears.
+// request for /once/ hangs the first time, when $WORK/asked appears; those for /meet/?NAME
+// are answered when there are three of them at once, of three names, and broken off after
+// twenty seconds.
 func cmdSite(ts *testscript.TestScript, neg bool, args []string) {
 	files, asked := &members{dir: ts.MkAbs("."), next: http.FileServer(http.Dir(ts.MkAbs("site")))}, atomic.Int64{}
-	sign := ts.MkAbs("asked")
+	sign, met := ts.MkAbs("asked"), &meeting{here: map[string]int{}, all: make(chan struct{})}
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/once/" && asked.Add(1) == 1 {
 			_ = os.WriteFile(sign, nil, 0o600) // the script waits for it
 			<-r.Context().Done()
+			return
+		}
+		if r.URL.Path == "/meet/" {
+			met.wait(r.URL.RawQuery, 3)
+			_, _ = io.WriteString(w, "<!doctype html><title>met</title>met") // to a client that may be gone
 			return
 		}
 		files.ServeHTTP(w, r)
@@ -117,6 +125,39 @@ func cmdSite(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Defer(func() { s.CloseClientConnections(); s.Close() })
 	ts.Setenv(args[0], s.URL)
+}
+
+// meeting is of requests with several names.
+type meeting struct {
+	mu   sync.Mutex
+	here map[string]int
+	all  chan struct{} // closed once they were there together
+}
+
+// wait returns when n names are there at once, or never: it ends the request then.
+func (m *meeting) wait(name string, n int) {
+	m.mu.Lock()
+	m.here[name]++
+	if len(m.here) == n {
+		select {
+		case <-m.all:
+		default:
+			close(m.all)
+		}
+	}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.here[name]--; m.here[name] == 0 {
+			delete(m.here, name)
+		}
+	}()
+	select {
+	case <-m.all:
+	case <-time.After(20 * time.Second):
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // cmdTSA is `tsa start NAME [FLAG…]` and `tsa stop NAME`: the real `authority serve`,

@@ -69,7 +69,7 @@ const (
 
 // watchRun is the process that keeps up with everything. One goroutine decides; the
 // Tasks run beside it, one at a time over the Line of an account, and one for files,
-// tabs at a time in the browser. All that must last is in the queue, the list and the store: a kill at any
+// some at a time in the browser. All that must last is in the queue, the list and the store: a kill at any
 // instant loses nothing but what was not accepted yet, which is asked for again.
 type watchRun struct {
 	c     *cli
@@ -226,7 +226,7 @@ func (c *cli) newWatchRun(ctx context.Context, n *node) (*watchRun, error) {
 		return nil, err
 	}
 	w := &watchRun{c: c, n: n, conf: conf, queue: q, door: &telegramDoor{n: n, pushes: make(chan pushed, 1024), apart: true}, inUse: map[string]time.Time{}, tasks: map[holdfast.ID]*watchTask{}, hosts: map[string]*host{}, done: make(chan settled),
-		lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: tabs}}, list: map[holdfast.ID]*watched{}, rescan: true}
+		lanes: map[string]*lane{laneTelegram: {size: 1}, laneWeb: {size: n.set.AtOnce()}}, list: map[holdfast.ID]*watched{}, rescan: true}
 	if w.site, err = n.publicSite(); err != nil {
 		return nil, err
 	}

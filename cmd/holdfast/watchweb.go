@@ -38,7 +38,7 @@ func (l *lazyWeb) open() (*web.Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	by, err := web.New(web.Options{Browser: l.n.browser(), Ytdlp: l.n.ytdlp(), Recipes: recipesOf(l.n.dir), Dir: s.Dir(), Tabs: tabs, Log: l.n.log})
+	by, err := web.New(web.Options{Browser: l.n.browser(), Ytdlp: l.n.ytdlp(), Recipes: recipesOf(l.n.dir), Dir: s.Dir(), Tabs: l.n.set.AtOnce(), Log: l.n.log})
 	if err != nil {
 		s.Close()
 		return nil, err

@@ -11,10 +11,10 @@ import (
 	"holdfast/collectors/web/cgroup"
 )
 
-// What all processes of one browser may take together, where the system has control
-// groups for it. Two heavy pages take 2 GB and 300 threads.
+// What all processes of one browser may take together, for each two pages at once, where
+// the system has control groups for it. Two heavy pages take 2 GB and 300 threads.
 const (
-	DefaultTogether  = 4 << 30 // bytes; three quarters of the machine's memory if that is less
+	DefaultTogether  = 4 << 30 // bytes; all in all three quarters of the machine's memory at most
 	DefaultProcesses = 4000    // with threads
 )
 
@@ -30,18 +30,19 @@ func (p *places) find() (*cgroup.Place, error) {
 	return p.place, p.err
 }
 
-func (c *Collector) limits() cgroup.Limits { return together(c.opts.Limits) }
+func (c *Collector) limits() cgroup.Limits { return together(c.opts.Limits, c.opts.Tabs) }
 
-// together gives limits their defaults.
-func together(l cgroup.Limits) cgroup.Limits {
+// together gives limits their defaults, for so many pages at once.
+func together(l cgroup.Limits, tabs int) cgroup.Limits {
+	pairs := int64(tabs+1) / 2
 	if l.Memory <= 0 {
-		l.Memory = DefaultTogether
+		l.Memory = DefaultTogether * pairs
 		if n := machineMemory() / 4 * 3; n > 0 {
 			l.Memory = min(l.Memory, n)
 		}
 	}
 	if l.Processes <= 0 {
-		l.Processes = DefaultProcesses
+		l.Processes = DefaultProcesses * int(pairs)
 	}
 	return l
 }

@@ -40,7 +40,7 @@ func Login(ctx context.Context, o Options, address, proxy string, done <-chan st
 		return nil, fmt.Errorf("open a browser to log in: %w", err)
 	}
 	defer work.remove()
-	b, err := start(ctx, launching{path: o.Browser, dir: work.path, known: &programs{}, places: &places{}, limits: together(cgroup.Limits{}), memory: DefaultMemory, flags: visible(proxy), env: screen})
+	b, err := start(ctx, launching{path: o.Browser, dir: work.path, known: &programs{}, places: &places{}, limits: together(cgroup.Limits{}, 1), memory: DefaultMemory, flags: visible(proxy), env: screen})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@
 package nodedir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,9 @@ const (
 	FileCarry = "carry.todo"
 
 	MaxWatches = 16 << 20 // bytes of FileWatches
+
+	DefaultPages = 2 // captured at once
+	MaxPages     = 16
 )
 
 // Most is how large a small file of a node may be, in bytes.
@@ -110,6 +114,9 @@ type Settings struct {
 	// Browser is the path of a Chromium. Default: HOLDFAST_BROWSER, or the one
 	// that the system has.
 	Browser string `json:"browser,omitempty"`
+	// Pages are captured so many at once, 1 to MaxPages. Default (0): DefaultPages, by
+	// which two cores are busy; each takes about half a gigabyte of memory.
+	Pages int `json:"pages,omitempty"`
 	// Ytdlp is the path of a yt-dlp, which is run for captures that ask for it
 	// (`capture --films-with yt-dlp`) and for no others. Default: HOLDFAST_YTDLP, or
 	// none; it is not looked for.
@@ -151,8 +158,14 @@ func Parse(b []byte) (*Settings, error) {
 	if err == nil && s.Quorum < 0 {
 		err = fmt.Errorf("read %s: quorum is %d: give how many operators must timestamp a Seal, 1 or more", FileSettings, s.Quorum)
 	}
+	if err == nil && (s.Pages < 0 || s.Pages > MaxPages) {
+		err = fmt.Errorf("read %s: pages is %d: give how many are captured at once, 1 to %d", FileSettings, s.Pages, MaxPages)
+	}
 	return s, err
 }
+
+// AtOnce is how many pages are captured at once.
+func (s *Settings) AtOnce() int { return cmp.Or(s.Pages, DefaultPages) }
 
 // Operators is how many operators must timestamp a Seal: 2 unless another number is
 // configured, never less by omission.

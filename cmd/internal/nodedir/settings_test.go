@@ -19,6 +19,8 @@ func TestParse(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{`{"version":2,"log_key":"keys/log.key","quorum":2}`, "use a newer holdfast"},
 		{`{"version":1,"log_key":"keys/log.key","quorum":-1}`, "quorum is -1"},
+		{`{"version":1,"log_key":"keys/log.key","quorum":2,"pages":17}`, "pages is 17"},
+		{`{"version":1,"log_key":"keys/log.key","quorum":2,"pages":-1}`, "pages is -1"},
 		{`{"version":1,"log_key":"../elsewhere","quorum":2}`, "not keys/NAME"},
 		{`{"version":1,"log_key":"keys/log.key","keys":[{"file":"/etc/passwd"}]}`, "not keys/NAME"},
 		{`{"version":1,"log_key":"keys/.hidden"}`, "not keys/NAME"},
