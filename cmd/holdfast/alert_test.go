@@ -11,6 +11,7 @@ import (
 	"holdfast"
 	"holdfast/alert"
 	"holdfast/alert/rules"
+	"holdfast/cmd/internal/seams"
 	"holdfast/pipeline"
 )
 
@@ -96,7 +97,7 @@ func TestAlerts(t *testing.T) {
 		}
 		items = append(items, it)
 	}
-	if err := accepted(ctx, items, f, n.store, n.log); err != nil {
+	if err := seams.Accepted(ctx, items, f, n.store, n.log); err != nil {
 		t.Fatal(err)
 	}
 	before, err := f.Add(ctx, out, f.Found()) // durable, and then the process ends

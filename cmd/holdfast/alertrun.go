@@ -8,6 +8,7 @@ import (
 
 	"holdfast/alert"
 	"holdfast/alert/rules"
+	"holdfast/cmd/internal/seams"
 	"holdfast/messages"
 	"holdfast/pipeline"
 )
@@ -176,7 +177,7 @@ func (n *node) findBatch(ctx context.Context, f *rules.Finder, out rules.Box, pa
 		}
 	}
 	f.Found() // of a batch that failed
-	if err := accepted(ctx, items, f, n.store, n.log); err != nil {
+	if err := seams.Accepted(ctx, items, f, n.store, n.log); err != nil {
 		return 0, false, err
 	}
 	if found, err = f.Add(ctx, out, f.Found()); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"holdfast"
 	"holdfast/cmd/internal/nodedir"
+	"holdfast/cmd/internal/seams"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 )
@@ -76,7 +77,7 @@ func planOnly(t *testing.T, n *node, packs bool) {
 	}
 	defer s.Close()
 	p := s.preserve(n)
-	p.Carrier = &dying{carrier: carrier{s.sealer}, packs: packs, n: n}
+	p.Carrier = &dying{Carrier: seams.Carrier{Sealer: s.sealer}, packs: packs, n: n}
 	if err := p.Drain(t.Context()); !errors.Is(err, errDied) {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func planOnly(t *testing.T, n *node, packs bool) {
 var errDied = errors.New("killed here")
 
 type dying struct {
-	carrier
+	seams.Carrier
 	packs bool
 	n     *node
 }
@@ -95,7 +96,7 @@ func (d *dying) Carry(ctx context.Context, p *holdfast.Plan, b pipeline.Batch) (
 	if !d.packs {
 		return pipeline.Outcome{}, errDied
 	}
-	if _, err := d.sealer.Carry(ctx, p, items(b)); err != nil {
+	if _, err := d.Sealer.Carry(ctx, p, seams.Items(b)); err != nil {
 		return pipeline.Outcome{}, err
 	}
 	parts, err := filepath.Glob(d.n.path("store/seals/" + p.Seal + "/*"))

@@ -16,6 +16,7 @@ import (
 	"holdfast/catalog"
 	"holdfast/cmd/internal/nodeclock"
 	"holdfast/cmd/internal/nodedir"
+	"holdfast/cmd/internal/seams"
 	"holdfast/collectors/telegram/accounts"
 	"holdfast/filelock"
 	"holdfast/hashing"
@@ -92,7 +93,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 		n.Close()
 		return nil, err
 	}
-	if err := n.place(ctx); err != nil { // so does this
+	if err := seams.Place(ctx, n.cat, n.store, n.log); err != nil { // so does this
 		n.log.WarnContext(ctx, "seals without captures were not looked for", "err", err)
 	}
 	if err := n.nameRest(ctx); err != nil { // the next start tries again
@@ -102,7 +103,7 @@ func (c *cli) open(ctx context.Context) (*node, error) {
 }
 
 func (n *node) newIndex() *pipeline.Index {
-	return &pipeline.Index{Queue: n.queue, Indexer: &indexer{cat: n.cat, store: n.store, log: n.log, told: &n.told}, Prune: pruner{n}, Window: pipeline.WindowOwn, Log: n.log}
+	return &pipeline.Index{Queue: n.queue, Indexer: &seams.Indexer{Catalog: n.cat, Store: n.store, Log: n.log, Told: &n.told}, Prune: pruner{n}, Window: pipeline.WindowOwn, Log: n.log}
 }
 
 // openStore opens everything but the catalog, which rebuild makes again.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/cmd/internal/seams"
 	"holdfast/pipeline"
 )
 
@@ -77,7 +78,7 @@ func TestLostPlan(t *testing.T) {
 	_, n := roundNode(t)
 	defer n.Close()
 	var told bytes.Buffer
-	x := &indexer{cat: n.cat, store: n.store, log: slog.New(slog.NewTextHandler(&told, nil)), told: &n.told}
+	x := &seams.Indexer{Catalog: n.cat, Store: n.store, Log: slog.New(slog.NewTextHandler(&told, nil)), Told: &n.told}
 	q := "0123456789abcdef"
 	if err := n.store.Create(t.Context(), "seals/"+holdfast.SealID(q, 0, 2)+"/plan.json", strings.NewReader("{")); err != nil {
 		t.Fatal(err)

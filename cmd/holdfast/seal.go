@@ -12,6 +12,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/cmd/internal/nodedir"
+	"holdfast/cmd/internal/seams"
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/preserve/plans"
@@ -168,7 +169,7 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 		n.log.ErrorContext(ctx, "store", "problem", p.Name, "err", p.Err)
 	}
 	err = n.engines().RebuildCatalog(ctx, func(ctx context.Context, w catalog.Writer) error {
-		f, err = catalog.Fold(ctx, n.store, w, judge{&preserve.Judge{Store: n.store, Trust: n.trust}}, catalog.Options{Problem: problem})
+		f, err = catalog.Fold(ctx, n.store, w, seams.Judge{Judge: &preserve.Judge{Store: n.store, Trust: n.trust}}, catalog.Options{Problem: problem})
 		if err != nil {
 			return err
 		}
@@ -180,7 +181,7 @@ func (n *node) rebuild(ctx context.Context) (f catalog.Folded, err error) {
 			if err != nil {
 				return err
 			}
-			if err := n.queued(ctx, p, at[p], end, func(items []pipeline.Item) error { return accepted(ctx, items, w, n.store, n.log) }); err != nil {
+			if err := n.queued(ctx, p, at[p], end, func(items []pipeline.Item) error { return seams.Accepted(ctx, items, w, n.store, n.log) }); err != nil {
 				return err
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/cmd/internal/nodedir"
+	"holdfast/cmd/internal/seams"
 	"holdfast/filelock"
 	"holdfast/pipeline"
 	"holdfast/preserve"
@@ -228,7 +229,7 @@ func (s *sealing) preserve(n *node) *pipeline.Preserve {
 		}
 		return pipeline.WindowOwn
 	}
-	return &pipeline.Preserve{Queue: n.queue, Plans: &planner{s.sealer, n.store}, Carrier: &carrier{s.sealer}, WindowNow: window, Log: n.log, Poison: n.tellPoison, GivenUp: n.tellGivenUp, Stop: n.stopping,
+	return &pipeline.Preserve{Queue: n.queue, Plans: &seams.Planner{Sealer: s.sealer, Store: n.store}, Carrier: &seams.Carrier{Sealer: s.sealer}, WindowNow: window, Log: n.log, Poison: n.tellPoison, GivenUp: n.tellGivenUp, Stop: n.stopping,
 		Known: n.knownSealed(),
 		Sealed: func(o pipeline.Outcome) {
 			if o.State == pipeline.StateSigned {
@@ -239,7 +240,7 @@ func (s *sealing) preserve(n *node) *pipeline.Preserve {
 
 // announce publishes what the reconciler sealed.
 func (n *node) announce(ctx context.Context, o preserve.Outcome) error {
-	b, err := outcome(o).Encode()
+	b, err := seams.Outcome(o).Encode()
 	if err != nil {
 		return err
 	}
