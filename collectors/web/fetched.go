@@ -111,10 +111,7 @@ func (x *capture) fetchedFiles(a *collectors.Acquired) (out []file, err error) {
 	}
 	asked, failed, first := x.rec.askedBy(ytdlp)
 	if f.why == "" {
-		cookies := "It had no cookies."
-		if x.req.Session != nil {
-			cookies = "It had the session's cookies."
-		}
+		cookies := hadCookies(x.req.Session)
 		note("yt-dlp %s was run for the page's address when the page was gone, as a program of its own whose way out was the recording proxy. It asked %d times: these records have Holdfast-Asked-By, are no exchanges of the page, and are not counted as such. %s", f.Version, asked, cookies)
 	}
 	if f.thin {
@@ -337,4 +334,12 @@ func (r *recorder) notedProgram(f *fetched, now time.Time) error {
 		}
 	}
 	return r.note("urn:holdfast:program:1", now, n)
+}
+
+// hadCookies says what of a session the program was given: local storage is the browser's.
+func hadCookies(s *collectors.Session) string {
+	if s == nil || len(s.Cookies) == 0 {
+		return "It had no cookies."
+	}
+	return "It had the session's cookies."
 }

@@ -175,6 +175,18 @@ func TestStoredMuch(t *testing.T) {
 	}
 }
 
+// A program that fetches films is said to have had cookies where there were any.
+func TestHadCookies(t *testing.T) {
+	for want, s := range map[string]*collectors.Session{"had the session's": theSession("h"), "had no": storedSession("https://h")} {
+		if got := hadCookies(s); !strings.Contains(got, want) {
+			t.Errorf("%q: want %q", got, want)
+		}
+	}
+	if got := hadCookies(nil); !strings.Contains(got, "had no") {
+		t.Errorf("%q", got)
+	}
+}
+
 // noting are names, and which of them were looked for.
 type noting struct {
 	names
