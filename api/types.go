@@ -34,6 +34,7 @@ type Ask struct {
 	Consent      string    `json:"consent,omitempty"` // refuse or leave
 	More         string    `json:"more,omitempty"`    // buttons or none
 	Decoded      bool      `json:"decoded,omitempty"`
+	Films        string    `json:"films,omitempty"` // yt-dlp, which the node that captures was told of
 	Telegram     *Telegram `json:"telegram,omitempty"`
 }
 
@@ -139,6 +140,7 @@ type Watch struct {
 	Consent      string   `json:"consent,omitempty"`
 	More         string   `json:"more,omitempty"`
 	Decoded      string   `json:"decoded,omitempty"` // yes or no
+	Films        string   `json:"films,omitempty"`   // yt-dlp or none
 }
 
 // NoSession stands in the place of a session where there is to be none any more.

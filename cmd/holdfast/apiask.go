@@ -112,7 +112,7 @@ func (d *apiDoor) Ask(ctx context.Context, who api.Token, id, home holdfast.ID, 
 // askTasks checks all that is asked for, as `capture` does, before anything is kept.
 func (d *apiDoor) askTasks(ctx context.Context, k *ask, a api.Ask) ([]pipeline.Task, error) {
 	o := captureOptions{note: a.Note, reason: a.Reason, via: a.Via, timeout: time.Duration(a.Timeout) * time.Second, retryFor: time.Duration(a.RetryFor) * time.Second, allowPrivate: a.AllowPrivate,
-		door: true, session: a.Session, decoded: a.Decoded, page: pageFlags{Consent: cmp.Or(a.Consent, "refuse"), More: cmp.Or(a.More, "buttons")},
+		door: true, session: a.Session, decoded: a.Decoded, page: pageFlags{Consent: cmp.Or(a.Consent, "refuse"), More: cmp.Or(a.More, "buttons"), Films: a.Films},
 		telegram: telegramFlags{maxSize: mediaSize, links: "yes", web: "yes"}}
 	if t := a.Telegram; t != nil {
 		o.telegram = telegramFlags{since: t.Since, limit: t.Limit, media: t.Media, maxSize: cmp.Or(t.MaxSize, mediaSize), links: cmp.Or(t.Links, "yes"), web: cmp.Or(t.Web, "yes"),
@@ -133,7 +133,7 @@ func (d *apiDoor) askTasks(ctx context.Context, k *ask, a api.Ask) ([]pipeline.T
 		}
 		sources = append(sources, src)
 	}
-	if err := errors.Join(sessionAlone(sources, o), decodedAlone(sources, o)); err != nil {
+	if err := errors.Join(sessionAlone(sources, o), decodedAlone(sources, o), filmsAlone(sources, o)); err != nil {
 		return nil, api.Refuse(err)
 	}
 	if d.n.lacksSession(taskOptions{Session: o.session}) {

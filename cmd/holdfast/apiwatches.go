@@ -21,7 +21,7 @@ func (d *apiDoor) AddWatches(ctx context.Context, who api.Token, a api.WatchAsk)
 	for i, k := range a.Watches {
 		w, err := d.n.wantedWatch(ctx, watchRow{name: k.Source, cases: k.Cases, lang: k.Lang, note: k.Note, media: k.Media, links: k.Links, since: k.Since, web: k.Web,
 			maxSize: k.MaxSize, priority: k.Priority, allowPrivate: k.AllowPrivate, every: k.Every, cron: k.Cron, zone: k.Zone, decaying: k.Decaying,
-			how: howFlags{session: k.Session, consent: k.Consent, more: k.More, decoded: k.Decoded}})
+			how: howFlags{session: k.Session, consent: k.Consent, more: k.More, decoded: k.Decoded, films: k.Films}})
 		if err != nil {
 			bad = append(bad, fmt.Errorf("row %d: %w", i+1, err))
 		}

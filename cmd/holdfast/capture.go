@@ -65,7 +65,7 @@ func (c *cli) captureCmd() *cobra.Command {
 			if err := errors.Join(freePath(o.export), o.checkTimes(), o.page.check(), checkLanguage(o.lang), checkReason("--reason", o.reason), telegramAlone(cmd, sources, o), decodedAlone(sources, o), filmsAlone(sources, o), sessionAlone(sources, o), besideAlone(sources, o)); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			if there, err := r.asked(cmd, "never-keep", "beside", "films-with"); err != nil {
+			if there, err := r.asked(cmd, "never-keep", "beside"); err != nil {
 				return err
 			} else if there {
 				return c.captureRemote(cmd, r, sources, o)

@@ -235,7 +235,7 @@ func (c *cli) watchAddRemote(ctx context.Context, r remote, rows []watchRow) err
 	for _, w := range rows {
 		a.Watches = append(a.Watches, api.Watch{Source: w.name, Cases: w.cases, Lang: w.lang, Note: w.note, Priority: w.priority, Media: w.media, MaxSize: givenSize(w), Links: w.links,
 			Web: w.web, Since: w.since, AllowPrivate: w.allowPrivate, Every: w.every, Cron: w.cron, Zone: w.zone, Decaying: w.decaying,
-			Session: w.how.session, Consent: w.how.consent, More: w.how.more, Decoded: w.how.decoded})
+			Session: w.how.session, Consent: w.how.consent, More: w.how.more, Decoded: w.how.decoded, Films: w.how.films})
 	}
 	if len(rows) > api.MaxWatches {
 		return usageError("%d rows: at most %d at once over --server; split the list", len(rows), api.MaxWatches)

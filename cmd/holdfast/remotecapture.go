@@ -85,7 +85,7 @@ func (f *follower) ask(ctx context.Context, sources []holdfast.Source, o capture
 	for some := range slices.Chunk(sources, api.MaxSources) {
 		a := api.Ask{Case: o.caseName, Note: o.note, Reason: o.reason, Via: o.via, Timeout: int(o.timeout / time.Second), RetryFor: int(o.retryFor / time.Second), AllowPrivate: o.allowPrivate, Session: o.session, Decoded: o.decoded}
 		if said, err := o.page.options(false); err == nil && said != nil { // an older node knows nothing of them
-			a.Consent, a.More = o.page.Consent, o.page.More
+			a.Consent, a.More, a.Films = o.page.Consent, o.page.More, o.page.Films
 		}
 		for _, s := range some {
 			a.Sources = append(a.Sources, string(s))

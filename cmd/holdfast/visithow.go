@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"holdfast/collectors/telegram/accounts"
@@ -21,14 +22,15 @@ type visitHow struct {
 	Consent string `json:"consent,omitempty"` // leave; "" is refuse
 	More    string `json:"more,omitempty"`    // none; "" is buttons
 	Decoded bool   `json:"decoded,omitempty"` // the browser speaks with the site itself
+	Films   string `json:"films,omitempty"`   // yt-dlp; "" is that no program is run
 }
 
 // howFlags are what a row says of it; "" is nothing.
-type howFlags struct{ session, consent, more, decoded string }
+type howFlags struct{ session, consent, more, decoded, films string }
 
 // given are the flags that were, in the words of the command.
 func (f howFlags) given() (flags []string) {
-	for _, k := range [][2]string{{"session", f.session}, {"consent", f.consent}, {"more", f.more}, {"decoded", f.decoded}} {
+	for _, k := range [][2]string{{"session", f.session}, {"consent", f.consent}, {"more", f.more}, {"decoded", f.decoded}, {"films-with", f.films}} {
 		if k[1] != "" {
 			flags = append(flags, "--"+k[0])
 		}
@@ -46,7 +48,7 @@ func (f howFlags) how() (h visitHow, err error) {
 	for what, k := range map[string]struct {
 		said, first, other string
 		to                 *string
-	}{"consent": {f.consent, "refuse", "leave", &h.Consent}, "more": {f.more, "buttons", "none", &h.More}} {
+	}{"consent": {f.consent, "refuse", "leave", &h.Consent}, "more": {f.more, "buttons", "none", &h.More}, "films-with": {f.films, "none", filmsYtdlp, &h.Films}} {
 		switch k.said {
 		case "", k.first:
 		case k.other:
@@ -76,11 +78,22 @@ func (h *visitHow) take(f howFlags, other visitHow) {
 	if f.decoded != "" {
 		h.Decoded = other.Decoded
 	}
+	if f.films != "" {
+		h.Films = other.Films
+	}
+}
+
+// fits refuses what cannot be done together.
+func (h visitHow) fits() error {
+	if h.Films != "" && h.Decoded {
+		return errors.New("--films-with goes through the recording proxy, and with --decoded there is none: say --decoded=no or --films-with none")
+	}
+	return nil
 }
 
 // sound says whether it is what holdfast keeps.
 func (h visitHow) sound() bool {
-	return (h.Session == "" || h.Session != noSession && accounts.ValidName(h.Session)) && (h.Consent == "" || h.Consent == "leave") && (h.More == "" || h.More == "none")
+	return (h.Session == "" || h.Session != noSession && accounts.ValidName(h.Session)) && (h.Consent == "" || h.Consent == "leave") && (h.More == "" || h.More == "none") && (h.Films == "" || h.Films == filmsYtdlp) && h.fits() == nil
 }
 
 // page is it in the words of a capture.
@@ -92,13 +105,14 @@ func (h visitHow) page() pageFlags {
 	if h.More != "" {
 		f.More = h.More
 	}
+	f.Films = h.Films
 	return f
 }
 
 // row adds it to a line of `watch list`.
 func (h visitHow) row(row map[string]any) {
 	f := h.page()
-	row["session"], row["consent"], row["more"], row["decoded"] = h.Session, f.Consent, f.More, h.Decoded
+	row["session"], row["consent"], row["more"], row["decoded"], row["films"] = h.Session, f.Consent, f.More, h.Decoded, h.Films
 }
 
 func (h visitHow) text() (text string) {
@@ -114,6 +128,9 @@ func (h visitHow) text() (text string) {
 	if h.Decoded {
 		text += "  decoded"
 	}
+	if h.Films != "" {
+		text += "  films with " + h.Films
+	}
 	return text
 }
 
@@ -123,5 +140,5 @@ func (h visitHow) cells() []string {
 	if h.Decoded {
 		decoded = "yes"
 	}
-	return []string{h.Session, h.Consent, h.More, decoded}
+	return []string{h.Session, h.Consent, h.More, decoded, h.Films}
 }

@@ -14,7 +14,7 @@ import (
 // TestVisitHow guards what a row may say of how a page is visited, that what it leaves out
 // stays as it was, and that a list of an older program means what it meant.
 func TestVisitHow(t *testing.T) {
-	for _, f := range []howFlags{{session: "No"}, {session: "../x"}, {consent: "accept"}, {more: "all"}, {decoded: "true"}} {
+	for _, f := range []howFlags{{session: "No"}, {session: "../x"}, {consent: "accept"}, {more: "all"}, {decoded: "true"}, {films: "youtube-dl"}} {
 		if h, err := f.how(); err == nil {
 			t.Errorf("%+v is %+v", f, h)
 		}
@@ -25,17 +25,18 @@ func TestVisitHow(t *testing.T) {
 		want visitHow
 	}{
 		{howFlags{session: "reader", consent: "leave"}, visitHow{Session: "reader", Consent: "leave"}},
-		{howFlags{more: "none", decoded: "yes"}, visitHow{"reader", "leave", "none", true}},
-		{howFlags{}, visitHow{"reader", "leave", "none", true}},
+		{howFlags{more: "none", decoded: "yes"}, visitHow{"reader", "leave", "none", true, ""}},
+		{howFlags{}, visitHow{"reader", "leave", "none", true, ""}},
 		{howFlags{consent: "refuse", decoded: "no"}, visitHow{Session: "reader", More: "none"}},
-		{howFlags{session: "none", more: "buttons"}, visitHow{}},
+		{howFlags{session: "none", more: "buttons", films: "yt-dlp"}, visitHow{Films: "yt-dlp"}},
+		{howFlags{films: "none"}, visitHow{}},
 	} {
 		other, err := step.give.how()
 		if h.take(step.give, other); err != nil || h != step.want || !h.sound() {
 			t.Errorf("%+v makes it %+v, %v; want %+v", step.give, h, err, step.want)
 		}
 	}
-	for _, h := range []visitHow{{Session: "none"}, {Session: "No"}, {Consent: "refuse"}, {More: "all"}} {
+	for _, h := range []visitHow{{Session: "none"}, {Session: "No"}, {Consent: "refuse"}, {More: "all"}, {Films: "youtube-dl"}, {Films: "yt-dlp", Decoded: true}} {
 		if h.sound() {
 			t.Errorf("%+v is kept", h)
 		}

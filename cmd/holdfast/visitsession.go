@@ -78,10 +78,18 @@ func (n *node) maySession(o captureOptions) error {
 	return n.sessionThere(o.session)
 }
 
-// mayHave refuses a session that a row gives and this node, which has a queue of its own,
-// has not. Where nodes share what is watched another may have it.
+// mayHave refuses a session, or films, that a row gives and this node, which has a queue of
+// its own, has not. Where nodes share what is watched another may have it.
 func (n *node) mayHave(w wanted) error {
-	if w.given.how.session == "" || n.sharedQueue() {
+	if n.sharedQueue() {
+		return nil
+	}
+	if w.given.how.films != "" {
+		if err := n.mayFilms(captureOptions{page: pageFlags{Films: w.Films}}); err != nil {
+			return err
+		}
+	}
+	if w.given.how.session == "" {
 		return nil
 	}
 	if err := n.sessionThere(w.Session); err != nil {

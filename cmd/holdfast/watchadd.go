@@ -107,11 +107,11 @@ not come rests for longer each time, up to a day; each try is a sealed capture.
 With --session NAME each visit has the cookies of that session ('holdfast session'). Where
 there is none of that name, or it has ended, the visit waits, and 'watch list' and
 'doctor' say so: it never goes out without. --session none: nobody is logged in any more.
---consent, --more and --decoded are as of 'capture'.
+--consent, --more, --decoded and --films-with are as of 'capture' (none: no program any more).
 
 --list reads a CSV with a head line, of these columns: source, case, lang, priority,
 media, note, links, since, max_size, web, schedule, private, session, consent, more,
-decoded; all but source may be empty or missing, and one source may have several lines,
+decoded, films; all but source may be empty or missing, and one source may have several lines,
 for several Cases. schedule is "every 6h", "cron 0 6 * * * Europe/Paris" or "decaying",
 private and decoded are yes or empty. Any wrong line: none is added.
 
@@ -147,6 +147,7 @@ exit status: 0 done  1 could not  2 usage, nothing was added`
 	f.StringVar(&row.how.more, "more", "", "of a page: press buttons that give more of it, or none (default buttons)")
 	f.StringVar(&row.how.decoded, "decoded", "", "of a page: the browser speaks with the site itself; =no: not any more")
 	f.Lookup("decoded").NoOptDefVal = "yes"
+	f.StringVar(&row.how.films, "films-with", "", "of a page: yt-dlp, which is then run at each visit, or none (default none)")
 	f.StringVar(&row.since, "since", "", "of its history: posts from this day on")
 	return cmd
 }
@@ -189,7 +190,7 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 			return nil, usageError("--list %s, row %d: %d fields, the head has %d", name, w.line, len(rec), len(all[0]))
 		}
 		for k, to := range map[string]*string{"source": &w.name, "lang": &w.lang, "priority": &w.priority, "media": &w.media, "note": &w.note, "links": &w.links, "since": &w.since, "max_size": &w.maxSize, "web": &w.web, "schedule": &w.scheduled,
-			"session": &w.how.session, "consent": &w.how.consent, "more": &w.how.more, "decoded": &w.how.decoded} {
+			"session": &w.how.session, "consent": &w.how.consent, "more": &w.how.more, "decoded": &w.how.decoded, "films": &w.how.films} {
 			if at, ok := columns[k]; ok && at < len(rec) && strings.TrimSpace(rec[at]) != "" {
 				*to = strings.TrimSpace(rec[at])
 			}
@@ -206,7 +207,7 @@ func (c *cli) watchCSV(name string, common watchRow) ([]watchRow, error) {
 }
 
 func checkColumns(columns map[string]int) error {
-	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web", "schedule", "private", "session", "consent", "more", "decoded"}
+	known := []string{"source", "case", "lang", "priority", "media", "note", "links", "since", "max_size", "web", "schedule", "private", "session", "consent", "more", "decoded", "films"}
 	for k := range columns {
 		if !slices.Contains(known, k) && k != "state" { // of an export
 			return fmt.Errorf("no column %.40q is known: the head line is %s", k, strings.Join(known, ","))
@@ -452,6 +453,9 @@ func (k *watch) take(w wanted) (fresh []holdfast.ID, err error) {
 		k.Schedule = w.Schedule
 	}
 	k.visitHow.take(g.how, w.visitHow)
+	if err := k.visitHow.fits(); err != nil {
+		return nil, usageError("%s: %w", k.Source, err)
+	}
 	k.AllowPrivate = k.AllowPrivate || g.allowPrivate
 	return fresh, nil
 }

@@ -321,7 +321,7 @@ func (c *cli) watchExportCmd() *cobra.Command {
 			}
 			how := slices.ContainsFunc(list, func(w *watch) bool { return w.visitHow != (visitHow{}) })
 			if how {
-				rows[0] = append(rows[0], "session", "consent", "more", "decoded")
+				rows[0] = append(rows[0], "session", "consent", "more", "decoded", "films")
 			}
 			for _, w := range list {
 				links := ""
