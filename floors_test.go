@@ -20,8 +20,8 @@ const floors = `
 8 cmd/internal/restore cmd/internal/doctor
 7 cmd/internal/nodedir cmd/internal/mirrors
 6 cmd/internal/telegrambench cmd/internal/engineset
-5 coverage cmd/internal/verifycmd cmd/internal/collecting cmd/internal/webbench cmd/internal/passphrase cmd/internal/cputime cmd/internal/spool cmd/internal/nodeclock pipeline/scaled collectors/telegram/accounts alert/rules collectors/collectorstest collectors/telegram/telegramtest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest api/apitest alert/alerttest
-4 pipeline/sqlite pipeline/kafka pipeline/postgres collectors/web collectors/web/compare collectors/telegram collectors/received storage/file storage/s3 catalog/sqlite catalog/postgres mirror scope audit api keyring authorities preserve/plans heard kept cmd/internal/seams
+5 coverage cmd/internal/seams cmd/internal/verifycmd cmd/internal/collecting cmd/internal/webbench cmd/internal/passphrase cmd/internal/cputime cmd/internal/spool cmd/internal/nodeclock pipeline/scaled collectors/telegram/accounts alert/rules collectors/collectorstest collectors/telegram/telegramtest pipeline/queuetest preserve/sealtest storage/storagetest catalog/catalogtest api/apitest alert/alerttest
+4 pipeline/sqlite pipeline/kafka pipeline/postgres collectors/web collectors/web/compare collectors/telegram collectors/received storage/file storage/s3 catalog/sqlite catalog/postgres mirror scope audit api keyring authorities preserve/plans heard kept
 3 pipeline preserve catalog export egress office visits collectors/web/h2 collectors/web/content collectors/web/recipes collectors/web/stamp
 2 . storage collectors preserve/authority tl tme alert vault
 1 hashing warc canon rfc3161 messages preserve/public wholefile search pg metrics schedule filelock deploy/engines collectors/web/rules collectors/web/stream collectors/web/secrets collectors/web/cgroup collectors/web/confined

@@ -253,7 +253,7 @@ func (d *apiDoor) Bundle(ctx context.Context, who api.Token, a api.BundleAsk) (f
 // otherwise; any other is the node's own affair, and stays in its log.
 func refusal(err error) error {
 	x := (*exitError)(nil)
-	if errors.As(err, &x) && x.code == exitUsage || errors.As(err, new(accounts.Error)) || errors.Is(err, egress.ErrNone) || errors.Is(err, errNoApp) || errors.Is(err, errNoList) {
+	if errors.As(err, &x) && x.code == exitUsage || errors.As(err, new(accounts.Error)) || errors.Is(err, egress.ErrNone) || errors.Is(err, nodedir.ErrNoApp) || errors.Is(err, errNoList) {
 		return api.Refuse(err)
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
 	"holdfast/tme"
@@ -173,7 +174,7 @@ func (n *node) publicInstead(sources []holdfast.Source, o captureOptions) (all [
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err = n.telegramOptions(); err != nil && !errors.Is(err, errNoApp) || err == nil && len(names) > 0 {
+	if _, err = n.telegramOptions(); err != nil && !errors.Is(err, nodedir.ErrNoApp) || err == nil && len(names) > 0 {
 		return sources, nil, nil // what is wrong is told by who asks the service
 	}
 	site, err := n.publicSite()

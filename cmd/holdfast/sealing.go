@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -291,4 +292,20 @@ func (n *node) whyOpen(id holdfast.ID, otherwise string) string {
 		return cp.Reason
 	}
 	return otherwise
+}
+
+// knownSealed is nil where the queue keeps each ID once, for ever.
+func (n *node) knownSealed() func(context.Context, []holdfast.ID) (map[holdfast.ID]bool, error) {
+	cat, ok := n.cat.(seams.InSeals)
+	if !ok || !n.sharedQueue() {
+		return nil
+	}
+	return (&seams.SealedBefore{Catalog: cat, Store: n.store}).Ask
+}
+
+// locked is what f returns, which nobody else is in meanwhile.
+func locked[T any](mu *sync.Mutex, f func() T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return f()
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/accounts"
@@ -323,7 +324,7 @@ func (n *node) telegramVia(ctx context.Context, home holdfast.ID, o captureOptio
 // the Task can be captured.
 func waitsForAccount(err error) bool {
 	state, _, _ := telegram.Judge(err)
-	return state != "" || errors.As(err, new(accounts.Error)) || errors.Is(err, errNoApp) || errors.Is(err, telegram.ErrUnreached)
+	return state != "" || errors.As(err, new(accounts.Error)) || errors.Is(err, nodedir.ErrNoApp) || errors.Is(err, telegram.ErrUnreached)
 }
 
 // canTelegram refuses Sources that no account here could be asked about, before

@@ -11,6 +11,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cmd/internal/nodedir"
 	"holdfast/collectors"
 	"holdfast/collectors/telegram"
 	"holdfast/collectors/telegram/accounts"
@@ -40,7 +41,7 @@ func (n *node) pagesInstead(c crew) (why string, site publicSite, err error) {
 	if site, err = n.publicSite(); err != nil || site.base == "" {
 		return "", site, err
 	}
-	if _, err := n.telegramOptions(); errors.Is(err, errNoApp) {
+	if _, err := n.telegramOptions(); errors.Is(err, nodedir.ErrNoApp) {
 		return "no app_id", site, nil
 	}
 	if len(c.names) == 0 {

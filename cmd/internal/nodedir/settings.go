@@ -1,8 +1,9 @@
 // Package nodedir is what a node's directory says of itself: node.json, which init draws
 // and a person may edit, and what follows from it alone: which keys the node has, under
-// which names it was known, what a change has left to do, and where its engines lie.
+// which names it was known, what a change has left to do, and where its engines lie. Beside
+// it holdfast.yaml, what a person sets for the collectors.
 //
-// Nothing here is evidence and nothing is secret; its Digest is stated in every Manifest.
+// None of it is evidence, and node.json is not secret: its Digest is stated in every Manifest.
 // Read and Parse bound the file at [wholefile.MaxJSON] bytes and refuse what a newer
 // holdfast wrote, and a key file outside keys/: node.json may come out of a mirror that
 // somebody else has changed. A Settings is a value of its reader: it is not safe for

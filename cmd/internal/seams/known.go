@@ -1,4 +1,4 @@
-package main
+package seams
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"holdfast/pipeline"
 	"holdfast/preserve"
 	"holdfast/preserve/plans"
+	"holdfast/storage"
 )
 
 // A queue that several nodes share takes an ID in twice, and those who normalise and
@@ -23,40 +24,34 @@ const (
 	knownAgain = 30 * time.Second // before the next one, where one failed
 )
 
-// sealedCatalog knows in which Seals captures are.
-type sealedCatalog interface {
+// InSeals knows in which Seals captures are.
+type InSeals interface {
 	InSeals(ctx context.Context, ids []holdfast.ID) (map[holdfast.ID][]string, error)
 }
 
-// sealedBefore asks which captures are in a Seal. Sealing does not wait for the catalog: while
-// that cannot be asked, what is remembered of the last hour must do.
-type sealedBefore struct {
-	n   *node
-	cat sealedCatalog
+// SealedBefore asks which captures are in a Seal. Sealing does not wait for the catalog: while
+// that cannot be asked, what is remembered of the last hour must do. It is safe for concurrent
+// use.
+type SealedBefore struct {
+	Catalog InSeals
+	Store   storage.Store
 
 	mu   sync.Mutex
-	next time.Time
+	next time.Time // not before
 }
 
-// knownSealed is nil where the queue keeps each ID once, for ever.
-func (n *node) knownSealed() func(context.Context, []holdfast.ID) (map[holdfast.ID]bool, error) {
-	cat, ok := n.cat.(sealedCatalog)
-	if !ok || !n.sharedQueue() {
-		return nil
-	}
-	k := &sealedBefore{n: n, cat: cat}
-	return k.ask
-}
-
-func (k *sealedBefore) ask(ctx context.Context, ids []holdfast.ID) (map[holdfast.ID]bool, error) {
-	if locked(&k.mu, func() bool { return time.Now().Before(k.next) }) {
+// Ask returns which of ids are in a Seal that has its place in a log. Where the catalog could
+// not be asked a moment ago the error wraps [pipeline.ErrUnavailable]; it is waited for a few
+// seconds at most.
+func (k *SealedBefore) Ask(ctx context.Context, ids []holdfast.ID) (map[holdfast.ID]bool, error) {
+	if k.resting() {
 		return nil, fmt.Errorf("the catalog could not be asked a moment ago: %w", pipeline.ErrUnavailable)
 	}
 	limited, cancel := context.WithTimeout(ctx, knownTime)
 	defer cancel()
-	seals, err := k.cat.InSeals(limited, ids)
+	seals, err := k.Catalog.InSeals(limited, ids)
 	if err != nil {
-		locked(&k.mu, func() bool { k.next = time.Now().Add(knownAgain); return true })
+		k.rest()
 		return nil, fmt.Errorf("ask the catalog: %w", err)
 	}
 	in := map[holdfast.ID]bool{}
@@ -77,13 +72,13 @@ func (k *sealedBefore) ask(ctx context.Context, ids []holdfast.ID) (map[holdfast
 // plan is what the store says of a Seal that has its place in a log. A catalog is no truth:
 // were it believed where it is wrong, a capture would be in no Seal at all; and so it would
 // be if a plan were believed that was given up.
-func (k *sealedBefore) plan(ctx context.Context, seal string) (map[holdfast.ID]bool, error) {
+func (k *SealedBefore) plan(ctx context.Context, seal string) (map[holdfast.ID]bool, error) {
 	in := map[holdfast.ID]bool{}
-	done, err := preserve.Included(ctx, k.n.store, seal)
+	done, err := preserve.Included(ctx, k.Store, seal)
 	if err != nil || !done {
 		return in, err
 	}
-	p, err := plans.Read(ctx, k.n.store, "seals/"+seal+"/plan.json")
+	p, err := plans.Read(ctx, k.Store, "seals/"+seal+"/plan.json")
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, plans.ErrUnsound) {
 		return in, nil
 	}
@@ -96,9 +91,14 @@ func (k *sealedBefore) plan(ctx context.Context, seal string) (map[holdfast.ID]b
 	return in, nil
 }
 
-// locked is what f returns, which nobody else is in meanwhile.
-func locked[T any](mu *sync.Mutex, f func() T) T {
-	mu.Lock()
-	defer mu.Unlock()
-	return f()
+func (k *SealedBefore) resting() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return time.Now().Before(k.next)
+}
+
+func (k *SealedBefore) rest() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.next = time.Now().Add(knownAgain)
 }

@@ -1,13 +1,15 @@
-package main
+package seams
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"holdfast"
 	"holdfast/hashing"
+	"holdfast/pipeline"
 	"holdfast/storage"
 	"holdfast/storage/file"
 )
@@ -56,8 +58,8 @@ func TestKnownSealedBelievesTheStore(t *testing.T) {
 	nowhere := holdfast.NewID()
 	cat[nowhere] = []string{holdfast.SealID(queue, 0, 99)}
 
-	k := &sealedBefore{n: &node{store: s}, cat: cat}
-	known, err := k.ask(t.Context(), nil)
+	k := &SealedBefore{Catalog: cat, Store: s}
+	known, err := k.Ask(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,5 +67,25 @@ func TestKnownSealedBelievesTheStore(t *testing.T) {
 		if known[id] != want {
 			t.Errorf("capture in %v: known %t", cat[id], known[id])
 		}
+	}
+}
+
+// away is a catalog that does not answer.
+type away struct{ asked int }
+
+func (c *away) InSeals(context.Context, []holdfast.ID) (map[holdfast.ID][]string, error) {
+	c.asked++
+	return nil, errors.New("away")
+}
+
+// TestSealedBeforeRests: a catalog that did not answer is not asked again at once.
+func TestSealedBeforeRests(t *testing.T) {
+	c := new(away)
+	k := &SealedBefore{Catalog: c}
+	if _, err := k.Ask(t.Context(), nil); err == nil || errors.Is(err, pipeline.ErrUnavailable) {
+		t.Errorf("it did not answer: %v", err)
+	}
+	if _, err := k.Ask(t.Context(), nil); !errors.Is(err, pipeline.ErrUnavailable) || c.asked != 1 {
+		t.Errorf("a moment later: %v, asked %d times", err, c.asked)
 	}
 }
