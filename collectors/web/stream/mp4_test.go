@@ -141,6 +141,15 @@ func TestOddMP4(t *testing.T) {
 		binary.BigEndian.PutUint32(b[at:], n)
 		return string(b)
 	}
+	flags, size := binary.BigEndian.Uint32([]byte(one[trun+4:])), trun+16 // where the size of its first sample is
+	for _, f := range []uint32{4, 0x100} {
+		if flags&f != 0 {
+			size += 4
+		}
+	}
+	if flags&1 == 0 || flags&0x200 == 0 {
+		t.Fatalf("flags %x: the test changes another field", flags)
+	}
 	audio := mp4.CreateEmptyInit()
 	audio.AddEmptyTrack(48000, "audio", "en")
 	var sound bytes.Buffer
@@ -158,6 +167,8 @@ func TestOddMP4(t *testing.T) {
 		"cut":            {[]string{init, one[:len(one)-1]}, "a box of"},
 		"cut box":        {[]string{init, one + "\x00\x00\x00"}, "half a box"},
 		"far":            {[]string{init, with(trun+12, 1<<30)}, "outside of its piece"},
+		"large":          {[]string{init, with(size, 1<<20)}, "outside of its piece"},
+		"largest":        {[]string{init, with(size, 1<<32-1)}, "outside of its piece"},
 		"before":         {[]string{init, with(trun+12, 1<<31)}, "outside of its piece"},
 		"many samples":   {[]string{init, with(trun+8, 1<<32-1)}, errTooMuch.Error()},
 		"cut samples":    {[]string{init, with(trun+8, 2)}, "outside of its piece"},
