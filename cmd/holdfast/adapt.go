@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"slices"
 
 	"holdfast"
 	"holdfast/collectors/web"
@@ -27,6 +28,18 @@ type webNormaliser struct {
 	store storage.Opener
 	site  func() (publicSite, error)
 	log   *slog.Logger
+}
+
+// hide restricts what was made of something restricted.
+func hide(m *holdfast.Manifest, d *pipeline.Derived) {
+	for _, t := range d.Transformations {
+		if !slices.ContainsFunc(t.Inputs, func(in string) bool { o := m.Object(in); return o != nil && o.Restricted }) {
+			continue
+		}
+		for i := range d.Objects {
+			d.Objects[i].Restricted = d.Objects[i].Restricted || d.Objects[i].Name == t.Output
+		}
+	}
 }
 
 func (w *webNormaliser) Normalise(ctx context.Context, c *pipeline.Captured) (*pipeline.Derived, error) {
@@ -58,6 +71,7 @@ func (w *webNormaliser) Normalise(ctx context.Context, c *pipeline.Captured) (*p
 		d.Objects = append(d.Objects, posts.Objects...)
 		d.Transformations = append(d.Transformations, posts.Transformations...)
 	}
+	hide(&c.Manifest, d)
 	return d, nil
 }
 

@@ -25,6 +25,7 @@ type redaction struct {
 	x    *capture
 	set  *secrets.Set
 	list withheldList
+	left int  // values that were not looked for: then nothing is let out
 	seen bool // a secret stands in what is made of the page: then it may in its pictures
 }
 
@@ -57,11 +58,11 @@ func wholeName(name string) string { return "whole-" + name }
 
 // redact goes through the Objects to be of a capture with a session.
 func (x *capture) redact(files []file, main *exchange) ([]file, error) {
-	set, err := x.secrets()
+	set, left, err := x.secrets()
 	if err != nil {
 		return nil, err
 	}
-	r := &redaction{x: x, set: set, list: withheldList{Kind: "withheld", Objects: []withheldObject{}, Records: []withheldRecord{}, Session: x.req.Session.Name, Version: 1}}
+	r := &redaction{x: x, set: set, left: left, list: withheldList{Kind: "withheld", Objects: []withheldObject{}, Records: []withheldRecord{}, Session: x.req.Session.Name, Version: 1}}
 	var out []file
 	for _, f := range files {
 		kept, err := r.file(f, main)
@@ -93,6 +94,10 @@ func (r *redaction) file(f file, main *exchange) ([]file, error) {
 	kind := f.mediaType
 	switch {
 	case f.restricted:
+		return []file{f}, nil
+	case r.left > 0:
+		f.restricted, f.slices = true, nil
+		r.list.Objects = append(r.list.Objects, withheldObject{Object: f.name, Why: "not-searched"})
 		return []file{f}, nil
 	case f.role == "archive":
 		return r.archive(f, main)
@@ -168,6 +173,9 @@ func (r *redaction) text(a *collectors.Acquired) {
 	a.Collection.Notes = append(a.Collection.Notes,
 		"Somebody was logged in: "+givenOf(r.x.req.Session)+" of a session were given to the browser before the page was asked for; what the page shows may be for that account alone.",
 		"What gives access to the session is withheld: withheld.json lists what, and copies without it stand in the place of what has any.")
+	if r.left > 0 {
+		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("There were more values that may give access than can be looked for, %d were not: nothing of the page is let out without being asked for.", r.left))
+	}
 	if why := r.x.unstored; why != "" {
 		a.Collection.Notes = append(a.Collection.Notes, "What the page has put into its local storage meanwhile "+why+": a token in it may stand in what is not withheld.")
 	}

@@ -81,8 +81,9 @@ func cookieParam(c collectors.Cookie) *proto.NetworkCookieParam {
 const leastPart = 16
 
 // secrets are what gives access in this capture: the session's cookies and local storage,
-// and what servers set, the page sent and stored since.
-func (x *capture) secrets() (*secrets.Set, error) {
+// and what servers set, the page sent and stored since. Those of the session come first;
+// left says how many of the others are too many to be looked for.
+func (x *capture) secrets() (set *secrets.Set, left int, err error) {
 	var values []string
 	add := func(v string) {
 		v = strings.Trim(strings.TrimSpace(v), `"`)
@@ -99,6 +100,7 @@ func (x *capture) secrets() (*secrets.Set, error) {
 		add(c.Value)
 	}
 	values = append(values, storageSecrets(x.req.Session.Origins)...)
+	own := len(values)
 	values = append(values, x.stored...)
 	for _, e := range append(x.rec.exchanges[:len(x.rec.exchanges):len(x.rec.exchanges)], x.rec.failures...) {
 		for _, f := range e.fields {
@@ -110,7 +112,7 @@ func (x *capture) secrets() (*secrets.Set, error) {
 		}
 		head, err := e.request.readHead()
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		for _, f := range head.Fields {
 			if !strings.EqualFold(f.Name, "Cookie") {
@@ -123,8 +125,9 @@ func (x *capture) secrets() (*secrets.Set, error) {
 			}
 		}
 	}
-	slices.Sort(values)
-	return secrets.New(slices.Compact(values)...)
+	slices.Sort(values[own:])
+	set, left = secrets.New(slices.Compact(values)...)
+	return set, left, nil
 }
 
 // readHead reads the message head back; one that is none has no fields.

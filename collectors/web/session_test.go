@@ -240,7 +240,7 @@ func checkWithheldList(t *testing.T, a *collectors.Acquired, k *collectorstest.K
 // What cannot be looked into is left out of the copy, not passed on.
 func TestRedactAnswer(t *testing.T) {
 	x := &capture{req: collectors.Request{Session: theSession("h")}, rec: &recorder{}}
-	set, err := x.secrets()
+	set, _, err := x.secrets()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,23 +34,27 @@ type Set struct {
 	bits  [1 << 16]bool    // whether a form begins with four bytes of that hash
 }
 
-// New makes the Set of those values that have Least bytes or more.
-func New(values ...string) (*Set, error) {
+// New makes the Set of those values that have Least bytes or more: of the first ones, as
+// many as there is room for, and left says how many are not in it. A site can send more
+// than anybody can look for; whoever has some left must not let out what may have them.
+func New(values ...string) (s *Set, left int) {
 	all := map[string]bool{}
-	for _, v := range values {
+	for i, v := range values {
 		if len(v) < Least {
 			continue
 		}
-		for _, f := range forms(v) {
+		list := forms(v)
+		if len(all)+len(list) > maxForms {
+			left = len(values) - i
+			break
+		}
+		for _, f := range list {
 			if len(f) >= Least {
 				all[f] = true
 			}
 		}
-		if len(all) > maxForms {
-			return nil, fmt.Errorf("look for secrets: more than %d forms", maxForms)
-		}
 	}
-	s := &Set{by: map[uint32][]int{}}
+	s = &Set{by: map[uint32][]int{}}
 	for f := range all {
 		s.forms = append(s.forms, []byte(f))
 	}
@@ -65,7 +69,7 @@ func New(values ...string) (*Set, error) {
 		s.by[k] = append(s.by[k], i)
 		s.bits[hash(k)] = true
 	}
-	return s, nil
+	return s, left
 }
 
 func hash(k uint32) uint32 { return k * 2654435761 >> 16 }

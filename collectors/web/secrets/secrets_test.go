@@ -17,9 +17,9 @@ import (
 // and nothing of it is left; what only resembles it stays.
 func TestForms(t *testing.T) {
 	const v = `s%3AqW/e+r"t<y&9.Zx_c-v`
-	s, err := New(v, "short")
-	if err != nil {
-		t.Fatal(err)
+	s, left := New(v, "short")
+	if left != 0 {
+		t.Fatal(left)
 	}
 	plain, _ := url.QueryUnescape(v)
 	b, _ := json.Marshal(v)
@@ -69,5 +69,21 @@ func BenchmarkOverwrite(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
 		s.Overwrite(text)
+	}
+}
+
+// TestTooMany: of more values than there is room for the first are looked for, and the
+// number of the others is told.
+func TestTooMany(t *testing.T) {
+	var values []string
+	for i := range 10_000 {
+		values = append(values, fmt.Sprintf("secret-%09d", i))
+	}
+	s, left := New(values...)
+	if left < 1_000 || left > 9_500 || !s.In([]byte("a "+values[0]+" b")) || s.In([]byte("a "+values[9_999]+" b")) {
+		t.Errorf("%d left", left)
+	}
+	if _, left := New(values[:1000]...); left != 0 {
+		t.Errorf("%d of a thousand left", left)
 	}
 }
