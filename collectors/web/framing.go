@@ -38,12 +38,27 @@ func answerFraming(method string, status int, h warc.Head) (framing, error) {
 	case len(codings) == 0 && len(lengths) == 0:
 		return framing{length: untilClose, last: true}, nil
 	case len(codings) == 0:
-		n, err := contentLength(lengths)
-		return framing{length: n}, err
+		return byLength(lengths)
 	case version == "HTTP/1.1" && at == len(codings)-1:
 		return framing{chunked: true, last: len(lengths) > 0}, nil // the length counts for nothing, for browsers too
 	case len(lengths) > 0 || version == "HTTP/1.1" && at >= 0:
 		return framing{}, fmt.Errorf("%s with transfer coding %.40q and content length %.40q: %w", version, codings, lengths, warc.ErrFormat)
+	}
+	return framing{length: untilClose, last: true}, nil
+}
+
+// byLength reads what an answer says of its length as browsers do (Fetch standard,
+// "extract a length"): several values must be the same, and one that is no number is none,
+// so the body ends with the connection. To refuse it would let a site show people what no
+// record has.
+func byLength(said []string) (framing, error) {
+	for _, s := range said {
+		if s != said[0] {
+			return framing{}, fmt.Errorf("content length %.80q: %w", said, warc.ErrFormat)
+		}
+	}
+	if n, err := contentLength(said); err == nil {
+		return framing{length: n}, nil
 	}
 	return framing{length: untilClose, last: true}, nil
 }

@@ -30,8 +30,16 @@ func framings() map[string]struct{ sent, shown, fault string } {
 		"/two-lengths":        bad(ok + "Content-Length: 5\r\nContent-Length: 50\r\n\r\nhello<wait>HTTP/1.1 200 OK\r\n\r\n<close>"),
 		"/listed-lengths":     bad(ok + "Content-Length: 5, 6\r\n\r\nhello!<close>"),
 		"/same-lengths":       whole(ok + "Content-Length: 5\r\nContent-Length: 5, 5\r\n\r\nhello"),
-		"/signed-length":      bad(ok + "Content-Length: +5\r\n\r\nhello<close>"),
-		"/folded-length":      bad(ok + "Content-Length: 5\r\n 0\r\n\r\nhello<close>"),
+		"/listed-words":       bad(ok + "Content-Length: aaaah, nah\r\n\r\nhello!<close>"),
+		"/signed-length":      whole(ok + "Content-Length: +2\r\n\r\nhello<close>"),
+		"/minus-length":       whole(ok + "Content-Length: -1\r\n\r\nhello<close>"),
+		"/word-length":        whole(ok + "Content-Length: aaaah\r\n\r\nhello<close>"),
+		"/word-lengths":       whole(ok + "Content-Length: aaaah\r\nContent-Length: aaaah\r\n\r\nhello<close>"),
+		"/unit-length":        whole(ok + "Content-Length: 2s\r\n\r\nhello<close>"),
+		"/hex-length":         whole(ok + "Content-Length: 0x2\r\n\r\nhello<close>"),
+		"/quoted-length":      whole(ok + "Content-Length: \"2\"\r\n\r\nhello<close>"),
+		"/long-length":        whole(ok + "Content-Length: 99999999999999999999\r\n\r\nhello<close>"),
+		"/folded-length":      whole(ok + "Content-Length: 2\r\n 0\r\n\r\nhello<close>"),
 		"/fold-after-no-line": whole(ok + "Content-Length: 5\r\nno field\r\n 0\r\n\r\nhello"),
 		"/chunked-1.0":        whole("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nmore<close>"),
 		"/chunked-1.0-length": bad("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\nmore<close>"),
@@ -200,5 +208,26 @@ func TestAmbiguousPage(t *testing.T) {
 	rs := readWarc(t, waczMember(t, object(t, a, k, "page.wacz"), warc.ArchiveName))
 	if !slices.ContainsFunc(rs, func(r record) bool { return r.kind == warc.Response && string(r.block) == sent }) {
 		t.Error("the answer is not recorded as it came")
+	}
+}
+
+// TestOddLength: a page whose length is no number, which people see in their browsers, is
+// not hidden from a capture; nor is what it asks for, one with a length that lies among it.
+func TestOddLength(t *testing.T) {
+	const html = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+	s := serveRaw(t, scripted(map[string]string{
+		"/":            html + "Content-Length: aaaah\r\n\r\n<!doctype html><title>odd</title><p>Words that people see.<p id=a>none<script src=/short.js></script><wait><p>And the last ones.<close>",
+		"/short.js":    "HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nContent-Length: 2s\r\n\r\na.textContent='the script ran'<close>",
+		"/favicon.ico": "HTTP/1.1 204 No\r\n\r\n",
+	}))
+	a, k := collect(t, newCollector(t, Options{}), collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true})
+	text := string(object(t, a, k, "text.txt"))
+	for _, want := range []string{"Words that people see.", "the script ran", "And the last ones."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("text %q", text)
+		}
+	}
+	if a.Outcome != collectors.Complete {
+		t.Errorf("%s %v", a.Outcome, a.Reasons)
 	}
 }
