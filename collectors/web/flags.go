@@ -28,6 +28,9 @@ func flags() []string {
 		"MediaRouter", "OptimizationHints", "PreconnectToSearch", "PrivacySandboxSettings4",
 		"SpareRendererForSitePerProcess", // a process made in advance is of the context of a capture that is over by then
 		"Translate",
+		// Of each context the browser would make a window's list of suggestions, a page of
+		// its own whose process takes half a second of a processor.
+		"WebUIOmniboxAimPopup", "WebUIOmniboxPopup",
 	}
 	f := []string{
 		"--headless=new",
@@ -49,6 +52,7 @@ func flags() []string {
 		// Every machine composes alike, by its processor, as one without a graphics
 		// processor does: there a picture has no texture's limit (seen: 16,384 rows).
 		"--disable-gpu-compositing", paintBeyond,
+		"--disable-checker-imaging", // a picture waits for what is in it to be decoded
 		"--disable-dev-shm-usage", "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb", "--lang=" + locale,
 		"--disable-features=" + strings.Join(off, ","),
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -122,5 +124,50 @@ func TestWidePicture(t *testing.T) {
 	}
 	if height != 12_000 || a.Outcome != collectors.Complete {
 		t.Errorf("%d rows; %s %v", height, a.Outcome, a.Reasons)
+	}
+}
+
+// TestPictured: what was never composed while nobody looked (a large picture that takes
+// long to decode, far down) is in the picture, each pixel of it, and so is the end.
+func TestPictured(t *testing.T) {
+	const width, height, above = 1300, 1800, 5000
+	r := rand.New(rand.NewPCG(1, 2))
+	want := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for i := range want.Pix {
+		want.Pix[i] = byte(r.Uint32()) | byte(i%4/3*255)
+	}
+	var file bytes.Buffer
+	if err := png.Encode(&file, want); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/noise.png" {
+			w.Header().Set("Content-Type", "image/png")
+			w.Write(file.Bytes())
+			return
+		}
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, "<!doctype html><title>far</title><style>*{margin:0}img{display:block}</style><div style='height:%dpx'></div><img src=noise.png loading=lazy decoding=async><div style='height:10px;background:#6a6'>", above)
+	}), nil)
+	c := newCollector(t, Options{})
+	a, k := collect(t, c, collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true})
+	got := decoded(t, object(t, a, k, "screenshot.png"))
+	if got.Bounds().Dy() != above+height+10 {
+		t.Fatalf("%v", got.Bounds())
+	}
+	for y := range height {
+		for x := range width {
+			if g, w := color.NRGBAModel.Convert(got.At(x, above+y)), want.At(x, y); g != w {
+				t.Fatalf("pixel %d, %d is %v, want %v", x, y, g, w)
+			}
+		}
+	}
+	if g := color.NRGBAModel.Convert(got.At(9, above+height+9)); g != (color.NRGBA{0x66, 0xaa, 0x66, 255}) {
+		t.Errorf("the end is %v", g)
+	}
+	for _, pid := range group(c.browser.cmd.Process.Pid) { // nor is the browser's own window
+		if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); bytes.Contains(line, []byte("--top-chrome")) {
+			t.Errorf("a process of the browser's own window: %.200q", line)
+		}
 	}
 }

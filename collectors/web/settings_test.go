@@ -20,10 +20,11 @@ func TestSettings(t *testing.T) {
 			language = r.Header.Get("Accept-Language")
 		}
 		w.Header().Set("Content-Type", "text/html")
-		io.WriteString(w, "<p id=p><script>p.textContent=[innerWidth+'x'+innerHeight,devicePixelRatio,navigator.language,Intl.DateTimeFormat().resolvedOptions().timeZone,new Date(0).getTimezoneOffset(),screen.width+'x'+screen.height].join(' ')</script>")
+		io.WriteString(w, "<p id=p><script>onload=()=>requestAnimationFrame(()=>{p.textContent=[innerWidth+'x'+innerHeight,devicePixelRatio,navigator.language,Intl.DateTimeFormat().resolvedOptions().timeZone,new Date(0).getTimezoneOffset(),screen.width+'x'+screen.height,outerWidth+'x'+outerHeight,visualViewport.width+'x'+visualViewport.height,document.visibilityState].join(' ')})</script>")
 	}), nil)
 	a, k := collect(t, newCollector(t, Options{}), collectors.Request{Source: "http://" + s.addr + "/", AllowPrivate: true})
-	want := fmt.Sprintf("%s %d %s %s 0 %s", a.Collection.Viewport, viewScale, a.Collection.Locale, a.Collection.Timezone, a.Collection.Viewport)
+	view := a.Collection.Viewport
+	want := fmt.Sprintf("%s %d %s %s 0 %s %s %s visible", view, viewScale, a.Collection.Locale, a.Collection.Timezone, view, view, view)
 	if got := string(object(t, a, k, "text.txt")); got != want || !strings.HasPrefix(language, a.Collection.Locale) {
 		t.Errorf("the page saw %q, the Manifest says %q; Accept-Language %q", got, want, language)
 	}

@@ -109,8 +109,14 @@ func (t *tab) prepare(top session) error {
 	if err != nil {
 		return fmt.Errorf("open page: %w", err)
 	}
+	// What nobody looks at is not composed: the page has its window as ever, and pictures
+	// are of the size that they ask for. A browser that cannot do it composes all.
+	t.session.tell(proto.EmulationSetVisibleSize{Width: seenSide, Height: seenSide})
 	return nil
 }
+
+// seenSide is how much of the window is composed while nobody looks, in pixels each way.
+const seenSide = 16
 
 // close throws the context away; it says nothing to the page, which may be gone.
 func (t *tab) close() {
