@@ -48,6 +48,7 @@ type browser struct {
 	struck    cgroup.Struck // as seen last; guarded by mu
 	hung      bool          // it was ended because it opened no page; likewise
 	camera    chan struct{} // held by the one page whose picture is made
+	printer   chan struct{} // held by the two tall pages that are printed
 	paints    paints
 	mu        sync.Mutex
 	tabs      map[proto.BrowserBrowserContextID]*tab
@@ -86,7 +87,7 @@ func start(ctx context.Context, l launching) (*browser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start browser: %w", err)
 	}
-	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: l.flags, camera: make(chan struct{}, 1), begun: &commandLog{},
+	b := &browser{dir: dir, exited: make(chan struct{}), stderr: &tail{}, flags: l.flags, camera: make(chan struct{}, 1), printer: make(chan struct{}, 2), begun: &commandLog{},
 		tabs: map[proto.BrowserBrowserContextID]*tab{}, frames: map[proto.TargetTargetID]frame{}}
 	if err := b.launchInGroup(l); err != nil {
 		b.endGroup()

@@ -57,13 +57,16 @@ func (t *tab) screenshots(ctx context.Context, dir string, v *view) error {
 }
 
 // alone does what takes the browser hundreds of megabytes while no other page of it does.
-func (t *tab) alone(ctx context.Context, do func() error) error {
+func (t *tab) alone(ctx context.Context, do func() error) error { return holding(ctx, t.b.camera, do) }
+
+// holding does it while there is room for it among those who do the like.
+func holding(ctx context.Context, room chan struct{}, do func() error) error {
 	select {
-	case t.b.camera <- struct{}{}:
+	case room <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	defer func() { <-t.b.camera }()
+	defer func() { <-room }()
 	return do()
 }
 

@@ -94,7 +94,7 @@ func (t *tab) print(ctx context.Context, dir string, v *view) error {
 		return v.save(ctx, dir, f, printLimit, func(ctx context.Context, w io.Writer) error { return t.pdf(ctx, true, w) })
 	}
 	f.derived = made("print", how+", without tags for screen readers")
-	return t.alone(ctx, func() error {
+	return holding(ctx, t.b.printer, func() error {
 		return v.save(ctx, dir, f, printLimit, func(ctx context.Context, w io.Writer) error { return t.pdf(ctx, false, w) })
 	})
 }
