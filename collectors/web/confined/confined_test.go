@@ -127,7 +127,7 @@ func TestBounds(t *testing.T) {
 		script string
 		want   error
 	}{
-		"one file":  {`head -c 3000000 /dev/zero > a; sleep 600`, nil}, // refused by the system: the program goes on
+		"one file":  {`sleep 0.3; head -c 3000000 /dev/zero > a; sleep 600`, nil}, // refused by the system, once it is told: the program goes on
 		"exec":      {`exec head -c 3000000 /dev/zero > a`, ErrBytes},
 		"two files": {`head -c 700000 /dev/zero > a; head -c 700000 /dev/zero > b; sleep 600`, ErrBytes},
 		"at once":   {`head -c 700000 /dev/zero > a; head -c 700000 /dev/zero > b`, ErrBytes},
