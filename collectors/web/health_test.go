@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"holdfast/collectors"
+	"holdfast/collectors/web/confined"
 )
 
 // TestMemoryBomb: a page that takes memory without an end loses its process, and says
@@ -166,7 +167,7 @@ func (h holdings) grown(t *testing.T, now holdings) {
 // treeOf is the memory of a browser's processes.
 func treeOf(id int) (sum int64) {
 	for _, pid := range group(id) {
-		sum += memoryOf(pid)
+		sum += confined.Memory(pid)
 	}
 	return sum
 }

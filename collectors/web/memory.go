@@ -3,9 +3,9 @@ package web
 import (
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
+
+	"holdfast/collectors/web/confined"
 )
 
 // DefaultMemory is what one process of the browser may take, in bytes. Heavy pages take
@@ -31,7 +31,7 @@ func (b *browser) watch(limit int64) {
 		case <-tick.C:
 		}
 		for _, pid := range group(b.cmd.Process.Pid) {
-			if n := memoryOf(pid); n > limit {
+			if n := confined.Memory(pid); n > limit {
 				b.stop(pid, n)
 			}
 		}
@@ -61,19 +61,4 @@ func (b *browser) whyStopped(since time.Time) string {
 		return ""
 	}
 	return b.stopped
-}
-
-// memoryOf is the memory of a process that is no file's, in bytes; 0 if it is not known.
-func memoryOf(pid int) (sum int64) {
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return 0
-	}
-	for l := range strings.Lines(string(status)) {
-		if name, value, _ := strings.Cut(l, ":"); name == "RssAnon" || name == "RssShmem" {
-			kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-			sum += kb << 10
-		}
-	}
-	return sum
 }

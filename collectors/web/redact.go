@@ -174,7 +174,7 @@ func (r *redaction) text(a *collectors.Acquired) {
 		"Somebody was logged in: "+givenOf(r.x.req.Session)+" of a session were given to the browser before the page was asked for; what the page shows may be for that account alone.",
 		"What gives access to the session is withheld: withheld.json lists what, and copies without it stand in the place of what has any.")
 	if r.left > 0 {
-		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("There were more values that may give access than can be looked for, %d were not: nothing of the page is let out without being asked for.", r.left))
+		a.Collection.Notes = append(a.Collection.Notes, fmt.Sprintf("There were more values that may give access than can be looked for, %d were not: no Object of the page leaves without being asked for, and what the Manifest says was searched for the session's own values and the first of the others.", r.left))
 	}
 	if why := r.x.unstored; why != "" {
 		a.Collection.Notes = append(a.Collection.Notes, "What the page has put into its local storage meanwhile "+why+": a token in it may stand in what is not withheld.")

@@ -54,7 +54,7 @@ type Program struct {
 	Dir    string          // its folder, empty
 	Into   func(*exec.Cmd) // a control group, for instance. Optional.
 	Memory int64           // of all its processes together, in bytes, as seen five times a second
-	Bytes  int64           // of all files in Dir together, likewise, and of each file, exactly
+	Bytes  int64           // of all files in Dir together, likewise; of each file, exactly, from a moment behind the start on
 	Files  int             // in Dir, with folders
 
 	plain bool // without a PID namespace, for tests

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -63,7 +62,7 @@ func (r *run) confine(alone bool) {
 }
 
 // limit has the system refuse what is beyond the size of a file, and memory's image on
-// the disk. A program needs longer to begin than this does.
+// the disk. A program that is quick may have written by then: written sees that.
 func (r *run) limit() {
 	pid := r.cmd.Process.Pid
 	most := uint64(max(r.p.Bytes, 1))
@@ -130,13 +129,7 @@ func (r *run) processes() (pids []int) {
 // memory is that of all its processes, without what is a file's.
 func (r *run) memory() (sum int64) {
 	for _, pid := range r.processes() {
-		status, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-		for l := range strings.Lines(string(status)) {
-			if name, value, _ := strings.Cut(l, ":"); name == "RssAnon" || name == "RssShmem" {
-				kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-				sum += kb << 10
-			}
-		}
+		sum += Memory(pid)
 	}
 	return sum
 }

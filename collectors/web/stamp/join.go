@@ -158,24 +158,18 @@ func (b *bitWriter) Write(p []byte) (int, error) {
 	return len(p), b.err
 }
 
-// copy copies n bits, whole bytes at once where both stand at one.
+// copy copies n bits. Both stand at the same bit of a byte (see [scan]), so what lies
+// between is copied by whole bytes.
 func (b *bitWriter) copy(in *bitReader, n int64) {
-	for ; n > 0 && (in.n > 0 || n < 8) && in.err == nil; n-- {
+	for ; n > 0 && in.n > 0; n-- {
 		b.put(in.take(1), 1)
-	}
-	if b.n != 0 {
-		for ; n >= 32 && in.err == nil && b.err == nil; n -= 32 {
-			b.put(in.take(32), 32)
-		}
 	}
 	b.flush()
-	if whole := n / 8; b.n == 0 && whole > 0 && b.err == nil && in.err == nil {
+	if whole := n / 8; whole > 0 && b.err == nil && in.err == nil {
 		_, b.err = io.CopyN(b.w, in.in, whole)
-		n %= 8
 	}
-	for ; n > 0 && in.err == nil; n-- {
-		b.put(in.take(1), 1)
-	}
+	n %= 8
+	b.put(in.take(uint(n)), uint(n))
 }
 
 // bitReader reads them. Its first error stays, and what it takes then is zero.
